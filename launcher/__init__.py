@@ -1,0 +1,1 @@
+"""From two words to a running, watched, restartable slice job on Kubernetes."""

@@ -1,0 +1,1 @@
+"""What runs in each pod: join, mesh, data, train, checkpoint."""
