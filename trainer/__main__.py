@@ -1,0 +1,113 @@
+"""``python -m trainer``: flags -> TrainConfig -> join -> train, and an exit code that means something."""
+
+import time
+
+STARTED = time.time()  # before the imports below, which take seconds
+
+import argparse  # noqa: E402
+import contextlib  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+import traceback  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from trainer import recipes  # noqa: E402
+from trainer.config import TrainConfig, parse_setting, resolve  # noqa: E402
+from trainer.errors import FINISHED, RETRY, ConfigError, TrainError  # noqa: E402
+from trainer.join import join, read_environment  # noqa: E402
+from trainer.watchdog import Watchdog  # noqa: E402
+
+TERMINATION_LOG = Path("/dev/termination-log")  # what Kubernetes shows as the reason of a failed container
+
+# Flags with a field of their own: the launcher renders these, and ``--set`` for everything else.
+FLAGS = {
+    "--arch": ("model.arch", "network"),
+    "--data": ("data.name", "dataset"),
+    "--batch": ("train.batch", "examples of one step, over all hosts"),
+    "--epochs": ("train.epochs", "passes over the training data"),
+    "--steps": ("train.steps", "optimizer updates, instead of epochs"),
+    "--seed": ("train.seed", "of the parameters, the data order and the augmentation"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise ConfigError(message, "python -m trainer --help")
+
+
+def main() -> None:
+    """Never returns: JAX's exit handlers would turn an exit code of ours into 134."""
+    try:
+        run(sys.argv[1:])
+        code = FINISHED
+    except SystemExit as stop:  # --help
+        code = int(stop.code or 0)
+    except TrainError as error:
+        complain(str(error))
+        code = error.exit_code
+    except BaseException as error:
+        traceback.print_exc()
+        complain(f"{type(error).__name__}: {error}")
+        code = RETRY
+    leave(code)
+
+
+def run(arguments: list[str]) -> None:
+    """One pod's whole life, up to the exit code.
+
+    Raises:
+      TrainError: with the exit code that the pod must end with.
+    """
+    config = parse(arguments)
+    job = read_environment(os.environ)
+    watchdog = Watchdog(config.train.first_step_seconds, config.train.hang_seconds)
+    join(job, config.train.join_seconds)
+    joined = time.time()
+
+    from trainer.display import make_display
+    from trainer.train import train  # its imports take seconds; a wrong flag or a lost peer needs none of them
+
+    display = make_display()
+    try:
+        train(config, job, display, watchdog, {"start": STARTED, "joined": joined})
+    finally:
+        display.close()
+
+
+def parse(arguments: list[str]) -> TrainConfig:
+    """Reads the flags; the recipe's settings come first, then flags, then ``--set`` in order.
+
+    Raises:
+      ConfigError: names the flag or field, what was expected and what came.
+    """
+    parser = Parser(prog="python -m trainer", description="Train one ResNet on all devices of a job.")
+    parser.add_argument("--name", default="run", help="name of the run")
+    parser.add_argument("--run-dir", required=True, help="where everything is written: a path or gs://…")
+    parser.add_argument("--recipe", default="", help=f"one of {', '.join(recipes.RECIPES)}; default: the dataset's")
+    for flag, (field, text) in FLAGS.items():
+        parser.add_argument(flag, dest=field, metavar=flag[2:].upper(), help=text)
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="any other field")
+    parsed = vars(parser.parse_args(arguments))
+    flags = {field: parsed[field] for field, _ in FLAGS.values() if parsed[field] is not None}
+    settings = dict(parse_setting(text) for text in parsed["set"])
+    chosen = flags | settings
+    recipe = parsed["recipe"] or recipes.default(chosen.get("data.name"))
+    return resolve(parsed["name"], parsed["run_dir"], recipe, recipes.load(recipe), flags, settings)
+
+
+def complain(message: str) -> None:
+    text = f"error: {message}"
+    print(text, file=sys.stderr, flush=True)
+    if TERMINATION_LOG.exists():
+        with contextlib.suppress(OSError):  # read-only outside Kubernetes
+            TERMINATION_LOG.write_text(text[:4000] + "\n")
+
+
+def leave(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

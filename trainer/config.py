@@ -1,0 +1,198 @@
+"""TrainConfig: every default of the trainer, and the one way to change it (``section.field=value``)."""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.data import DATASETS
+from trainer.errors import ConfigError
+from trainer.models import ARCHS
+
+
+def option(default: Any, text: str, choices: Iterable[str] = (), minimum: float | None = None) -> Any:
+    """A field with what the command line has to know of it: help text, choices, the least value."""
+    metadata = {"help": text, "choices": tuple(choices), "minimum": minimum}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    arch: str = option("resnet50", "network", ARCHS)
+    width: int = option(64, "channels of the first stage", minimum=1)
+    dtype: str = option(
+        "auto",
+        "arithmetic of convolutions; auto: bfloat16 on TPU and GPU, float32 on CPU",
+        ("auto", "bfloat16", "float32"),
+    )
+    stem: str = option(
+        "auto", "first layers; small: 3x3 without pooling, for 8 to 64 pixels", ("auto", "small", "imagenet")
+    )
+    bn_momentum: float = option(0.9, "share of the old running statistics kept at each step", minimum=0)
+    bn_epsilon: float = option(1e-5, "added to the variance", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    name: str = option("synthetic", "dataset", DATASETS)
+    root: str = option("", "folder of the dataset's files; empty: where its package puts them")
+    image_size: int = option(224, "pixels of a side of a synthetic image", minimum=8)
+    shift_pixels: int = option(0, "largest random translation, zeros come in", minimum=0)
+    flip: bool = option(False, "mirror half of the training images left to right")
+    threads: int = option(4, "threads that prepare batches on each host", minimum=1)
+    prefetch: int = option(4, "batches prepared ahead on each host", minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    name: str = option("sgd", "optimizer", ("sgd",))
+    lr: float = option(0.1, "peak learning rate per 256 examples of the global batch", minimum=0)
+    momentum: float = option(0.9, "Nesterov momentum", minimum=0)
+    weight_decay: float = option(1e-4, "L2 on kernels only, added to the gradient", minimum=0)
+    warmup_epochs: float = option(5.0, "linear warm-up from zero", minimum=0)
+    schedule: str = option("cosine", "learning rate after the warm-up", ("cosine", "constant"))
+    label_smoothing: float = option(0.1, "probability spread over all classes", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    batch: int = option(1024, "examples of one step, over all hosts", minimum=1)
+    epochs: float = option(90.0, "passes over the training data", minimum=0)
+    steps: int = option(0, "optimizer updates; 0: as many as the epochs need", minimum=0)
+    seed: int = option(0, "of the parameters, the data order and the augmentation", minimum=0)
+    eval_every_epochs: float = option(1.0, "epochs between evaluations; 0: only at the end", minimum=0)
+    hang_seconds: float = option(600.0, "a step that takes longer is hung (exit 45); 0: never", minimum=0)
+    first_step_seconds: float = option(3600.0, "the same for start-up, compilation included", minimum=0)
+    join_seconds: int = option(300, "longest wait for the other hosts", minimum=1)
+    compile_cache: str = option("auto", "folder of compiled programs; auto: in the run directory; off: none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    enabled: bool = option(True, "save and resume")
+    every_steps: int = option(0, "steps between saves; 0: with each evaluation", minimum=0)
+    keep: int = option(2, "newest checkpoints kept", minimum=1)
+    keep_best: int = option(1, "checkpoints kept for their validation accuracy", minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogConfig:
+    every_steps: int = option(10, "steps between logged losses", minimum=1)
+    wandb: str = option(
+        "auto", "auto: online with a key, else offline", ("auto", "online", "offline", "off")
+    )
+    wandb_project: str = option("resnet-launch", "wandb project")
+    wandb_entity: str = option("", "wandb team or user; empty: the key's default")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One run, fully resolved. Sections are frozen too; nothing is looked up with a default later."""
+
+    name: str = "run"
+    run_dir: str = ""
+    recipe: str = ""
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    optim: OptimConfig = OptimConfig()
+    train: LoopConfig = LoopConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    log: LogConfig = LogConfig()
+
+    def __post_init__(self):
+        problems = [p for path, f, value in _walk(self) if (p := _problem(path, f, value))]
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+
+SECTIONS = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "optim": OptimConfig,
+    "train": LoopConfig,
+    "checkpoint": CheckpointConfig,
+    "log": LogConfig,
+}
+FIELDS = {f"{s}.{f.name}": f for s, cls in SECTIONS.items() for f in dataclasses.fields(cls)}
+
+
+def resolve(name: str, run_dir: str, recipe: str, *layers: Mapping[str, Any]) -> TrainConfig:
+    """Merges layers of ``{"section.field": value}``, the later ones win, into a TrainConfig.
+
+    Values may be strings as typed; they are read by the type of the field.
+
+    Raises:
+      ConfigError: names every unknown field (with the closest match) and every bad value.
+    """
+    merged = {path: value for layer in layers for path, value in layer.items()}
+    problems, sections = [], {s: {} for s in SECTIONS}
+    for path, value in merged.items():
+        try:
+            section, _, leaf = path.partition(".")
+            sections[section][leaf] = _read(path, value)
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+    built = {s: SECTIONS[s](**values) for s, values in sections.items()}
+    return TrainConfig(name=name, run_dir=run_dir, recipe=recipe, **built)
+
+
+def schema() -> list[dict[str, Any]]:
+    """One row a field: what the launcher needs to check a request before it is sent."""
+    rows = []
+    for path, f in FIELDS.items():
+        row = {"field": path, "type": f.type.__name__, "default": f.default, "help": f.metadata["help"]}
+        row |= {key: list(f.metadata[key]) for key in ("choices",) if f.metadata[key]}
+        row |= {key: f.metadata[key] for key in ("minimum",) if f.metadata[key] is not None}
+        rows.append(row)
+    return rows
+
+
+def parse_setting(text: str) -> tuple[str, str]:
+    """``"train.batch=64"`` -> ``("train.batch", "64")``."""
+    path, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set: must be section.field=value, got '{text}'")
+    return path.strip(), value.strip()
+
+
+def _read(path: str, value: Any) -> Any:
+    if path not in FIELDS:
+        close = difflib.get_close_matches(path, FIELDS, n=1, cutoff=0.5)
+        raise ConfigError(f"{path}: no such field" + (f"; did you mean {close[0]}?" if close else ""))
+    kind = FIELDS[path].type
+    if not isinstance(value, str) or kind is str:
+        return float(value) if kind is float and isinstance(value, int) else value
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
+        return kind(value)
+    except (KeyError, ValueError):
+        raise ConfigError(f"{path}: must be {_kind_name(kind)}, got '{value}'") from None
+
+
+def _walk(config: TrainConfig):
+    for section, cls in SECTIONS.items():
+        for f in dataclasses.fields(cls):
+            yield f"{section}.{f.name}", f, getattr(getattr(config, section), f.name)
+
+
+def _problem(path: str, f: dataclasses.Field, value: Any) -> str | None:
+    choices, minimum = f.metadata["choices"], f.metadata["minimum"]
+    if not isinstance(value, f.type) or (f.type is int and isinstance(value, bool)):
+        return f"{path}: must be {_kind_name(f.type)}, got {value!r}"
+    if choices and value not in choices:
+        close = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
+        text = f"{path}: must be one of {', '.join(choices)}, got '{value}'"
+        return text + (f"; did you mean {close[0]}?" if close else "")
+    if minimum is not None and not (value >= minimum and math.isfinite(value)):
+        return f"{path}: must be a number of at least {minimum}, got {value}"
+    return None
+
+
+def _kind_name(kind: type) -> str:
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return names[kind]

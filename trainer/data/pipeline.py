@@ -1,0 +1,85 @@
+"""Which examples a step sees: a function of (seed, step), read by each host for its own rows.
+
+The training data is one endless stream: epoch after epoch, each a seeded permutation of the index. Step s of
+batch size B takes the examples at positions s*B to (s+1)*B of it, so the state of the input is the number of
+the step. No batch is dropped or padded at the end of an epoch; the next epoch's examples follow.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grain
+import numpy as np
+
+from trainer.config import DataConfig
+from trainer.data.source import Source
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainStream:
+    """The order of the training examples.
+
+    Args:
+      size: examples of an epoch.
+      batch: examples of a step, over all hosts.
+      seed: of the permutations.
+    """
+
+    size: int
+    batch: int
+    seed: int
+
+    def __post_init__(self):
+        # Grain permutes without a table: position -> index costs the same for 10 and for 10^9 examples.
+        order = grain.MapDataset.range(self.size).seed(self.seed).shuffle().repeat()
+        object.__setattr__(self, "_order", order)
+
+    def rows(self, step: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The epoch and the example index of the given rows (0..batch-1) of a step, both int64."""
+        positions = step * self.batch + rows
+        indices = np.fromiter((self._order[int(p)] for p in positions), np.int64, len(positions))
+        return positions // self.size, indices
+
+
+def train_batches(
+    source: Source, stream: TrainStream, rows: np.ndarray, steps: range, config: DataConfig
+) -> Iterator[Batch]:
+    """Batches of this host for the given steps, prepared ahead in threads.
+
+    Yields dicts: image [b, H, W, C] uint8, label, epoch and index [b] int32, with b = len(rows).
+    """
+
+    def make(step: int) -> Batch:
+        epochs, indices = stream.rows(step, rows)
+        images, labels = source.gather(indices)
+        return {
+            "image": images,
+            "label": labels,
+            "epoch": epochs.astype(np.int32),
+            "index": indices.astype(np.int32),
+        }
+
+    return _prepared(make, steps, config)
+
+
+def eval_batches(source: Source, batch: int, rows: np.ndarray, config: DataConfig) -> Iterator[Batch]:
+    """Every example exactly once over all hosts: image, label and weight [b] float32, 0 for padding."""
+
+    def make(step: int) -> Batch:
+        positions = step * batch + rows
+        images, labels = source.gather(np.minimum(positions, source.size - 1))
+        return {"image": images, "label": labels, "weight": (positions < source.size).astype(np.float32)}
+
+    return _prepared(make, range(eval_steps(source.size, batch)), config)
+
+
+def eval_steps(size: int, batch: int) -> int:
+    return -(-size // batch)
+
+
+def _prepared(make, steps: range, config: DataConfig) -> Iterator[Batch]:
+    dataset = grain.MapDataset.range(steps.start, steps.stop).map(make)
+    options = grain.ReadOptions(num_threads=config.threads, prefetch_buffer_size=config.prefetch)
+    return iter(dataset.to_iter_dataset(options))

@@ -1,0 +1,83 @@
+"""What people see while a run trains: plain lines in pods and pipes, a progress bar on a terminal."""
+
+import sys
+from typing import Any, Protocol
+
+
+class Display(Protocol):
+    """Shows rows as they come; every row is a dict of names and numbers."""
+
+    def event(self, row: dict[str, Any]) -> None: ...
+
+    def progress(self, row: dict[str, Any]) -> None: ...
+
+    def evaluation(self, row: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def make_display() -> Display:
+    return Bar() if sys.stdout.isatty() else Lines()
+
+
+def logfmt(kind: str, row: dict[str, Any]) -> str:
+    """``progress step=3 loss=0.5``: one line with stable keys; ``resnet-launch status`` reads it too."""
+    return " ".join([kind, *(f"{key}={_text(value)}" for key, value in row.items())])
+
+
+def warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def _text(value: Any) -> str:
+    # Times in seconds since 1970 need more than six digits.
+    return (f"{value:.3f}" if value > 1e6 else f"{value:.6g}") if isinstance(value, float) else str(value)
+
+
+class Lines:
+    """One logfmt line a row."""
+
+    def event(self, row: dict[str, Any]) -> None:
+        print(logfmt("event", row), flush=True)
+
+    def progress(self, row: dict[str, Any]) -> None:
+        print(logfmt("progress", row), flush=True)
+
+    def evaluation(self, row: dict[str, Any]) -> None:
+        print(logfmt("evaluate", row), flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class Bar:
+    """A bar with loss, rate and time left; evaluations stay as lines above it."""
+
+    def __init__(self):
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("step {task.completed}/{task.total}"),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(),
+        )
+        self._bar.start()
+        self._task = None
+
+    def event(self, row: dict[str, Any]) -> None:
+        values = {key: value for key, value in row.items() if key not in ("name", "at")}
+        self._bar.console.print(logfmt(row["name"], values), style="dim", highlight=False)
+
+    def progress(self, row: dict[str, Any]) -> None:
+        text = f"loss {row['loss']:.4f}  {row['images_per_second']:,.0f} images/s"
+        if self._task is None:
+            self._task = self._bar.add_task("", total=row["steps"], text=text)
+        self._bar.update(self._task, completed=row["step"], text=text)
+
+    def evaluation(self, row: dict[str, Any]) -> None:
+        text = f"epoch {row['epoch']:.2f}: accuracy {row['accuracy']:.2%}, loss {row['loss']:.4f}"
+        self._bar.console.print(f"{text}, {row['examples']} test images", highlight=False)
+
+    def close(self) -> None:
+        self._bar.stop()

@@ -1,0 +1,138 @@
+"""Who this process is, and how it joins the others.
+
+On TPU, GKE injects what ``jax.distributed.initialize()`` looks for. On GPU and CPU the launcher gives the
+coordinator and the counts, Kubernetes gives ``JOB_COMPLETION_INDEX``, and cluster detection is switched off.
+A process that cannot join ends with an error; it never trains alone by accident.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trainer.errors import ConfigError, JoinError
+
+RESOLVE_SECONDS = 0.1  # between look-ups of the coordinator; JAX itself would back off for many seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The place of this process in its job, as the environment states it."""
+
+    platform: str = ""  # cpu, gpu, tpu; empty: started by hand, alone
+    coordinator: str = ""
+    hosts_per_slice: int = 1
+    slices: int = 1
+    slice_index: int = 0
+    completion_index: int = 0
+    hosts: int = 1
+    devices: int = 0  # that jax.device_count() must give; 0: any
+    restart: int = 0
+    pod: str = ""
+    owner: str = ""
+
+    @property
+    def process_id(self) -> int:
+        return self.slice_index * self.hosts_per_slice + self.completion_index
+
+
+def read_environment(env: Mapping[str, str]) -> Job:
+    """Reads RESNET_* and JOB_COMPLETION_INDEX.
+
+    Raises:
+      ConfigError: a variable is missing or not a whole number, or the variables contradict each other.
+    """
+    if "RESNET_PLATFORM" not in env:
+        if "JOB_COMPLETION_INDEX" in env:
+            raise ConfigError("RESNET_PLATFORM: must be set in a pod", "render the job with resnet-launch")
+        return Job()
+    platform = env["RESNET_PLATFORM"]
+    if platform not in ("cpu", "gpu", "tpu"):
+        raise ConfigError(f"RESNET_PLATFORM: must be cpu, gpu or tpu, got '{platform}'")
+    explicit = platform != "tpu"
+    job = Job(
+        platform=platform,
+        coordinator=_text(env, "RESNET_COORDINATOR") if explicit else "",
+        hosts_per_slice=_number(env, "RESNET_HOSTS_PER_SLICE") if explicit else 1,
+        slices=_number(env, "RESNET_SLICES"),
+        slice_index=_number(env, "RESNET_SLICE_INDEX") if explicit else 0,
+        completion_index=_number(env, "JOB_COMPLETION_INDEX") if explicit else 0,
+        hosts=_number(env, "RESNET_HOSTS"),
+        devices=_number(env, "RESNET_DEVICES"),
+        restart=int(env.get("RESNET_RESTART") or 0),
+        pod=env.get("RESNET_POD", ""),
+        owner=env.get("RESNET_OWNER", ""),
+    )
+    if explicit and not (job.hosts == job.slices * job.hosts_per_slice and job.process_id < job.hosts):
+        raise ConfigError(
+            f"RESNET_HOSTS: must be {job.slices} slices x {job.hosts_per_slice} hosts and above "
+            f"process {job.process_id}, got {job.hosts}"
+        )
+    return job
+
+
+def join(job: Job, timeout_seconds: int) -> None:
+    """Joins the other processes and checks that all devices are there.
+
+    Raises:
+      JoinError: the coordinator's name does not resolve or a process does not come within the time, or the
+        number of devices is not the promised one.
+    """
+    import jax
+
+    if job.hosts > 1:
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            jax.distributed.initialize(**_arguments(job, deadline), initialization_timeout=timeout_seconds)
+        except (RuntimeError, ValueError) as error:
+            raise JoinError(f"could not join {job.hosts} hosts: {error}") from error
+    if job.hosts != jax.process_count():
+        raise JoinError(f"hosts must be {job.hosts}, got {jax.process_count()}")
+    if job.devices and job.devices != jax.device_count():
+        raise JoinError(
+            f"devices must be {job.devices} over {job.hosts} hosts, got {jax.device_count()}",
+            "is the image built for this accelerator, and does the pod ask for all chips of its host?",
+        )
+
+
+def _arguments(job: Job, deadline: float) -> dict:
+    if job.platform == "tpu":
+        return {}
+    host = job.coordinator.rpartition(":")[0]
+    arguments = {
+        "coordinator_address": job.coordinator,
+        "num_processes": job.hosts,
+        "process_id": job.process_id,
+        "cluster_detection_method": "deactivate",
+    }
+    if host in ("127.0.0.1", "localhost"):  # processes of one machine: do not listen to the network
+        arguments["coordinator_bind_address"] = job.coordinator
+    elif job.process_id > 0:
+        _await_name(host, deadline)
+    return arguments
+
+
+def _await_name(host: str, deadline: float) -> None:
+    """Waits until the headless service knows the coordinator's pod."""
+    while True:
+        try:
+            socket.getaddrinfo(host, None)
+            return
+        except socket.gaierror as error:
+            if time.monotonic() > deadline:
+                raise JoinError(f"the coordinator's name '{host}' does not resolve: {error}") from None
+        time.sleep(RESOLVE_SECONDS)
+
+
+def _text(env: Mapping[str, str], name: str) -> str:
+    if not env.get(name):
+        raise ConfigError(f"{name}: must be set where RESNET_PLATFORM is {env['RESNET_PLATFORM']}")
+    return env[name]
+
+
+def _number(env: Mapping[str, str], name: str) -> int:
+    text = _text(env, name)
+    if not text.isdigit():
+        raise ConfigError(f"{name}: must be a whole number, got '{text}'")
+    return int(text)

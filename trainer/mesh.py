@@ -1,0 +1,73 @@
+"""From devices to a global mesh, and from batches on hosts to arrays on the mesh.
+
+Axes: ``slice`` (outermost, over the data-centre network) and ``data`` (inside a slice). The batch is divided
+over both; parameters, statistics and optimizer state are copies on every device.
+"""
+
+import jax
+import numpy as np
+from jax.experimental import mesh_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from trainer.errors import ConfigError
+
+AXES = ("slice", "data")
+
+
+def make_mesh(slices: int = 1, devices: list[jax.Device] | None = None) -> Mesh:
+    """A mesh of shape (slices, devices / slices) over all devices of the job."""
+    devices = devices or jax.devices()
+    if len(devices) % slices:
+        raise ConfigError(f"devices must divide over {slices} slices, got {len(devices)} devices")
+    shape = (slices, len(devices) // slices)
+    if devices[0].platform == "tpu" and slices > 1:
+        grid = mesh_utils.create_hybrid_device_mesh((1, shape[1]), (slices, 1), devices=devices)
+    elif devices[0].platform == "tpu":
+        grid = mesh_utils.create_device_mesh(shape, devices=devices)
+    else:
+        # Process ids count slice by slice, so this order keeps a slice together.
+        grid = np.array(sorted(devices, key=lambda d: (d.process_index, d.id))).reshape(shape)
+    return Mesh(grid, AXES)
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Divides the first axis over all devices."""
+    return NamedSharding(mesh, PartitionSpec(AXES))
+
+
+def check_batch(mesh: Mesh, batch: int) -> None:
+    """Raises ConfigError where the global batch does not divide over the devices."""
+    if batch % mesh.size:
+        nearest = max(batch // mesh.size, 1) * mesh.size
+        raise ConfigError(
+            f"train.batch: must be a multiple of {mesh.size} devices, got {batch}",
+            f"--batch {nearest} gives {nearest // mesh.size} examples a device",
+        )
+
+
+class BatchPlacer:
+    """Places this host's rows of a global batch on its devices.
+
+    ``rows`` says which rows of the global batch this host must read, in the order in which ``place`` wants
+    them. It holds for any order of devices in the mesh.
+    """
+
+    def __init__(self, mesh: Mesh, batch: int):
+        self.sharding = batch_sharding(mesh)
+        self.batch = batch
+        index = self.sharding.addressable_devices_indices_map((batch,))
+        spans = sorted((s[0].indices(batch)[0], s[0].indices(batch)[1], d.id, d) for d, s in index.items())
+        self._devices = [d for *_, d in spans]
+        self.rows = np.concatenate([np.arange(start, stop) for start, stop, *_ in spans])
+
+    def place(self, local: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+        """local: arrays [len(rows), …] of this host; returns global arrays [batch, …]. Does not wait."""
+        return {name: self._place(array) for name, array in local.items()}
+
+    def _place(self, array: np.ndarray) -> jax.Array:
+        parts = jax.device_put(np.split(array, len(self._devices)), self._devices)
+        return jax.make_array_from_single_device_arrays((self.batch, *array.shape[1:]), self.sharding, parts)

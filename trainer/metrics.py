@@ -1,0 +1,101 @@
+"""What a run writes of itself: ``metrics.jsonl``, ``events.jsonl``, and losses fetched without waiting."""
+
+import collections
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from etils import epath
+
+from trainer.display import Display
+from trainer.errors import NonFiniteError
+from trainer.rundir import JsonLines
+
+LAG_STEPS = 2  # a loss is fetched this many steps after it was asked for, so that no step waits for it
+
+
+class Log:
+    """Writes metrics and events and shows them; on hosts other than the first it does nothing.
+
+    Args:
+      root: run directory; None on the other hosts.
+      display: shows progress, evaluations and events to people.
+      mirror: gets (step, values) of every row too, for wandb.
+    """
+
+    def __init__(
+        self,
+        root: epath.Path | None,
+        display: Display | None = None,
+        mirror: Callable[[int, dict[str, Any]], None] | None = None,
+    ):
+        self._metrics = JsonLines(root / "metrics.jsonl") if root else None
+        self._events = JsonLines(root / "events.jsonl") if root else None
+        self._display = display
+        self._mirror = mirror
+
+    def resume_at(self, step: int) -> None:
+        """Forgets the rows after a step that is being resumed; those steps are about to be done again."""
+        if self._metrics:
+            self._metrics.keep(lambda row: row["step"] <= step)
+
+    def event(self, name: str, at: float | None = None, **values: Any) -> None:
+        """at: unix seconds; now where it is left out."""
+        if self._events:
+            row = {"name": name, "at": round(at or time.time(), 3), **values}
+            self._events.append(row)
+            if self._display:
+                self._display.event(row)
+
+    def progress(self, row: dict[str, Any], extra: dict[str, Any]) -> None:
+        """A training step: ``row`` is kept, ``extra`` (totals, time left) is only shown."""
+        self._row("train", row)
+        if self._metrics and self._display:
+            self._display.progress(row | extra)
+
+    def evaluation(self, row: dict[str, Any]) -> None:
+        self._row("evaluate", row)
+        if self._metrics and self._display:
+            self._display.evaluation(row)
+
+    def _row(self, kind: str, row: dict[str, Any]) -> None:
+        if self._metrics:
+            self._metrics.append({"kind": kind, **row})
+            if self._mirror:
+                self._mirror(row["step"], {f"{kind}/{k}": v for k, v in row.items() if k != "step"})
+
+    def close(self) -> None:
+        for lines in (self._metrics, self._events):
+            if lines:
+                lines.flush()
+
+
+class Pending:
+    """Metrics of steps whose values are still on their way from the devices."""
+
+    def __init__(self):
+        self._steps: collections.deque[tuple[int, dict[str, jax.Array]]] = collections.deque()
+
+    def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        for value in metrics.values():
+            value.copy_to_host_async()
+        self._steps.append((step, metrics))
+
+    def ready(self, lag: int = LAG_STEPS):
+        """Yields (step, metrics as floats) of all but the newest ``lag`` steps; waits for those only.
+
+        Raises:
+          NonFiniteError: names the step whose loss or gradient is not finite.
+        """
+        while len(self._steps) > lag:
+            step, metrics = self._steps.popleft()
+            values = {name: float(value) for name, value in metrics.items()}
+            for name in ("loss", "grad_norm"):
+                if not math.isfinite(values[name]):
+                    raise NonFiniteError(
+                        f"{name} must be finite, got {values[name]} at step {step}",
+                        "a lower --set optim.lr or a longer --set optim.warmup_epochs; the last checkpoint is kept",
+                    )
+            yield step, values

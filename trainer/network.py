@@ -1,0 +1,91 @@
+"""A network as the training step sees it: a static definition, and flat dicts of named arrays.
+
+Names are paths in the module tree joined by dots (``blocks.0.conv1.conv.kernel``): the same names in the
+state, in checkpoints and in exported files, whatever version of NNX made them.
+"""
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from trainer.config import ModelConfig
+from trainer.models import ARCHS
+
+Arrays = dict[str, jax.Array]
+
+SMALL_STEM_PIXELS = 64  # up to this side the ImageNet stem would leave too little to look at
+
+
+@dataclass(frozen=True)
+class Network:
+    """A module taken apart once: ``apply`` puts it together inside a traced function, at no cost per step."""
+
+    graphdef: Any
+    variables: dict[str, tuple[tuple, type]]  # name -> (path in the module tree, nnx variable type)
+
+    def apply(self, params: Arrays, stats: Arrays, images: jax.Array, train: bool) -> tuple[jax.Array, Arrays]:
+        """images: [B, H, W, C] float32, normalised. Returns logits [B, classes] and the new statistics."""
+        arrays = params | stats
+        state = nnx.from_flat_state([(path, kind(arrays[n])) for n, (path, kind) in self.variables.items()])
+        module = nnx.merge(self.graphdef, state)
+        logits = module(images, train=train)
+        changed = _named(nnx.state(module, nnx.BatchStat))
+        return logits, {name: changed[name].get_value() for name in stats}
+
+
+def build(config: ModelConfig, num_classes: int, channels: int, image_size: int, platform: str):
+    """Returns (network, init) where ``init(key) -> (params, stats)`` may be traced and jitted.
+
+    Args:
+      platform: "cpu", "gpu" or "tpu"; decides what dtype "auto" is.
+      image_size: pixels of a side; decides what stem "auto" is.
+    """
+    module_name, class_name, sizes = ARCHS[config.arch]
+    family = getattr(importlib.import_module(f"trainer.models.{module_name}"), class_name)
+    arguments = {
+        "width": config.width,
+        "num_classes": num_classes,
+        "channels": channels,
+        "small_stem": uses_small_stem(config, image_size),
+        "dtype": compute_dtype(config, platform),
+        "bn_momentum": config.bn_momentum,
+        "bn_epsilon": config.bn_epsilon,
+    }
+
+    def make(key: jax.Array) -> nnx.Module:
+        return family(**sizes, **arguments, rngs=nnx.Rngs(key))
+
+    def init(key: jax.Array) -> tuple[Arrays, Arrays]:
+        module = make(key)
+        return tuple(
+            {name: v.get_value() for name, v in _named(nnx.state(module, kind)).items()}
+            for kind in (nnx.Param, nnx.BatchStat)
+        )
+
+    abstract = nnx.eval_shape(make, jax.random.key(0))
+    graphdef, state = nnx.split(abstract)
+    flat = dict(nnx.to_flat_state(state))
+    return Network(graphdef, {_join(path): (path, type(v)) for path, v in flat.items()}), init
+
+
+def compute_dtype(config: ModelConfig, platform: str) -> jnp.dtype:
+    name = config.dtype
+    if name == "auto":
+        name = "float32" if platform == "cpu" else "bfloat16"
+    return jnp.dtype(name)
+
+
+def uses_small_stem(config: ModelConfig, image_size: int) -> bool:
+    return image_size <= SMALL_STEM_PIXELS if config.stem == "auto" else config.stem == "small"
+
+
+def _named(state: nnx.State) -> dict[str, nnx.Variable]:
+    return {_join(path): v for path, v in nnx.to_flat_state(state)}
+
+
+def _join(path: tuple) -> str:
+    return ".".join(map(str, path))

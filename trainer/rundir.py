@@ -1,0 +1,121 @@
+"""The run directory: one place, local or on a bucket, that outlives every restart of a run.
+
+``config.json`` (resolved), ``checkpoints/``, ``metrics.jsonl``, ``events.jsonl``.
+"""
+
+import dataclasses
+import json
+import time
+from typing import Any
+
+from etils import epath
+
+from trainer.config import TrainConfig
+from trainer.errors import RunDirectoryError
+
+# A run is continued only where these agree: with others, the same step means other data or another network.
+IDENTITY = ("model", "data", "optim.name", "train.batch", "train.seed")
+UPLOAD_SECONDS = 30.0  # a bucket has no append; the whole file is written again at most this often
+
+
+class JsonLines:
+    """A file of one JSON object a line. Local: each line is on disk at once. Bucket: within 30 s."""
+
+    def __init__(self, path: epath.Path):
+        self._path = path
+        self._local = "://" not in str(path)
+        self._uploaded = 0.0
+        self.rows = self._read()
+
+    def append(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        if self._local:
+            with open(self._path, "a") as file:
+                file.write(_line(row))
+        elif time.monotonic() - self._uploaded > UPLOAD_SECONDS:
+            self.flush()
+
+    def keep(self, wanted) -> None:
+        """Drops every row for which ``wanted(row)`` is false: those of steps that are done again."""
+        kept = [row for row in self.rows if wanted(row)]
+        if kept != self.rows:
+            self.rows = kept
+            self._write()
+
+    def flush(self) -> None:
+        if not self._local:
+            self._write()
+
+    def _write(self) -> None:
+        self._uploaded = time.monotonic()
+        temporary = self._path.with_name(self._path.name + ".new") if self._local else self._path
+        temporary.write_text("".join(map(_line, self.rows)))
+        if self._local:
+            temporary.replace(self._path)  # never a half-written file
+
+    def _read(self) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        rows = []
+        for line in self._path.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:  # a kill in the middle of the last line
+                break
+        return rows
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, separators=(", ", ": ")) + "\n"
+
+
+def open_directory(path: str, config: TrainConfig) -> epath.Path:
+    """Makes the directory, checks that it is ours and writable, writes ``config.json``.
+
+    Raises:
+      RunDirectoryError: it cannot be written, or it holds a run that this one cannot continue.
+    """
+    root = epath.Path(path)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        before = _read_config(root)
+        _check_same_run(path, before, config)
+        (root / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    except RunDirectoryError:
+        raise
+    except Exception as error:  # each file system and client has its own kinds
+        hint = "--run-dir names another place; on a bucket the pod's service account needs objectAdmin"
+        raise RunDirectoryError(f"run directory {path} cannot be written: {error}", hint) from error
+    return root
+
+
+def _read_config(root: epath.Path) -> dict[str, Any] | None:
+    path = root / "config.json"
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None  # a kill in the middle of the first write: there is no checkpoint yet either
+
+
+def _check_same_run(path: str, before: dict[str, Any] | None, config: TrainConfig) -> None:
+    if before is None:
+        return
+    now = dataclasses.asdict(config)
+    for name in IDENTITY:
+        old, new = _lookup(before, name), _lookup(now, name)
+        if old != new:
+            keys = [k for k in new if old.get(k) != new[k]] if isinstance(new, dict) and old else []
+            field = f"{name}.{keys[0]}" if keys else name
+            was, got = (old[keys[0]] if keys[0] in old else None, new[keys[0]]) if keys else (old, new)
+            raise RunDirectoryError(
+                f"run directory {path} holds a run with {field} {was!r}, got {got!r}",
+                "use another --name or --run-dir, or the settings that the run was started with",
+            )
+
+
+def _lookup(config: dict[str, Any], name: str) -> Any:
+    for key in name.split("."):
+        config = config.get(key) if config else None
+    return config

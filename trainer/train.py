@@ -1,0 +1,220 @@
+"""The training loop, from top to bottom: mesh, data, model, state, restore, step, loop, evaluate, save."""
+
+import concurrent.futures
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from trainer import checkpoint, compile, lease, mesh, network, optim, step, tracking
+from trainer.agreement import agreed
+from trainer.config import TrainConfig
+from trainer.data import pipeline, source
+from trainer.display import Display
+from trainer.errors import PreemptedError
+from trainer.join import Job
+from trainer.metrics import Log, Pending
+from trainer.plan import Plan, make_plan
+from trainer.preemption import Preemption
+from trainer.rundir import open_directory
+from trainer.watchdog import Watchdog
+
+
+def train(
+    config: TrainConfig, job: Job, display: Display, watchdog: Watchdog, marks: dict[str, float]
+) -> None:
+    """Trains to the end of the plan, or from where the run directory left off. Called on every host alike.
+
+    Args:
+      marks: unix seconds of what has happened already: start of the process, joined.
+
+    Raises:
+      TrainError: with the exit code of the pod; the same on every host where the cause is a shared one.
+    """
+    first = jax.process_index() == 0
+    preemption = Preemption(distributed=job.hosts > 1)
+
+    # Mesh: all devices of all slices.
+    devices = mesh.make_mesh(job.slices)
+    mesh.check_batch(devices, config.train.batch)
+    placer = mesh.BatchPlacer(devices, config.train.batch)
+
+    # Data, and the directory that everything is written to. One host may fail here: all end with its code.
+    root = held = None
+    with agreed():
+        train_source, test_source = source.load(config.data, "train"), source.load(config.data, "test")
+        if first:
+            root = open_directory(config.run_dir, config)
+            held = lease.acquire(root, job.owner)
+    wandb = None
+    if root and config.log.wandb != "off":
+        wandb = tracking.Wandb(config.log, config.name, root, dataclasses.asdict(config))
+    log = Log(root, display, wandb)
+    log.event("start", at=marks["start"], restart=job.restart, hosts=job.hosts, devices=devices.size)
+    log.event("joined", at=marks["joined"])
+    plan = make_plan(config, train_source.size)
+
+    # Model and the two steps, as pure functions.
+    height, _, channels = train_source.image_shape
+    platform = jax.devices()[0].platform
+    net, init = network.build(config.model, train_source.num_classes, channels, height, platform)
+    schedule = optim.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
+    optimizer = optim.make_optimizer(config.optim, schedule)
+    train_step = step.make_train_step(net, optimizer, schedule, train_source, config)
+    eval_step = step.make_eval_step(net, test_source)
+    init_state = step.make_init(init, optimizer)
+    key = jax.random.key(config.train.seed)
+    shapes = jax.eval_shape(init_state, key)
+
+    # Compile in a thread while the state is made or read back.
+    compiler = concurrent.futures.ThreadPoolExecutor(1, "compile")
+    stream = pipeline.TrainStream(size=train_source.size, batch=config.train.batch, seed=config.train.seed)
+    sample = next(pipeline.train_batches(train_source, stream, placer.rows, range(1), config.data))
+    sample_eval = next(pipeline.eval_batches(test_source, config.train.batch, placer.rows, config.data))
+    batch_of = lambda local: compile.batch_shapes(local, config.train.batch)  # noqa: E731
+    begun = time.monotonic()
+    compiling = compiler.submit(compile.compile_train, train_step, shapes, batch_of(sample), devices)
+    compiling_eval = compiler.submit(compile.compile_eval, eval_step, shapes, batch_of(sample_eval), devices)
+
+    # State: the newest whole checkpoint, or fresh.
+    same = mesh.replicated(devices)
+    checkpoints = None
+    state, start, evaluated = None, 0, True
+    if config.checkpoint.enabled:
+        checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
+        if found := checkpoints.restore(shapes, same):
+            state, start, evaluated = found.state, found.step, found.evaluated
+            log.event("restore", step=start)
+    if state is None:
+        state = jax.jit(init_state, out_shardings=same)(key)
+    log.resume_at(start)
+    leaves = tuple(jax.tree.leaves(state))
+    treedef = jax.tree.structure(state)
+    del state
+    compiled = compiling.result()
+    log.event("compiled", seconds=round(time.monotonic() - begun, 3))
+
+    def save(at: int, accuracy: float | None = None, wait: bool = False) -> None:
+        if checkpoints:
+            checkpoints.save(jax.tree.unflatten(treedef, leaves), at, accuracy, wait)
+            log.event("save", step=at)
+
+    def leave_if_preempted(at: int) -> None:
+        if preemption.reached():
+            save(at, wait=True)
+            log.event("preempted", step=at)
+            close()
+            raise PreemptedError(f"preempted at step {at}" + (", state saved" if checkpoints else ""))
+
+    def evaluate(at: int) -> float:
+        batches = pipeline.eval_batches(test_source, config.train.batch, placer.rows, config.data)
+        current = jax.tree.unflatten(treedef, leaves)
+        network_leaves = tuple(jax.tree.leaves((current.params, current.stats)))
+        sums = []
+        for local in batches:
+            sums.append(compiling_eval.result()(network_leaves, placer.place(local)))
+            watchdog.beat()
+            leave_if_preempted(at)
+        totals = {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}
+        accuracy = totals["correct"] / totals["examples"]
+        loss = totals["loss"] / totals["examples"]
+        log.evaluation(
+            {
+                "step": at,
+                "epoch": round(plan.epoch(at), 4),
+                "accuracy": accuracy,
+                "loss": loss,
+                "examples": totals["examples"],
+            }
+        )
+        return accuracy
+
+    def close() -> None:
+        if checkpoints:
+            checkpoints.wait()
+            checkpoints.close()
+        log.close()
+        if wandb:
+            wandb.close()
+        if held:
+            held.release()
+
+    # The loop. The host runs ahead of the devices by LAG_STEPS and never waits for a loss.
+    accuracy = None
+    if start == plan.steps or not evaluated:
+        accuracy = evaluate(start)
+    batches = pipeline.train_batches(
+        train_source, stream, placer.rows, range(start, max(start, plan.steps)), config.data
+    )
+    pending = Pending()
+    meter = Meter(config.train.batch)
+    for done, local in enumerate(meter.waiting_for(batches), start + 1):
+        leaves, metrics = compiled(leaves, placer.place(local))
+        pending.push(done, metrics)
+        if done == start + 1:
+            jax.block_until_ready(metrics)
+            log.event("first_step", step=done)
+        report(log, plan, config, meter, pending.ready())
+        watchdog.beat()
+        leave_if_preempted(done)
+        if plan.evaluates(done) or plan.saves(done):
+            report(log, plan, config, meter, pending.ready(lag=0))  # nothing is saved after a loss of NaN
+            if plan.evaluates(done):
+                accuracy = evaluate(done)
+                save(done, accuracy)
+            else:
+                save(done)
+            meter.restart(done)
+    log.event("end", step=plan.steps, **({} if accuracy is None else {"accuracy": accuracy}))
+    close()
+    compiler.shutdown()
+
+
+class Meter:
+    """Images per second and the share of the time spent waiting for data, since the last report."""
+
+    def __init__(self, batch: int):
+        self._batch = batch
+        self._begun: float | None = None
+        self._step = 0
+        self._waited = 0.0
+
+    def waiting_for(self, batches: Iterator) -> Iterator:
+        while True:
+            before = time.monotonic()
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            self._waited += time.monotonic() - before
+            yield batch
+
+    def restart(self, step: int) -> None:
+        self._begun, self._step, self._waited = time.monotonic(), step, 0.0
+
+    def read(self, step: int) -> tuple[float, float] | None:
+        """(images per second, share waited for data) up to a step; None before there is anything to say."""
+        if self._begun is None or step <= self._step:
+            self.restart(step)
+            return None
+        seconds = max(time.monotonic() - self._begun, 1e-9)
+        rate, share = (step - self._step) * self._batch / seconds, min(self._waited / seconds, 1.0)
+        self.restart(step)
+        return rate, share
+
+
+def report(log: Log, plan: Plan, config: TrainConfig, meter: Meter, ready: Iterator) -> None:
+    """Logs those of the finished steps that are due; looks at the loss of every one."""
+    for at, values in ready:
+        if at % config.log.every_steps and at not in (1, plan.steps):
+            continue
+        row = {"step": at, "epoch": round(plan.epoch(at), 4), **values}
+        shown = {"steps": plan.steps, "epochs": round(plan.epoch(plan.steps), 2)}
+        if speed := meter.read(at):
+            rate, share = speed
+            left = (plan.steps - at) * config.train.batch / rate
+            shown |= {"images_per_second": round(rate, 1), "data_wait": round(share, 4)}
+            shown |= {"eta_seconds": round(left, 1)}
+        log.progress(row, shown)
