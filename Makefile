@@ -27,3 +27,12 @@ lock:  ## resolve every pin again (all supported Pythons and extras) into constr
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command 'make lock' -o constraints.txt
+
+generate:  ## rewrite train_fields.json and manifests/ from the code
+	$(BIN)/python tools/generate.py
+
+verify:  ## regenerate into a temporary folder and want no difference
+	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	  $(BIN)/python tools/generate.py "$$fresh"; \
+	  diff -ru manifests "$$fresh/manifests"; \
+	  diff -u launcher/train_fields.json "$$fresh/launcher/train_fields.json"

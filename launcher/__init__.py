@@ -1,1 +1,21 @@
 """From two words to a running, watched, restartable slice job on Kubernetes."""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["TrainingJob", "render"]
+
+if TYPE_CHECKING:
+    from launcher.job import TrainingJob
+    from launcher.jobset import render
+
+HOMES = {"TrainingJob": "launcher.job", "render": "launcher.jobset"}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a name from its module at first use: `import launcher` alone stays free."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'launcher' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(HOMES[name]), name)

@@ -45,6 +45,10 @@ def problem(name: str, match: re.Match[str] | None, facts: Facts) -> Problem:
 
 
 def _unknown(name: str, facts: Facts) -> Problem:
+    if name.startswith("local-gpu"):
+        return Problem(
+            "slice", f"must be a slice of a cluster, got {name!r}", "resnet-launch local --slice local-gpu"
+        )
     generation, dash, size = name.strip().lower().rpartition("-")
     hint = closest(generation, [*aliases(facts), "cpu"]) if dash else ""
     if hint:

@@ -15,6 +15,7 @@ from launcher import keys, naming, topology
 from launcher.errors import RequestError
 
 MAX_HOSTS = 100_000  # Kubernetes refuses an Indexed Job of more pods
+LOCAL_GPU = "local-gpu"
 MAX_CPU_DEVICES = 1024  # fake devices of one process
 
 # generation, then a size (32, 2x2x4, 2x4), then -1 where the size is wanted as one VM
@@ -143,8 +144,8 @@ def cpu(hosts: int, devices: int) -> Slice | None:
 
 
 def local_gpu(count: int) -> Slice:
-    """The GPUs of this machine as one host."""
-    return Slice(name="local-gpu", kind="gpu", generation="local", hosts=1, chips_per_host=count)
+    """So many GPUs of this machine as one host."""
+    return Slice(name=f"{LOCAL_GPU}-{count}", kind="gpu", generation=LOCAL_GPU, hosts=1, chips_per_host=count)
 
 
 @functools.lru_cache(maxsize=256)
@@ -164,6 +165,8 @@ def _match(match: re.Match[str]) -> Slice | None:
     size, single_vm = match["size"], match["single"] is not None
     if match["generation"] == "cpu":
         return cpu(*topology.dimensions(size)) if size.count("x") == 1 and not single_vm else None
+    if match["generation"] == LOCAL_GPU:
+        return local_gpu(int(size)) if size.isdecimal() and 1 <= int(size) <= 64 and not single_vm else None
     row = facts().get(naming.aliases(facts()).get(match["generation"], ""))
     if row is None or (single_vm and _count(row, size) not in row.get("single_vm", [])):
         return None

@@ -1,0 +1,128 @@
+"""The command: `resnet-launch VERB …`. No verb means submit.
+
+A verb is a module of this package with a `command`; it is imported when it is typed, so that `--help` and
+`render` never load the Kubernetes client.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from launcher import __version__
+from launcher.errors import LauncherError, closest
+
+# verb: what it does, in one imperative line
+VERBS = {
+    "render": "Print the manifests of a run; needs no cluster.",
+    "local": "Run the same JobSet as processes on this machine.",
+    "slices": "List the hardware that a run can have.",
+    "config": "Show each setting and where it comes from.",
+}
+HIDDEN = {"default": "Submit, or print the manifests where no cluster is configured."}
+EXAMPLE = "resnet-launch --slice v4-32 --arch resnet152"
+
+
+class Verbs(click.Group):
+    """The verbs, imported one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS and cmd_name not in HIDDEN:
+            return None
+        import importlib
+
+        return importlib.import_module(f"launcher.cli.{cmd_name}").command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        if args and args[0] not in VERBS and args[0] not in HIDDEN:
+            hint = closest(args[0], VERBS) or f"the verbs are {', '.join(VERBS)}"
+            raise LauncherUsage(f"verb: must be a verb or a flag, got {args[0]!r}", hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+class LauncherUsage(LauncherError):
+    """The command line itself was wrong."""
+
+    exit_code = 2
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    options_metavar="[--slice SLICE --arch ARCH …]",
+    subcommand_metavar="[VERB …]",
+    epilog="`resnet-launch VERB --help` has each verb's flags; without a verb they are those of submit.",
+)
+@click.version_option(__version__, message="resnet-launch %(version)s")
+def group() -> None:
+    """Train a ResNet on a slice of a Kubernetes cluster.
+
+    \b
+    Example: resnet-launch --slice v4-32 --arch resnet152
+    """
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command line; 0 done, 1 the action failed, 2 the request was wrong."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    cut = words.index("--") if "--" in words else len(words)
+    words, trainer_words = words[:cut], words[cut + 1 :]
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
+        words.insert(0, "default")
+    try:
+        return _run(words, trainer_words)
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        return report(error)
+
+
+def _run(words: list[str], trainer_words: list[str]) -> int:
+    code = group.main(words or ["--help"], "resnet-launch", standalone_mode=False, obj=tuple(trainer_words))
+    sys.stdout.flush()
+    return code if isinstance(code, int) else 0
+
+
+def report(error: Exception) -> int:
+    """Prints `error:` and `hint:` lines on stderr and gives the exit code."""
+    if isinstance(error, LauncherError):
+        problems, code = error.problems(), error.exit_code
+    elif isinstance(error, click.ClickException):
+        problems, code = [_usage(error)], 2
+    elif isinstance(error, click.Abort):
+        problems, code = [("interrupted", "")], 1
+    else:
+        text = f"{type(error).__name__}: {error}"
+        problems, code = (
+            [(f"this is a fault of resnet-launch: {text}", "the same command with --debug says where")],
+            1,
+        )
+    for message, hint in problems:
+        print(f"error: {message}", *([f"hint: {hint}"] if hint else []), sep="\n", file=sys.stderr)
+    return code
+
+
+def _usage(error: click.ClickException) -> tuple[str, str]:
+    """click's words for a wrong flag, in ours."""
+    if isinstance(error, click.NoSuchOption):
+        command = error.ctx.command if error.ctx else group
+        known = [name for option in command.params for name in option.opts if name.startswith("--")]
+        verb = f" {command.name}" if command.name not in (None, "default", "group") else ""
+        hint = closest(error.option_name, known) or f"resnet-launch{verb} --help lists the flags"
+        return f"flag: must be a flag of resnet-launch{verb}, got {error.option_name!r}", hint
+    return error.format_message(), ""

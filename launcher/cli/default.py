@@ -1,0 +1,24 @@
+"""`resnet-launch --slice … --arch …`, no verb: submit, or without any cluster print the manifests."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from launcher.cli import options
+from launcher.jobset import render
+from launcher.manifest import to_yaml
+
+
+@click.command(
+    "default",
+    cls=options.Command,
+    params=options.flags(options.ALL),
+    example="resnet-launch --slice v4-32 --arch resnet152",
+)
+def command(**given: Any) -> None:
+    """Submit a run to the current context; without any context print its manifests."""
+    click.echo(to_yaml(render(options.job(given))), nl=False)
+    print("nothing was submitted: no Kubernetes context is configured", file=sys.stderr)

@@ -1,0 +1,88 @@
+"""TrainingJob's fields as flags, and a command line's flags as a TrainingJob."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from launcher import advice, config
+from launcher.job import TrainingJob
+
+
+class Command(click.Command):
+    """A verb whose help starts with an example and lists flags under headings."""
+
+    def __init__(self, name: str, *, example: str, **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self.example = example
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write(f"Usage: {ctx.command_path} [FLAGS]\n\nExample: {self.example}\n")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        headings: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record:
+                headings.setdefault(getattr(param, "heading", "Other"), []).append(record)
+        for heading, records in headings.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+class Flag(click.Option):
+    """An option of one field; its text is checked by TrainingJob, so that every problem is found at once."""
+
+    def __init__(self, name: str) -> None:
+        field = config.FIELDS[name]
+        switch, repeated = field.default is False, config.is_repeated(name)
+        default = field.default
+        shown = f"; {default} if not given" if default not in (None, False, ()) else ""
+        super().__init__(
+            ["--" + name.replace("_", "-") + (f"/--no-{name.replace('_', '-')}" if switch else "")],
+            help=field.metadata["help"] + shown + ("; may be repeated" if repeated else ""),
+            metavar=field.metadata["metavar"] or None,
+            is_flag=switch,
+            default=None,
+            multiple=repeated,
+        )
+        self.heading = field.metadata["group"]
+
+
+def flags(names: Iterable[str]) -> list[click.Parameter]:
+    """The flags of these fields, for a command's `params`."""
+    return [Flag(name) for name in names]
+
+
+ALL = [name for name in config.FIELDS if name != "args"]
+
+
+def job(given: dict[str, Any]) -> TrainingJob:
+    """The job of a command line, with what environment and file add; its warnings go to stderr."""
+    values, _ = config.merge(*sources(given))
+    built = TrainingJob(**values, args=trainer_words())
+    warn(built)
+    return built
+
+
+def warn(job: TrainingJob) -> None:
+    """Prints what a person should know before the run starts."""
+    for line in advice.warnings(job):
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def sources(given: dict[str, Any]) -> list[config.Source]:
+    """Flags, environment and file, in the order in which they win."""
+    path = config.find_file(Path.cwd())
+    found = [config.flags(given), config.environment(os.environ)]
+    return found + ([config.file(path)] if path else [])
+
+
+def trainer_words() -> tuple[str, ...]:
+    """What the command line has after `--`."""
+    return click.get_current_context().obj or ()

@@ -1,0 +1,97 @@
+"""What must hold between the fields of a job. Each rule yields the problems it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from launcher.errors import Problem
+from launcher.slices import LOCAL_GPU
+
+if TYPE_CHECKING:
+    from launcher.job import TrainingJob
+
+REQUIRED = {
+    "slice": "as in --slice v4-32; resnet-launch slices lists them",
+    "arch": "as in --arch resnet50",
+}
+LONGEST_NAME = 63  # of a pod, which JobSet checks before it makes one
+MAX_PODS = 2**31 - 1  # JobSet counts them in 32 bits
+FLEX_SECONDS = 7 * 86400  # the longest GKE gives a flex-start node
+RESERVED = ("RESNET_", "JOB_COMPLETION_INDEX", "TPU_WORKER_", "MEGASCALE_")
+
+
+def missing(flag: str) -> Problem:
+    """A field that every request has to name."""
+    return Problem(flag, "must be given", REQUIRED[flag])
+
+
+def longest_pod(name: str, slices: int, hosts: int) -> str:
+    """The longest pod name of a run, with the five letters that Kubernetes appends."""
+    return f"{name}-slice-{slices - 1}-{hosts - 1}-abcde"
+
+
+def _names(job: TrainingJob) -> Iterator[Problem]:
+    room = LONGEST_NAME - len(longest_pod("", job.num_slices, job.shape.hosts))
+    if len(job.name) > room:
+        yield Problem(
+            "name",
+            f"must be at most {room} characters for {job.num_slices} x {job.slice}, got {job.name!r}",
+            "its longest pod name must stay within 63; choose one with --name",
+        )
+
+
+def _batch(job: TrainingJob) -> Iterator[Problem]:
+    if job.batch and job.batch % job.devices:
+        below = job.batch // job.devices * job.devices
+        near = f"{below} or {below + job.devices}" if below else f"{job.devices}"
+        yield Problem(
+            "batch",
+            f"must be a multiple of the run's {job.devices} devices, got {job.batch}",
+            f"--batch {near}",
+        )
+    if job.steps and job.epochs:
+        yield Problem("steps", f"must not be given together with epochs, got {job.steps} and {job.epochs}")
+
+
+def _slices(job: TrainingJob) -> Iterator[Problem]:
+    shape = job.shape
+    if job.num_slices > 1 and shape.kind == "tpu" and shape.hosts == 1:
+        yield Problem(
+            "num-slices",
+            f"must be 1 for {job.slice}, got {job.num_slices}",
+            "only slices of more than one host join over the data center network; take a larger slice",
+        )
+    if job.hosts > MAX_PODS:
+        yield Problem("num-slices", f"must give at most {MAX_PODS} pods, got {job.hosts}")
+    if shape.generation == LOCAL_GPU and job.platform != "local":
+        yield Problem(
+            "slice",
+            f"must be a slice of a cluster, got {job.slice!r}",
+            "local-gpu is this machine: resnet-launch local --slice local-gpu",
+        )
+
+
+def _storage(job: TrainingJob) -> Iterator[Problem]:
+    inside = any(mount.holds(job.run_dir) for mount in job.mount)
+    if job.platform != "local" and job.kept and not job.run_dir.startswith("gs://") and not inside:
+        yield Problem(
+            "run-dir",
+            f"must be gs://… or lie under a writable --mount, got {job.run_dir!r}",
+            "the root of a pod is read-only: --bucket BUCKET, or --mount pvc/NAME:/runs --run-dir /runs/NAME",
+        )
+    paths = [mount.path for mount in job.mount]
+    for path in sorted({path for path in paths if paths.count(path) > 1}):
+        yield Problem("mount", f"must mount one thing at each path, got two at {path}")
+
+
+def _environment(job: TrainingJob) -> Iterator[Problem]:
+    for field, names in (("env", job.env), ("secret-env", job.secret_env)):
+        for name in names:
+            if name.startswith(RESERVED):
+                yield Problem(field, f"must not set {name}: the launcher or the cluster does")
+    for name in sorted(set(job.env) & set(job.secret_env)):
+        yield Problem("secret-env", f"must not set {name} a second time: --env does")
+
+
+ALL = (_names, _batch, _slices, _storage, _environment)

@@ -1,0 +1,106 @@
+"""What the trainer accepts, read from train_fields.json, which `make generate` writes.
+
+The launcher never imports the trainer; this is how it still refuses a wrong setting before it is sent.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from launcher import values
+from launcher.errors import closest
+from launcher.values import Wrong
+
+TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+}
+
+
+@functools.cache
+def document() -> dict[str, Any]:
+    """train_fields.json: `fields` (a list of rows), `archs`, `datasets` and `recipes` (lists of names)."""
+    return json.loads(Path(__file__).with_name("train_fields.json").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def fields() -> dict[str, dict[str, Any]]:
+    """`section.field` -> its row: type, default, help, and where they apply choices and minimum."""
+    return {row["field"]: row for row in document()["fields"]}
+
+
+def known(kind: str, what: str) -> values.Reader:
+    """Reads one of the names that the trainer has: kind is archs, datasets or recipes."""
+
+    def read(value: Any) -> str:
+        names = document()[kind]
+        if value not in names:
+            hint = closest(value, names) if isinstance(value, str) else ""
+            raise Wrong(f"must be {what} ({', '.join(names)})", value, hint)
+        return value
+
+    return read
+
+
+def setting(value: Any) -> str:
+    """`section.field=value` with a field the trainer has and a value that the field can hold."""
+    path, equals, given = values.text(value).partition("=")
+    path, given = path.strip(), given.strip()
+    if not equals:
+        raise Wrong("must be section.field=value", value)
+    row = fields().get(path)
+    if row is None:
+        raise Wrong(
+            "must name a field of the trainer",
+            path,
+            closest(path, fields()) or "resnet-launch config --train",
+        )
+    _check(row, given)
+    return f"{path}={given}"
+
+
+def _check(row: dict[str, Any], given: str) -> None:
+    kind, must = row["type"], f"{row['field']} must be {TYPES[row['type']]}"
+    try:
+        number = {"int": int, "float": float, "bool": values.flag, "str": len}[kind](given)
+    except ValueError:
+        raise Wrong(must, given) from None
+    if "choices" in row and given not in row["choices"]:
+        choices = ", ".join(row["choices"])
+        raise Wrong(f"{row['field']} must be one of {choices}", given, closest(given, row["choices"]))
+    if "minimum" in row and not row["minimum"] <= number < float("inf"):
+        raise Wrong(f"{must} of at least {row['minimum']}", given)
+
+
+def arguments(value: Any) -> tuple[str, ...]:
+    """What stands after `--`: the trainer's own flags, each checked as the launcher's flag of that name."""
+    given = list(values.many(values.text)(value))
+    checked: list[str] = []
+    while given:
+        flag, equals, rest = given.pop(0).partition("=")
+        if flag not in FLAGS:
+            raise Wrong(
+                "must be flags of the trainer after --",
+                flag,
+                closest(flag, FLAGS) or f"it has {', '.join(FLAGS)}",
+            )
+        if not equals and not given:
+            raise Wrong(f"must have a value after {flag}", flag)
+        checked += [flag, str(FLAGS[flag](rest if equals else given.pop(0)))]
+    return tuple(checked)
+
+
+FLAGS: dict[str, values.Reader] = {  # those of the trainer that a run may still change
+    "--set": setting,
+    "--batch": values.integer(1),
+    "--epochs": values.positive,
+    "--steps": values.integer(1),
+    "--seed": values.integer(0),
+    "--data": known("datasets", "a dataset"),
+    "--recipe": known("recipes", "a recipe"),
+}

@@ -1,0 +1,140 @@
+"""What a field of a request may hold: readers that take text or a Python value and give the checked value.
+
+Each reader raises Wrong, whose message completes "FIELD: …".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from launcher.errors import closest
+
+Reader = Callable[[Any], Any]
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
+HIDDEN = object()  # in place of a value that an error must not show
+
+
+class Wrong(ValueError):
+    """A value that a field cannot hold; `hint` says what to type."""
+
+    def __init__(self, must: str, got: Any, hint: str = "") -> None:
+        shown = "something else" if got is HIDDEN else repr(got)
+        super().__init__(f"{must}, got {shown if len(shown) <= 80 else shown[:77] + '...'}")
+        self.hint = hint
+
+
+def text(value: Any) -> str:
+    """Printable text of one line that is not empty."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)  # a YAML file says 1.0 and means "1.0"
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise Wrong("must be printable text of one line", value)
+    return value
+
+
+def any_text(value: Any) -> str:
+    """Text of any kind, the empty one too; an environment cannot hold NUL, nor YAML a lone surrogate."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or re.search(r"[\x00\ud800-\udfff]", value):
+        raise Wrong("must be text", value)
+    return value
+
+
+def integer(low: int, high: int = 2**31 - 1, unit: str = "") -> Reader:
+    """A whole number from low to high."""
+    must = f"must be a whole number of {unit}" if unit else "must be a whole number"
+    must += f" of at least {low}" if high == 2**31 - 1 else f" from {low} to {high}"
+
+    def read(value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"\+?[0-9]{1,12}", value.strip()):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise Wrong(must, value)
+        return value
+
+    return read
+
+
+def positive(value: Any) -> int | float:
+    """A number above zero; whole ones stay whole."""
+    number = value
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", value.strip()):
+        number = float(value)
+    if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 < number < 1e12:
+        raise Wrong("must be a number above zero", value)
+    return int(number) if number == int(number) else number
+
+
+def seconds(value: Any) -> int:
+    """A duration: 90, 90s, 10m, 2h or 7d, in seconds."""
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,9})([smhd]?)", value.strip())):
+        value = int(match[1]) * UNITS[match[2] or "s"]
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
+        raise Wrong("must be a duration such as 90s, 10m, 2h or 7d", value)
+    return value
+
+
+def one_of(*choices: str) -> Reader:
+    """One of a few words."""
+
+    def read(value: Any) -> str:
+        if value not in choices:
+            hint = closest(value, choices) if isinstance(value, str) else ""
+            raise Wrong(f"must be {', '.join(choices[:-1])} or {choices[-1]}", value, hint)
+        return value
+
+    return read
+
+
+def flag(value: Any) -> bool:
+    """True or false; from an environment variable also 1 and 0."""
+    words = {"true": True, "1": True, "false": False, "0": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    if not isinstance(value, bool):
+        raise Wrong("must be true or false", value)
+    return value
+
+
+def many(item: Reader) -> Reader:
+    """A tuple of items, from a list or from one item."""
+
+    def read(value: Any) -> tuple[Any, ...]:
+        if isinstance(value, str):
+            value = [value]
+        if not isinstance(value, (list, tuple)):
+            raise Wrong("must be a list", value)
+        return tuple(item(entry) for entry in value)
+
+    return read
+
+
+def pairs(key: Reader, value: Reader, form: str) -> Reader:
+    """A dict, from a mapping or from texts of the form KEY=VALUE; the last of a key wins."""
+
+    def split(entry: Any) -> tuple[str, str]:
+        name, equals, rest = entry.partition("=") if isinstance(entry, str) else ("", "", "")
+        if not equals:
+            raise Wrong(f"must be {form}", entry)
+        return name, rest
+
+    def read(given: Any) -> dict[str, Any]:
+        if isinstance(given, str):
+            given = [given]
+        if not isinstance(given, (Mapping, list, tuple)):
+            raise Wrong(f"must be {form} or a mapping", given)
+        items: Iterable[tuple[Any, Any]] = given.items() if isinstance(given, Mapping) else map(split, given)
+        return {key(name): value(rest) for name, rest in items}
+
+    return read
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A mapping with text keys, as YAML gives it."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise Wrong("must be a mapping", value)
+    return dict(value)

@@ -1,0 +1,82 @@
+"""Write what is generated: launcher/train_fields.json from the trainer, manifests/ from the renderer.
+
+`python tools/generate.py [DIR]` writes into DIR instead of the checkout; `make verify` compares the two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+# file name: the flags after `resnet-launch render`
+MANIFESTS = {
+    "resnet152-v4-32": "--slice v4-32 --arch resnet152",
+    "resnet50-v5e-1": "--slice v5e-1 --arch resnet50 --bucket my-bucket",
+    "resnet50-v5e-16": "--slice v5litepod-16 --arch resnet50 --bucket my-bucket --batch 4096",
+    "resnet50-v5p-128": "--slice v5p-128 --arch resnet50 --bucket my-bucket",
+    "resnet50-v6e-8": "--slice trillium-8 --arch resnet50 --bucket my-bucket",
+    "resnet50-v6e-8-1": "--slice v6e-8-1 --arch resnet50 --bucket my-bucket",
+    "resnet50-v4-4096": "--slice v4-4096 --arch resnet50 --bucket my-bucket",
+    "resnet50-multislice": "--slice v5e-256 --num-slices 8 --arch resnet50 --bucket my-bucket "
+    "--name resnet50-multislice",
+    "resnet50-l4-1": "--slice l4-1 --arch resnet50 --bucket my-bucket",
+    "resnet50-a100-16": "--slice a100-16 --arch resnet50 --bucket my-bucket",
+    "resnet50-generic-gpu": "--slice a100-8 --platform generic --node-selector gpu=a100 --arch resnet50 "
+    "--mount pvc/runs:/runs --run-dir /runs/resnet50 --name resnet50-generic-gpu",
+    "resnet18-cpu-2x4": "--slice cpu-2x4 --arch resnet18 --data digits --bucket my-bucket",
+}
+
+
+def train_fields() -> str:
+    """What the trainer accepts, as the launcher reads it."""
+    from trainer.config import schema
+    from trainer.data import DATASETS
+    from trainer.models import ARCHS
+    from trainer.recipes import RECIPES
+
+    document = {
+        "archs": list(ARCHS),
+        "datasets": list(DATASETS),
+        "recipes": list(RECIPES),
+        "fields": schema(),
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def manifest(flags: str) -> str:
+    """What `resnet-launch render` prints for some flags, under the command that printed it."""
+    from launcher.cli import main
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()) as said:
+        if main(["render", *shlex.split(flags)]):
+            raise SystemExit(f"render {flags}\n{said.getvalue()}")
+    return f"# resnet-launch render {flags}\n{printed.getvalue()}"
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def main(root: Path) -> None:
+    write(root / "launcher" / "train_fields.json", train_fields())
+    for name in [name for name in os.environ if name.startswith("RESNET_LAUNCH_")]:
+        del os.environ[name]
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        contextlib.chdir(empty),
+    ):  # no resnet-launch.yaml of someone's
+        rendered = {name: manifest(flags) for name, flags in MANIFESTS.items()}
+    for name, text in rendered.items():
+        write(root / "manifests" / f"{name}.yaml", text)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve())
