@@ -81,9 +81,10 @@ def _attempt(
             _interrupt(processes, grace, interrupts)
         failed = {pod: code for pod, code in ended.items() if code}
         if failed:
-            # Of several at once the one that no restart can mend decides, as in the Job controller.
+            saved = policy.PREEMPTED in failed.values()
+            failed |= processes.stop(grace if saved else PEER_SECONDS)
+            # The first to end decides, unless another knows that no restart can mend it.
             pod = next((pod for pod, code in failed.items() if code == policy.HOPELESS), next(iter(failed)))
-            processes.stop(grace if failed[pod] == policy.PREEMPTED else PEER_SECONDS)
             return pod, failed[pod]
     return None
 

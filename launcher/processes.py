@@ -61,6 +61,7 @@ class Processes:
         """Passes lines on for at most so long; gives the exit codes of ended pods, 128 + n for signal n."""
         for key, _ in self._selector.select(seconds):
             if not key.data.copy():
+                key.data.flush()
                 self._selector.unregister(key.fileobj)
         ended = {name: code for name, p in self._running.items() if (code := p.poll()) is not None}
         for name in ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -42,12 +43,15 @@ def _names(job: TrainingJob) -> Iterator[Problem]:
 
 
 def _batch(job: TrainingJob) -> Iterator[Problem]:
-    if job.batch and job.batch % job.devices:
-        below = job.batch // job.devices * job.devices
+    words = ("--batch", str(job.batch or 0), *job.set, *job.args)
+    texts = [text.removeprefix("train.batch=") for text in words if text.startswith("train.batch=")]
+    texts += [value for flag, value in itertools.pairwise(words) if flag == "--batch"]
+    for batch in sorted({int(text) for text in texts if int(text) % job.devices}):
+        below = batch // job.devices * job.devices
         near = f"{below} or {below + job.devices}" if below else f"{job.devices}"
         yield Problem(
             "batch",
-            f"must be a multiple of the run's {job.devices} devices, got {job.batch}",
+            f"must be a multiple of the run's {job.devices} devices, got {batch}",
             f"--batch {near}",
         )
     if job.steps and job.epochs:

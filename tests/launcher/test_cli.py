@@ -1,0 +1,130 @@
+"""The command as a person meets it: streams, exit codes, words."""
+
+import json
+
+import pytest
+
+from launcher.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _nobody_s_settings(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+
+def run(capsys, line):
+    code = main(line.split())
+    out, err = capsys.readouterr()
+    return code, out, err.splitlines()
+
+
+RENDER = "render --slice cpu-2x1 --arch resnet18 --data digits --bucket b-1 --image r/i:1"
+
+
+def test_render_is_yaml_and_nothing_else(capsys):
+    code, out, err = run(capsys, RENDER)
+    assert (code, err) == (0, [])
+    assert out.startswith("apiVersion: jobset.x-k8s.io/v1alpha2\nkind: JobSet\n")
+
+
+def test_warnings_are_on_stderr_and_name_their_flag(capsys):
+    code, out, err = run(capsys, "render --slice v4-32 --arch resnet50")
+    assert code == 0
+    assert out.startswith("apiVersion:")
+    assert [line.startswith("warning: ") for line in err] == [True, True, True]
+    assert ["--data DATA" in err[0], "--bucket BUCKET" in err[1], "--image IMAGE" in err[2]] == [True] * 3
+
+
+def test_no_verb_and_no_cluster_prints_the_manifests(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    code, out, err = run(capsys, RENDER.removeprefix("render "))
+    assert code == 0
+    assert out.startswith("apiVersion:")
+    assert err == ["nothing was submitted: no Kubernetes context is configured"]
+
+
+def test_after_two_dashes_it_is_the_trainers(capsys):
+    code, out, _ = run(capsys, f"{RENDER} -- --batch 8")
+    assert code == 0
+    assert out.index("- --batch") < out.index("- '8'")
+    code, out, err = run(capsys, f"{RENDER} -- --slice v4-8")
+    assert (code, out) == (2, "")
+    assert err[0] == "error: args: must be flags of the trainer after --, got '--slice'"
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "hint"),
+    [
+        ("rendr --slice v4-32", "verb: must be a verb or a flag, got 'rendr'", "did you mean render?"),
+        ("--slcie v4-32", "flag: must be a flag of resnet-launch, got '--slcie'", "did you mean --slice?"),
+        (
+            "render --spoot",
+            "flag: must be a flag of resnet-launch render, got '--spoot'",
+            "did you mean --spot?",
+        ),
+        ("render", "slice: must be given", "as in --slice v4-32; resnet-launch slices lists them"),
+        ("render --slice", "Option '--slice' requires an argument.", None),
+        ("render extra --slice v4-32", "Got unexpected extra argument (extra)", None),
+        (
+            "slices v4-33",
+            "slice: must be v4-32 (16 chips) or v4-64 (32 chips), got 'v4-33'",
+            "the number in a v4 name counts TensorCores, 2 a chip: v4-33 would be 16.5 chips",
+        ),
+        (
+            "local --slice v4-32 --arch resnet18",
+            "slice: must be cpu-<hosts>x<devices a host> or local-gpu here, got 'v4-32'",
+            "--slice cpu-4x4 has as many hosts and devices",
+        ),
+    ],
+)
+def test_wrong_requests(capsys, line, error, hint):
+    code, out, err = run(capsys, line)
+    assert (code, out) == (2, "")
+    assert err[:2] == [f"error: {error}"] + ([f"hint: {hint}"] if hint else [])
+
+
+def test_a_run_directory_that_cannot_be_written(capsys, tmp_path):
+    (tmp_path / "file").write_text("kept")
+    line = f"local --slice cpu-1x1 --arch resnet18 --run-dir {tmp_path}/file"
+    code, _, err = run(capsys, line)
+    assert code == 1
+    assert err[0] == f"error: cannot write the run directory {tmp_path}/file: File exists"
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_slices(capsys):
+    code, out, err = run(capsys, "slices")
+    assert (code, err) == (0, [])
+    assert len(out.splitlines()) > 300
+    code, out, _ = run(capsys, "slices v4-32 --json")
+    found = json.loads(out)
+    assert (found["hosts"], found["chips"], found["topology"], found["machine"]) == (
+        4,
+        16,
+        "2x2x4",
+        "ct4p-hightpu-4t",
+    )
+    code, out, _ = run(capsys, "slices v5e --json")
+    assert [s["name"] for s in json.loads(out)][:4] == ["v5e-1", "v5e-4", "v5e-8", "v5e-8-1"]
+
+
+@pytest.mark.parametrize(
+    "line", ["", "--help", "render --help", "local --help", "slices --help", "--version"]
+)
+def test_help(capsys, line):
+    code, out, err = run(capsys, line)
+    assert (code, err) == (0, [])
+    assert "resnet-launch" in out
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_a_fault_is_one_line_and_a_traceback_only_with_debug(capsys, monkeypatch):
+    def fail(*_):
+        raise ZeroDivisionError("by design")
+
+    monkeypatch.setattr("launcher.cli.render.render", fail)
+    code, _, err = run(capsys, RENDER)
+    assert (code, err[0]) == (1, "error: this is a fault of resnet-launch: ZeroDivisionError: by design")
+    with pytest.raises(ZeroDivisionError):
+        main([*RENDER.split(), "--debug"])

@@ -1,0 +1,225 @@
+"""What is rendered: the numbers that have to agree, the environment contract, security, failure policy."""
+
+import pytest
+
+from launcher import TrainingJob, render, slices
+from launcher.manifest import to_yaml
+
+
+def jobset(**fields):
+    [found] = render(TrainingJob(**{"slice": "v4-32", "arch": "resnet152", "bucket": "b-1", **fields}))
+    return found
+
+
+def pod(**fields):
+    [group] = jobset(**fields)["spec"]["replicatedJobs"]
+    return group["template"]["spec"]["template"]["spec"]
+
+
+def container(**fields):
+    [found] = pod(**fields)["containers"]
+    return found
+
+
+def env(**fields):
+    entries = container(**fields)["env"]
+    assert len({entry["name"] for entry in entries}) == len(entries)
+    return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in entries}
+
+
+LABEL = "metadata.labels['jobset.sigs.k8s.io/{}']"
+
+
+def test_environment_on_tpu():
+    assert env(num_slices=2) == {
+        "JAX_PLATFORMS": "tpu,cpu",
+        "RESNET_PLATFORM": "tpu",
+        "RESNET_DEVICES": "32",
+        "RESNET_HOSTS": "8",
+        "RESNET_SLICES": "2",
+        "RESNET_RESTART": {"fieldRef": {"fieldPath": LABEL.format("restart-attempt")}},
+        "RESNET_OWNER": {"fieldRef": {"fieldPath": LABEL.format("jobset-uid")}},
+        "RESNET_POD": {"fieldRef": {"fieldPath": "metadata.name"}},
+        "HOME": "/tmp",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def test_environment_on_cpu():
+    found = env(slice="cpu-2x4", num_slices=3)
+    assert found["JAX_PLATFORMS"] == "cpu"
+    assert found["JAX_NUM_CPU_DEVICES"] == "4"
+    assert found["RESNET_COORDINATOR"] == "resnet152-cpu-2x4-slice-0-0.resnet152-cpu-2x4:8476"
+    assert found["RESNET_HOSTS_PER_SLICE"] == "2"
+    assert found["RESNET_SLICE_INDEX"] == {"fieldRef": {"fieldPath": LABEL.format("job-index")}}
+    assert (found["RESNET_SLICES"], found["RESNET_HOSTS"], found["RESNET_DEVICES"]) == ("3", "6", "24")
+
+
+def test_environment_on_gpu():
+    found = env(slice="a100-16")
+    assert found["JAX_PLATFORMS"] == "cuda,cpu"
+    assert found["LD_LIBRARY_PATH"] == "/usr/local/nvidia/lib64"
+    assert "LD_LIBRARY_PATH" not in env(slice="a100-16", platform="generic")
+    assert (found["RESNET_HOSTS"], found["RESNET_DEVICES"]) == ("2", "16")
+
+
+def test_tpu7x_has_two_devices_a_chip():
+    found = container(slice="tpu7x-16")
+    assert found["resources"]["limits"] == {"google.com/tpu": 4}
+    assert env(slice="tpu7x-16")["RESNET_DEVICES"] == "16"
+
+
+def test_command():
+    found = container(
+        recipe="classic-90",
+        data="digits",
+        batch=64,
+        epochs="1.5",
+        seed=0,
+        set=["optim.lr=1"],
+        args=["--steps=3"],
+    )["command"]
+    assert " ".join(found) == (
+        "python -m trainer --name resnet152-v4-32 --run-dir gs://b-1/resnet152-v4-32 --arch resnet152 "
+        "--recipe classic-90 --data digits --batch 64 --epochs 1.5 --seed 0 --set optim.lr=1 --steps 3"
+    )
+
+
+def test_a_run_that_is_not_kept_has_no_checkpoints_on_several_hosts():
+    assert container(bucket=None)["command"][-2:] == ["--set", "checkpoint.enabled=false"]
+    assert "--set" not in container(bucket=None, slice="v4-8")["command"]
+    assert {"name": "scratch", "mountPath": "/scratch"} in container(bucket=None)["volumeMounts"]
+    assert all(volume["name"] != "scratch" for volume in pod()["volumes"])
+
+
+def test_policy_follows_the_exit_codes():
+    job = jobset(max_restarts=3)["spec"]["replicatedJobs"][0]["template"]["spec"]
+    assert job["podFailurePolicy"]["rules"] == [
+        {
+            "action": "FailJob",
+            "onExitCodes": {"containerName": "trainer", "operator": "In", "values": [42, 44]},
+        },
+        {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    ]
+    assert job["backoffLimit"] == 0
+    policy = jobset(max_restarts=3)["spec"]["failurePolicy"]
+    assert (policy["maxRestarts"], policy["restartStrategy"]) == (3, "BlockingRecreate")
+    assert [(rule["action"], rule["onJobFailureMessagePatterns"]) for rule in policy["rules"]] == [
+        ("FailJobSet", [".*exit code 44 .*"]),
+        ("RestartJobSetAndIgnoreMaxRestarts", [".*exit code 42 .*"]),
+        ("RestartJobSetAndIgnoreMaxRestarts", [".*DisruptionTarget.*"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("version", "fields", "codes"),
+    [
+        ("0.5", {"maxRestarts": 10}, [44]),
+        ("0.6", {"maxRestarts": 10, "rules": [None]}, [44]),
+        ("0.8", {"maxRestarts": 10, "restartStrategy": "BlockingRecreate", "rules": [None]}, [44]),
+        ("0.11", {"maxRestarts": 10, "restartStrategy": "BlockingRecreate", "rules": [None] * 3}, [42, 44]),
+    ],
+)
+def test_older_jobsets_get_no_field_they_do_not_know(version, fields, codes):
+    found = jobset(jobset_version=version)["spec"]
+    policy = found["failurePolicy"]
+    assert policy.keys() == fields.keys()
+    assert len(policy.get("rules", [])) == len(fields.get("rules", []))
+    patterns = [rule.get("onJobFailureMessagePatterns") for rule in policy.get("rules", [])]
+    assert all(patterns) if version == "0.11" else not any(patterns)
+    rule = found["replicatedJobs"][0]["template"]["spec"]["podFailurePolicy"]["rules"][0]
+    assert rule["onExitCodes"]["values"] == codes
+    owner = env(jobset_version=version, namespace="team")["RESNET_OWNER"]
+    assert (owner == "team/resnet152-v4-32") == (version != "0.11")
+
+
+def test_passes_pod_security_restricted():
+    spec = pod()
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] == 1000
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container()["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    assert "hostNetwork" not in spec
+
+
+def test_secrets_are_references():
+    found = env(secret_env={"WANDB_API_KEY": "wandb/key"})["WANDB_API_KEY"]
+    assert found == {"secretKeyRef": {"name": "wandb", "key": "key"}}
+
+
+def test_the_request_wins_over_the_launcher():
+    assert env(env={"JAX_PLATFORMS": "tpu"})["JAX_PLATFORMS"] == "tpu"
+    spec = pod(node_selector={"cloud.google.com/gke-tpu-topology": "4x4x4"})
+    assert spec["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == "4x4x4"
+
+
+def test_exclusive_placement_where_a_pool_is_a_slice():
+    key = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+    assert jobset()["metadata"]["annotations"][key] == "cloud.google.com/gke-nodepool"
+    for name in ("v4-8", "v6e-8-1", "a100-16", "cpu-2x4"):
+        assert key not in jobset(slice=name)["metadata"]["annotations"]
+
+
+def test_generic_nodes_have_no_gke_labels():
+    spec = pod(slice="a100-8", platform="generic", gpu_resource="amd.com/gpu", node_selector={"gpu": "a100"})
+    assert spec["nodeSelector"] == {"gpu": "a100"}
+    assert spec["containers"][0]["resources"]["limits"] == {"amd.com/gpu": 8}
+
+
+def test_mounts():
+    found = pod(mount=["pvc/imagenet:/data:ro", "gcs/cache:/cache", "host/mnt/x:/x", "ssd:/fast"])
+    assert found["volumes"][2:] == [
+        {"name": "mount-0", "persistentVolumeClaim": {"claimName": "imagenet", "readOnly": True}},
+        {
+            "name": "mount-1",
+            "csi": {
+                "driver": "gcsfuse.csi.storage.gke.io",
+                "volumeAttributes": {"bucketName": "cache", "mountOptions": "implicit-dirs"},
+            },
+        },
+        {"name": "mount-2", "hostPath": {"path": "/mnt/x", "type": "Directory"}},
+        {"name": "mount-3", "emptyDir": {}},
+    ]
+    assert found["containers"][0]["volumeMounts"][2] == {
+        "name": "mount-0",
+        "mountPath": "/data",
+        "readOnly": True,
+    }
+
+
+@pytest.mark.parametrize("s", slices.catalogue(), ids=lambda s: s.name)
+def test_numbers_agree(s):
+    """parallelism, completions, resources, topology and environment of every slice, one and two of them."""
+    for count in (1, 2) if s.hosts > 1 else (1,):
+        found = jobset(slice=s.name, num_slices=count)
+        [group] = found["spec"]["replicatedJobs"]
+        job = group["template"]["spec"]
+        [trainer] = job["template"]["spec"]["containers"]
+        variables = {entry["name"]: entry.get("value") for entry in trainer["env"]}
+        resource = "google.com/tpu" if s.kind == "tpu" else "nvidia.com/gpu"
+        chips = trainer["resources"]["limits"][resource]
+        assert group["replicas"] == count
+        assert job["parallelism"] == job["completions"] == s.hosts
+        assert trainer["resources"]["requests"][resource] == chips
+        assert s.hosts * chips == s.chips
+        assert int(variables["RESNET_HOSTS"]) == count * s.hosts
+        assert int(variables["RESNET_DEVICES"]) == count * s.chips * s.devices_per_chip
+        if s.topology:
+            sides = [int(side) for side in s.topology.split("x")]
+            assert job["template"]["spec"]["nodeSelector"]["cloud.google.com/gke-tpu-topology"] == s.topology
+            product = 1
+            for side in sides:
+                product *= side
+            assert product == s.hosts * chips
+
+
+def test_the_same_request_gives_the_same_bytes():
+    first, second = to_yaml([jobset(label={"a": "b"})]), to_yaml([jobset(label={"a": "b"})])
+    assert first == second
+    assert "&id" not in first
+    assert "null" not in first

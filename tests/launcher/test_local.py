@@ -1,0 +1,223 @@
+"""`local` with real processes: environment, logs, failure policy, signals. The pods run small scripts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from launcher import TrainingJob, local, render
+from launcher.errors import ActionError, RequestError
+
+# Each script sees `place` (slice, index), `attempt` and `folder`.
+PRELUDE = """
+import json, os, pathlib, signal, sys, time
+folder = pathlib.Path(sys.argv[1])
+place = (int(os.environ["RESNET_SLICE_INDEX"]), int(os.environ["JOB_COMPLETION_INDEX"]))
+attempt = int(os.environ["RESNET_RESTART"])
+(folder / f"{attempt}-{place[0]}-{place[1]}").write_text(json.dumps(dict(os.environ)))
+"""
+
+
+def jobset(folder, script, **fields):
+    [found] = render(TrainingJob(**{"slice": "cpu-2x1", "arch": "resnet18", "platform": "local", **fields}))
+    pod = found["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    pod["containers"][0]["command"] = ["python", "-c", PRELUDE + textwrap.dedent(script), str(folder)]
+    return found
+
+
+def marks(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def environments(folder, attempt=0):
+    return {path.name[2:]: json.loads(path.read_text()) for path in folder.glob(f"{attempt}-*")}
+
+
+def test_every_pod_gets_its_place(tmp_path):
+    assert local.run(jobset(tmp_path, "", num_slices=2, slice="cpu-2x3", env=["A=b"]), os.environ) == 0
+    found = environments(tmp_path)
+    assert sorted(found) == ["0-0", "0-1", "1-0", "1-1"]
+    assert len({env["RESNET_COORDINATOR"] for env in found.values()}) == 1
+    assert found["0-0"]["RESNET_COORDINATOR"].startswith("127.0.0.1:")
+    assert len({env["RESNET_OWNER"] for env in found.values()}) == 1
+    last = found["1-1"]
+    assert last["RESNET_POD"] == "resnet18-cpu-2x3-slice-1-1"
+    assert (last["RESNET_HOSTS"], last["RESNET_DEVICES"], last["RESNET_HOSTS_PER_SLICE"]) == ("4", "12", "2")
+    assert (last["JAX_NUM_CPU_DEVICES"], last["JAX_PLATFORMS"], last["A"]) == ("3", "cpu", "b")
+    assert last.get("HOME") == os.environ.get("HOME")
+
+
+def test_each_submission_is_another_owner(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        local.run(jobset(tmp_path / name, ""), os.environ)
+    owners = [environments(tmp_path / name)["0-0"]["RESNET_OWNER"] for name in ("a", "b")]
+    assert owners[0] != owners[1]
+
+
+def test_lines_are_prefixed_and_keep_their_stream(tmp_path, capfd):
+    script = """
+    print("first"); print("second", end="")
+    print("to stderr", file=sys.stderr)
+    """
+    local.run(jobset(tmp_path, script), os.environ)
+    out, err = capfd.readouterr()
+    assert sorted(out.splitlines()) == [
+        "slice-0-0 | first",
+        "slice-0-0 | second",
+        "slice-0-1 | first",
+        "slice-0-1 | second",
+    ]
+    assert sorted(err.splitlines()) == ["slice-0-0 | to stderr", "slice-0-1 | to stderr"]
+
+
+@pytest.mark.parametrize("code", [43, 45, 1])
+def test_a_failure_restarts_all_pods_and_counts(tmp_path, code):
+    script = f"sys.exit({code} if attempt == 0 and place == (0, 1) else 0)"
+    assert local.run(jobset(tmp_path, script, max_restarts=1), os.environ) == 1
+    assert marks(tmp_path) == ["0-0-0", "0-0-1", "1-0-0", "1-0-1"]
+
+
+def test_gives_up_after_max_restarts(tmp_path):
+    with pytest.raises(ActionError, match="ended with 43 and no restart is left after 2"):
+        local.run(jobset(tmp_path, "sys.exit(43)", slice="cpu-1x1", max_restarts=2), os.environ)
+    assert marks(tmp_path) == ["0-0-0", "1-0-0", "2-0-0"]
+
+
+def test_preemption_does_not_count(tmp_path):
+    script = "sys.exit(42 if attempt < 3 else 0)"
+    assert local.run(jobset(tmp_path, script, slice="cpu-1x1", max_restarts=0), os.environ) == 3
+
+
+def test_44_fails_at_once(tmp_path):
+    with pytest.raises(ActionError, match="pod slice-0-1 ended with 44, which no restart can mend"):
+        local.run(jobset(tmp_path, "place == (0, 1) and sys.exit(44); time.sleep(60)"), os.environ)
+    assert {name[0] for name in marks(tmp_path)} == {"0"}
+
+
+def test_44_decides_even_after_another_code(tmp_path):
+    script = """
+    if place == (0, 1):
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(44))
+        (folder / "ready").touch()
+    while not (folder / "ready").exists() or place == (0, 1):
+        time.sleep(0.05)
+    sys.exit(43)
+    """
+    with pytest.raises(ActionError, match="pod slice-0-1 ended with 44"):
+        local.run(jobset(tmp_path, script), os.environ)
+
+
+def test_a_killed_pod_counts_as_failed(tmp_path):
+    script = "attempt or os.kill(os.getpid(), signal.SIGKILL)"
+    assert local.run(jobset(tmp_path, script, slice="cpu-1x1"), os.environ) == 1
+
+
+def test_the_others_are_told_and_then_killed(tmp_path):
+    script = """
+    if attempt == 0 and place == (0, 0):
+        signal.signal(signal.SIGTERM, lambda *_: (folder / "told").touch())  # and goes on, as if stuck
+        (folder / "ready").touch()
+        while True:
+            time.sleep(0.05)
+    while attempt == 0 and not (folder / "ready").exists():
+        time.sleep(0.05)
+    sys.exit(0 if attempt else 43)
+    """
+    started = time.monotonic()
+    assert local.run(jobset(tmp_path, script), os.environ) == 1
+    assert local.PEER_SECONDS <= time.monotonic() - started < local.PEER_SECONDS + 10
+    assert (tmp_path / "told").exists()
+
+
+def test_a_secret_is_taken_from_this_environment(tmp_path):
+    found = jobset(tmp_path, "", secret_env=["TOKEN=secret/key"])
+    with pytest.raises(RequestError, match="must find TOKEN"):
+        local.run(found, {key: value for key, value in os.environ.items() if key != "TOKEN"})
+    local.run(found, {**os.environ, "TOKEN": "x"})
+    assert environments(tmp_path)["0-0"]["TOKEN"] == "x"
+
+
+def launch(folder, script, **fields):
+    """The same as a process of its own, so that it can be signalled."""
+    text = json.dumps(jobset(folder, script, **fields))
+    code = """
+    import json, os, sys
+    from launcher import local
+    from launcher.errors import ActionError
+    try:
+        local.run(json.loads(sys.argv[1]), os.environ)
+    except ActionError as error:
+        sys.exit(str(error))
+    """
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), text], stderr=subprocess.PIPE)
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.05)
+
+
+SAVER = """
+def save(*_):
+    time.sleep(0.3)
+    (folder / f"saved-{place[1]}").touch()
+    os._exit(42)
+signal.signal(signal.SIGTERM, save)
+(folder / f"pid-{place[1]}").write_text(str(os.getpid()))
+while True:
+    time.sleep(0.05)
+"""
+
+
+def pids(folder):
+    texts = [path.read_text() for path in folder.glob("pid-*")]
+    return [int(text) for text in texts if text]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_are_forwarded_and_waited_for(tmp_path, number):
+    process = launch(tmp_path, SAVER)
+    wait_for(lambda: len(pids(tmp_path)) == 2)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert err.decode().splitlines()[-1] == "interrupted"
+    assert {"saved-0", "saved-1"} <= set(marks(tmp_path))
+    assert not any(name.startswith("1-") for name in marks(tmp_path))  # no restart
+
+
+def test_a_second_signal_kills_at_once(tmp_path):
+    stuck = SAVER.replace("os._exit(42)", "time.sleep(600)")
+    process = launch(tmp_path, stuck)
+    wait_for(lambda: len(pids(tmp_path)) == 2)
+    process.send_signal(signal.SIGINT)
+    wait_for(lambda: (tmp_path / "saved-0").exists())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert not any(alive(pid) for pid in pids(tmp_path))
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as status:
+            return status.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals are Linux's")
+def test_pods_die_with_a_killed_launcher(tmp_path):
+    process = launch(tmp_path, SAVER)
+    wait_for(lambda: len(pids(tmp_path)) == 2)
+    process.kill()
+    process.communicate(timeout=10)
+    wait_for(lambda: not any(alive(pid) for pid in pids(tmp_path)))
