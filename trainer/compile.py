@@ -16,6 +16,8 @@ from jax.sharding import Mesh
 from trainer.mesh import batch_sharding, replicated
 from trainer.step import Batch, EvalStep, Metrics, State, TrainStep
 
+CACHED_SECONDS = 0.5  # programs that compile faster than this are not worth a file
+
 Leaves = tuple[jax.Array, ...]
 
 
@@ -57,6 +59,18 @@ def compile_eval(step: EvalStep, shapes: State, batch: dict[str, Any], mesh: Mes
     same = replicated(mesh)
     jitted = jax.jit(flat_step, in_shardings=(same, batch_sharding(mesh)), out_shardings=same)
     return jitted.lower(tuple(jax.tree.leaves((shapes.params, shapes.stats))), batch).compile()
+
+
+def use_cache(choice: str, run_dir: str) -> None:
+    """Keeps compiled programs in a folder, so that a restart loads them.
+
+    Whoever can write the folder can run code in the pods; "auto" is the run's own directory, which is
+    trusted with the checkpoints already.
+    """
+    if choice != "off":
+        folder = f"{run_dir}/compile-cache" if choice == "auto" else choice
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", CACHED_SECONDS)
 
 
 def batch_shapes(local: dict[str, np.ndarray], batch: int) -> dict[str, jax.ShapeDtypeStruct]:

@@ -56,6 +56,8 @@ def train(
     log.event("joined", at=marks["joined"])
     plan = make_plan(config, train_source.size)
 
+    compile.use_cache(config.train.compile_cache, config.run_dir)
+
     # Model and the two steps, as pure functions.
     height, _, channels = train_source.image_shape
     platform = jax.devices()[0].platform

@@ -10,63 +10,16 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-# Kaiming normal over the outputs, as the paper's successors do (Goyal et al. 2017, arXiv:1706.02677, 5.1).
-KERNEL_INIT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+from trainer.models.layers import BatchNorm, Conv
+
 HEAD_INIT = nnx.initializers.normal(0.01)
-
-
-class BatchNorm(nnx.Module):
-    """Normalises over batch, height and width with statistics in float32.
-
-    The batch statistics are taken in one pass (mean and mean of squares), over the whole sharded batch. The
-    running variance is the unbiased one, as in PyTorch.
-    """
-
-    def __init__(self, features: int, momentum: float, epsilon: float, zero_scale: bool = False):
-        init = jnp.zeros if zero_scale else jnp.ones
-        self.scale = nnx.Param(init(features, jnp.float32))
-        self.bias = nnx.Param(jnp.zeros(features, jnp.float32))
-        self.mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
-        self.var = nnx.BatchStat(jnp.ones(features, jnp.float32))
-        self.momentum = momentum
-        self.epsilon = epsilon
-
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """x: [B, H, W, C] of any float dtype; returns the same shape and dtype."""
-        wide = x.astype(jnp.float32)
-        if train:
-            mean = jnp.mean(wide, axis=(0, 1, 2))  # [C]
-            # Rounding can take the difference just below zero.
-            var = jnp.maximum(jnp.mean(jnp.square(wide), axis=(0, 1, 2)) - jnp.square(mean), 0.0)  # [C]
-            self._track(mean, var, x.size // x.shape[-1])
-        else:
-            mean, var = self.mean[...], self.var[...]
-        multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
-        return ((wide - mean) * multiplier + self.bias[...]).astype(x.dtype)
-
-    def _track(self, mean: jax.Array, var: jax.Array, count: int) -> None:
-        keep = self.momentum
-        unbiased = var * (count / max(count - 1, 1))
-        self.mean[...] = keep * self.mean[...] + (1 - keep) * mean
-        self.var[...] = keep * self.var[...] + (1 - keep) * unbiased
 
 
 class ConvNorm(nnx.Module):
     """A convolution without bias, then BatchNorm."""
 
     def __init__(self, cin, cout, kernel, stride, *, dtype, norm, rngs, zero_scale=False):
-        pad = (kernel - 1) // 2
-        self.conv = nnx.Conv(
-            cin,
-            cout,
-            (kernel, kernel),
-            strides=(stride, stride),
-            padding=((pad, pad), (pad, pad)),
-            use_bias=False,
-            dtype=dtype,
-            kernel_init=KERNEL_INIT,
-            rngs=rngs,
-        )
+        self.conv = Conv(cin, cout, kernel, stride, dtype=dtype, rngs=rngs)
         self.norm = BatchNorm(cout, zero_scale=zero_scale, **norm)
 
     def __call__(self, x, train):

