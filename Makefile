@@ -11,6 +11,7 @@ export RESNET_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet-launch
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' constraints.txt)
 
 .PHONY: help setup demo test check lint types generate verify lock clean
+.PHONY: cluster-packages cluster-up cluster-down cluster-status image
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -36,3 +37,21 @@ verify:  ## regenerate into a temporary folder and want no difference
 	  $(BIN)/python tools/generate.py "$$fresh"; \
 	  diff -ru manifests "$$fresh/manifests"; \
 	  diff -u launcher/train_fields.json "$$fresh/launcher/train_fields.json"
+
+# A real Kubernetes on this machine (Linux, root, Go): docs/test-cluster.md.
+TESTCLUSTER = PYTHONPATH=tests/cluster $(BIN)/python -m testcluster
+
+cluster-packages: setup  ## install the Debian packages that the test cluster needs (root)
+	$(TESTCLUSTER) packages
+
+cluster-up: cluster-packages  ## start this checkout's test cluster and say how to use it
+	$(TESTCLUSTER) up $(CLUSTER_FLAGS)
+
+cluster-down: setup  ## end it, and clear what killed ones left
+	$(TESTCLUSTER) down
+
+cluster-status: setup  ## list its components and logs
+	$(TESTCLUSTER) status
+
+image: cluster-packages  ## build the images TARGETS="cpu tpu gpu" (default: cpu) and print their sizes
+	$(TESTCLUSTER) image $(TARGETS)

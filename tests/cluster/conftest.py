@@ -1,0 +1,64 @@
+"""A real cluster for the tests of this folder and of others: ask for the fixture, get a running Kubernetes.
+
+    control_plane   API server, scheduler, JobSet, Kueue and the bucket; no pod runs. About 6 s.
+    cluster         the same cluster with a real node, and the project's cpu image on it. About 10 s more when
+    the
+                    image is cached; minutes the first time.
+
+Both give a `testcluster.Cluster`: `kubeconfig`, `api`, `bucket`, `logs`, `node`, and its faults
+(`restart_apiserver()`, `kill(pod)`, `bucket.stop()`, `bucket.refuse()`); `add_fake_nodes()` starts kwok. One
+cluster serves a whole test session, so each test uses names (or a `namespace`) of its own.
+
+    RESNET_CLUSTER=running   use the cluster of `make cluster-up` instead of a new one (starts at once, is
+    left running)
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from testcluster import Cluster, image, requirements
+from testcluster.api import Object
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[Cluster]:
+    """A cluster without nodes, for everything that only an API server and controllers have to answer."""
+    if os.environ.get("RESNET_CLUSTER") == "running":
+        yield Cluster.attach("dev")
+        return
+    if reason := requirements.missing():
+        if os.environ.get("CI"):
+            pytest.fail(reason, pytrace=False)  # on CI a cluster that cannot start must not look like a pass
+        pytest.skip(reason)
+    started = Cluster.start(f"test-{os.getpid()}", owned=True)
+    yield started
+    started.end()
+
+
+@pytest.fixture(scope="session")
+def cpu_image(control_plane: Cluster) -> image.Image:
+    """The project's image for CPU slices, built from this checkout."""
+    requirements.install()
+    return image.build("cpu")
+
+
+@pytest.fixture(scope="session")
+def cluster(control_plane: Cluster, cpu_image: image.Image) -> Cluster:
+    """The cluster with a node that runs pods; `cpu_image.name` is there already."""
+    node = control_plane.add_node(cpu_image.archive)
+    if cpu_image.name not in node.images():
+        node.load(cpu_image.archive)
+    return control_plane
+
+
+@pytest.fixture
+def namespace(control_plane: Cluster) -> Iterator[str]:
+    """A namespace of the test's own that enforces Pod Security `restricted`; deleted afterwards."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    thing: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    control_plane.api.apply([thing])
+    yield name
+    control_plane.api.delete(thing)

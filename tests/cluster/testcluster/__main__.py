@@ -1,0 +1,112 @@
+"""`python -m testcluster up | down | status | packages | image`: the test cluster from the command line."""
+
+import argparse
+import sys
+import time
+
+from testcluster import image, places, requirements
+from testcluster.build import TOOLS, build
+from testcluster.cluster import Cluster
+from testcluster.errors import ClusterError
+from testcluster.sandbox import held
+
+NAME = "dev"
+
+
+def up(arguments: argparse.Namespace) -> None:
+    """Start this checkout's cluster, or say that it runs, and how to use it."""
+    if reason := requirements.missing():
+        raise ClusterError(reason)
+    started = time.monotonic()
+    if held(places.cluster_folder(NAME)):
+        cluster = Cluster.attach(NAME)
+    else:
+        images = [image.build(target) for target in arguments.image] if not arguments.control_plane else []
+        cluster = Cluster.start(NAME, owned=False)
+        if not arguments.control_plane:
+            try:
+                cluster.add_node(*(built.archive for built in images))
+            except ClusterError:
+                cluster.end()
+                raise
+        print(f"ready in {time.monotonic() - started:.1f} s")
+    describe(cluster)
+
+
+def describe(cluster: Cluster) -> None:
+    """Say how to use a running cluster."""
+    print(f"  export KUBECONFIG={cluster.kubeconfig}")
+    print("  kubectl get nodes,jobsets,workloads")
+    print(f"bucket  {cluster.bucket.url}, for processes on this machine:")
+    for name, value in cluster.bucket.environment().items():
+        print(f"  export {name}={value}")
+    if cluster.node:
+        print(f"node    {cluster.node.name}, images {', '.join(cluster.node.images())}")
+    print(f"logs    {cluster.logs}\nend it with: make cluster-down")
+
+
+def down(_: argparse.Namespace) -> None:
+    """End this checkout's cluster and clear what killed ones left."""
+    Cluster.end_named(NAME)
+
+
+def status(_: argparse.Namespace) -> None:
+    """List the components, one line each."""
+    cluster = Cluster.attach(NAME)
+    for name, report in cluster.sandbox.status().items():
+        state = "running" if report["exit"] is None else f"ended with {report['exit']}"
+        print(f"{name:<26} {state:<16} starts={report['starts']} {report['log']}")
+    describe(cluster)
+
+
+def packages(_: argparse.Namespace) -> None:
+    """Install the Debian packages that a node and the images need."""
+    requirements.install()
+
+
+def tools(_: argparse.Namespace) -> None:
+    """Build every Go tool that is not in the cache."""
+    for name in TOOLS:
+        print(f"{name:<12} {build(name)}")
+
+
+def build_images(arguments: argparse.Namespace) -> None:
+    """Build the images and say how large they are."""
+    for target in arguments.target:
+        built = image.build(target)
+        print(f"{built.name}  {built.bytes / 1e6:,.0f} MB  {built.archive}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The verbs and their flags."""
+    result = argparse.ArgumentParser(prog="python -m testcluster", description=__doc__)
+    verbs = result.add_subparsers(required=True, metavar="VERB")
+    for name, function in (("down", down), ("status", status), ("packages", packages), ("tools", tools)):
+        verbs.add_parser(name, help=function.__doc__).set_defaults(function=function)
+    starting = verbs.add_parser("up", help=up.__doc__)
+    starting.add_argument(
+        "--control-plane", action="store_true", help="no node: nothing can run, starts faster"
+    )
+    starting.add_argument("--image", nargs="*", default=["cpu"], choices=image.TARGETS, help="default: cpu")
+    starting.set_defaults(function=up)
+    building = verbs.add_parser("image", help=build_images.__doc__)
+    building.add_argument(
+        "target", nargs="*", default=["cpu"], help=f"{', '.join(image.TARGETS)}; default: cpu"
+    )
+    building.set_defaults(function=build_images)
+    return result
+
+
+def main() -> int:
+    """Run one verb; 1 with the reason on stderr when it fails."""
+    arguments = parser().parse_args()
+    try:
+        arguments.function(arguments)
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""The few calls the cluster itself makes to its API server: ready, get, apply, delete."""
+
+import json
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from typing import Any
+
+from testcluster.certificates import Pair
+from testcluster.errors import ClusterError
+
+ANSWER_SECONDS = 20
+APPLY_TRIES = 40
+APPLY_PAUSE_SECONDS = 0.25
+# Not there yet, or busy: a webhook that starts, a CRD that is being established, an object that changed
+# meanwhile.
+PASSING = (404, 409, 429, 500, 503, 504)
+
+Object = dict[str, Any]
+
+
+class Refused(ClusterError):
+    """The API server's own no; `code` is its HTTP status."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Api:
+    """An API server at `url`, spoken to as the owner of `user`."""
+
+    def __init__(self, url: str, authority: Pair, user: Pair) -> None:
+        self.url = url
+        context = ssl.create_default_context(cafile=str(authority.certificate))
+        context.load_cert_chain(user.certificate, user.key)
+        # No proxy of the machine's environment stands between it and its own sandbox.
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
+        )
+        self._plurals: dict[tuple[str, str], tuple[str, bool]] = {}
+
+    def request(
+        self, method: str, path: str, body: Object | None = None, content: str = "application/json"
+    ) -> Any:
+        """One call; returns the decoded answer, raises Refused with the server's message, OSError without a
+        server.
+        """
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self.url + path, data=data, method=method, headers={"Content-Type": content}
+        )
+        try:
+            with self._opener.open(request, timeout=ANSWER_SECONDS) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                text = error.read().decode(errors="replace")
+            raise Refused(error.code, f"{method} {path}: {_message(text)}") from None
+        return json.loads(text) if text[:1] in (b"{", b"[") else text.decode()
+
+    def ready(self) -> bool:
+        """Whether the server says that it is ready for everything."""
+        return self.request("GET", "/readyz") == "ok"
+
+    def path(self, thing: Object) -> str:
+        """The path of an object, by the server's own list of what it serves."""
+        group_version, kind = thing["apiVersion"], thing["kind"]
+        base = f"/api/{group_version}" if "/" not in group_version else f"/apis/{group_version}"
+        if (group_version, kind) not in self._plurals:
+            for resource in self.request("GET", base)["resources"]:
+                if "/" not in resource["name"]:
+                    self._plurals[group_version, resource["kind"]] = resource["name"], resource["namespaced"]
+        if (group_version, kind) not in self._plurals:
+            raise Refused(404, f"{group_version} {kind}: not served yet")
+        plural, namespaced = self._plurals[group_version, kind]
+        metadata = thing["metadata"]
+        middle = f"/namespaces/{metadata.get('namespace', 'default')}" if namespaced else ""
+        return f"{base}{middle}/{plural}/{metadata['name']}"
+
+    def get(self, thing: Object) -> Object:
+        """The object that `thing` names by apiVersion, kind and metadata."""
+        return self.request("GET", self.path(thing))
+
+    def delete(self, thing: Object) -> None:
+        """Delete the object that `thing` names, dependents in the background; one that is gone is fine."""
+        try:
+            self.request("DELETE", self.path(thing) + "?propagationPolicy=Background")
+        except Refused as error:
+            if error.code != 404:
+                raise
+
+    def apply(self, things: Iterable[Object]) -> None:
+        """Server-side apply in the given order, with patience for what is only starting."""
+        for thing in things:
+            for last in range(APPLY_TRIES - 1, -1, -1):
+                try:
+                    query = "?fieldManager=test-cluster&force=true"
+                    self.request("PATCH", self.path(thing) + query, thing, "application/apply-patch+yaml")
+                    break
+                except Refused as error:
+                    if error.code not in PASSING or not last:
+                        raise
+                time.sleep(APPLY_PAUSE_SECONDS)
+
+
+def _message(text: str) -> str:
+    try:
+        return json.loads(text).get("message", text)
+    except ValueError:
+        return text[:300]

@@ -1,0 +1,151 @@
+"""Go tools, built from the pinned modules in `tests/cluster/go` and cached by those pins."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from testcluster import places
+from testcluster.errors import ClusterError
+
+FLAGS = ("-trimpath", "-buildvcs=false")
+STRIP = "-s -w"
+# A binary built outside its own repository does not know its version, and an empty one breaks clients.
+KUBERNETES_VERSION = "k8s.io/component-base/version"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """One module under `tests/cluster/go`: what is built from it, and the folder of manifests kept beside
+    that.
+    """
+
+    name: str
+    packages: tuple[str, ...]
+    module: str = ""
+    manifests: str = ""
+
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool(name="etcd", packages=("go.etcd.io/etcd/server/v3",)),
+        Tool(
+            name="kubernetes",
+            packages=tuple(
+                f"k8s.io/kubernetes/cmd/{command}"
+                for command in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")
+            ),
+            module="k8s.io/kubernetes",
+        ),
+        Tool(
+            name="jobset", packages=("sigs.k8s.io/jobset",), module="sigs.k8s.io/jobset", manifests="config"
+        ),
+        Tool(name="bucket", packages=("github.com/fsouza/fake-gcs-server",)),
+        Tool(name="coredns", packages=(".",)),
+        Tool(
+            name="kueue",
+            packages=("sigs.k8s.io/kueue/cmd/kueue",),
+            module="sigs.k8s.io/kueue",
+            manifests="config/components",
+        ),
+        Tool(
+            name="kwok",
+            packages=("sigs.k8s.io/kwok/cmd/kwok",),
+            module="sigs.k8s.io/kwok",
+            manifests="kustomize",
+        ),
+        Tool(name="pause", packages=(".",)),
+        Tool(name="helm", packages=("helm.sh/helm/v4/cmd/helm",)),
+    )
+}
+
+
+def go(*arguments: str, folder: Path) -> str:
+    """Run the go command in `folder` and return what it prints; raises ClusterError with its last lines."""
+    try:
+        done = subprocess.run(["go", *arguments], cwd=folder, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise ClusterError(
+            "go: must be on PATH to build the test cluster", hint="install Go 1.26 or newer"
+        ) from None
+    if done.returncode:
+        tail = "\n".join(done.stderr.strip().splitlines()[-15:])
+        raise ClusterError(f"go {' '.join(arguments[:2])} failed in {folder.name}:\n{tail}")
+    return done.stdout.strip()
+
+
+@cache
+def toolchain() -> str:
+    """What compiles, part of every key: another compiler makes other binaries."""
+    return go("env", "GOVERSION", "GOARCH", "CGO_ENABLED", folder=places.GO_MODULES / "etcd")
+
+
+def version(tool: Tool) -> str:
+    """The pinned version of the tool's module, read from its go.mod."""
+    for line in (places.GO_MODULES / tool.name / "go.mod").read_text().splitlines():
+        words = line.removeprefix("require ").split()
+        if len(words) >= 2 and words[0] == tool.module and words[1].startswith("v"):
+            return words[1]
+    raise ClusterError(
+        f"go/{tool.name}/go.mod: must require {tool.module}", hint=f"go get -tool {tool.module}@VERSION"
+    )
+
+
+def linker_flags(tool: Tool) -> str:
+    """What the linker writes into the binaries: for Kubernetes its own version."""
+    if tool.name != "kubernetes":
+        return STRIP
+    major, minor, _ = version(tool).removeprefix("v").split(".", 2)
+    values = {"gitVersion": version(tool), "gitMajor": major, "gitMinor": minor}
+    return " ".join([STRIP, *(f"-X {KUBERNETES_VERSION}.{key}={value}" for key, value in values.items())])
+
+
+def build(name: str) -> Path:
+    """The folder with the tool's binaries; compiles them when their pins, flags or the compiler changed."""
+    tool = TOOLS[name]
+    module = places.GO_MODULES / name
+    inputs = sorted(path for path in module.iterdir() if path.suffix in (".mod", ".sum", ".go"))
+    key = places.content_key(*inputs, " ".join((*FLAGS, tool.manifests)), linker_flags(tool), toolchain())
+    shelf = places.cache() / "go"
+    target = shelf / f"{name}-{key}"
+    if target.is_dir():
+        return target
+    with places.locked(shelf / f"{name}.lock"):
+        if not target.is_dir():
+            print(f"building {name} (once for these pins)", flush=True)
+            compile_into(target, tool, module)
+    return target
+
+
+def compile_into(target: Path, tool: Tool, module: Path) -> None:
+    """Compile beside the target and rename, so that a killed build leaves nothing that looks whole."""
+    scratch = Path(tempfile.mkdtemp(prefix=f".{tool.name}-", dir=target.parent))
+    try:
+        go(
+            "build",
+            *FLAGS,
+            "-ldflags",
+            linker_flags(tool),
+            "-o",
+            f"{scratch}{os.sep}",
+            *tool.packages,
+            folder=module,
+        )
+        if tool.manifests:
+            source = go("list", "-m", "-f", "{{.Dir}}", tool.module, folder=module)
+            shutil.copytree(
+                Path(source) / tool.manifests, scratch / "manifests", copy_function=shutil.copyfile
+            )
+        scratch.chmod(0o755)
+        scratch.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def binary(name: str, command: str | None = None) -> str:
+    """The path of a built command; `command` where a tool has several."""
+    return str(build(name) / (command or name))

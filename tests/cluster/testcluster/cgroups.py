@@ -1,0 +1,61 @@
+"""The control groups that a kubelet needs around its pods, the only thing of a cluster that outlives a
+kill.
+"""
+
+import contextlib
+import time
+from pathlib import Path
+
+from testcluster.errors import ClusterError
+
+ROOT = Path("/sys/fs/cgroup")
+CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb")
+REMOVE_SECONDS = 10
+
+
+def _hierarchies() -> list[Path]:
+    """Version 2 has one tree; version 1 one for each controller."""
+    if (ROOT / "cgroup.controllers").exists():
+        return [ROOT]
+    return [folder for folder in sorted(ROOT.iterdir()) if (folder / "cgroup.procs").exists()]
+
+
+def create(name: str) -> None:
+    """Make the group `name` at the root of every tree."""
+    for tree in _hierarchies():
+        group = tree / name
+        group.mkdir(exist_ok=True)
+        if tree == ROOT:  # version 2: a group hands on only the controllers that it is told to
+            available = (tree / "cgroup.controllers").read_text().split()
+            enabled = " ".join(f"+{controller}" for controller in CONTROLLERS if controller in available)
+            (tree / "cgroup.subtree_control").write_text(enabled)
+            (group / "cgroup.subtree_control").write_text(enabled)
+        elif (group / "cpuset.cpus").exists():  # version 1: an empty set admits no process
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                (group / file).write_text((tree / file).read_text())
+
+
+def remove(name: str) -> None:
+    """Remove the group and all below it; its processes have ended, though the kernel may still be at it."""
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while groups := [tree / name for tree in _hierarchies() if (tree / name).is_dir()]:
+        for group in groups:
+            for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            with contextlib.suppress(OSError):
+                group.rmdir()
+        if time.monotonic() > deadline:
+            raise ClusterError(
+                f"control group {groups[0]}: still holds processes", hint=f"cat {groups[0]}/cgroup.procs"
+            )
+
+
+def processes(fragment: str) -> list[int]:
+    """The processes (ids as seen from outside the sandbox) of the groups whose name contains `fragment`."""
+    found: set[int] = set()
+    for tree in _hierarchies():
+        for folder in tree.rglob(f"*{fragment}*"):
+            if (folder / "cgroup.procs").exists():
+                found |= {int(line) for line in (folder / "cgroup.procs").read_text().split()}
+    return sorted(found)

@@ -1,0 +1,164 @@
+"""A whole cluster: start it, ask it, hurt it, end it."""
+
+import json
+import os
+import signal
+from dataclasses import asdict
+from pathlib import Path
+
+from testcluster import cgroups, controllers, leftovers, mounts, network, places, store
+from testcluster.api import Api, Object
+from testcluster.bucket import Bucket
+from testcluster.controlplane import ControlPlane
+from testcluster.errors import ClusterError
+from testcluster.network import Wire
+from testcluster.node import Node
+from testcluster.sandbox import Sandbox, held
+
+STATE = "state.json"
+
+
+class Cluster:
+    """One running cluster of this checkout, in a sandbox that no other cluster and no other machine can see
+    into.
+
+    kubeconfig    path of an admin's kubeconfig; `api` is the same as an object
+    bucket        the Cloud Storage emulator: `url` (for pods and this machine), `environment()`,
+    `create(name)`,
+                  `stop()`, `start()`, `refuse()` (answers 503)
+    logs          folder with one log for each component, and node/pods/ with the pods' own
+    node          the kubelet: `name`, `load(image)`; None while there is only the control plane
+    address       the address that stands for the cluster; reachable from this machine and from pods
+
+    Faults: `restart_apiserver()`, `kill(pod)`, `bucket.stop()`, `bucket.refuse()`, and the components
+    themselves through `sandbox.stop(name)`.
+    """
+
+    def __init__(self, sandbox: Sandbox, wire: Wire) -> None:
+        self.sandbox = sandbox
+        self.address = wire.node
+        self.logs = sandbox.logs
+        self.wire = wire
+        self.plane = ControlPlane(sandbox, wire)
+        self.bucket = Bucket(sandbox, wire)
+        self.node: Node | None = None
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The path of an admin's kubeconfig."""
+        return self.plane.kubeconfig
+
+    @property
+    def api(self) -> Api:
+        """The API server, spoken to as an admin."""
+        return self.plane.api
+
+    @classmethod
+    def start(cls, name: str, *, owned: bool) -> "Cluster":
+        """Start the control plane, JobSet, Kueue and the bucket; `add_node` makes it run pods.
+
+        An owned cluster ends with this process, however that ends; any other lives until `end`. Raises
+        ClusterError where one of that name runs already, or with the end of the log of the component that
+        failed.
+        """
+        folder = places.cluster_folder(name)
+        with places.locked(places.cache() / "clusters.lock"):
+            if held(folder):
+                raise ClusterError(f"cluster {name!r} of this checkout is running", hint="make cluster-down")
+            leftovers.clear_ended()
+            leftovers.remove_logs(folder)
+            sandbox = Sandbox(folder)
+            sandbox.begin(owned=owned)
+        try:
+            wire = network.connect(sandbox)
+            mounts.cover(sandbox)
+            cluster = cls(sandbox, wire)
+            cluster.bucket.start()
+            cluster.plane.begin()
+            controllers.begin(cluster.plane)
+            cluster._save()
+        except BaseException:
+            sandbox.end()
+            leftovers.clear(folder)
+            raise
+        return cluster
+
+    @classmethod
+    def attach(cls, name: str) -> "Cluster":
+        """The running cluster of that name; raises ClusterError where there is none."""
+        folder = places.cluster_folder(name)
+        if not held(folder) or not (folder / STATE).exists():
+            raise ClusterError(f"cluster {name!r} of this checkout is not running", hint="make cluster-up")
+        state = json.loads((folder / STATE).read_text())
+        cluster = cls(Sandbox(folder), Wire(**state["wire"]))
+        if state["node"]:
+            cluster.node = Node(cluster.plane)
+        return cluster
+
+    def _save(self) -> None:
+        state = {"wire": asdict(self.wire), "node": self.node is not None}
+        (self.sandbox.folder / STATE).write_text(json.dumps(state))
+
+    def add_node(self, *images: Path) -> Node:
+        """Start containerd with the archives `images`, CoreDNS and a kubelet; the node is then ready for
+        pods.
+        """
+        if not self.node:
+            node = Node(self.plane)
+            node.begin(store.prepared(*images))
+            self.node = node
+            self._save()
+        return self.node
+
+    def add_fake_nodes(self) -> None:
+        """Start kwok: nodes annotated `kwok.x-k8s.io/node: fake` become ready and "run" their pods."""
+        if "kwok" not in self.sandbox.status():
+            controllers.start_kwok(self.plane)
+
+    def stop_apiserver(self) -> None:
+        """Kill the API server as a crash does, without a word to its clients."""
+        self.sandbox.stop("kube-apiserver", signal.SIGKILL)
+
+    def restart_apiserver(self) -> None:
+        """Kill the API server and wait until a new one is ready; the state is etcd's and stays."""
+        self.stop_apiserver()
+        self.plane.start_apiserver()
+
+    def pod(self, name: str, namespace: str = "default") -> Object:
+        """A pod as the API server has it."""
+        return self.api.request("GET", f"/api/v1/namespaces/{namespace}/pods/{name}")
+
+    def processes(self, pod: str, namespace: str = "default") -> list[int]:
+        """The processes of a pod's first container, its main one first; ids as seen from this machine."""
+        statuses = self.pod(pod, namespace)["status"].get("containerStatuses") or [{}]
+        identity = statuses[0].get("containerID", "").removeprefix("containerd://")
+        found = cgroups.processes(identity) if identity else []
+        if not found:
+            raise ClusterError(f"pod {namespace}/{pod}: has no running process")
+        return sorted(found, key=_is_main, reverse=True)
+
+    def kill(self, pod: str, namespace: str = "default", number: int = signal.SIGKILL) -> None:
+        """Signal the main process of a pod from outside; SIGSTOP makes it hang."""
+        os.kill(self.processes(pod, namespace)[0], number)
+
+    def end(self) -> None:
+        """End everything and remove everything but the logs; returns when the last process is gone."""
+        self.sandbox.end()
+        leftovers.clear(self.sandbox.folder)
+
+    @staticmethod
+    def end_named(name: str) -> None:
+        """End the cluster of that name where it runs, however far it came, and clear what ended ones left."""
+        folder = places.cluster_folder(name)
+        with places.locked(places.cache() / "clusters.lock"):
+            if held(folder):
+                Sandbox(folder).end()
+            leftovers.clear_ended()
+
+
+def _is_main(process: int) -> bool:
+    """Whether a process is number 1 of its own container."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("NSpid:"):
+            return line.split()[-1] == "1"
+    return False

@@ -1,0 +1,58 @@
+"""What a cluster leaves when it ends or was killed: control groups and a folder. Logs are kept, the rest
+goes.
+"""
+
+import shutil
+import time
+from pathlib import Path
+
+from testcluster import cgroups, places
+from testcluster.sandbox import held
+
+KEPT = ("logs",)
+LOGS_KEPT = 6  # clusters, all checkouts together
+REMOVE_TRIES = 50
+REMOVE_PAUSE_SECONDS = 0.1
+
+
+def clear(folder: Path) -> None:
+    """Remove what the ended cluster in `folder` left, except for its logs."""
+    cgroups.remove(control_group(folder))
+    for entry in folder.iterdir():
+        if entry.name not in KEPT:
+            _delete(entry)
+
+
+def control_group(folder: Path) -> str:
+    """The name of the control group of the cluster in `folder`."""
+    return f"resnet-{folder.name}"
+
+
+def clear_ended() -> None:
+    """Clear every cluster on this machine that ended without doing so itself; keep only the newest logs."""
+    folders = sorted(places.clusters().glob("*/"), key=lambda folder: folder.stat().st_mtime)
+    ended = [folder for folder in folders if not held(folder)]
+    for folder in ended:
+        clear(folder)
+    for folder in ended[:-LOGS_KEPT]:
+        _delete(folder)
+
+
+def _delete(entry: Path) -> None:
+    """Remove a file or folder; the last processes of a killed sandbox may still be writing for a moment."""
+    for last in range(REMOVE_TRIES - 1, -1, -1):
+        try:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            if not last:
+                raise
+        time.sleep(REMOVE_PAUSE_SECONDS)
+
+
+def remove_logs(folder: Path) -> None:
+    """Remove the logs of the cluster that was in `folder` before: a new one writes its own."""
+    if (folder / "logs").exists():
+        _delete(folder / "logs")

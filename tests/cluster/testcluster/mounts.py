@@ -1,0 +1,47 @@
+"""File systems of the sandbox's own over the folders in which programs keep state, so that the machine's stay
+as they are and nothing has to be cleaned up: the mounts go with the sandbox.
+"""
+
+from testcluster.sandbox import Sandbox
+
+# A kubelet sets these for the whole machine unless it finds them set; it finds these files and leaves the
+# machine be.
+KERNEL_SETTINGS = {
+    "vm/overcommit_memory": 1,
+    "vm/panic_on_oom": 0,
+    "kernel/panic": 10,
+    "kernel/panic_on_oops": 1,
+    "kernel/keys/root_maxkeys": 1_000_000,
+    "kernel/keys/root_maxbytes": 25_000_000,
+}
+
+
+def cover(sandbox: Sandbox) -> None:
+    """Hide /run and /var/lib, keep /var/log's pod logs with the cluster's logs, and let /etc be
+    written to.
+    """
+    scratch, logs = sandbox.folder / "etc", sandbox.logs / "node"
+    for folder in (scratch, logs):
+        folder.mkdir(parents=True, exist_ok=True)
+    sandbox.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
+    sandbox.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/var/lib")
+    sandbox.run("mount", "--bind", str(logs), "/var/log")
+    # An overlay's upper folder must not lie on an overlay itself, as a container's root does; on tmpfs it
+    # never does.
+    sandbox.run("mount", "-t", "tmpfs", "tmpfs", str(scratch))
+    sandbox.run("mkdir", str(scratch / "upper"), str(scratch / "work"))
+    options = f"lowerdir=/etc,upperdir={scratch}/upper,workdir={scratch}/work"
+    sandbox.run("mount", "-t", "overlay", "-o", options, "etc", "/etc")
+
+
+def cover_for_kubelet(sandbox: Sandbox) -> None:
+    """Give a kubelet its state folder on disk, and kernel settings that it need not change."""
+    state, settings = sandbox.folder / "kubelet", sandbox.folder / "kernel"
+    for folder in (state, settings):
+        folder.mkdir()
+    sandbox.run("mkdir", "/var/lib/kubelet")
+    sandbox.run("mount", "--bind", str(state), "/var/lib/kubelet")
+    for name, value in KERNEL_SETTINGS.items():
+        file = settings / name.replace("/", ".")
+        file.write_text(f"{value}\n")
+        sandbox.run("mount", "--bind", str(file), f"/proc/sys/{name}")

@@ -1,0 +1,181 @@
+"""A node: containerd, CoreDNS and a kubelet, with pods on a bridge that exists in the sandbox only."""
+
+import functools
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+
+from testcluster import cgroups, containerd, leftovers, mounts, requirements, store
+from testcluster.api import Object, Refused
+from testcluster.build import binary
+from testcluster.controlplane import ControlPlane, healthy
+from testcluster.errors import ClusterError
+
+NAME = "node-0"
+POD_RANGE = "10.244.0.0/16"
+SOCKET = "/run/containerd/containerd.sock"
+DOMAIN = "cluster.local"
+DNS_USER = "system:serviceaccount:kube-system:coredns"
+RBAC = "rbac.authorization.k8s.io"
+KUBELET_HEALTH_PORT = 10248
+DNS_READY_PORT = 8181
+
+
+class Node:
+    """The one real node of a cluster."""
+
+    name = NAME
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.sandbox = plane.sandbox
+        self.folder = plane.sandbox.folder
+        self.address = plane.wire.node
+
+    def begin(self, images: Path) -> None:
+        """Start everything, with the image store that `store.prepared` made, and wait until pods can run."""
+        if lacking := requirements.packages():
+            raise ClusterError(
+                f"a node needs the packages {', '.join(lacking)}", hint="make cluster-packages"
+            )
+        store.copy(images, self.folder / "containerd")
+        mounts.cover_for_kubelet(self.sandbox)
+        cgroups.create(leftovers.control_group(self.folder))
+        self._start_containerd()
+        self._start_dns()
+        self._start_kubelet()
+        check = functools.partial(healthy, f"http://{self.address}:{DNS_READY_PORT}/ready")
+        self.sandbox.wait("coredns", check, errors=(OSError,))
+        self.sandbox.wait("kubelet", self._ready, errors=(OSError, Refused))
+
+    def _start_containerd(self) -> None:
+        network = self.folder / "network"
+        network.mkdir()
+        (network / "10-bridge.conflist").write_text(json.dumps(_network()))
+        path = self.folder / "containerd.toml"
+        path.write_text(containerd.config(self.folder / "containerd", "/run/containerd", SOCKET, network))
+        self.sandbox.start("containerd", [str(shutil.which("containerd")), f"--config={path}"])
+        self.sandbox.wait("containerd", lambda: bool(self.ctr("version")), errors=(ClusterError,))
+
+    def _start_dns(self) -> None:
+        self.plane.api.apply(_dns_permissions())
+        kubeconfig = self.plane.credentials("coredns", DNS_USER)
+        path = self.folder / "Corefile"
+        # Lifetimes as in kubeadm's own Corefile: how soon a new pod's name is seen must be as on a real
+        # cluster.
+        path.write_text(
+            f"""{DOMAIN}:53 in-addr.arpa:53 .:53 {{
+    bind {self.address}
+    ready {self.address}:{DNS_READY_PORT}
+    errors
+    cache 30
+    kubernetes {DOMAIN} in-addr.arpa {{
+        kubeconfig {kubeconfig}
+        ttl 30
+    }}
+}}
+"""
+        )
+        self.sandbox.start("coredns", [binary("coredns"), "-conf", str(path)])
+
+    def _start_kubelet(self) -> None:
+        authority = self.plane.authority
+        serving = authority.issue(
+            "kubelet-serving", f"system:node:{NAME}", ["system:nodes"], [NAME, self.address]
+        )
+        kubeconfig = self.plane.credentials("kubelet", f"system:node:{NAME}", ("system:nodes",))
+        config = {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": self.address,
+            "healthzBindAddress": self.address,
+            "healthzPort": KUBELET_HEALTH_PORT,
+            "authentication": {
+                "x509": {"clientCAFile": str(authority.pair.certificate)},
+                "anonymous": {"enabled": False},
+            },
+            "tlsCertFile": str(serving.certificate),
+            "tlsPrivateKeyFile": str(serving.key),
+            "clusterDNS": [self.address],
+            "clusterDomain": DOMAIN,
+            "resolvConf": "",
+            "containerRuntimeEndpoint": f"unix://{SOCKET}",
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": f"/{leftovers.control_group(self.folder)}",
+            "failCgroupV1": False,
+            "failSwapOn": False,
+            "enforceNodeAllocatable": [],
+            "makeIPTablesUtilChains": False,  # no Service addresses here, so no iptables either
+            "volumePluginDir": str(self.folder / "plugins"),
+            # The machine's disk is not this node's own: it must neither evict pods nor collect images for it.
+            "evictionHard": {
+                "memory.available": "100Mi",
+                "nodefs.available": "1%",
+                "imagefs.available": "1%",
+            },
+            "imageGCHighThresholdPercent": 100,
+            "imageGCLowThresholdPercent": 99,
+        }
+        path = self.folder / "kubelet.yaml"
+        path.write_text(yaml.safe_dump(config))
+        flags = [f"--config={path}", f"--kubeconfig={kubeconfig}", f"--hostname-override={NAME}"]
+        command = [binary("kubernetes", "kubelet"), *flags, f"--node-ip={self.address}"]
+        self.sandbox.start("kubelet", command)
+
+    def _ready(self) -> bool:
+        """Whether a pod could start now: the node is ready and untainted, and the namespace has its
+        account.
+        """
+        node = self.plane.api.request("GET", f"/api/v1/nodes/{NAME}")
+        self.plane.api.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")
+        conditions = {item["type"]: item["status"] for item in node["status"]["conditions"]}
+        return conditions.get("Ready") == "True" and not node["spec"].get("taints")
+
+    def ctr(self, *arguments: str) -> str:
+        """Run containerd's own client on the node, in the namespace of the kubelet's containers."""
+        return self.sandbox.run(
+            "ctr", f"--address={SOCKET}", f"--namespace={containerd.NAMESPACE}", *arguments
+        )
+
+    def load(self, archive: Path) -> None:
+        """Add the image of a Docker archive to the node."""
+        self.ctr("images", "import", str(archive))
+
+    def images(self) -> list[str]:
+        """The names of the images on the node."""
+        return [
+            name for name in self.ctr("images", "list", "--quiet").split() if not name.startswith("sha256:")
+        ]
+
+
+def _network() -> Object:
+    """A bridge without masquerade: pods reach one another and the node's address, nothing beyond."""
+    ipam = {"type": "host-local", "ranges": [[{"subnet": POD_RANGE}]], "routes": [{"dst": "0.0.0.0/0"}]}
+    bridge = {"type": "bridge", "bridge": "pods", "isGateway": True, "hairpinMode": True}
+    return {
+        "cniVersion": "0.4.0",
+        "name": "pods",
+        "plugins": [bridge | {"ipam": ipam | {"dataDir": "/run/cni"}}],
+    }
+
+
+def _dns_permissions() -> list[Object]:
+    rules = [
+        {"apiGroups": [""], "resources": ["services", "pods", "namespaces"], "verbs": ["list", "watch"]},
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+    ]
+    role = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "system:coredns"}
+    user = {"apiGroup": RBAC, "kind": "User", "name": DNS_USER}
+    metadata = {"name": "system:coredns"}
+    return [
+        {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules},
+        {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": metadata,
+            "roleRef": role,
+            "subjects": [user],
+        },
+    ]

@@ -1,0 +1,72 @@
+"""Where things are kept: everything outside the checkout, so that a checkout stays clean and can be deleted.
+
+$RESNET_CACHE/go/<tool>-<key>/        binaries, by the hash of their pins
+$RESNET_CACHE/images/...              image archives and unpacked image stores, by content
+$RESNET_CACHE/clusters/<checkout>-<name>/   one cluster: state, logs, kubeconfig
+"""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from testcluster.errors import ClusterError
+
+PACKAGE = Path(__file__).resolve().parent
+GO_MODULES = PACKAGE.parent / "go"
+REPOSITORY = PACKAGE.parents[2]
+
+# The sandbox covers these with file systems of its own, so nothing that has to be seen inside may lie there.
+COVERED = ("/run", "/var/run", "/var/lib", "/var/log", "/etc", "/proc", "/dev", "/sys")
+
+
+def cache() -> Path:
+    """The folder for everything that outlives a cluster; raises ClusterError where a cluster could not see
+    it.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get("RESNET_CACHE") or Path(base) / "resnet-launch").resolve()
+    if any(folder.is_relative_to(covered) for covered in COVERED):
+        raise ClusterError(
+            f"RESNET_CACHE must not lie under {', '.join(COVERED)}, got {folder}",
+            hint="export RESNET_CACHE=$HOME/.cache/resnet-launch",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def checkout_key() -> str:
+    """Eight characters that tell this checkout from every other on the machine."""
+    return hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:8]
+
+
+def clusters() -> Path:
+    """The folder that holds one folder for each cluster of any checkout."""
+    return cache() / "clusters"
+
+
+def cluster_folder(name: str) -> Path:
+    """The folder of this checkout's cluster `name`."""
+    return clusters() / f"{checkout_key()}-{name}"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `path`, so that two processes do not build the same thing twice."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def content_key(*parts: str | bytes | Path) -> str:
+    """Sixteen hex characters over `parts`; a Path stands for the bytes of its file."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = (
+            part.read_bytes() if isinstance(part, Path) else part.encode() if isinstance(part, str) else part
+        )
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,58 @@
+"""What this machine needs before a cluster can run on it; Debian packages are installed by `make cluster-
+packages`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from testcluster.errors import ClusterError
+
+GO_MINIMUM = (1, 26)
+CNI = Path("/usr/lib/cni")
+# What must be there, and the Debian package that brings it.
+COMMANDS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
+NODE_COMMANDS = {"containerd": "containerd", "ctr": "containerd", "runc": "runc", "buildah": "buildah"} | {
+    "debootstrap": "debootstrap",
+    str(CNI / "bridge"): "containernetworking-plugins",
+}
+
+
+def missing() -> str:
+    """Why no cluster can run on this machine, in one line; empty where one can."""
+    if sys.platform != "linux":
+        return f"the test cluster needs Linux, got {sys.platform}"
+    if os.geteuid() != 0:
+        return "the test cluster needs root: it makes namespaces, mounts and control groups"
+    if not (go := shutil.which("go")):
+        return "the test cluster needs Go 1.26 or newer on PATH to build Kubernetes"
+    version = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True).stdout.strip()
+    numbers = tuple(int(part) for part in version.removeprefix("go").split(".")[:2] if part.isdigit())
+    if numbers < GO_MINIMUM:
+        return f"the test cluster needs Go 1.26 or newer, got {version}"
+    return ""
+
+
+def packages() -> list[str]:
+    """The Debian packages that are missing here for a cluster with a node."""
+    needed = COMMANDS | NODE_COMMANDS
+    return sorted({package for command, package in needed.items() if not shutil.which(command)})
+
+
+def install() -> None:
+    """Install what `packages` lists; raises ClusterError where that is not possible."""
+    wanted = packages()
+    if not wanted:
+        return
+    if not shutil.which("apt-get"):
+        raise ClusterError(
+            f"missing: {', '.join(wanted)}", hint="install these with your system's package manager"
+        )
+    print(f"installing {', '.join(wanted)}", flush=True)
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *wanted]):
+        done = subprocess.run(["apt-get", *command], env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise ClusterError(f"apt-get {command[0]} failed: {done.stderr.strip()[-500:]}")

@@ -1,0 +1,74 @@
+"""Image stores for containerd, unpacked once for each set of images and copied by links for each cluster."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from testcluster import buildah, containerd, places
+from testcluster.build import binary
+from testcluster.errors import ClusterError
+from testcluster.sandbox import Sandbox
+
+# bbolt's files are written in place; everything else in a store is written once and renamed.
+DATABASES = (".db",)
+
+
+def pause() -> Path:
+    """The archive of the image that holds a pod's namespaces open: one static program."""
+    program = Path(binary("pause"))
+    archive = buildah.archives() / f"pause-{places.content_key(program)}.tar"
+    if not archive.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copy2(program, folder)
+            Path(folder, "Containerfile").write_text(
+                'FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n'
+            )
+            buildah.build(containerd.PAUSE, Path(folder), "--file", f"{folder}/Containerfile")
+        buildah.export(containerd.PAUSE, archive)
+    return archive
+
+
+def prepared(*archives: Path) -> Path:
+    """A containerd root that holds the pause image and `archives`; unpacked when these are new."""
+    wanted = (pause(), *archives)
+    shelf = places.cache() / "stores"
+    target = shelf / places.content_key(*(archive.name for archive in wanted))
+    with places.locked(shelf / "lock"):
+        if not target.is_dir():
+            print(f"unpacking {', '.join(archive.stem for archive in wanted)} for containerd", flush=True)
+            _unpack(target, wanted)
+        os.utime(target)
+    return target
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a store by hard links: layers are read-only once unpacked; only the databases change in place."""
+    subprocess.run(["cp", "--archive", "--link", str(source), str(target)], check=True)
+    for database in target.rglob("*"):
+        if database.suffix in DATABASES and database.is_file() and "snapshots/" not in str(database):
+            copied = database.with_name(database.name + ".copy")
+            shutil.copy2(database, copied)
+            copied.replace(database)
+
+
+def _unpack(target: Path, archives: tuple[Path, ...]) -> None:
+    """Run a containerd of its own on a scratch root, import, and give the root its name when all is in."""
+    scratch = Path(tempfile.mkdtemp(prefix=".store-", dir=target.parent))
+    sandbox = Sandbox(scratch)
+    socket = scratch / "containerd.sock"
+    config = scratch / "config.toml"
+    config.write_text(containerd.config(scratch / "root", scratch / "state", socket, scratch / "network"))
+    ctr = ("ctr", f"--address={socket}", f"--namespace={containerd.NAMESPACE}")
+    try:
+        sandbox.begin(owned=True)
+        sandbox.start("containerd", [str(shutil.which("containerd")), f"--config={config}"])
+        sandbox.wait("containerd", lambda: bool(sandbox.run(*ctr, "version")), errors=(ClusterError,))
+        for archive in archives:
+            sandbox.run(*ctr, "images", "import", str(archive))
+        sandbox.stop("containerd")  # in good order: its databases are closed
+        (scratch / "root").rename(target)
+    finally:
+        sandbox.end()
+        shutil.rmtree(scratch, ignore_errors=True)
