@@ -48,18 +48,22 @@ def find_file(directory: Path) -> Path | None:
     return next((path / FILE for path in (directory, *directory.parents) if (path / FILE).is_file()), None)
 
 
-def file(path: Path) -> Source:
-    """The values of a YAML file. Raises RequestError for one that cannot be read or has unknown keys."""
+def read(field: str, path: Path) -> Any:
+    """A YAML document. Raises RequestError, which names the field, for a file that holds none."""
     import yaml
 
     try:
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(Problem(str(path), f"must be readable: {error}")) from None
+        raise RequestError(Problem(field, f"must be a readable file, got {str(path)!r}: {error}")) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RequestError(Problem(str(path), f"must be YAML: {' '.join(str(error).split())}")) from None
-    return table(str(path), document)
+        raise RequestError(Problem(field, f"must be YAML: {' '.join(str(error).split())}")) from None
+
+
+def file(path: Path) -> Source:
+    """The values of resnet-launch.yaml. Raises RequestError where it cannot be read or has unknown keys."""
+    return table(str(path), read(str(path), path))
 
 
 def table(where: str, document: Any) -> Source:
@@ -80,6 +84,25 @@ def table(where: str, document: Any) -> Source:
     if problems:
         raise RequestError(*problems)
     return Source(where, found)
+
+
+def configmap(where: str, data: Mapping[str, str]) -> Source:
+    """The values of a ConfigMap: a key for each field, or resnet-launch.yaml with the whole file in it."""
+    import yaml
+
+    document: Any = {
+        key: value.split(",")
+        if key.replace("-", "_") in FIELDS and is_repeated(key.replace("-", "_"))
+        else value
+        for key, value in data.items()
+        if key != FILE
+    }
+    if FILE in data:
+        try:
+            document = yaml.safe_load(data[FILE]) or {}
+        except yaml.YAMLError as error:
+            raise RequestError(Problem(where, f"must be YAML: {' '.join(str(error).split())}")) from None
+    return table(where, document)
 
 
 def is_repeated(name: str) -> bool:

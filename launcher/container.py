@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 NAME = "trainer"
 USER = 1000  # any number but 0: the image works under each
+CPU_REQUEST = "500m"  # of a CPU host that names none: quotas count what is requested
 PORT = 8476  # of the JAX coordinator
 GPU_LIBRARIES = "/usr/local/nvidia/lib64"  # where GKE's device plugin mounts the driver
 PLATFORMS = {"tpu": "tpu,cpu", "gpu": "cuda,cpu", "cpu": "cpu"}  # JAX's names, the first is the default one
@@ -85,7 +86,9 @@ def resources(job: TrainingJob) -> dict[str, Any]:
         limits[resource] = job.shape.chips_per_host
     if job.memory:
         limits["memory"] = job.memory
-    requests = limits | ({"cpu": job.cpu} if job.cpu else {})
+    requests = dict(limits)
+    if job.cpu or job.shape.kind == "cpu":
+        requests["cpu"] = job.cpu or CPU_REQUEST
     return {"requests": requests, "limits": limits}
 
 

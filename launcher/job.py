@@ -99,6 +99,7 @@ class TrainingJob:
         values.many(names.toleration), "taint the nodes may have", "KEY[=VALUE][:EFFECT]", "Nodes", ()
     )
     gpu_resource: str | None = option(names.key, "resource name of the GPUs, not on GKE", "NAME", "Nodes")
+    fabric: bool = option(values.flag, "the GPU hosts' fast network", "", "Nodes", True)
     spot: bool = option(values.flag, "spot capacity", "", "Nodes", False)
     reservation: str | None = option(names.label_value, "reserved capacity", "NAME", "Nodes")
     flex: int | None = option(

@@ -1,10 +1,10 @@
-"""TrainingJob -> JobSet. Pure: no clock, random number, environment, file or network."""
+"""TrainingJob -> the objects of a run. Pure: no clock, random number, environment, file or network."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from launcher import container, keys, placement, policy, volumes
+from launcher import container, fabric, keys, patch, placement, policy, volumes
 
 if TYPE_CHECKING:
     from launcher.job import TrainingJob
@@ -14,27 +14,28 @@ REPLICATED_JOB = "slice"
 
 
 def render(job: TrainingJob) -> list[dict[str, Any]]:
-    """The objects of a run, in the order to create them. The same job gives the same objects."""
-    return [_jobset(job)]
+    """The objects of a run, in the order to create them; the JobSet is the last.
 
-
-def _labels(job: TrainingJob) -> dict[str, str]:
-    return {keys.NAME: keys.APP, keys.INSTANCE: job.name, keys.MANAGED_BY: keys.APP, **job.label}
+    >>> from launcher import TrainingJob
+    >>> [jobset] = render(TrainingJob(slice="v4-32", arch="resnet152"))
+    >>> jobset["metadata"]["name"], jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["parallelism"]
+    ('resnet152-v4-32', 4)
+    """
+    jobset = _jobset(job)
+    return [*fabric.objects(job), patch.merge(jobset, job.patch) if job.patch else jobset]
 
 
 def _jobset(job: TrainingJob) -> dict[str, Any]:
     about = {keys.ARCH_NAME: job.arch, keys.SLICE_NAME: job.slice, keys.RUN_DIR: job.run_dir}
-    metadata: dict[str, Any] = {"name": job.name}
-    if job.namespace:
-        metadata["namespace"] = job.namespace
-    metadata["labels"] = _labels(job)
-    metadata["annotations"] = {**about, **placement.exclusive(job), **job.annotation}
-    spec: dict[str, Any] = {
-        "failurePolicy": policy.of_jobset(job),
-        "replicatedJobs": [
-            {"name": REPLICATED_JOB, "replicas": job.num_slices, "template": {"spec": _slice_job(job)}}
-        ],
-    }
+    metadata: dict[str, Any] = {"name": job.name} | ({"namespace": job.namespace} if job.namespace else {})
+    metadata["labels"] = {**keys.labels(job.name), **placement.jobset_labels(job), **job.label}
+    metadata["annotations"] = {**about, **placement.jobset_annotations(job), **job.annotation}
+    # Kueue starts what it admits; until then not one pod may be there.
+    spec: dict[str, Any] = {"suspend": True} if job.queue else {}
+    spec["failurePolicy"] = policy.of_jobset(job)
+    spec["replicatedJobs"] = [
+        {"name": REPLICATED_JOB, "replicas": job.num_slices, "template": {"spec": _slice_job(job)}}
+    ]
     if job.ttl is not None:
         spec["ttlSecondsAfterFinished"] = job.ttl
     return {"apiVersion": API_VERSION, "kind": "JobSet", "metadata": metadata, "spec": spec}
@@ -49,35 +50,33 @@ def _slice_job(job: TrainingJob) -> dict[str, Any]:
         "backoffLimit": 0,  # one lost host ends the attempt: the others cannot go on without it
         "podFailurePolicy": policy.of_job(job),
     }
-    if job.deadline:
-        found["activeDeadlineSeconds"] = job.deadline
+    limit = job.deadline or (job.flex if not job.queue else None)
+    if limit:
+        found["activeDeadlineSeconds"] = limit
     return found | {"template": _pod(job)}
 
 
 def _pod(job: TrainingJob) -> dict[str, Any]:
-    own, mounts = volumes.standard(scratch=not job.kept)
-    for number, mount in enumerate(job.mount):
-        own.append(mount.volume(f"mount-{number}"))
-        mounts.append(mount.mount(f"mount-{number}"))
-    metadata: dict[str, Any] = {"labels": _labels(job)}
-    if job.annotation:
-        metadata["annotations"] = dict(job.annotation)
+    own, mounts = volumes.build(job.mount, scratch=not job.kept)
+    metadata: dict[str, Any] = {"labels": {**keys.labels(job.name), **job.label}}
+    annotations = {**placement.pod_annotations(job), **fabric.pod_annotations(job), **job.annotation}
+    if annotations:
+        metadata["annotations"] = annotations
     spec: dict[str, Any] = {"restartPolicy": "Never", "terminationGracePeriodSeconds": job.grace}
     if job.service_account:
         spec["serviceAccountName"] = job.service_account
     spec["automountServiceAccountToken"] = False
     if job.host_network:
         spec |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
-    spec |= placement.pod(job)
+    spec |= placement.pod_fields(job)
     spec["securityContext"] = {
         "runAsNonRoot": True,
         "runAsUser": container.USER,
         "runAsGroup": container.USER,
         "fsGroup": container.USER,
-        "fsGroupChangePolicy": "OnRootMismatch",
+        "fsGroupChangePolicy": "OnRootMismatch",  # else each start walks through the whole volume
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    return {
-        "metadata": metadata,
-        "spec": spec | {"containers": [container.build(job, mounts)], "volumes": own},
-    }
+    spec |= {"containers": [container.build(job, mounts)], "volumes": own}
+    fabric.apply(job, spec)
+    return {"metadata": metadata, "spec": spec}

@@ -24,8 +24,35 @@ JOB_INDEX = "jobset.sigs.k8s.io/job-index"  # slice within the run
 RESTART_ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"  # restarts of the run so far
 EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"  # one slice a domain of this node label
 
+# Kinds of capacity on GKE: node labels, and keys of the taints on such nodes.
+SPOT = "cloud.google.com/gke-spot"  # may be taken back with 30 s of notice
+FLEX_START = "cloud.google.com/gke-flex-start"  # waits for capacity, lives for at most seven days
+QUEUED = "cloud.google.com/gke-queued"  # flex-start with queued provisioning: all nodes or none
+RESERVATION = "cloud.google.com/reservation-name"  # capacity that was reserved
+PLACEMENT_POLICY = "cloud.google.com/placement-policy-name"  # workload policy of the node pool
+SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"  # "false" keeps the autoscaler off a pod
+
+# Networks between GPU hosts on GKE: pod annotations.
+DEFAULT_INTERFACE = "networking.gke.io/default-interface"  # interface with the pod's own address
+INTERFACES = "networking.gke.io/interfaces"  # JSON list of interface and Network object
+CONTAINER_DEVICES = "devices.gke.io/container."  # + container name: devices of the node it gets
+GCS_FUSE = "gke-gcsfuse/volumes"  # "true" starts Cloud Storage FUSE beside the pod
+EPHEMERAL_SSD = "cloud.google.com/gke-ephemeral-storage-local-ssd"  # nodes whose emptyDirs are local SSD
+
+# Kueue.
+QUEUE = "kueue.x-k8s.io/queue-name"  # local queue of the namespace
+PRIORITY = "kueue.x-k8s.io/priority-class"  # WorkloadPriorityClass
+REQUIRED_TOPOLOGY = "kueue.x-k8s.io/podset-required-topology"  # node label that all pods must share
+PREFERRED_TOPOLOGY = "kueue.x-k8s.io/podset-preferred-topology"  # the same, if it can be had
+RUN_DURATION = "provreq.kueue.x-k8s.io/maxRunDurationSeconds"  # how long provisioned nodes live
+
 # Ours.
 APP = "resnet-launch"
 ARCH_NAME = "resnet-launch/arch"  # network, on the JobSet
 SLICE_NAME = "resnet-launch/slice"  # slice as the request spelled it, on the JobSet
 RUN_DIR = "resnet-launch/run-dir"  # where checkpoints and metrics go, on the JobSet
+
+
+def labels(run: str) -> dict[str, str]:
+    """The labels of everything that belongs to a run."""
+    return {NAME: APP, INSTANCE: run, MANAGED_BY: APP}

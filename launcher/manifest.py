@@ -7,12 +7,18 @@ from typing import Any
 
 
 def to_yaml(objects: Iterable[Any]) -> str:
-    """YAML documents, keys in the order they were built, without anchors."""
+    """YAML documents: keys in the order they were built, no anchors, text of several lines as a block."""
     import yaml
 
     fast: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     # What stands twice, such as the labels, is written out twice, not as &id001 and *id001.
-    dumper = type("Dumper", (fast,), {"ignore_aliases": lambda self, data: True})
+    dumper: Any = type("Dumper", (fast,), {"ignore_aliases": lambda self, data: True})
+    dumper.add_representer(str, _text)
     return yaml.dump_all(
-        objects, Dumper=dumper, sort_keys=False, default_flow_style=False, width=110, allow_unicode=True
+        objects, Dumper=dumper, sort_keys=False, default_flow_style=False, width=1 << 16, allow_unicode=True
     )
+
+
+def _text(dumper: Any, text: str) -> Any:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)

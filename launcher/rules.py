@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from launcher.errors import Problem
@@ -19,6 +19,7 @@ REQUIRED = {
 LONGEST_NAME = 63  # of a pod, which JobSet checks before it makes one
 MAX_PODS = 2**31 - 1  # JobSet counts them in 32 bits
 FLEX_SECONDS = 7 * 86400  # the longest GKE gives a flex-start node
+NO_FLEX = ("v4",)
 RESERVED = ("RESNET_", "JOB_COMPLETION_INDEX", "TPU_WORKER_", "MEGASCALE_")
 
 
@@ -98,4 +99,50 @@ def _environment(job: TrainingJob) -> Iterator[Problem]:
         yield Problem("secret-env", f"must not set {name} a second time: --env does")
 
 
-ALL = (_names, _batch, _slices, _storage, _environment)
+def _capacity(job: TrainingJob) -> Iterator[Problem]:
+    given = [flag for flag in ("spot", "reservation", "flex") if getattr(job, flag)]
+    if len(given) > 1:
+        yield Problem(given[-1], f"must be the only kind of capacity, got {' and '.join(given)}")
+    for flag in [*given, *(["placement-policy"] if job.placement_policy else [])]:
+        if job.platform != "gke":
+            yield Problem(flag, f"must be left out on platform {job.platform}: it is a kind of node of GKE")
+        elif job.shape.kind == "cpu":
+            yield Problem(flag, "must be left out for CPU slices: choose their nodes with --node-selector")
+    if job.flex is not None and not 0 < job.flex <= FLEX_SECONDS:
+        yield Problem("flex", f"must be at most 7d and above 0, got {job.flex} s", "--flex 24h")
+    if job.flex and job.shape.generation in NO_FLEX:
+        yield Problem("flex", f"must be left out for {job.slice}: GKE has no flex-start for this generation")
+    if job.shape.placement_policy and job.platform == "gke" and not job.placement_policy:
+        yield Problem(
+            "placement-policy",
+            f"must be given for {job.slice}: several hosts of this generation need a workload policy",
+            "kubectl get nodes -L cloud.google.com/placement-policy-name shows those of the node pools",
+        )
+
+
+def _platform(job: TrainingJob) -> Iterator[Problem]:
+    if job.shape.kind == "tpu" and job.platform == "generic":
+        yield Problem("platform", f"must be gke for {job.slice}: TPUs join by variables that GKE sets")
+    if job.gpu_resource and (job.shape.kind != "gpu" or job.platform != "generic"):
+        yield Problem("gpu-resource", "must go with a GPU slice and --platform generic")
+
+
+def _queue(job: TrainingJob) -> Iterator[Problem]:
+    for field in ("priority", "topology_required", "topology_preferred"):
+        if getattr(job, field) and not job.queue:
+            yield Problem(field.replace("_", "-"), "must go with --queue: Kueue reads it", "--queue NAME")
+    if job.topology_required and job.topology_preferred:
+        yield Problem("topology-preferred", "must be left out where --topology-required is given")
+
+
+def _patch(job: TrainingJob) -> Iterator[Problem]:
+    patch = job.patch or {}
+    for key in patch:
+        if key not in ("metadata", "spec"):
+            yield Problem("patch", f"must hold metadata and spec of the JobSet, got {key[:60]!r}")
+    metadata = patch.get("metadata")
+    if isinstance(metadata, Mapping) and {"name", "namespace"} & set(metadata):
+        yield Problem("patch", "must not rename the run", "--name and --namespace do")
+
+
+ALL = (_names, _batch, _slices, _storage, _environment, _capacity, _platform, _queue, _patch)

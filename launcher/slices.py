@@ -38,6 +38,7 @@ class Slice:
     fabric: str | None = None
     arch: str = "amd64"
     placement_policy: bool = False
+    domain_hosts: int | None = None
 
     @property
     def chips(self) -> int:
@@ -131,6 +132,7 @@ def gpu(row: dict[str, Any], count: int, *, single_vm: bool = False) -> Slice | 
         # The fabric joins whole hosts: a VM with some of the GPUs has no network cards for it.
         fabric=row.get("fabric") if per_host == row["host"] else None,
         arch=row.get("arch", "amd64"),
+        domain_hosts=row.get("domain_hosts"),
     )
 
 

@@ -29,6 +29,22 @@ MANIFESTS = {
     "resnet50-a100-16": "--slice a100-16 --arch resnet50 --bucket my-bucket",
     "resnet50-generic-gpu": "--slice a100-8 --platform generic --node-selector gpu=a100 --arch resnet50 "
     "--mount pvc/runs:/runs --run-dir /runs/resnet50 --name resnet50-generic-gpu",
+    "resnet50-tpu7x-64": "--slice tpu7x-64 --arch resnet50 --bucket my-bucket --placement-policy my-policy",
+    "resnet50-h100-32": "--slice h100-32 --arch resnet50 --bucket my-bucket",
+    "resnet50-h100-mega-64": "--slice h100-mega-64 --arch resnet50 --bucket my-bucket",
+    "resnet50-h200-16": "--slice h200-16 --arch resnet50 --bucket my-bucket",
+    "resnet50-b200-16": "--slice b200-16 --arch resnet50 --bucket my-bucket",
+    "resnet50-gb200-72": "--slice gb200-72 --arch resnet50 --bucket my-bucket",
+    "resnet50-spot": "--slice v5e-16 --spot --arch resnet50 --bucket my-bucket --name resnet50-spot",
+    "resnet50-reservation": "--slice v5p-32 --reservation my-capacity --arch resnet50 --bucket my-bucket "
+    "--name resnet50-reservation",
+    "resnet50-flex": "--slice v6e-16 --flex 24h --arch resnet50 --bucket my-bucket --name resnet50-flex",
+    "resnet50-flex-queued": "--slice a100-16 --flex 24h --queue dws --arch resnet50 --bucket my-bucket "
+    "--name resnet50-flex-queued",
+    "resnet50-queue": "--slice b200-16 --queue team --priority high --topology-required "
+    "cloud.google.com/gce-topology-block --arch resnet50 --bucket my-bucket --name resnet50-queue",
+    "resnet50-jobset-0.8": "--slice v5e-16 --jobset-version 0.8 --arch resnet50 --bucket my-bucket "
+    "--name resnet50-jobset-08",
     "resnet18-cpu-2x4": "--slice cpu-2x4 --arch resnet18 --data digits --bucket my-bucket",
 }
 

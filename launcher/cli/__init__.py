@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
 import click
@@ -21,9 +22,10 @@ VERBS = {
     "local": "Run the same JobSet as processes on this machine.",
     "slices": "List the hardware that a run can have.",
     "config": "Show each setting and where it comes from.",
+    "completion": "Print the completion script of a shell.",
 }
 HIDDEN = {"default": "Submit, or print the manifests where no cluster is configured."}
-EXAMPLE = "resnet-launch --slice v4-32 --arch resnet152"
+COMPLETE = "_RESNET_LAUNCH_COMPLETE"  # set while a shell asks for completions
 
 
 class Verbs(click.Group):
@@ -75,6 +77,8 @@ def group() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs one command line; 0 done, 1 the action failed, 2 the request was wrong."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if COMPLETE in os.environ:
+        _complete_without_verb(os.environ)
     cut = words.index("--") if "--" in words else len(words)
     words, trainer_words = words[:cut], words[cut + 1 :]
     debug = "--debug" in words
@@ -83,6 +87,8 @@ def main(argv: list[str] | None = None) -> int:
         words.insert(0, "default")
     try:
         return _run(words, trainer_words)
+    except SystemExit as stop:  # click ends so when it has answered a shell
+        return int(stop.code or 0)
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -90,6 +96,15 @@ def main(argv: list[str] | None = None) -> int:
         if debug:
             raise
         return report(error)
+
+
+def _complete_without_verb(environ: MutableMapping[str, str]) -> None:
+    """Makes a line that starts with a flag one of the verb that it means, as `main` does when it is run."""
+    name, *rest = environ.get("COMP_WORDS", "").split() or [""]
+    if rest and rest[0].startswith("-"):
+        environ["COMP_WORDS"] = " ".join([name, "default", *rest])
+        if environ.get("COMP_CWORD", "").isdecimal():  # a position in bash and zsh, a word in fish
+            environ["COMP_CWORD"] = str(int(environ["COMP_CWORD"]) + 1)
 
 
 def _run(words: list[str], trainer_words: list[str]) -> int:

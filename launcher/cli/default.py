@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 import click
 
+from launcher import cli, kubeconfig
 from launcher.cli import options
 from launcher.jobset import render
 from launcher.manifest import to_yaml
@@ -18,7 +20,12 @@ from launcher.manifest import to_yaml
     params=options.flags(options.ALL),
     example="resnet-launch --slice v4-32 --arch resnet152",
 )
-def command(**given: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, **given: Any) -> Any:
     """Submit a run to the current context; without any context print its manifests."""
+    if "submit" in cli.VERBS and kubeconfig.is_configured(os.environ):
+        submit = cli.group.get_command(ctx, "submit")
+        return ctx.invoke(submit, **given) if submit else None
     click.echo(to_yaml(render(options.job(given))), nl=False)
     print("nothing was submitted: no Kubernetes context is configured", file=sys.stderr)
+    return None

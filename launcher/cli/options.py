@@ -6,12 +6,15 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from launcher import advice, config
+from launcher import advice, config, schema, slices
 from launcher.job import TrainingJob
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Command(click.Command):
@@ -40,9 +43,9 @@ class Flag(click.Option):
 
     def __init__(self, name: str) -> None:
         field = config.FIELDS[name]
-        switch, repeated = field.default is False, config.is_repeated(name)
+        switch, repeated = isinstance(field.default, bool), config.is_repeated(name)
         default = field.default
-        shown = f"; {default} if not given" if default not in (None, False, ()) else ""
+        shown = f"; {default} if not given" if default not in (None, ()) and not switch else ""
         super().__init__(
             ["--" + name.replace("_", "-") + (f"/--no-{name.replace('_', '-')}" if switch else "")],
             help=field.metadata["help"] + shown + ("; may be repeated" if repeated else ""),
@@ -52,6 +55,17 @@ class Flag(click.Option):
             multiple=repeated,
         )
         self.heading = field.metadata["group"]
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Slices, networks, datasets and recipes by name."""
+        from click.shell_completion import CompletionItem
+
+        if self.name == "slice":
+            found = [*(s.name for s in slices.catalogue()), "cpu-2x1", "local-gpu"]
+        else:
+            known = {"arch": "archs", "data": "datasets", "recipe": "recipes"}.get(self.name or "")
+            found = schema.document()[known] if known else []
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 
 def flags(names: Iterable[str]) -> list[click.Parameter]:
@@ -65,6 +79,8 @@ ALL = [name for name in config.FIELDS if name != "args"]
 def job(given: dict[str, Any]) -> TrainingJob:
     """The job of a command line, with what environment and file add; its warnings go to stderr."""
     values, _ = config.merge(*sources(given))
+    if isinstance(values.get("patch"), str):
+        values["patch"] = config.read("patch", Path(values["patch"]))
     built = TrainingJob(**values, args=trainer_words())
     warn(built)
     return built

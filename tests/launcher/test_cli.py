@@ -53,6 +53,19 @@ def test_after_two_dashes_it_is_the_trainers(capsys):
     assert err[0] == "error: args: must be flags of the trainer after --, got '--slice'"
 
 
+def test_a_patch_is_read_from_a_file(capsys, tmp_path):
+    (tmp_path / "patch.yaml").write_text("spec: {failurePolicy: {maxRestarts: 77}}\n")
+    code, out, _ = run(capsys, f"{RENDER} --patch patch.yaml")
+    assert code == 0
+    assert "maxRestarts: 77" in out
+    code, out, err = run(capsys, f"{RENDER} --patch none.yaml")
+    assert (code, out) == (2, "")
+    assert err[0].startswith("error: patch: must be a readable file, got 'none.yaml'")
+    (tmp_path / "list.yaml").write_text("- a\n")
+    code, _, err = run(capsys, f"{RENDER} --patch list.yaml")
+    assert (code, err) == (2, ["error: patch: must be a mapping, got ['a']"])
+
+
 @pytest.mark.parametrize(
     ("line", "error", "hint"),
     [
@@ -128,3 +141,23 @@ def test_a_fault_is_one_line_and_a_traceback_only_with_debug(capsys, monkeypatch
     assert (code, err[0]) == (1, "error: this is a fault of resnet-launch: ZeroDivisionError: by design")
     with pytest.raises(ZeroDivisionError):
         main([*RENDER.split(), "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("resnet-launch --slice v4-3", "plain,v4-32"),
+        ("resnet-launch render --slice h100-me", "plain,h100-mega-8"),
+        ("resnet-launch render --arch resnet1", "plain,resnet152"),
+        ("resnet-launch --data dig", "plain,digits"),
+        ("resnet-launch rend", "plain,render"),
+        ("resnet-launch local --max", "plain,--max-restarts"),
+    ],
+)
+def test_completion(capsys, monkeypatch, line, found):
+    monkeypatch.setenv("_RESNET_LAUNCH_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+    code, out, err = run(capsys, "")
+    assert (code, err) == (0, [])
+    assert found in out.splitlines()

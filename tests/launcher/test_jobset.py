@@ -7,7 +7,7 @@ from launcher.manifest import to_yaml
 
 
 def jobset(**fields):
-    [found] = render(TrainingJob(**{"slice": "v4-32", "arch": "resnet152", "bucket": "b-1", **fields}))
+    *_, found = render(TrainingJob(**{"slice": "v4-32", "arch": "resnet152", "bucket": "b-1", **fields}))
     return found
 
 
@@ -64,9 +64,9 @@ def test_environment_on_gpu():
 
 
 def test_tpu7x_has_two_devices_a_chip():
-    found = container(slice="tpu7x-16")
+    found = container(slice="tpu7x-16", placement_policy="p-1")
     assert found["resources"]["limits"] == {"google.com/tpu": 4}
-    assert env(slice="tpu7x-16")["RESNET_DEVICES"] == "16"
+    assert env(slice="tpu7x-16", placement_policy="p-1")["RESNET_DEVICES"] == "16"
 
 
 def test_command():
@@ -196,7 +196,8 @@ def test_mounts():
 def test_numbers_agree(s):
     """parallelism, completions, resources, topology and environment of every slice, one and two of them."""
     for count in (1, 2) if s.hosts > 1 else (1,):
-        found = jobset(slice=s.name, num_slices=count)
+        policy = "p-1" if s.placement_policy else None
+        found = jobset(slice=s.name, num_slices=count, placement_policy=policy)
         [group] = found["spec"]["replicatedJobs"]
         job = group["template"]["spec"]
         [trainer] = job["template"]["spec"]["containers"]

@@ -1,0 +1,116 @@
+"""Kinds of capacity, queues and topology."""
+
+import pytest
+
+from launcher import TrainingJob, render
+from launcher.errors import RequestError
+
+EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
+
+
+def parts(**fields):
+    [jobset] = render(TrainingJob(**{"slice": "v5e-16", "arch": "resnet50", "bucket": "b-1", **fields}))
+    job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
+    return jobset, job, job["template"]
+
+
+def test_spot():
+    _, _, pod = parts(spot=True)
+    assert pod["spec"]["nodeSelector"]["cloud.google.com/gke-spot"] == "true"
+    assert {"key": "cloud.google.com/gke-spot", "operator": "Exists", "effect": "NoSchedule"} in pod["spec"][
+        "tolerations"
+    ]
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 25
+
+
+def test_reservation():
+    _, _, pod = parts(reservation="my-capacity")
+    assert pod["spec"]["nodeSelector"]["cloud.google.com/reservation-name"] == "my-capacity"
+    assert len(pod["spec"]["tolerations"]) == 1
+
+
+def test_flex_start():
+    jobset, job, pod = parts(flex="24h")
+    assert pod["spec"]["nodeSelector"]["cloud.google.com/gke-flex-start"] == "true"
+    assert job["activeDeadlineSeconds"] == 86400
+    assert pod["metadata"]["annotations"] == {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+    assert "provreq.kueue.x-k8s.io/maxRunDurationSeconds" not in jobset["metadata"]["annotations"]
+
+
+def test_flex_start_in_a_queue_is_queued_provisioning():
+    jobset, job, pod = parts(flex="2d", queue="dws")
+    assert jobset["metadata"]["annotations"]["provreq.kueue.x-k8s.io/maxRunDurationSeconds"] == "172800"
+    assert pod["spec"]["nodeSelector"]["cloud.google.com/gke-queued"] == "true"
+    assert "cloud.google.com/gke-flex-start" not in pod["spec"]["nodeSelector"]
+    assert "activeDeadlineSeconds" not in job
+
+
+def test_queue():
+    jobset, _, _ = parts(queue="team", priority="high")
+    assert jobset["spec"]["suspend"] is True
+    assert jobset["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team"
+    assert jobset["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "high"
+    assert EXCLUSIVE in jobset["metadata"]["annotations"]
+    assert "suspend" not in parts()[0]["spec"]
+
+
+@pytest.mark.parametrize("kind", ["required", "preferred"])
+def test_topology_replaces_exclusive_placement(kind):
+    jobset, _, pod = parts(queue="team", **{f"topology_{kind}": "cloud.google.com/gce-topology-block"})
+    key = f"kueue.x-k8s.io/podset-{kind}-topology"
+    assert pod["metadata"]["annotations"][key] == "cloud.google.com/gce-topology-block"
+    assert EXCLUSIVE not in jobset["metadata"]["annotations"]
+
+
+def test_placement_policy():
+    _, _, pod = parts(slice="tpu7x-16", placement_policy="p-1")
+    assert pod["spec"]["nodeSelector"]["cloud.google.com/placement-policy-name"] == "p-1"
+
+
+def test_mounts_that_need_something_of_the_node():
+    _, _, pod = parts(mount=["ssd:/fast", "gcs/data:/data"])
+    assert pod["spec"]["nodeSelector"]["cloud.google.com/gke-ephemeral-storage-local-ssd"] == "true"
+    assert pod["metadata"]["annotations"] == {"gke-gcsfuse/volumes": "true"}
+
+
+def test_deadline_fails_the_run():
+    jobset, job, _ = parts(deadline="2h")
+    assert job["activeDeadlineSeconds"] == 7200
+    assert jobset["spec"]["failurePolicy"]["rules"][-1] == {
+        "name": "outOfTime",
+        "action": "FailJobSet",
+        "onJobFailureReasons": ["DeadlineExceeded"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "words"),
+    [
+        (
+            {"spot": True, "reservation": "r"},
+            "reservation",
+            "only kind of capacity, got spot and reservation",
+        ),
+        ({"flex": "8d"}, "flex", "must be at most 7d"),
+        ({"flex": "1h", "slice": "v4-32"}, "flex", "no flex-start"),
+        ({"spot": True, "slice": "cpu-2x1"}, "spot", "must be left out for CPU slices"),
+        ({"spot": True, "slice": "a100-8", "platform": "generic"}, "spot", "kind of node of GKE"),
+        ({"platform": "generic"}, "platform", "must be gke for v5e-16"),
+        ({"slice": "tpu7x-16"}, "placement-policy", "must be given for tpu7x-16"),
+        ({"priority": "high"}, "priority", "must go with --queue"),
+        ({"topology_required": "a"}, "topology-required", "must go with --queue"),
+        (
+            {"queue": "q", "topology_required": "a", "topology_preferred": "a"},
+            "topology-preferred",
+            "left out",
+        ),
+        ({"gpu_resource": "amd.com/gpu"}, "gpu-resource", "--platform generic"),
+        ({"patch": {"kind": "Job"}}, "patch", "must hold metadata and spec of the JobSet, got 'kind'"),
+        ({"patch": {"metadata": {"name": "x"}}}, "patch", "must not rename the run"),
+    ],
+)
+def test_refused(fields, field, words):
+    with pytest.raises(RequestError) as caught:
+        parts(**fields)
+    assert [problem.field for problem in caught.value.found] == [field]
+    assert words in str(caught.value)
