@@ -1,0 +1,154 @@
+"""What the launcher renders, as the real API server sees it: fields, JobSet's webhook, Pod Security."""
+
+import json
+from typing import Any
+
+import pytest
+from testcluster import Cluster
+from testcluster.api import Object, Refused
+
+from launcher import TrainingJob, render, slices
+from launcher.manifest import to_yaml
+
+JOBSETS = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/{}/jobsets"
+PODS = "/api/v1/namespaces/{}/pods"
+DRY = "?dryRun=All&fieldValidation=Strict"
+
+# Every way of asking, each alone and some together; the value of a field or of several.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "two-slices": {"num_slices": 2, "fabric": False},
+    "unkept": {"bucket": None},
+    "spot": {"spot": True},
+    "reservation": {"reservation": "my-capacity"},
+    "flex": {"flex": "24h"},
+    "queued": {"queue": "team", "priority": "high", "flex": "24h"},
+    "topology": {"queue": "team", "topology_required": "cloud.google.com/gce-topology-block"},
+    "network": {"host_network": True},
+    "pod": {
+        "env": {"A": "b: c\n- d", "EMPTY": ""},
+        "secret_env": {"WANDB_API_KEY": "wandb/key"},
+        "mount": ["pvc/imagenet:/data:ro", "gcs/my-data:/gcs", "ssd:/fast"],
+        "label": {"team": "vision"},
+        "annotation": {"example.com/why": 'it\'s "quoted"\nand: long'},
+        "service_account": "trainer",
+        "cpu": "500m",
+        "memory": "16Gi",
+        "toleration": ["dedicated=training:NoSchedule", "other"],
+        "node_selector": {"disk": "ssd"},
+        "grace": "90s",
+    },
+    "lifetime": {"ttl": "7d", "deadline": "2d", "max_restarts": 0},
+    "jobset-0.8": {"jobset_version": "0.8"},
+    "jobset-0.6": {"jobset_version": "0.6", "deadline": "1h"},
+}
+OUTSIDE_RESTRICTED = {"network"}  # the node's network is not for `restricted`
+CPU_TOO = {"plain", "two-slices", "unkept", "pod", "lifetime", "jobset-0.8", "jobset-0.6", "network"}
+SIZES = ["v4-8", "v4-32", "v5e-1", "v5e-8-1", "v5e-256", "v5p-12288", "v6e-8", "tpu7x-2", "tpu7x-64"]
+SIZES += ["l4-1", "a100-16", "a100-16-1", "a100-80gb-8", "h100-8", "cpu-1x1", "cpu-2x4", "v4:4x4x16"]
+FABRICS = ["h100-16", "h100-mega-16", "h200-16", "b200-16", "gb200-72"]
+
+
+def job(name: str, option: str) -> TrainingJob | None:
+    """The request of a cell of the grid, or None where that option is refused for the slice."""
+    shape = slices.parse(name)
+    single = shape.kind == "tpu" and shape.hosts == 1 and option == "two-slices"
+    if (
+        single
+        or (shape.kind == "cpu" and option not in CPU_TOO)
+        or (shape.generation == "v4" and option in ("flex", "queued"))
+    ):
+        return None
+    fields = {"bucket": "my-bucket", **OPTIONS[option]}
+    policy = "my-policy" if shape.placement_policy else None
+    return TrainingJob(slice=name, arch="resnet50", placement_policy=policy, **fields)
+
+
+def pod_of(jobset: Object) -> Object:
+    template = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        **template,
+        "metadata": {**template["metadata"], "name": "pod"},
+    }
+
+
+def accept(cluster: Cluster, namespace: str, path: str, thing: Object) -> None:
+    try:
+        cluster.api.request("POST", path.format(namespace) + DRY, thing)
+    except Refused as error:
+        error.add_note(to_yaml([thing]))
+        raise
+
+
+@pytest.fixture(autouse=True)
+def _service_accounts(control_plane: Cluster, namespace: str) -> None:
+    """`default` comes a moment after its namespace, too late for a pod that is asked for at once."""
+    for name in ("default", "trainer"):
+        metadata = {"name": name, "namespace": namespace}
+        control_plane.api.apply([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}])
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_grid(control_plane: Cluster, namespace: str, option: str) -> None:
+    for request in filter(None, (job(name, option) for name in SIZES)):
+        [jobset] = render(request)
+        accept(control_plane, namespace, JOBSETS, jobset)
+        if option in OUTSIDE_RESTRICTED:
+            with pytest.raises(Refused, match="host namespaces"):
+                accept(control_plane, namespace, PODS, pod_of(jobset))
+        else:
+            accept(control_plane, namespace, PODS, pod_of(jobset))
+
+
+def test_every_slice(control_plane: Cluster, namespace: str) -> None:
+    for shape in slices.catalogue():
+        *_, jobset = render(
+            TrainingJob(
+                slice=shape.name,
+                arch="resnet50",
+                bucket="my-bucket",
+                fabric=False,
+                placement_policy="my-policy" if shape.placement_policy else None,
+            )
+        )
+        accept(control_plane, namespace, JOBSETS, jobset)
+        if shape.hosts == 1 or shape.chips in (8, 64, 128):
+            accept(control_plane, namespace, PODS, pod_of(jobset))
+
+
+@pytest.mark.parametrize("name", FABRICS)
+def test_a_fabric_needs_more_than_restricted_and_only_what_is_documented(
+    control_plane: Cluster, namespace: str, name: str
+) -> None:
+    *_, jobset = render(TrainingJob(slice=name, arch="resnet50", bucket="my-bucket"))
+    accept(control_plane, namespace, JOBSETS, jobset)
+    accept(control_plane, "default", PODS, pod_of(jobset))  # a namespace without a Pod Security level
+    with pytest.raises(Refused) as caught:
+        accept(control_plane, namespace, PODS, pod_of(jobset))
+    reasons = str(caught.value)
+    assert "restricted volume types" in reasons  # the driver's folders of the node
+    assert "unrestricted capabilities" in reasons  # IPC_LOCK; NET_ADMIN of the daemons
+    assert "privileged" not in reasons
+    assert "host namespaces" not in reasons
+    assert ("runAsNonRoot != true" in reasons) == name.startswith("h100")
+
+
+def test_what_is_stored_is_what_was_rendered(control_plane: Cluster, namespace: str) -> None:
+    """Applied for real: the server's defaults are added and nothing rendered is changed."""
+    [jobset] = render(
+        TrainingJob(slice="cpu-2x1", arch="resnet18", bucket="b-1", namespace=namespace, queue="q")
+    )
+    control_plane.api.apply([jobset])
+    stored = control_plane.api.get(jobset)
+    assert contains(stored, json.loads(json.dumps(jobset))), to_yaml([stored])
+    control_plane.api.delete(jobset)
+
+
+def contains(whole: Any, part: Any) -> bool:
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(k in whole and contains(whole[k], v) for k, v in part.items())
+    if isinstance(part, list):
+        return len(whole) == len(part) and all(map(contains, whole, part))
+    return whole == part
