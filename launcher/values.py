@@ -51,7 +51,7 @@ def integer(low: int, high: int = 2**31 - 1, unit: str = "") -> Reader:
 
     def read(value: Any) -> int:
         if isinstance(value, str) and re.fullmatch(r"\+?[0-9]{1,12}", value.strip()):
-            value = int(value)
+            value = int(value.strip())
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise Wrong(must, value)
         return value
@@ -63,7 +63,7 @@ def positive(value: Any) -> int | float:
     """A number above zero; whole ones stay whole."""
     number = value
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", value.strip()):
-        number = float(value)
+        number = float(value.strip())
     if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 < number < 1e12:
         raise Wrong("must be a number above zero", value)
     return int(number) if number == int(number) else number
