@@ -13,8 +13,8 @@ from pathlib import Path  # noqa: E402
 
 from trainer import recipes  # noqa: E402
 from trainer.config import TrainConfig, parse_setting, resolve  # noqa: E402
-from trainer.errors import FINISHED, RETRY, ConfigError, TrainError  # noqa: E402
-from trainer.join import join, read_environment  # noqa: E402
+from trainer.errors import FATAL, FINISHED, PREEMPTED, RETRY, ConfigError, TrainError  # noqa: E402
+from trainer.join import join, part, read_environment  # noqa: E402
 from trainer.watchdog import Watchdog  # noqa: E402
 
 TERMINATION_LOG = Path("/dev/termination-log")  # what Kubernetes shows as the reason of a failed container
@@ -49,6 +49,8 @@ def main() -> None:
         traceback.print_exc()
         complain(f"{type(error).__name__}: {error}")
         code = RETRY
+    if code in (FINISHED, PREEMPTED, FATAL):
+        part()  # every host ends with this code, and none may be killed for another's leaving first
     leave(code)
 
 
@@ -65,13 +67,14 @@ def run(arguments: list[str]) -> None:
     joined = time.time()
 
     from trainer.display import make_display
-    from trainer.train import train  # its imports take seconds; a wrong flag or a lost peer needs none of them
+    from trainer.train import (
+        train,  # its imports take seconds; a wrong flag or a lost peer needs none of them
+    )
 
     display = make_display()
-    try:
-        train(config, job, display, watchdog, {"start": STARTED, "joined": joined})
-    finally:
-        display.close()
+    with contextlib.ExitStack() as closing:
+        closing.callback(display.close)
+        train(config, job, display, watchdog, {"start": STARTED, "joined": joined}, closing)
 
 
 def parse(arguments: list[str]) -> TrainConfig:
@@ -83,10 +86,14 @@ def parse(arguments: list[str]) -> TrainConfig:
     parser = Parser(prog="python -m trainer", description="Train one ResNet on all devices of a job.")
     parser.add_argument("--name", default="run", help="name of the run")
     parser.add_argument("--run-dir", required=True, help="where everything is written: a path or gs://…")
-    parser.add_argument("--recipe", default="", help=f"one of {', '.join(recipes.RECIPES)}; default: the dataset's")
+    parser.add_argument(
+        "--recipe", default="", help=f"one of {', '.join(recipes.RECIPES)}; default: the dataset's"
+    )
     for flag, (field, text) in FLAGS.items():
         parser.add_argument(flag, dest=field, metavar=flag[2:].upper(), help=text)
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="any other field")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="any other field"
+    )
     parsed = vars(parser.parse_args(arguments))
     flags = {field: parsed[field] for field, _ in FLAGS.values() if parsed[field] is not None}
     settings = dict(parse_setting(text) for text in parsed["set"])

@@ -9,7 +9,7 @@ from trainer.config import DataConfig
 def augment(
     images: jax.Array, epoch: jax.Array, index: jax.Array, seed: int, config: DataConfig
 ) -> jax.Array:
-    """Shifts and mirrors each image of [B, H, W, C] by draws of its own key; epoch and index are [B] int32."""
+    """Shifts and mirrors each image of [B, H, W, C] by draws of its own key; epoch, index: [B] int32."""
     if not config.shift_pixels and not config.flip:
         return images
     base = jax.random.key(seed)

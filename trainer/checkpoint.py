@@ -43,7 +43,7 @@ class Checkpoints:
         self.path = path
 
     def save(self, state: State, step: int, accuracy: float | None, wait: bool = False) -> None:
-        """Saves a state, once a step; returns once it is copied from the devices, with ``wait`` once it is whole."""
+        """Saves a state, once a step; returns once it is copied, or with ``wait`` once it is whole."""
         self._manager.check_for_errors()
         if step in self._manager.all_steps():
             return  # a whole checkpoint is never deleted to be written again

@@ -54,7 +54,8 @@ def compile_eval(step: EvalStep, shapes: State, batch: dict[str, Any], mesh: Mes
     treedef = jax.tree.structure((shapes.params, shapes.stats))
 
     def flat_step(leaves: Leaves, batch: Batch) -> Metrics:
-        return step(*jax.tree.unflatten(treedef, leaves), batch)
+        params, stats = jax.tree.unflatten(treedef, leaves)
+        return step(params, stats, batch)
 
     same = replicated(mesh)
     jitted = jax.jit(flat_step, in_shardings=(same, batch_sharding(mesh)), out_shardings=same)

@@ -80,9 +80,7 @@ class CheckpointConfig:
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
     every_steps: int = option(10, "steps between logged losses", minimum=1)
-    wandb: str = option(
-        "auto", "auto: online with a key, else offline", ("auto", "online", "offline", "off")
-    )
+    wandb: str = option("auto", "auto: online with a key, else offline", ("auto", "online", "offline", "off"))
     wandb_project: str = option("resnet-launch", "wandb project")
     wandb_entity: str = option("", "wandb team or user; empty: the key's default")
 
@@ -116,6 +114,7 @@ SECTIONS = {
     "log": LogConfig,
 }
 FIELDS = {f"{s}.{f.name}": f for s, cls in SECTIONS.items() for f in dataclasses.fields(cls)}
+TYPES = {path: type(f.default) for path, f in FIELDS.items()}  # every default has its field's type
 
 
 def resolve(name: str, run_dir: str, recipe: str, *layers: Mapping[str, Any]) -> TrainConfig:
@@ -144,7 +143,7 @@ def schema() -> list[dict[str, Any]]:
     """One row a field: what the launcher needs to check a request before it is sent."""
     rows = []
     for path, f in FIELDS.items():
-        row = {"field": path, "type": f.type.__name__, "default": f.default, "help": f.metadata["help"]}
+        row = {"field": path, "type": TYPES[path].__name__, "default": f.default, "help": f.metadata["help"]}
         row |= {key: list(f.metadata[key]) for key in ("choices",) if f.metadata[key]}
         row |= {key: f.metadata[key] for key in ("minimum",) if f.metadata[key] is not None}
         rows.append(row)
@@ -163,7 +162,7 @@ def _read(path: str, value: Any) -> Any:
     if path not in FIELDS:
         close = difflib.get_close_matches(path, FIELDS, n=1, cutoff=0.5)
         raise ConfigError(f"{path}: no such field" + (f"; did you mean {close[0]}?" if close else ""))
-    kind = FIELDS[path].type
+    kind = TYPES[path]
     if not isinstance(value, str) or kind is str:
         return float(value) if kind is float and isinstance(value, int) else value
     try:
@@ -182,8 +181,8 @@ def _walk(config: TrainConfig):
 
 def _problem(path: str, f: dataclasses.Field, value: Any) -> str | None:
     choices, minimum = f.metadata["choices"], f.metadata["minimum"]
-    if not isinstance(value, f.type) or (f.type is int and isinstance(value, bool)):
-        return f"{path}: must be {_kind_name(f.type)}, got {value!r}"
+    if type(value) is not TYPES[path]:
+        return f"{path}: must be {_kind_name(TYPES[path])}, got {value!r}"
     if choices and value not in choices:
         close = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
         text = f"{path}: must be one of {', '.join(choices)}, got '{value}'"

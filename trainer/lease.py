@@ -45,7 +45,9 @@ class FileLock:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise _in_use(str(root), os.pread(self._fd, 100, 0).decode() or "another process") from None
+                    raise _in_use(
+                        str(root), os.pread(self._fd, 100, 0).decode() or "another process"
+                    ) from None
             time.sleep(0.2)
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"process {os.getpid()}".encode(), 0)
@@ -94,7 +96,7 @@ class BucketLease:
 
         try:
             self._blob.reload()
-            return self._blob.generation, json.loads(self._blob.download_as_bytes())["owner"]
+            return int(self._blob.generation or 0), json.loads(self._blob.download_as_bytes())["owner"]
         except NotFound:
             return 0, ""
 
@@ -106,7 +108,7 @@ class BucketLease:
             self._blob.upload_from_string(body, "application/json", if_generation_match=generation)
         except PreconditionFailed:
             raise _in_use(self._path, "another job") from None
-        return self._blob.generation
+        return int(self._blob.generation or 0)
 
     def _renew(self) -> None:
         while not self._stopped.wait(RENEW_SECONDS):

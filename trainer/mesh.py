@@ -4,6 +4,9 @@ Axes: ``slice`` (outermost, over the data-centre network) and ``data`` (inside a
 over both; parameters, statistics and optimizer state are copies on every device.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import numpy as np
 from jax.experimental import mesh_utils
@@ -14,7 +17,7 @@ from trainer.errors import ConfigError
 AXES = ("slice", "data")
 
 
-def make_mesh(slices: int = 1, devices: list[jax.Device] | None = None) -> Mesh:
+def make_mesh(slices: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
     """A mesh of shape (slices, devices / slices) over all devices of the job."""
     devices = devices or jax.devices()
     if len(devices) % slices:
@@ -60,9 +63,10 @@ class BatchPlacer:
         self.sharding = batch_sharding(mesh)
         self.batch = batch
         index = self.sharding.addressable_devices_indices_map((batch,))
-        spans = sorted((s[0].indices(batch)[0], s[0].indices(batch)[1], d.id, d) for d, s in index.items())
-        self._devices = [d for *_, d in spans]
-        self.rows = np.concatenate([np.arange(start, stop) for start, stop, *_ in spans])
+        rows = np.arange(batch)
+        parts = sorted(((rows[span], device) for device, span in index.items()), key=lambda part: part[0][0])
+        self._devices = [device for _, device in parts]
+        self.rows = np.concatenate([part for part, _ in parts])
 
     def place(self, local: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """local: arrays [len(rows), …] of this host; returns global arrays [batch, …]. Does not wait."""

@@ -96,6 +96,6 @@ class Pending:
                 if not math.isfinite(values[name]):
                     raise NonFiniteError(
                         f"{name} must be finite, got {values[name]} at step {step}",
-                        "a lower --set optim.lr or a longer --set optim.warmup_epochs; the last checkpoint is kept",
+                        "lower optim.lr or lengthen optim.warmup_epochs; the last checkpoint is kept",
                     )
             yield step, values

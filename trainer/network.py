@@ -27,14 +27,15 @@ class Network:
     graphdef: Any
     variables: dict[str, tuple[tuple, type]]  # name -> (path in the module tree, nnx variable type)
 
-    def apply(self, params: Arrays, stats: Arrays, images: jax.Array, train: bool) -> tuple[jax.Array, Arrays]:
+    def apply(
+        self, params: Arrays, stats: Arrays, images: jax.Array, train: bool
+    ) -> tuple[jax.Array, Arrays]:
         """images: [B, H, W, C] float32, normalised. Returns logits [B, classes] and the new statistics."""
         arrays = params | stats
         state = nnx.from_flat_state([(path, kind(arrays[n])) for n, (path, kind) in self.variables.items()])
         module = nnx.merge(self.graphdef, state)
         logits = module(images, train=train)
-        changed = _named(nnx.state(module, nnx.BatchStat))
-        return logits, {name: changed[name].get_value() for name in stats}
+        return logits, _arrays(nnx.state(module, nnx.BatchStat))
 
 
 def build(config: ModelConfig, num_classes: int, channels: int, image_size: int, platform: str):
@@ -61,10 +62,7 @@ def build(config: ModelConfig, num_classes: int, channels: int, image_size: int,
 
     def init(key: jax.Array) -> tuple[Arrays, Arrays]:
         module = make(key)
-        return tuple(
-            {name: v.get_value() for name, v in _named(nnx.state(module, kind)).items()}
-            for kind in (nnx.Param, nnx.BatchStat)
-        )
+        return _arrays(nnx.state(module, nnx.Param)), _arrays(nnx.state(module, nnx.BatchStat))
 
     abstract = nnx.eval_shape(make, jax.random.key(0))
     graphdef, state = nnx.split(abstract)
@@ -83,8 +81,8 @@ def uses_small_stem(config: ModelConfig, image_size: int) -> bool:
     return image_size <= SMALL_STEM_PIXELS if config.stem == "auto" else config.stem == "small"
 
 
-def _named(state: nnx.State) -> dict[str, nnx.Variable]:
-    return {_join(path): v for path, v in nnx.to_flat_state(state)}
+def _arrays(state: nnx.State) -> Arrays:
+    return {_join(path): variable.get_value() for path, variable in nnx.to_flat_state(state)}
 
 
 def _join(path: tuple) -> str:

@@ -108,7 +108,7 @@ def _check_same_run(path: str, before: dict[str, Any] | None, config: TrainConfi
         if old != new:
             keys = [k for k in new if old.get(k) != new[k]] if isinstance(new, dict) and old else []
             field = f"{name}.{keys[0]}" if keys else name
-            was, got = (old[keys[0]] if keys[0] in old else None, new[keys[0]]) if keys else (old, new)
+            was, got = (old.get(keys[0]), new[keys[0]]) if keys else (old, new)
             raise RunDirectoryError(
                 f"run directory {path} holds a run with {field} {was!r}, got {got!r}",
                 "use another --name or --run-dir, or the settings that the run was started with",
@@ -116,6 +116,6 @@ def _check_same_run(path: str, before: dict[str, Any] | None, config: TrainConfi
 
 
 def _lookup(config: dict[str, Any], name: str) -> Any:
-    for key in name.split("."):
-        config = config.get(key) if config else None
-    return config
+    section, _, field = name.partition(".")
+    found = config.get(section)
+    return found.get(field) if found and field else found

@@ -1,7 +1,7 @@
 """The training and the evaluation step: pure functions, written once."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ def make_train_step(
             "grad_norm": optax.global_norm(grads),
             "lr": jnp.asarray(schedule(state.step), jnp.float32),
         }
-        return State(state.step + 1, params, stats, opt), metrics
+        return State(state.step + 1, cast(Arrays, params), stats, opt), metrics
 
     return train_step
 

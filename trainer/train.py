@@ -1,6 +1,7 @@
 """The training loop, from top to bottom: mesh, data, model, state, restore, step, loop, evaluate, save."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from trainer.agreement import agreed
 from trainer.config import TrainConfig
 from trainer.data import pipeline, source
 from trainer.display import Display
-from trainer.errors import PreemptedError
+from trainer.errors import NonFiniteError, PreemptedError
 from trainer.join import Job
 from trainer.metrics import Log, Pending
 from trainer.plan import Plan, make_plan
@@ -23,12 +24,18 @@ from trainer.watchdog import Watchdog
 
 
 def train(
-    config: TrainConfig, job: Job, display: Display, watchdog: Watchdog, marks: dict[str, float]
+    config: TrainConfig,
+    job: Job,
+    display: Display,
+    watchdog: Watchdog,
+    marks: dict[str, float],
+    closing: contextlib.ExitStack,
 ) -> None:
     """Trains to the end of the plan, or from where the run directory left off. Called on every host alike.
 
     Args:
       marks: unix seconds of what has happened already: start of the process, joined.
+      closing: gets what must be closed however the run ends.
 
     Raises:
       TrainError: with the exit code of the pod; the same on every host where the cause is a shared one.
@@ -42,16 +49,18 @@ def train(
     placer = mesh.BatchPlacer(devices, config.train.batch)
 
     # Data, and the directory that everything is written to. One host may fail here: all end with its code.
-    root = held = None
+    root = None
     with agreed():
         train_source, test_source = source.load(config.data, "train"), source.load(config.data, "test")
         if first:
             root = open_directory(config.run_dir, config)
-            held = lease.acquire(root, job.owner)
+            closing.callback(lease.acquire(root, job.owner).release)
     wandb = None
     if root and config.log.wandb != "off":
         wandb = tracking.Wandb(config.log, config.name, root, dataclasses.asdict(config))
+        closing.callback(wandb.close)
     log = Log(root, display, wandb)
+    closing.callback(log.close)
     log.event("start", at=marks["start"], restart=job.restart, hosts=job.hosts, devices=devices.size)
     log.event("joined", at=marks["joined"])
     plan = make_plan(config, train_source.size)
@@ -107,7 +116,6 @@ def train(
         if preemption.reached():
             save(at, wait=True)
             log.event("preempted", step=at)
-            close()
             raise PreemptedError(f"preempted at step {at}" + (", state saved" if checkpoints else ""))
 
     def evaluate(at: int) -> float:
@@ -133,16 +141,6 @@ def train(
         )
         return accuracy
 
-    def close() -> None:
-        if checkpoints:
-            checkpoints.wait()
-            checkpoints.close()
-        log.close()
-        if wandb:
-            wandb.close()
-        if held:
-            held.release()
-
     # The loop. The host runs ahead of the devices by LAG_STEPS and never waits for a loss.
     accuracy = None
     if start == plan.steps or not evaluated:
@@ -152,26 +150,29 @@ def train(
     )
     pending = Pending()
     meter = Meter(config.train.batch)
-    for done, local in enumerate(meter.waiting_for(batches), start + 1):
-        leaves, metrics = compiled(leaves, placer.place(local))
-        pending.push(done, metrics)
-        if done == start + 1:
-            jax.block_until_ready(metrics)
-            log.event("first_step", step=done)
-        report(log, plan, config, meter, pending.ready())
-        watchdog.beat()
-        leave_if_preempted(done)
-        if plan.evaluates(done) or plan.saves(done):
-            report(log, plan, config, meter, pending.ready(lag=0))  # nothing is saved after a loss of NaN
-            if plan.evaluates(done):
-                accuracy = evaluate(done)
-                save(done, accuracy)
-            else:
-                save(done)
-            meter.restart(done)
+    try:
+        for done, local in enumerate(meter.waiting_for(batches), start + 1):
+            leaves, metrics = compiled(leaves, placer.place(local))
+            pending.push(done, metrics)
+            if done == start + 1:
+                jax.block_until_ready(metrics)
+                log.event("first_step", step=done)
+            report(log, plan, config, meter, pending.ready())
+            watchdog.beat()
+            leave_if_preempted(done)
+            if plan.evaluates(done) or plan.saves(done):
+                report(log, plan, config, meter, pending.ready(lag=0))  # nothing is saved after a loss of NaN
+                if plan.evaluates(done):
+                    accuracy = evaluate(done)
+                save(done, accuracy if plan.evaluates(done) else None)
+                meter.restart(done)
+    except NonFiniteError:
+        if checkpoints:
+            checkpoints.wait()  # a save under way is of a state that was finite
+        raise
+    if checkpoints:
+        checkpoints.wait()
     log.event("end", step=plan.steps, **({} if accuracy is None else {"accuracy": accuracy}))
-    close()
-    compiler.shutdown()
 
 
 class Meter:

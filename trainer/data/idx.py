@@ -53,10 +53,14 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         hint = "apt-get install dataset-fashion-mnist, or --set data.root=FOLDER with the four .gz files"
         raise DataError(f"data.root: {path} does not exist", hint) from None
     except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"data.root: {path} is truncated or damaged: {error}", "fetch the file again") from None
+        raise DataError(
+            f"data.root: {path} is truncated or damaged: {error}", "fetch the file again"
+        ) from None
     header = 4 + 4 * dimensions
     if len(raw) < header or raw[:4] != bytes((0, 0, 8, dimensions)):
-        raise DataError(f"data.root: {path} must be an IDX file of {dimensions} dimensions of uint8, got {raw[:4].hex()}")
+        raise DataError(
+            f"data.root: {path} must be an IDX file of {dimensions} dimensions of uint8, got {raw[:4].hex()}"
+        )
     shape = struct.unpack(f">{dimensions}I", raw[4:header])
     if len(raw) - header != math.prod(shape):
         raise DataError(

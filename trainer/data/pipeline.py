@@ -5,6 +5,7 @@ batch size B takes the examples at positions s*B to (s+1)*B of it, so the state 
 the step. No batch is dropped or padded at the end of an epoch; the next epoch's examples follow.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,10 +32,10 @@ class TrainStream:
     batch: int
     seed: int
 
-    def __post_init__(self):
+    @functools.cached_property
+    def _order(self) -> grain.MapDataset:
         # Grain permutes without a table: position -> index costs the same for 10 and for 10^9 examples.
-        order = grain.MapDataset.range(self.size).seed(self.seed).shuffle().repeat()
-        object.__setattr__(self, "_order", order)
+        return grain.MapDataset.range(self.size).seed(self.seed).shuffle().repeat()
 
     def rows(self, step: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The epoch and the example index of the given rows (0..batch-1) of a step, both int64."""

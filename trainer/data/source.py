@@ -52,11 +52,13 @@ def from_arrays(
 ) -> Source:
     """A source of images already in memory: [N, H, W, C] uint8 and labels [N]."""
     if len(images) != len(labels):
-        raise DataError(f"data: '{name}' must hold a label an image, got {len(images)} images and {len(labels)} labels")
+        raise DataError(
+            f"data: '{name}' must hold a label an image, got {len(images)} images and {len(labels)} labels"
+        )
     if labels.size and not 0 <= labels.min() <= labels.max() < len(class_names):
         bad = int(np.flatnonzero((labels < 0) | (labels >= len(class_names)))[0])
         raise DataError(
-            f"data: labels of '{name}' must be 0 to {len(class_names) - 1}, got {labels[bad]} at example {bad}"
+            f"data: labels of '{name}' must be 0..{len(class_names) - 1}, got {labels[bad]} at example {bad}"
         )
     labels = labels.astype(np.int32)
     channels = images.shape[-1]

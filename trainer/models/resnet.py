@@ -5,6 +5,7 @@ symmetric, so that weights trained elsewhere mean the same here.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,11 @@ HEAD_INIT = nnx.initializers.normal(0.01)
 class ConvNorm(nnx.Module):
     """A convolution without bias, then BatchNorm."""
 
-    def __init__(self, cin, cout, kernel, stride, *, dtype, norm, rngs, zero_scale=False):
+    def __init__(
+        self, cin, cout, kernel, stride, *, dtype, norm: dict[str, Any], rngs, zero_scale: bool = False
+    ):
         self.conv = Conv(cin, cout, kernel, stride, dtype=dtype, rngs=rngs)
-        self.norm = BatchNorm(cout, zero_scale=zero_scale, **norm)
+        self.norm = BatchNorm(cout, **norm, zero_scale=zero_scale)
 
     def __call__(self, x, train):
         return self.norm(self.conv(x), train)
@@ -107,7 +110,7 @@ class ResNet(nnx.Module):
         """images: [B, H, W, channels] float, normalised; returns logits [B, num_classes] float32."""
         x = nnx.relu(self.stem(images.astype(self.dtype), train))  # [B, H, W, width] or [B, H/2, W/2, width]
         if not self.small_stem:
-            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # [B, H/4, W/4, width]
+            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]  # [B, H/4, W/4, width]
         for block in self.blocks:
             x = block(x, train)
         x = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, features]

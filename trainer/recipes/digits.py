@@ -6,7 +6,7 @@ command:   resnet-launch local --slice cpu-2x1 --arch resnet18 --data digits
 SETTINGS = {
     "data.name": "digits",
     "train.batch": 64,
-    "train.epochs": 12.0,
+    "train.epochs": 10.0,
     "train.eval_every_epochs": 2.0,
     "data.shift_pixels": 1,
     "optim.lr": 0.2,
