@@ -11,11 +11,8 @@ if TYPE_CHECKING:
 
 def warnings(job: TrainingJob) -> Iterator[str]:
     """What a person should know before the run starts."""
-    if (
-        job.data is None
-        and not any(text.startswith("data.name=") for text in job.set)
-        and "--data" not in job.args
-    ):
+    words = (*job.set, *job.args)
+    if job.data is None and "--data" not in words and not any(w.startswith("data.name=") for w in words):
         yield "no data is configured: the run trains on synthetic images (--data DATA)"
     if not job.kept:
         also = " and makes no checkpoints" if job.hosts > 1 else ""

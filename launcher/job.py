@@ -109,8 +109,8 @@ class TrainingJob:
         names.label_value, "workload policy of the node pool, for multi-host tpu7x", "NAME", "Nodes"
     )
 
-    queue: str | None = option(names.subdomain, "Kueue local queue", "NAME", "Queue")
-    priority: str | None = option(names.subdomain, "Kueue workload priority class", "NAME", "Queue")
+    queue: str | None = option(names.short, "Kueue local queue", "NAME", "Queue")
+    priority: str | None = option(names.short, "Kueue workload priority class", "NAME", "Queue")
     topology_required: str | None = option(
         names.key, "node label all pods of a slice must share (Kueue)", "LABEL", "Queue"
     )

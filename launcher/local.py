@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -72,32 +71,36 @@ def _attempt(
     jobset: Mapping[str, Any], pods: list[Pod], environ: Mapping[str, str], interrupts: Interrupts
 ) -> tuple[str, int] | None:
     """Runs all pods once: None when each ended with 0, else the first that did not, and its code."""
-    processes = Processes(pods, environ)
     pod_spec = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     grace = pod_spec["terminationGracePeriodSeconds"]
-    while processes.running:
-        ended = processes.wait()
-        if interrupts.count:
-            _interrupt(processes, grace, interrupts)
-        failed = {pod: code for pod, code in ended.items() if code}
-        if failed:
-            saved = policy.PREEMPTED in failed.values()
-            failed |= processes.stop(grace if saved else PEER_SECONDS)
-            # The first to end decides, unless another knows that no restart can mend it.
-            pod = next((pod for pod, code in failed.items() if code == policy.HOPELESS), next(iter(failed)))
-            return pod, failed[pod]
+    with Processes(pods, environ) as processes:
+        while processes.running:
+            ended = processes.wait()
+            if interrupts.count:
+                _interrupt(processes, grace, interrupts)
+            failed = {pod: code for pod, code in ended.items() if code}
+            if failed:
+                saved = policy.PREEMPTED in failed.values()
+                failed |= processes.stop(grace if saved else PEER_SECONDS, lambda: interrupts.count > 0)
+                if interrupts.count:
+                    raise _interrupted()
+                # The first to end decides, unless another knows that no restart can mend it.
+                hopeless = [pod for pod, code in failed.items() if code == policy.HOPELESS]
+                pod = next(iter([*hopeless, *failed]))
+                return pod, failed[pod]
     return None
 
 
 def _interrupt(processes: Processes, grace_seconds: int, interrupts: Interrupts) -> None:
     """Tells all pods to save and end, waits for them, and gives up the run; a second signal kills at once."""
     print(f"stopping: up to {grace_seconds} s to save; again to kill at once", file=sys.stderr, flush=True)
-    processes.terminate()
-    deadline, seen = time.monotonic() + grace_seconds, interrupts.count
-    while processes.running and time.monotonic() < deadline and interrupts.count == seen:
-        processes.wait()
-    processes.stop(0)
-    raise ActionError("interrupted", "the same command resumes from the last checkpoint")
+    seen = interrupts.count
+    processes.stop(grace_seconds, lambda: interrupts.count > seen)
+    raise _interrupted()
+
+
+def _interrupted() -> ActionError:
+    return ActionError("interrupted", "the same command resumes from the last checkpoint")
 
 
 def _failure(jobset: Mapping[str, Any], pod: str, code: int, restarts: int, *, out: bool) -> tuple[str, str]:

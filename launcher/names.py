@@ -39,6 +39,8 @@ namespace = matching(
     r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "must be lower-case letters, digits and '-', at most 63", 63
 )
 subdomain = matching(SUBDOMAIN.pattern, "must be lower-case letters, digits, '-' and '.'")
+# The name of an object that a label refers to: labels are shorter than names.
+short = matching(SUBDOMAIN.pattern, "must be lower-case letters, digits, '-' and '.', at most 63", 63)
 label_value = matching(
     r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
     "must be letters, digits, '-', '_' and '.', at most 63",

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, Any
 
 from launcher.errors import ActionError
@@ -52,6 +52,13 @@ class Processes:
             os.set_blocking(source.fileno(), False)
             self._selector.register(source, selectors.EVENT_READ, _Lines(pod.name, source, target))
 
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(0)  # whatever went wrong here, no pod outlives it
+        self._selector.close()
+
     @property
     def running(self) -> list[str]:
         """Names of the pods that have not ended."""
@@ -70,17 +77,13 @@ class Processes:
             self._finish(process)
         return {name: code if code >= 0 else 128 - code for name, code in ended.items()}
 
-    def terminate(self) -> None:
-        """Sends SIGTERM to every pod, as the kubelet does first."""
+    def stop(self, grace_seconds: float, hurry: Callable[[], bool] = bool) -> dict[str, int]:
+        """SIGTERM, so many seconds to save unless `hurry` says stop, then SIGKILL. Gives the exit codes."""
         for process in self._running.values():
             process.terminate()
-
-    def stop(self, grace_seconds: float) -> dict[str, int]:
-        """SIGTERM, so many seconds to save, then SIGKILL. Gives the exit codes."""
-        self.terminate()
         ended: dict[str, int] = {}
         deadline = time.monotonic() + grace_seconds
-        while self._running and time.monotonic() < deadline:
+        while self._running and time.monotonic() < deadline and not hurry():
             ended |= self.wait()
         for process in self._running.values():
             _signal_group(process, signal.SIGKILL)

@@ -44,10 +44,10 @@ def any_text(value: Any) -> str:
     return value
 
 
-def integer(low: int, high: int = 2**31 - 1, unit: str = "") -> Reader:
-    """A whole number from low to high."""
-    must = f"must be a whole number of {unit}" if unit else "must be a whole number"
-    must += f" of at least {low}" if high == 2**31 - 1 else f" from {low} to {high}"
+def integer(low: int, high: int = 2**31 - 1) -> Reader:
+    """A whole number from low to high; without high, what 32 bits hold."""
+    bounds = f"of at least {low}" if high == 2**31 - 1 else f"from {low} to {high}"
+    must = f"must be a whole number {bounds}"
 
     def read(value: Any) -> int:
         if isinstance(value, str) and re.fullmatch(r"\+?[0-9]{1,12}", value.strip()):

@@ -122,11 +122,8 @@ def report(error: Exception) -> int:
     elif isinstance(error, click.Abort):
         problems, code = [("interrupted", "")], 1
     else:
-        text = f"{type(error).__name__}: {error}"
-        problems, code = (
-            [(f"this is a fault of resnet-launch: {text}", "the same command with --debug says where")],
-            1,
-        )
+        fault = f"this is a fault of resnet-launch: {type(error).__name__}: {error}"
+        problems, code = [(fault, "the same command with --debug says where")], 1
     for message, hint in problems:
         print(f"error: {message}", *([f"hint: {hint}"] if hint else []), sep="\n", file=sys.stderr)
     return code

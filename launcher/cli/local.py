@@ -13,29 +13,15 @@ from typing import Any
 
 import click
 
-from launcher import config
+from launcher import config, summary
 from launcher.cli import options
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.job import TrainingJob
 
-# What has a meaning without a cluster.
-FIELDS = (
-    *(
-        "slice",
-        "num_slices",
-        "arch",
-        "name",
-        "recipe",
-        "data",
-        "batch",
-        "epochs",
-        "steps",
-        "seed",
-        "set",
-        "run_dir",
-    ),
-    *("env", "secret_env", "grace", "max_restarts"),
-)
+# What has a meaning without a cluster: what to train, and little of the rest.
+FIELDS = [name for name, field in config.FIELDS.items() if field.metadata["group"] == "Run"]
+FIELDS = [name for name in FIELDS if name not in ("args", "bucket")]
+FIELDS += ["env", "secret_env", "grace", "max_restarts"]
 
 
 @click.command(
@@ -57,6 +43,7 @@ def command(**given: Any) -> None:
     job = _job(given)
     options.warn(job)
     [jobset] = render(job)
+    print(f"{job.name}: {'; '.join(summary.lines(job))}", file=sys.stderr, flush=True)
     started = time.monotonic()
     restarts = local.run(jobset, os.environ)
     print(_farewell(job, restarts, time.monotonic() - started), file=sys.stderr)
@@ -79,24 +66,20 @@ def _job(given: dict[str, Any]) -> TrainingJob:
                 f"--slice cpu-{shape.hosts}x{shape.devices_per_host} has as many hosts and devices",
             )
         )
-    run_dir = (
-        given_dir
-        if str(given_dir).startswith("gs://")
-        else str(Path(given_dir or f"runs/{job.name}").absolute())
-    )
-    return dataclasses.replace(job, run_dir=_writable(run_dir))
-
-
-def _writable(run_dir: str) -> str:
-    """Makes the run directory, so that a wrong one is known before anything starts."""
+    run_dir = given_dir or f"runs/{job.name}"
     if not run_dir.startswith("gs://"):
-        try:
-            Path(run_dir).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ActionError(
-                f"cannot write the run directory {run_dir}: {error.strerror}", "--run-dir DIR"
-            ) from None
-    return run_dir
+        run_dir = str(Path(run_dir).absolute())
+        _make(run_dir)
+    return dataclasses.replace(job, run_dir=run_dir)
+
+
+def _make(run_dir: str) -> None:
+    """Makes the run directory, so that a wrong one is known before anything starts."""
+    try:
+        Path(run_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"cannot write the run directory {run_dir}: {error.strerror}"
+        raise ActionError(why, "--run-dir DIR") from None
 
 
 def count_gpus(environ: Mapping[str, str]) -> int:
@@ -120,11 +103,9 @@ def count_gpus(environ: Mapping[str, str]) -> int:
 def _farewell(job: TrainingJob, restarts: int, seconds: float) -> str:
     times = "1 restart" if restarts == 1 else f"{restarts} restarts"
     data = f" --data {job.data}" if job.data else ""
-    return "\n".join(
-        [
-            f"{job.name} finished in {seconds:.0f} s with {times}; it is kept in {job.run_dir}",
-            "next:",
-            f"  tail {job.run_dir}/metrics.jsonl",
-            f"  resnet-launch render --slice v4-32 --arch {job.arch}{data}   # the same run on a TPU slice",
-        ]
-    )
+    reader = "gcloud storage cat" if job.run_dir.startswith("gs://") else "cat"
+    return f"""\
+{job.name} finished in {seconds:.0f} s with {times}; it is kept in {job.run_dir}
+next:
+  {reader} {job.run_dir}/metrics.jsonl
+  resnet-launch render --slice v4-32 --arch {job.arch}{data}   # the same run on a TPU slice"""

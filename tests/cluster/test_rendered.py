@@ -7,7 +7,7 @@ import pytest
 from testcluster import Cluster
 from testcluster.api import Object, Refused
 
-from launcher import TrainingJob, render, slices
+from launcher import TrainingJob, difference, render, slices
 from launcher.manifest import to_yaml
 
 JOBSETS = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/{}/jobsets"
@@ -152,3 +152,27 @@ def contains(whole: Any, part: Any) -> bool:
     if isinstance(part, list):
         return len(whole) == len(part) and all(map(contains, whole, part))
     return whole == part
+
+
+def test_a_difference_is_what_would_change(control_plane: Cluster, namespace: str) -> None:
+    """Against what the server really stores, with all its defaults."""
+
+    def rendered(**fields: Any) -> Object:
+        base = {"slice": "cpu-2x1", "arch": "resnet18", "bucket": "b-1", "namespace": namespace, "queue": "q"}
+        [found] = render(TrainingJob(**{**base, "env": {"A": "1", "B": "2"}, **fields}))
+        return found
+
+    control_plane.api.apply([rendered()])
+    stored = control_plane.api.get(rendered())
+    assert difference.unified(stored, rendered(), "test-cluster") == ""
+    changed = difference.unified(stored, rendered(env={"A": "1", "C": "3"}, max_restarts=3), "test-cluster")
+    lines = [line[1:].strip() for line in changed.splitlines()[2:] if line[0] in "+-"]
+    assert lines == [
+        "maxRestarts: 10",
+        "maxRestarts: 3",
+        "- name: B",
+        "value: '2'",
+        "- name: C",
+        "value: '3'",
+    ]
+    control_plane.api.delete(rendered())

@@ -221,3 +221,35 @@ def test_pods_die_with_a_killed_launcher(tmp_path):
     process.kill()
     process.communicate(timeout=10)
     wait_for(lambda: not any(alive(pid) for pid in pids(tmp_path)))
+
+
+def test_pods_end_when_nobody_reads_their_lines(tmp_path):
+    noisy = SAVER.replace("time.sleep(0.05)", "time.sleep(0.05); print('line', flush=True)")
+    text = json.dumps(jobset(tmp_path, noisy))
+    code = "import json, os, sys; from launcher import local; local.run(json.loads(sys.argv[1]), os.environ)"
+    words = [sys.executable, "-c", code, text]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(pids(tmp_path)) == 2)
+    process.stdout.close()
+    assert process.wait(timeout=20) != 0
+    assert not any(alive(pid) for pid in pids(tmp_path))
+
+
+def test_a_signal_while_the_others_are_waited_for_kills_them(tmp_path):
+    script = """
+    if place == (0, 1):
+        while not (folder / "ready").exists():
+            time.sleep(0.05)
+        sys.exit(42)
+    signal.signal(signal.SIGTERM, lambda *_: (folder / "told").touch())
+    (folder / "pid-0").write_text(str(os.getpid()))
+    (folder / "ready").touch()
+    while True:
+        time.sleep(0.05)
+    """
+    process = launch(tmp_path, script)
+    wait_for(lambda: (tmp_path / "told").exists())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert not any(alive(pid) for pid in pids(tmp_path))

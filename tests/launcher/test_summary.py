@@ -1,0 +1,28 @@
+"""A person reads the shape that was resolved."""
+
+import pytest
+
+from launcher import TrainingJob, summary
+
+
+@pytest.mark.parametrize(
+    ("fields", "first"),
+    [
+        ({"slice": "v4-32"}, "v4-32 = 16 chips (2x2x4) on 4 hosts, 16 devices"),
+        ({"slice": "v5e-1"}, "v5e-1 = 1 chip (1x1) on 1 host, 1 device"),
+        ({"slice": "tpu7x-2"}, "tpu7x-2 = 1 chip (1x1x1) on 1 host, 2 devices"),
+        (
+            {"slice": "v5e-256", "num_slices": 4},
+            "4 x v5e-256 = 1024 chips (16x16) on 256 hosts, 1024 devices",
+        ),
+        ({"slice": "h100-16"}, "h100-16 = 16 GPUs on 2 hosts, 16 devices"),
+        ({"slice": "cpu-2x4"}, "cpu-2x4 = 8 CPU devices on 2 hosts, 8 devices"),
+    ],
+)
+def test_shape(fields, first):
+    assert summary.lines(TrainingJob(arch="resnet50", **fields))[0] == first
+
+
+def test_batch_and_run_directory():
+    job = TrainingJob(slice="v4-32", arch="resnet50", batch=4096, bucket="b-1")
+    assert summary.lines(job)[1:] == ["batch 4096 = 256 a device", "run directory gs://b-1/resnet50-v4-32"]
