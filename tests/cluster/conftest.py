@@ -6,8 +6,9 @@
                     image is cached; minutes the first time.
 
 Both give a `testcluster.Cluster`: `kubeconfig`, `api`, `bucket`, `logs`, `node`, and its faults
-(`restart_apiserver()`, `kill(pod)`, `bucket.stop()`, `bucket.refuse()`); `add_fake_nodes()` starts kwok. One
-cluster serves a whole test session, so each test uses names (or a `namespace`) of its own.
+(`restart_apiserver()`, `kill(pod)`, `bucket.stop()`, `bucket.refuse()`); `add_fake_nodes(…)` adds hosts that
+only kwok knows. One cluster serves a whole test session, so each test uses names (or a `namespace`) of its
+own.
 
     RESNET_CLUSTER=running   use the cluster of `make cluster-up` instead of a new one (starts at once, is
     left running)

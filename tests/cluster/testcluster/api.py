@@ -45,25 +45,31 @@ class Api:
     def request(
         self, method: str, path: str, body: Object | None = None, content: str = "application/json"
     ) -> Any:
-        """One call; returns the decoded answer, raises Refused with the server's message, OSError without a
-        server.
-        """
+        """One call; returns the decoded answer, raises Refused with the server's message or OSError."""
+        return json.loads(self._send(method, path, body, content))
+
+    def text(self, path: str) -> str:
+        """The answer to a GET that is not JSON, such as a log."""
+        return self._send("GET", path).decode(errors="replace")
+
+    def _send(
+        self, method: str, path: str, body: Object | None = None, content: str = "application/json"
+    ) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             self.url + path, data=data, method=method, headers={"Content-Type": content}
         )
         try:
             with self._opener.open(request, timeout=ANSWER_SECONDS) as answer:
-                text = answer.read()
+                return answer.read()
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read().decode(errors="replace")
             raise Refused(error.code, f"{method} {path}: {_message(text)}") from None
-        return json.loads(text) if text[:1] in (b"{", b"[") else text.decode()
 
     def ready(self) -> bool:
         """Whether the server says that it is ready for everything."""
-        return self.request("GET", "/readyz") == "ok"
+        return self.text("/readyz") == "ok"
 
     def path(self, thing: Object) -> str:
         """The path of an object, by the server's own list of what it serves."""

@@ -13,7 +13,7 @@ CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb")
 REMOVE_SECONDS = 10
 
 
-def _hierarchies() -> list[Path]:
+def hierarchies() -> list[Path]:
     """Version 2 has one tree; version 1 one for each controller."""
     if (ROOT / "cgroup.controllers").exists():
         return [ROOT]
@@ -22,7 +22,7 @@ def _hierarchies() -> list[Path]:
 
 def create(name: str) -> None:
     """Make the group `name` at the root of every tree."""
-    for tree in _hierarchies():
+    for tree in hierarchies():
         group = tree / name
         group.mkdir(exist_ok=True)
         if tree == ROOT:  # version 2: a group hands on only the controllers that it is told to
@@ -38,7 +38,7 @@ def create(name: str) -> None:
 def remove(name: str) -> None:
     """Remove the group and all below it; its processes have ended, though the kernel may still be at it."""
     deadline = time.monotonic() + REMOVE_SECONDS
-    while groups := [tree / name for tree in _hierarchies() if (tree / name).is_dir()]:
+    while groups := [tree / name for tree in hierarchies() if (tree / name).is_dir()]:
         for group in groups:
             for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
                 with contextlib.suppress(OSError):
@@ -54,7 +54,7 @@ def remove(name: str) -> None:
 def processes(fragment: str) -> list[int]:
     """The processes (ids as seen from outside the sandbox) of the groups whose name contains `fragment`."""
     found: set[int] = set()
-    for tree in _hierarchies():
+    for tree in hierarchies():
         for folder in tree.rglob(f"*{fragment}*"):
             if (folder / "cgroup.procs").exists():
                 found |= {int(line) for line in (folder / "cgroup.procs").read_text().split()}

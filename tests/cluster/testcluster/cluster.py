@@ -3,10 +3,11 @@
 import json
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from testcluster import cgroups, controllers, leftovers, mounts, network, places, store
+from testcluster import cgroups, controllers, fake, leftovers, mounts, network, places, store
 from testcluster.api import Api, Object
 from testcluster.bucket import Bucket
 from testcluster.controlplane import ControlPlane
@@ -110,10 +111,21 @@ class Cluster:
             self._save()
         return self.node
 
-    def add_fake_nodes(self) -> None:
-        """Start kwok: nodes annotated `kwok.x-k8s.io/node: fake` become ready and "run" their pods."""
+    def add_fake_nodes(
+        self, pool: str, count: int, labels: Mapping[str, str], *, resource: str, devices: int
+    ) -> None:
+        """Add `count` hosts <pool>-0, <pool>-1, … that only kwok knows, each with `devices` of `resource`.
+
+        They have the labels and the taint of a GKE node pool; pods placed there "run" until they are deleted.
+        """
         if "kwok" not in self.sandbox.status():
-            controllers.start_kwok(self.plane)
+            fake.start(self.plane)
+        for number in range(count):
+            self.api.request("POST", "/api/v1/nodes", fake.node(pool, number, labels, resource, devices))
+
+    def remove_fake_nodes(self, pool: str) -> None:
+        """Remove the hosts of a pool."""
+        self.api.request("DELETE", f"/api/v1/nodes?labelSelector={fake.POOL}%3D{pool}")
 
     def stop_apiserver(self) -> None:
         """Kill the API server as a crash does, without a word to its clients."""

@@ -1,4 +1,4 @@
-"""JobSet, Kueue and kwok: their managers as programs beside the API server, with the manifests of their
+"""JobSet and Kueue: their managers as programs beside the API server, with the manifests of their
 modules.
 
 Each manager has its own user, bound to the ClusterRole that its project ships: what it may do here is what it
@@ -20,13 +20,6 @@ from testcluster.controlplane import ControlPlane, healthy
 
 RBAC = "rbac.authorization.k8s.io"
 KUEUE_METRICS_CERTIFICATE = Path("/etc/kueue/metrics/certs")  # a constant in Kueue 0.15
-# Without pod/fast/pod-complete: it ends the pods of a Job at once, and a run of hours is what is played here.
-KWOK_STAGES = (
-    "node/fast/node-initialize",
-    "node/heartbeat-with-lease/node-heartbeat-with-lease",
-    "pod/fast/pod-ready",
-    "pod/fast/pod-delete",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +76,7 @@ def begin(plane: ControlPlane) -> None:
         plane.api.apply(_webhooks(plane, controller))
 
 
-def _documents(*paths: Path) -> Iterator[Object]:
+def documents(*paths: Path) -> Iterator[Object]:
     for path in paths:
         yield from (document for document in yaml.load_all(path.read_text(), yaml.CSafeLoader) if document)
 
@@ -93,7 +86,7 @@ def _folder(controller: Controller) -> Path:
 
 
 def _definitions(plane: ControlPlane, controller: Controller) -> Iterator[Object]:
-    for crd in _documents(*sorted((build(controller.name) / "manifests" / controller.crds).glob("*.yaml"))):
+    for crd in documents(*sorted((build(controller.name) / "manifests" / controller.crds).glob("*.yaml"))):
         if controller is KUEUE and crd["spec"]["names"]["plural"] in CONVERTED:
             client = {
                 "url": f"https://127.0.0.1:{controller.webhook_port}/convert",
@@ -114,17 +107,22 @@ def _served(plane: ControlPlane, crd: Object) -> bool:
 
 def _permissions(controller: Controller) -> Iterable[Object]:
     roles = sorted((_folder(controller) / "rbac").glob("*role.yaml"))
-    for role in _documents(*roles):
+    for role in documents(*roles):
         if role["kind"] == "ClusterRole":
             role["metadata"]["name"] = f"{controller.name}-{role['metadata']['name']}"
             yield role
     name = f"{controller.name}-manager-role"
-    yield {
+    yield binding(name, _user(controller))
+
+
+def binding(role: str, user: str) -> Object:
+    """A user has a cluster role."""
+    return {
         "apiVersion": f"{RBAC}/v1",
         "kind": "ClusterRoleBinding",
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": name},
-        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": _user(controller)}],
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
     }
 
 
@@ -155,7 +153,7 @@ def _start(plane: ControlPlane, controller: Controller) -> None:
 
 
 def _webhooks(plane: ControlPlane, controller: Controller) -> Iterator[Object]:
-    for configuration in _documents(_folder(controller) / "webhook" / "manifests.yaml"):
+    for configuration in documents(_folder(controller) / "webhook" / "manifests.yaml"):
         wanted = {f"{letter}{kind}.kb.io" for kind in controller.webhooks for letter in "mv"}
         configuration["webhooks"] = [hook for hook in configuration["webhooks"] if hook["name"] in wanted]
         configuration["metadata"]["name"] = f"{controller.name}-{configuration['metadata']['name']}"
@@ -169,35 +167,3 @@ def _webhooks(plane: ControlPlane, controller: Controller) -> Iterator[Object]:
                 expression = {"key": "jobset.sigs.k8s.io/jobset-name", "operator": "Exists"}
                 hook["objectSelector"] = {"matchExpressions": [expression]}
         yield configuration
-
-
-def start_kwok(plane: ControlPlane) -> None:
-    """Start kwok: it plays the kubelet of every node that carries the annotation `kwok.x-k8s.io/node:
-    fake`.
-    """
-    folder = build("kwok") / "manifests"
-    stages = [folder / "stage" / f"{name}.yaml" for name in KWOK_STAGES]
-    plane.api.apply(_documents(folder / "rbac" / "role.yaml"))
-    user = "system:serviceaccount:kube-system:kwok-controller"
-    plane.api.apply(
-        [
-            {
-                "apiVersion": f"{RBAC}/v1",
-                "kind": "ClusterRoleBinding",
-                "metadata": {"name": "kwok-controller"},
-                "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "kwok-controller"},
-                "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
-            }
-        ]
-    )
-    flags = [
-        f"--kubeconfig={plane.credentials('kwok', user)}",
-        "--manage-all-nodes=false",
-        "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
-        "--node-lease-duration-seconds=40",
-        f"--server-address={plane.wire.node}:10247",
-        *(f"--config={path}" for path in stages),
-    ]
-    plane.sandbox.start("kwok", [binary("kwok"), *flags])
-    check = functools.partial(healthy, f"http://{plane.wire.node}:10247/healthz")
-    plane.sandbox.wait("kwok", check, errors=(OSError,))

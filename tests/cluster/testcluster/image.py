@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,17 @@ SUITE = "trixie"
 PYTHON = "3.13"
 # python3-venv for the build stage; the final image takes no package from here.
 PACKAGES = ("python3", "python3-venv", "ca-certificates")
+# Not in a slim image either; EXTERNALLY-MANAGED keeps pip from Debian's own folders, and there is no Debian
+# to manage.
+UNWANTED = (
+    "var/lib/apt/lists/*",
+    "var/cache/*/*",
+    "var/log/*",
+    "usr/share/doc/*",
+    "usr/share/man/*",
+    "usr/share/locale/*",
+    "usr/lib/python3*/EXTERNALLY-MANAGED",
+)
 CONTAINERFILE = places.PACKAGE.parent / "images" / "base.Containerfile"
 
 
@@ -30,7 +42,7 @@ def base() -> str:
     """The name of a base image like python:3.13-slim, made of Debian packages; built when its recipe
     changes.
     """
-    key = places.content_key(SUITE, PYTHON, " ".join(PACKAGES), CONTAINERFILE)
+    key = places.content_key(SUITE, PYTHON, " ".join(PACKAGES + UNWANTED), CONTAINERFILE)
     name = f"localhost/python-slim:{key}"
     if not buildah.identity(name):
         print(f"building a base of Debian {SUITE} with Python {PYTHON} (once)", flush=True)
@@ -47,30 +59,45 @@ def _build_base(name: str) -> None:
         found = (root / "usr/bin/python3").readlink().name
         if found != f"python{PYTHON}":
             raise ClusterError(f"base: Debian {SUITE} must bring python{PYTHON}, got {found}")
-        shutil.copy(CONTAINERFILE, folder)
+        for path in [path for pattern in UNWANTED for path in root.glob(pattern)]:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         buildah.build(name, Path(folder), "--file", str(CONTAINERFILE))
 
 
-def build(target: str, name: str = "") -> Image:
-    """Build one target of the Dockerfile and export it; seconds when only the project's code changed."""
-    name = name or f"localhost/resnet-launch:{target}"
-    options = [
-        "--target",
-        target,
-        "--build-arg",
-        f"BASE={base()}",
-        "--file",
-        str(places.REPOSITORY / "Dockerfile"),
-    ]
-    buildah.build(name, places.REPOSITORY, *options)
-    identity = buildah.identity(name)
-    archive = buildah.archives() / f"{target}-{identity[:16]}.tar"
-    if not archive.exists():
-        buildah.export(name, archive)
-        for older in buildah.archives().glob(f"{target}-*.tar"):
-            if older != archive:
-                older.unlink(missing_ok=True)
+def build(target: str) -> Image:
+    """Build one target of the Dockerfile and export it, where anything that goes into it changed.
+
+    Seconds when only the project's code did; the dependencies are a layer of their own.
+    """
+    name = f"localhost/resnet-launch:{target}"
+    arguments = {"BASE": base(), "VERSION": _version()}
+    archive = buildah.archives() / f"{target}-{places.content_key(*_inputs(), *arguments.values())}.tar"
+    with places.locked(buildah.archives() / f"{target}.lock"):
+        if not archive.exists():
+            print(f"building the {target} image", flush=True)
+            options = [
+                f"--target={target}",
+                *(f"--build-arg={key}={value}" for key, value in arguments.items()),
+            ]
+            buildah.build(name, places.REPOSITORY, *options)
+            for older in buildah.archives().glob(f"{target}-*.tar"):
+                older.unlink()
+            buildah.export(name, archive)
     return Image(name=name, archive=archive, bytes=archive.stat().st_size)
+
+
+def _inputs() -> list[str | Path]:
+    """Every file that the build can see, with its name."""
+    root = places.REPOSITORY
+    code = [
+        path for path in (root / "trainer").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    files = [root / "Dockerfile", root / "pyproject.toml", root / "constraints.txt", *sorted(code)]
+    return [part for path in files for part in (str(path.relative_to(root)), path)]
+
+
+def _version() -> str:
+    return tomllib.loads((places.REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
 
 
 def configuration(name: str) -> dict[str, object]:

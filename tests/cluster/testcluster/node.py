@@ -10,6 +10,7 @@ import yaml
 from testcluster import cgroups, containerd, leftovers, mounts, requirements, store
 from testcluster.api import Object, Refused
 from testcluster.build import binary
+from testcluster.controllers import RBAC, binding
 from testcluster.controlplane import ControlPlane, healthy
 from testcluster.errors import ClusterError
 
@@ -18,7 +19,6 @@ POD_RANGE = "10.244.0.0/16"
 SOCKET = "/run/containerd/containerd.sock"
 DOMAIN = "cluster.local"
 DNS_USER = "system:serviceaccount:kube-system:coredns"
-RBAC = "rbac.authorization.k8s.io"
 KUBELET_HEALTH_PORT = 10248
 DNS_READY_PORT = 8181
 
@@ -166,16 +166,6 @@ def _dns_permissions() -> list[Object]:
         {"apiGroups": [""], "resources": ["services", "pods", "namespaces"], "verbs": ["list", "watch"]},
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
     ]
-    role = {"apiGroup": RBAC, "kind": "ClusterRole", "name": "system:coredns"}
-    user = {"apiGroup": RBAC, "kind": "User", "name": DNS_USER}
     metadata = {"name": "system:coredns"}
-    return [
-        {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules},
-        {
-            "apiVersion": f"{RBAC}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": metadata,
-            "roleRef": role,
-            "subjects": [user],
-        },
-    ]
+    role = {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules}
+    return [role, binding("system:coredns", DNS_USER)]

@@ -11,6 +11,7 @@ It listens on FOLDER/control (one JSON line in, one out), and ends when the proc
 """
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -86,7 +87,8 @@ class Supervisor:
         while component.status is None:
             self.reap()
             if time.monotonic() > deadline:
-                os.killpg(component.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended at this very moment
+                    os.killpg(component.pid, signal.SIGKILL)
             time.sleep(POLL_SECONDS)
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:

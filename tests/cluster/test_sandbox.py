@@ -1,0 +1,87 @@
+"""What is left of a cluster after the worst end: nothing but its logs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from testcluster import Cluster, ClusterError, cgroups, leftovers, places
+from testcluster.objects import eventually
+from testcluster.sandbox import Sandbox, held
+
+START = """
+import sys, time
+from testcluster import Cluster
+cluster = Cluster.start(sys.argv[1], owned=True)
+cluster.add_node()
+print(cluster.wire.interface, cluster.sandbox.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def interfaces() -> set[str]:
+    return set(os.listdir("/sys/class/net"))
+
+
+def test_a_killed_owner_leaves_nothing(control_plane: Cluster) -> None:
+    """SIGKILL of the process that started a cluster, with a node, in the middle of everything."""
+    name = f"killed-{os.getpid()}"
+    folder = places.cluster_folder(name)
+    command = [sys.executable, "-c", START, name]
+    environment = os.environ | {"PYTHONPATH": str(places.PACKAGE.parent)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:
+        assert owner.stdout
+        interface, supervisor = owner.stdout.readline().split()
+        assert interface in interfaces()
+        group = leftovers.control_group(folder)
+        owner.kill()
+    assert eventually(lambda: not Path(f"/proc/{supervisor}").exists(), 20)
+    assert eventually(lambda: interface not in interfaces(), 20)
+    assert not held(folder)
+    assert str(folder) not in Path("/proc/self/mountinfo").read_text()
+    leftovers.clear_ended()
+    assert [entry.name for entry in folder.iterdir()] == ["logs"]
+    assert not any((tree / group).exists() for tree in cgroups.hierarchies())
+    assert (folder / "logs" / "kubelet.log").stat().st_size > 0
+    leftovers.remove_logs(folder)
+    assert control_plane.api.ready()  # the other cluster of this checkout did not notice
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    return Sandbox(tmp_path)
+
+
+def test_a_component_that_fails_is_named_with_its_log(sandbox: Sandbox) -> None:
+    sandbox.begin(owned=True)
+    try:
+        sandbox.start("broken", ["/bin/sh", "-c", "echo no such port; exit 3"])
+        with pytest.raises(
+            ClusterError, match=r"broken: it ended with 3\n  no such port\nhint: read .*/broken\.log"
+        ):
+            sandbox.wait("broken", lambda: False)
+    finally:
+        sandbox.end()
+
+
+def test_stop_kills_what_ignores_the_signal(sandbox: Sandbox) -> None:
+    sandbox.begin(owned=True)
+    try:
+        sandbox.start("deaf", ["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"])
+        assert eventually(lambda: "ready" in (sandbox.logs / "deaf.log").read_text())
+        started = time.monotonic()
+        sandbox.stop("deaf", grace_seconds=1)
+        assert sandbox.status()["deaf"]["exit"] == -signal.SIGKILL
+        assert 1 <= time.monotonic() - started < 5
+    finally:
+        sandbox.end()
+    assert not held(sandbox.folder)
+
+
+def test_two_clusters_of_one_name_are_refused(control_plane: Cluster) -> None:
+    name = control_plane.sandbox.folder.name.split("-", 1)[1]
+    with pytest.raises(ClusterError, match="is running"):
+        Cluster.start(name, owned=True)
