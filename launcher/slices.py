@@ -1,6 +1,7 @@
 """A slice name -> Slice: hosts, chips, devices, topology, selectors.
 
-The hardware facts are in slices.yaml, the shapes in topology.py, the words for a wrong name in naming.py.
+The hardware facts are in slices.yaml, the shapes in topology.py, the words for a wrong name in naming.py,
+the list of all slices in catalogue.py.
 """
 
 from __future__ import annotations
@@ -184,22 +185,3 @@ def _count(row: dict[str, Any], size: str) -> int:
         return topology.chips(size)
     chips, part = divmod(int(size), row.get("cores_per_chip", 1))
     return 0 if part else chips
-
-
-def catalogue(generation: str | None = None) -> list[Slice]:
-    """Every slice with a name of its own, by generation and size; GPU slices up to one more than one VM."""
-    rows = [row for row in facts().values() if generation in (None, row["name"])]
-    found: list[Slice | None] = []
-    for row in rows:
-        if row["kind"] == "tpu":
-            found += [tpu(row, str(topology.default(row, size))) for size in topology.sizes(row)]
-            found += [
-                tpu(row, str(topology.default(row, size)), single_vm=True)
-                for size in row.get("single_vm", [])
-            ]
-        else:
-            found += [gpu(row, size) for size in row["machines"]] + [gpu(row, 2 * row["host"])]
-            found += [gpu(row, size, single_vm=True) for size in row.get("single_vm", [])]
-    return sorted(
-        {s.name: s for s in found if s}.values(), key=lambda s: (list(facts()).index(s.generation), s.chips)
-    )

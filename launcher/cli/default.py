@@ -10,6 +10,7 @@ import click
 
 from launcher import cli, kubeconfig
 from launcher.cli import options
+from launcher.errors import ActionError
 from launcher.jobset import render
 from launcher.manifest import to_yaml
 
@@ -23,9 +24,11 @@ from launcher.manifest import to_yaml
 @click.pass_context
 def command(ctx: click.Context, **given: Any) -> Any:
     """Submit a run to the current context; without any context print its manifests."""
-    if "submit" in cli.VERBS and kubeconfig.is_configured(os.environ):
+    if kubeconfig.is_configured(os.environ):
         submit = cli.group.get_command(ctx, "submit")
-        return ctx.invoke(submit, **given) if submit else None
+        if submit is None:
+            raise ActionError("this version cannot submit", "resnet-launch render … | kubectl apply -f -")
+        return ctx.invoke(submit, **given)
     click.echo(to_yaml(render(options.job(given))), nl=False)
     print("nothing was submitted: no Kubernetes context is configured", file=sys.stderr)
     return None

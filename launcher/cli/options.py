@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from launcher import advice, config, schema, slices
+from launcher import advice, catalogue, config, schema
 from launcher.job import TrainingJob
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Flag(click.Option):
         from click.shell_completion import CompletionItem
 
         if self.name == "slice":
-            found = [*(s.name for s in slices.catalogue()), "cpu-2x1", "local-gpu"]
+            found = [*(s.name for s in catalogue.slices()), "cpu-2x1", "local-gpu"]
         else:
             known = {"arch": "archs", "data": "datasets", "recipe": "recipes"}.get(self.name or "")
             found = schema.document()[known] if known else []

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from launcher import slices
+from launcher import catalogue, slices
 from launcher.cli import options
 from launcher.slices import Slice
 
@@ -40,9 +40,11 @@ def command(name: str | None, as_json: bool) -> None:
     The number in a name counts TensorCores for v4, v5p and tpu7x, chips for v5e and v6e, GPUs for GPU
     slices; cpu-<hosts>x<devices a host> is a group of CPU hosts. Other shapes are spelled v4:4x4x16.
     """
-    found: list[Slice] = slices.catalogue(name) if name is None or name in slices.facts() else []
-    if not found and name:
-        one = slices.parse(name)
-        click.echo(json.dumps(row(one), indent=2) if as_json else "\n".join(lines([one])))
+    generation = catalogue.generation(name) if name else None
+    if name and not generation:
+        found = [slices.parse(name)]
+        shown: Any = row(found[0])
     else:
-        click.echo(json.dumps([row(s) for s in found], indent=2) if as_json else "\n".join(lines(found)))
+        found = catalogue.slices(generation)
+        shown = [row(s) for s in found]
+    click.echo(json.dumps(shown, indent=2) if as_json else "\n".join(lines(found)))

@@ -7,7 +7,7 @@ import pytest
 from testcluster import Cluster
 from testcluster.api import Object, Refused
 
-from launcher import TrainingJob, difference, render, slices
+from launcher import TrainingJob, catalogue, difference, render, slices
 from launcher.manifest import to_yaml
 
 JOBSETS = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/{}/jobsets"
@@ -103,7 +103,7 @@ def test_grid(control_plane: Cluster, namespace: str, option: str) -> None:
 
 
 def test_every_slice(control_plane: Cluster, namespace: str) -> None:
-    for shape in slices.catalogue():
+    for shape in catalogue.slices():
         *_, jobset = render(
             TrainingJob(
                 slice=shape.name,

@@ -118,6 +118,7 @@ def test_slices(capsys):
         "2x2x4",
         "ct4p-hightpu-4t",
     )
+    assert run(capsys, "slices trillium") == run(capsys, "slices v6e")
     code, out, _ = run(capsys, "slices v5e --json")
     assert [s["name"] for s in json.loads(out)][:4] == ["v5e-1", "v5e-4", "v5e-8", "v5e-8-1"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher import TrainingJob, render, slices
+from launcher import TrainingJob, catalogue, render
 from launcher.manifest import to_yaml
 
 
@@ -192,7 +192,7 @@ def test_mounts():
     }
 
 
-@pytest.mark.parametrize("s", slices.catalogue(), ids=lambda s: s.name)
+@pytest.mark.parametrize("s", catalogue.slices(), ids=lambda s: s.name)
 def test_numbers_agree(s):
     """parallelism, completions, resources, topology and environment of every slice, one and two of them."""
     for count in (1, 2) if s.hosts > 1 else (1,):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher import slices
+from launcher import catalogue, slices
 from launcher.errors import RequestError
 
 # name: topology, chips, hosts, devices, machine type, accelerator label
@@ -196,7 +196,7 @@ def test_wrong_names(name, words):
 
 def test_default_topologies_of_v5p():
     """Cube counts 1 to 96 except the primes above 64, whose shape would be longer than 256."""
-    names = {s.name for s in slices.catalogue("v5p")}
+    names = {s.name for s in catalogue.slices("v5p")}
     assert len(names) == 94  # 4 small shapes and 96 - 6 cube counts
     assert names.isdisjoint(f"v5p-{128 * cubes}" for cubes in (67, 71, 73, 79, 83, 89))
 
@@ -224,12 +224,12 @@ def test_tolerations():
 
 
 def test_placement_policy_is_for_multi_host_tpu7x():
-    needed = [s.name for s in slices.catalogue() if s.placement_policy]
+    needed = [s.name for s in catalogue.slices() if s.placement_policy]
     assert needed[:2] == ["tpu7x-16", "tpu7x-32"]
     assert all(name.startswith("tpu7x-") for name in needed)
 
 
 def test_every_catalogue_name_parses_to_itself():
-    listed = slices.catalogue()
+    listed = catalogue.slices()
     assert len(listed) > 300
     assert all(slices.parse(s.name) == s for s in listed)
