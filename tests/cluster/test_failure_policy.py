@@ -1,0 +1,97 @@
+"""The rendered failure policy before the real Job and JobSet controllers.
+
+No node is needed: a pod's end is written to its status, as a kubelet would, and the controllers do the rest.
+"""
+
+from typing import Any
+
+import pytest
+from testcluster import Cluster
+from testcluster.api import Object
+from testcluster.objects import eventually, pods
+
+from launcher import TrainingJob, render
+
+DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+
+
+class Run:
+    """A submitted run of two pods."""
+
+    def __init__(self, cluster: Cluster, namespace: str, **fields: Any) -> None:
+        self.cluster, self.namespace = cluster, namespace
+        base = {
+            "slice": "cpu-2x1",
+            "arch": "resnet18",
+            "name": "run",
+            "bucket": "b-1",
+            "namespace": namespace,
+        }
+        [self.jobset] = render(TrainingJob(**{**base, **fields}))
+        cluster.api.apply([self.jobset])
+
+    def pods_of(self, attempt: int) -> list[Object]:
+        label = "jobset.sigs.k8s.io/restart-attempt"
+        found = pods(self.cluster.api, self.namespace)
+        return [pod for pod in found if pod["metadata"]["labels"].get(label) == str(attempt)]
+
+    def end(self, attempt: int, code: int, *conditions: Object) -> None:
+        """Ends the first pod of an attempt with an exit code."""
+        assert eventually(lambda: len(self.pods_of(attempt)) == 2), f"attempt {attempt} did not start"
+        state = {"terminated": {"exitCode": code, "reason": "Error"}}
+        container = {"name": "trainer", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
+        status = {"phase": "Failed", "containerStatuses": [{**container, "state": state}]}
+        pod = self.pods_of(attempt)[0]
+        self.cluster.api.request(
+            "PATCH",
+            f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/status",
+            {"status": {**status, "conditions": list(conditions)}},
+            "application/merge-patch+json",
+        )
+
+    def status(self) -> Object:
+        return self.cluster.api.get(self.jobset).get("status", {})
+
+    def failed(self) -> bool:
+        return self.status().get("terminalState") == "Failed"
+
+    def restarts(self) -> tuple[int, int]:
+        """(all, counted)"""
+        status = self.status()
+        return status.get("restarts", 0), status.get("restartsCountTowardsMax", 0)
+
+
+def test_44_fails_the_run_at_once(control_plane: Cluster, namespace: str) -> None:
+    run = Run(control_plane, namespace)
+    run.end(0, 44)
+    assert eventually(run.failed)
+    assert run.restarts() == (0, 0)
+
+
+def test_42_and_evictions_restart_without_counting(control_plane: Cluster, namespace: str) -> None:
+    run = Run(control_plane, namespace, max_restarts=0)
+    run.end(0, 42)
+    run.end(1, 42)
+    run.end(2, 143, DISRUPTED)
+    assert eventually(lambda: len(run.pods_of(3)) == 2)
+    assert run.restarts() == (3, 0)
+    assert not run.failed()
+
+
+@pytest.mark.parametrize("code", [43, 45, 137])
+def test_other_codes_restart_until_the_budget_is_used(
+    control_plane: Cluster, namespace: str, code: int
+) -> None:
+    run = Run(control_plane, namespace, max_restarts=1)
+    run.end(0, code)
+    run.end(1, code)
+    assert eventually(run.failed)
+    assert run.restarts() == (1, 1)
+
+
+def test_for_an_older_jobset_42_counts_and_44_still_fails(control_plane: Cluster, namespace: str) -> None:
+    run = Run(control_plane, namespace, max_restarts=1, jobset_version="0.8")
+    run.end(0, 42)
+    run.end(1, 44)
+    assert eventually(run.failed)
+    assert run.restarts() == (1, 1)
