@@ -39,7 +39,9 @@ class Checkpoints:
             best_fn=_accuracy,
             create=True,
         )
-        self._manager = ocp.CheckpointManager(path, options=options)
+        # Named handlers, so that a manager that has saved nothing can look into what another saved.
+        handlers = {"state": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
+        self._manager = ocp.CheckpointManager(path, options=options, item_handlers=handlers)
         self.path = path
 
     def save(self, state: State, step: int, accuracy: float | None, wait: bool = False) -> None:

@@ -66,7 +66,7 @@ def make_train_step(
         metrics = {
             "loss": loss,
             "accuracy": jnp.mean((jnp.argmax(logits, -1) == batch["label"]).astype(jnp.float32)),
-            "grad_norm": optax.global_norm(grads),
+            "grad_norm": optax.tree.norm(grads),
             "lr": jnp.asarray(schedule(state.step), jnp.float32),
         }
         return State(state.step + 1, cast(Arrays, params), stats, opt), metrics

@@ -107,6 +107,9 @@ def train(
     compiled = compiling.result()
     log.event("compiled", seconds=round(time.monotonic() - begun, 3))
 
+    pending = Pending()
+    meter = Meter(config.train.batch)
+
     def save(at: int, accuracy: float | None = None, wait: bool = False) -> None:
         if checkpoints:
             checkpoints.save(jax.tree.unflatten(treedef, leaves), at, accuracy, wait)
@@ -114,6 +117,7 @@ def train(
 
     def leave_if_preempted(at: int) -> None:
         if preemption.reached():
+            report(log, plan, config, meter, pending.ready(lag=0))
             save(at, wait=True)
             log.event("preempted", step=at)
             raise PreemptedError(f"preempted at step {at}" + (", state saved" if checkpoints else ""))
@@ -148,8 +152,6 @@ def train(
     batches = pipeline.train_batches(
         train_source, stream, placer.rows, range(start, max(start, plan.steps)), config.data
     )
-    pending = Pending()
-    meter = Meter(config.train.batch)
     try:
         for done, local in enumerate(meter.waiting_for(batches), start + 1):
             leaves, metrics = compiled(leaves, placer.place(local))

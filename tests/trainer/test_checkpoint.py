@@ -1,0 +1,108 @@
+"""Checkpoints: what is kept, what comes back on another mesh, what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from trainer import mesh, network, optim, step
+from trainer.checkpoint import Checkpoints
+from trainer.config import CheckpointConfig, resolve
+from trainer.errors import ConfigError
+
+
+def states(width=8):
+    config = resolve("r", "/d", "", {"model.arch": "resnet-tiny", "model.width": width})
+    _, init = network.build(config.model, 10, 1, 8, "cpu")
+    optimizer = optim.make_optimizer(config.optim, lambda step: 0.1)
+    init_state = step.make_init(init, optimizer)
+    return init_state, jax.eval_shape(init_state, jax.random.key(0))
+
+
+def on(devices):
+    return mesh.replicated(mesh.make_mesh(1, jax.devices()[:devices]))
+
+
+def steps_of(path):
+    return sorted(int(p.name) for p in path.iterdir() if p.name.isdigit())
+
+
+@pytest.fixture
+def opened(tmp_path):
+    found = []
+
+    def open_(**fields):
+        found.append(Checkpoints(tmp_path / "checkpoints", CheckpointConfig(**fields)))
+        return found[-1]
+
+    yield open_
+    for checkpoints in found:
+        checkpoints.close()
+
+
+def test_the_newest_and_the_best_are_kept(opened):
+    init_state, _ = states()
+    state = init_state(jax.random.key(0))
+    checkpoints = opened(keep=2, keep_best=1)
+    for at, accuracy in [(1, 0.5), (2, 0.9), (3, 0.6), (4, None), (5, 0.7)]:
+        checkpoints.save(state, at, accuracy, wait=True)
+    assert steps_of(checkpoints.path) == [2, 4, 5]
+
+
+def test_a_worse_result_does_not_lose_the_newest(opened):
+    init_state, shapes = states()
+    checkpoints = opened(keep=1, keep_best=1)
+    for at, accuracy in [(1, 0.9), (2, 0.1)]:
+        checkpoints.save(init_state(jax.random.key(at)), at, accuracy, wait=True)
+    assert checkpoints.restore(shapes, on(1)).step == 2
+
+
+def test_it_comes_back_on_another_mesh(opened):
+    init_state, shapes = states()
+    saved = jax.jit(init_state, out_shardings=on(8))(jax.random.key(3))
+    opened().save(saved, 7, None, wait=True)
+    found = opened().restore(shapes, on(2))  # by another process, as it were
+    assert (found.step, found.evaluated) == (7, False)
+    assert jax.tree.structure(found.state) == jax.tree.structure(saved)
+    for before, after in zip(jax.tree.leaves(saved), jax.tree.leaves(found.state), strict=True):
+        np.testing.assert_array_equal(before, after)
+        assert len(after.sharding.device_set) == 2
+
+
+def test_a_save_does_not_change_with_the_state_that_goes_on(opened):
+    """The state's memory is given to the next step while the save is still being written."""
+    init_state, shapes = states(width=64)
+    state = init_state(jax.random.key(0))
+    before = [np.array(leaf) for leaf in jax.tree.leaves(state)]
+    overwrite = jax.jit(lambda leaves: [jnp.full_like(leaf, 77) for leaf in leaves], donate_argnums=0)
+    checkpoints = opened()
+    checkpoints.save(state, 1, None)
+    overwrite(jax.tree.leaves(state))
+    checkpoints.wait()
+    for saved, leaf in zip(jax.tree.leaves(checkpoints.restore(shapes, on(1)).state), before, strict=True):
+        np.testing.assert_array_equal(saved, leaf)
+
+
+def test_another_network_is_refused_and_nothing_is_lost(opened):
+    init_state, _ = states(width=8)
+    opened().save(init_state(jax.random.key(0)), 5, None, wait=True)
+    checkpoints = opened()
+    with pytest.raises(
+        ConfigError, match=r"checkpoint 5 in .* is of another network: .* must be \(10,\)"
+    ) as caught:
+        checkpoints.restore(_other_head(), on(1))
+    assert "--run-dir" in str(caught.value)
+    assert steps_of(checkpoints.path) == [5]
+
+
+def _other_head():
+    _, shapes = states()
+    params = dict(shapes.params)
+    params["head.bias"] = jax.ShapeDtypeStruct((10,), jnp.float32)
+    params["blocks.0.conv1.norm.bias"] = jax.ShapeDtypeStruct((10,), jnp.float32)
+    return shapes._replace(params=params)
+
+
+def test_an_empty_directory_is_a_fresh_start(opened):
+    _, shapes = states()
+    assert opened().restore(shapes, on(1)) is None

@@ -1,0 +1,92 @@
+"""TrainConfig: layers, types, and errors that name the field."""
+
+import pytest
+
+from trainer import recipes
+from trainer.__main__ import parse
+from trainer.config import FIELDS, parse_setting, resolve, schema
+from trainer.errors import ConfigError
+
+
+def test_later_layers_win_and_strings_are_read_by_type():
+    config = resolve(
+        "r", "/d", "", {"train.batch": 8, "optim.lr": 1}, {"train.batch": "16", "data.flip": "true"}
+    )
+    assert (config.train.batch, config.optim.lr, config.data.flip) == (16, 1.0, True)
+    assert config.model.arch == "resnet50"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("train.bach=3", "train.bach: no such field; did you mean train.batch?"),
+        ("train.batch=x", "train.batch: must be a whole number, got 'x'"),
+        ("train.batch=0", "train.batch: must be a number of at least 1, got 0"),
+        ("optim.lr=nan", "optim.lr: must be a number of at least 0, got nan"),
+        ("train.epochs=inf", "train.epochs: must be a number of at least 0, got inf"),
+        ("data.flip=yes", "data.flip: must be true or false, got 'yes'"),
+        (
+            "data.name=digit",
+            "data.name: must be one of digits, fashion-mnist, synthetic, got 'digit'; did you mean digits?",
+        ),
+    ],
+)
+def test_a_bad_value_names_field_expectation_and_value(setting, message):
+    with pytest.raises(ConfigError) as caught:
+        resolve("r", "/d", "", dict([parse_setting(setting)]))
+    assert str(caught.value) == message
+
+
+def test_all_problems_are_reported_at_once():
+    with pytest.raises(ConfigError) as caught:
+        resolve("r", "/d", "", {"train.batch": 0, "data.threads": 0})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_the_recipe_of_the_dataset_then_flags_then_settings():
+    config = parse(["--run-dir", "/d", "--data", "digits", "--batch", "32", "--set", "train.batch=128"])
+    assert config.recipe == "digits"
+    assert config.train.batch == 128
+    assert config.data.shift_pixels == 1  # from the recipe
+
+
+def test_without_data_the_run_is_short():
+    config = parse(["--run-dir", "/d"])
+    assert (config.data.name, config.recipe, config.train.steps) == ("synthetic", "smoke", 100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--run-dir", "/d", "--recipe", "classic"],
+            "recipe: must be one of classic-90, digits, fashion, smoke, got 'classic'",
+        ),
+        (["--arch", "resnet18"], "the following arguments are required: --run-dir"),
+        (
+            ["--run-dir", "/d", "--set", "train.batch"],
+            "--set: must be section.field=value, got 'train.batch'",
+        ),
+    ],
+)
+def test_a_bad_command_line_is_one_error(arguments, message):
+    with pytest.raises(ConfigError) as caught:
+        parse(arguments)
+    assert str(caught.value).splitlines()[0] == message
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_resolves(name):
+    resolve("r", "/d", name, recipes.load(name))
+
+
+def test_the_schema_has_a_row_a_field():
+    rows = {row["field"]: row for row in schema()}
+    assert set(rows) == set(FIELDS)
+    assert rows["train.batch"] == {
+        "field": "train.batch",
+        "type": "int",
+        "default": 1024,
+        "help": "examples of one step, over all hosts",
+        "minimum": 1,
+    }

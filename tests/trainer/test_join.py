@@ -1,0 +1,103 @@
+"""The environment of a pod, read; and processes that must not train alone."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from trainer.errors import ConfigError
+from trainer.join import Job, read_environment
+
+POD = {
+    "RESNET_PLATFORM": "cpu",
+    "RESNET_COORDINATOR": "run-slice-0-0.run:8476",
+    "RESNET_HOSTS_PER_SLICE": "4",
+    "RESNET_SLICES": "2",
+    "RESNET_SLICE_INDEX": "1",
+    "JOB_COMPLETION_INDEX": "3",
+    "RESNET_HOSTS": "8",
+    "RESNET_DEVICES": "16",
+    "RESNET_RESTART": "2",
+}
+
+
+def test_the_process_id_counts_slice_by_slice():
+    job = read_environment(POD)
+    assert job.process_id == 7
+    assert (job.hosts, job.devices, job.restart) == (8, 16, 2)
+
+
+def test_on_tpu_the_rest_comes_from_gke():
+    job = read_environment(
+        {"RESNET_PLATFORM": "tpu", "RESNET_SLICES": "2", "RESNET_HOSTS": "8", "RESNET_DEVICES": "32"}
+    )
+    assert (job.platform, job.slices, job.hosts, job.coordinator) == ("tpu", 2, 8, "")
+
+
+def test_started_by_hand_it_is_alone():
+    assert read_environment({}) == Job()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"RESNET_PLATFORM": "gpux"}, "RESNET_PLATFORM: must be cpu, gpu or tpu, got 'gpux'"),
+        ({"RESNET_COORDINATOR": ""}, "RESNET_COORDINATOR: must be set where RESNET_PLATFORM is cpu"),
+        ({"RESNET_HOSTS": "many"}, "RESNET_HOSTS: must be a whole number, got 'many'"),
+        ({"RESNET_HOSTS": "9"}, "RESNET_HOSTS: must be 2 slices x 4 hosts and above process 7, got 9"),
+        (
+            {"JOB_COMPLETION_INDEX": "4"},
+            "RESNET_HOSTS: must be 2 slices x 4 hosts and above process 8, got 8",
+        ),
+    ],
+)
+def test_a_contradiction_is_refused(change, message):
+    with pytest.raises(ConfigError) as caught:
+        read_environment(POD | change)
+    assert str(caught.value) == message
+
+
+def test_a_pod_without_the_variables_is_refused():
+    with pytest.raises(ConfigError, match="RESNET_PLATFORM: must be set in a pod"):
+        read_environment({"JOB_COMPLETION_INDEX": "0"})
+
+
+def trainer(tmp_path, env, *arguments):
+    command = [
+        sys.executable,
+        "-m",
+        "trainer",
+        "--run-dir",
+        str(tmp_path),
+        "--arch",
+        "resnet-tiny",
+        *arguments,
+    ]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_"))}
+    return subprocess.run(
+        command, env=clean | {"JAX_PLATFORMS": "cpu"} | env, capture_output=True, text=True, timeout=120
+    )
+
+
+ALONE = POD | {
+    "RESNET_SLICES": "1",
+    "RESNET_SLICE_INDEX": "0",
+    "RESNET_HOSTS_PER_SLICE": "1",
+    "RESNET_HOSTS": "1",
+}
+
+
+def test_the_wrong_number_of_devices_is_an_error(tmp_path):
+    env = ALONE | {"JOB_COMPLETION_INDEX": "0", "RESNET_DEVICES": "4", "JAX_NUM_CPU_DEVICES": "2"}
+    done = trainer(tmp_path, env, "--data", "digits")
+    assert done.returncode == 43
+    assert "error: devices must be 4 over 1 hosts, got 2" in done.stderr
+
+
+def test_a_coordinator_that_never_comes_is_an_error(tmp_path):
+    env = ALONE | {"RESNET_HOSTS_PER_SLICE": "2", "RESNET_HOSTS": "2", "JOB_COMPLETION_INDEX": "1"}
+    env |= {"RESNET_COORDINATOR": "nobody.invalid:1"}
+    done = trainer(tmp_path, env, "--data", "digits", "--set", "train.join_seconds=1")
+    assert done.returncode == 43
+    assert "error: the coordinator's name 'nobody.invalid' does not resolve" in done.stderr

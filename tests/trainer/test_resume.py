@@ -1,0 +1,109 @@
+"""The proof of resume: a process is killed in the middle of an epoch, and the run ends bit for bit alike."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+STEPS = 40  # of 44.9 an epoch
+COMMAND = [sys.executable, "-m", "launcher", "local", "--slice", "cpu-2x1", "--arch", "resnet-tiny"]
+COMMAND += ["--data", "digits", "--batch", "32", "--steps", str(STEPS), "--set", "model.width=8"]
+COMMAND += ["--set", "checkpoint.every_steps=10", "--set", "log.every_steps=1", "--set", "log.wandb=off"]
+
+
+def environment():
+    return {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_"))}
+
+
+def launch(run_dir, *arguments):
+    return subprocess.Popen(
+        [*COMMAND, "--run-dir", str(run_dir), *arguments],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def pid_of(pod_suffix: str, launcher_pid: int) -> int:
+    """The trainer process of one pod among the children of a launcher."""
+    for children in Path(f"/proc/{launcher_pid}/task").glob("*/children"):
+        for pid in children.read_text().split():
+            pod = [
+                v
+                for v in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                if v.startswith(b"RESNET_POD=")
+            ]
+            if pod and pod[0].decode().endswith(pod_suffix):
+                return int(pid)
+    raise AssertionError(f"no running pod ends in {pod_suffix}")
+
+
+def finish(process, lines=()):
+    rest, _ = process.communicate(timeout=400)
+    return process.returncode, "".join(lines) + rest
+
+
+def losses(run_dir):
+    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [(row["step"], row["loss"]) for row in rows if row["kind"] == "train"]
+
+
+def arrays(run_dir):
+    restored = ocp.StandardCheckpointer().restore(run_dir / "checkpoints" / str(STEPS) / "state")
+    flat = {
+        f"{group}.{name}": a for group in ("params", "stats", "opt") for name, a in restored[group].items()
+    }
+    assert len(flat) > 40
+    return flat
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    run_dir = tmp_path_factory.mktemp("undisturbed")
+    code, out = finish(launch(run_dir))
+    assert code == 0, out
+    return run_dir
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the pod's process in /proc")
+@pytest.mark.parametrize("victim", ["slice-0-1", "slice-0-0"], ids=["worker", "coordinator"])
+def test_a_killed_process_changes_nothing(undisturbed, tmp_path, victim):
+    process, lines = launch(tmp_path), []
+    for line in process.stdout:
+        lines.append(line)
+        if "progress step=25 " in line:
+            os.kill(pid_of(victim, process.pid), signal.SIGKILL)
+            break
+    code, out = finish(process, lines)
+    assert code == 0, out
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in events if e["name"] == "restore"] == [20]
+    assert [step for step, _ in losses(tmp_path)] == list(range(1, STEPS + 1))
+    assert losses(tmp_path) == losses(undisturbed)
+    again, before = arrays(tmp_path), arrays(undisturbed)
+    assert again.keys() == before.keys()
+    for name, array in before.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+
+def test_sigterm_to_the_launcher_saves_and_the_same_command_goes_on(undisturbed, tmp_path):
+    process, lines = launch(tmp_path), []
+    for line in process.stdout:
+        lines.append(line)
+        if "progress step=13 " in line:
+            process.send_signal(signal.SIGTERM)
+            break
+    code, out = finish(process, lines)
+    assert code != 0
+    assert "event name=preempted" in out
+    code, out = finish(launch(tmp_path))
+    assert code == 0, out
+    assert "event name=restore" in out
+    assert losses(tmp_path) == losses(undisturbed)

@@ -1,0 +1,117 @@
+"""The two steps: the same on any number of devices, and an evaluation that counts each example once."""
+
+import jax
+import numpy as np
+import pytest
+
+from trainer import compile, mesh, network, optim, step
+from trainer.config import resolve
+from trainer.data import pipeline, source
+
+SETTINGS = {
+    "model.arch": "resnet-tiny",
+    "model.width": 8,
+    "data.name": "digits",
+    "data.shift_pixels": 1,
+    "data.flip": True,
+    "train.batch": 32,
+    "optim.warmup_epochs": 0.0,
+}
+
+
+class Run:
+    """All parts of a run on the first ``devices`` devices."""
+
+    def __init__(self, devices, **settings):
+        self.config = resolve("r", "/d", "", SETTINGS | settings)
+        self.mesh = mesh.make_mesh(1, jax.devices()[:devices])
+        self.data = source.load(self.config.data, "train")
+        net, init = network.build(self.config.model, 10, 1, 8, "cpu")
+        schedule = optim.make_schedule(self.config.optim, 32, 100, 45)
+        optimizer = optim.make_optimizer(self.config.optim, schedule)
+        init_state = step.make_init(init, optimizer)
+        self.shapes = jax.eval_shape(init_state, jax.random.key(0))
+        self.placer = mesh.BatchPlacer(self.mesh, 32)
+        self.stream = pipeline.TrainStream(size=self.data.size, batch=32, seed=0)
+        self.test = source.load(self.config.data, "test")
+        train_step = step.make_train_step(net, optimizer, schedule, self.data, self.config)
+        self.train = compile.compile_train(
+            train_step, self.shapes, self.batch_shapes(self.batches(1)), self.mesh
+        )
+        eval_step = step.make_eval_step(net, self.test)
+        shapes = self.batch_shapes(self.eval_batches())
+        self.evaluate = compile.compile_eval(eval_step, self.shapes, shapes, self.mesh)
+        self.state = jax.jit(init_state, out_shardings=mesh.replicated(self.mesh))(jax.random.key(0))
+
+    def batches(self, steps):
+        return pipeline.train_batches(
+            self.data, self.stream, self.placer.rows, range(steps), self.config.data
+        )
+
+    def eval_batches(self):
+        return pipeline.eval_batches(self.test, 32, self.placer.rows, self.config.data)
+
+    @staticmethod
+    def batch_shapes(batches):
+        return compile.batch_shapes(next(batches), 32)
+
+    def losses(self, steps):
+        leaves, losses = tuple(jax.tree.leaves(self.state)), []
+        for batch in self.batches(steps):
+            leaves, metrics = self.train(leaves, self.placer.place(batch))
+            losses.append(float(metrics["loss"]))
+        self.state = jax.tree.unflatten(jax.tree.structure(self.shapes), leaves)
+        return losses
+
+    def totals(self):
+        leaves = tuple(jax.tree.leaves((self.state.params, self.state.stats)))
+        sums = [self.evaluate(leaves, self.placer.place(batch)) for batch in self.eval_batches()]
+        return {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}
+
+
+@pytest.fixture(scope="module")
+def on_one():
+    run = Run(1)
+    return run.losses(20), run.totals()
+
+
+@pytest.mark.parametrize("devices", [2, 8])
+def test_losses_do_not_depend_on_the_devices(on_one, devices):
+    run = Run(devices)
+    assert run.losses(20) == pytest.approx(on_one[0], abs=1e-5)
+    assert run.totals()["examples"] == 360
+
+
+def test_the_loss_falls_and_every_test_image_counts_once(on_one):
+    losses, totals = on_one
+    assert losses[0] == pytest.approx(np.log(10), abs=0.05)  # the head starts near zero: all classes alike
+    assert np.mean(losses[-5:]) < losses[0]
+    assert totals["examples"] == 360  # 11 batches of 32 and one of 8
+
+
+def test_weight_decay_touches_kernels_only():
+    params = {
+        "stem.conv.kernel": 1,
+        "stem.norm.scale": 1,
+        "stem.norm.bias": 1,
+        "head.kernel": 1,
+        "head.bias": 1,
+    }
+    assert [name for name, decayed in optim.kernels(params).items() if decayed] == [
+        "stem.conv.kernel",
+        "head.kernel",
+    ]
+
+
+def test_cross_entropy_by_hand():
+    logits = np.log(np.array([[0.7, 0.2, 0.1]], np.float32))
+    labels = np.array([0], np.int32)
+    assert float(step.cross_entropy(logits, labels, 0.0)[0]) == pytest.approx(0.356675, abs=1e-5)  # -ln 0.7
+    # 0.9 x 0.356675 + 0.1 x mean(0.356675, 1.609438, 2.302585)
+    assert float(step.cross_entropy(logits, labels, 0.1)[0]) == pytest.approx(0.463297, abs=1e-5)
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(Exception, match=r"train\.batch: must be a multiple of 8 devices, got 100") as caught:
+        mesh.check_batch(mesh.make_mesh(), 100)
+    assert "--batch 96 gives 12 examples a device" in str(caught.value)

@@ -1,0 +1,174 @@
+"""Whole runs of one process, as a pod or a person starts them: ends, refusals, preemption, exit codes."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+COMPILED = tempfile.TemporaryDirectory()  # the first run compiles for all
+SMALL = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "6", "--set", "model.width=8"]
+SMALL += ["--set", f"train.compile_cache={COMPILED.name}"]
+QUICK = [*SMALL, "--set", "log.every_steps=1", "--set", "log.wandb=off", "--set", "train.eval_every_epochs=0"]
+
+
+def environment():
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_", "WANDB_"))}
+    return inherited | {"JAX_PLATFORMS": "cpu"}
+
+
+def start(run_dir, *arguments):
+    command = [sys.executable, "-m", "trainer", "--run-dir", str(run_dir), *arguments]
+    return subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process, seconds=200):
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out, err
+
+
+def train(run_dir, *arguments):
+    return finish(start(run_dir, *QUICK, *arguments))
+
+
+def rows(run_dir, name="metrics.jsonl"):
+    return [json.loads(line) for line in (run_dir / name).read_text().splitlines()]
+
+
+def losses(run_dir):
+    return {row["step"]: row["loss"] for row in rows(run_dir) if row["kind"] == "train"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of six steps that nothing disturbed."""
+    run_dir = tmp_path_factory.mktemp("finished")
+    code, out, err = train(run_dir)
+    assert code == 0, err
+    return run_dir, out
+
+
+def test_a_run_leaves_what_the_design_says(finished):
+    run_dir, out = finished
+    assert json.loads((run_dir / "config.json").read_text())["train"]["steps"] == 6
+    assert sorted(losses(run_dir)) == [1, 2, 3, 4, 5, 6]
+    [evaluation] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
+    assert (evaluation["step"], evaluation["examples"]) == (6, 360)
+    names = [row["name"] for row in rows(run_dir, "events.jsonl")]
+    assert names == ["start", "joined", "compiled", "first_step", "save", "end"]
+    assert [line.split()[0] for line in out.splitlines()].count("progress") == 6
+
+
+def test_a_finished_run_stays_finished(finished):
+    run_dir, _ = finished
+    before = losses(run_dir)
+    code, out, _ = train(run_dir)
+    assert code == 0
+    assert "name=restore" in out
+    assert "progress" not in out
+    assert losses(run_dir) == before
+
+
+def test_sigterm_saves_and_the_restart_repeats_every_loss(finished, tmp_path):
+    process = start(tmp_path, *QUICK)
+    for line in process.stdout:
+        if line.startswith("progress step=2 "):
+            process.send_signal(signal.SIGTERM)
+            break
+    code, out, err = finish(process)
+    assert code == 42, err
+    assert "event name=preempted" in out
+    code, out, err = train(tmp_path)
+    assert code == 0, err
+    assert losses(tmp_path) == losses(finished[0])
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(tmp_path):
+    diverging = [
+        "--set",
+        "optim.lr=1e30",
+        "--set",
+        "optim.warmup_epochs=0",
+        "--set",
+        "checkpoint.every_steps=1",
+    ]
+    code, _, err = train(tmp_path, *diverging)
+    assert code == 44
+    assert "must be finite" in err
+    assert "at step 2" in err
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()] == ["1"]
+
+
+def test_a_second_job_on_the_same_directory_is_refused(finished):
+    run_dir, _ = finished
+    before = sorted((run_dir / "checkpoints").iterdir())
+    with open(run_dir / ".lock", "r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, _, err = train(run_dir)
+    assert code == 44
+    assert f"error: run directory {run_dir} is in use by process" in err
+    assert sorted((run_dir / "checkpoints").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "model.width=16"], "holds a run with model.width 8, got 16"),
+        (["--batch", "32"], "holds a run with train.batch 64, got 32"),
+        (["--seed", "1"], "holds a run with train.seed 0, got 1"),
+    ],
+)
+def test_another_run_on_the_same_directory_is_refused(finished, arguments, message):
+    run_dir, _ = finished
+    before = (run_dir / "config.json").read_text()
+    code, _, err = train(run_dir, *arguments)
+    assert code == 44
+    assert message in err
+    assert "hint: use another --name or --run-dir" in err
+    assert (run_dir / "config.json").read_text() == before
+
+
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = train(tmp_path / "file" / "run")
+    assert code == 44
+    assert "cannot be written" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--arch", "resnet19"], "error: model.arch: must be one of"),
+        (["--data", "digitz"], "error: data.name: must be one of"),
+        (["--recipe", "none"], "error: recipe: must be one of"),
+        (["--colour"], "error: unrecognized arguments: --colour"),
+        (["--data", "fashion-mnist", "--set", "data.root=/nowhere"], "error: data.root: /nowhere/"),
+    ],
+)
+def test_a_wrong_request_ends_the_run_at_once(tmp_path, arguments, message):
+    code, _, err = train(tmp_path / "run", *arguments)
+    assert code == 44
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_wandb_is_offline_without_a_key_and_the_run_id_survives(tmp_path):
+    arguments = [*SMALL, "--set", "train.eval_every_epochs=0"]
+    assert finish(start(tmp_path, *arguments))[0] == 0
+    run_id = (tmp_path / "wandb-id").read_text().strip()
+    assert finish(start(tmp_path, *arguments))[0] == 0
+    folders = [p.name for p in (tmp_path / "wandb").iterdir() if p.name.startswith("offline-run-")]
+    assert len(folders) == 2
+    assert all(name.endswith(run_id) for name in folders)
+
+
+def test_a_run_without_checkpoints_writes_none(tmp_path):
+    assert train(tmp_path, "--set", "checkpoint.enabled=false")[0] == 0
+    assert not (tmp_path / "checkpoints").exists()
