@@ -21,7 +21,7 @@ setup: $(VENV)/.ready  ## create the Python environment from constraints.txt
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --constraints constraints.txt -e '.[dev]'
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --compile-bytecode --constraints constraints.txt -e '.[dev]'
 	@touch $@
 
 lock:  ## resolve every pin again (all supported Pythons and extras) into constraints.txt
