@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 export RESNET_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet-launch
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' constraints.txt)
 
-.PHONY: help setup demo test check lint types generate verify lock clean
+.PHONY: help setup demo test check lint types data-packages generate verify lock clean
 .PHONY: cluster-packages cluster-up cluster-down cluster-status image
 
 help:  ## show this list
@@ -23,6 +23,34 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --compile-bytecode --constraints constraints.txt -e '.[dev]'
 	@touch $@
+
+demo: setup  ## train a ResNet on real images, on this machine, through the launcher
+	$(BIN)/resnet-launch local --slice cpu-2x1 --arch resnet18 --data digits
+
+# The test cluster's Go programs are built meanwhile where the cache has none, so that a first run is not
+# half an hour longer. `setsid` makes a group of it that ends with this command.
+test: setup data-packages  ## set up and run every test that this machine can run
+	@mkdir -p $(RESNET_CACHE); \
+	  setsid nice -n 19 env $(TESTCLUSTER) tools > $(RESNET_CACHE)/tools.log 2>&1 & build=$$!; \
+	  trap 'kill -- -$$build 2> /dev/null || true' EXIT; \
+	  $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: setup lint types verify test  ## everything: style, types, generated files, tests
+
+lint: setup  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup  ## pyright
+	$(BIN)/pyright
+
+data-packages:  ## install the Debian package of Fashion-MNIST, where that is possible
+	@if [ ! -d /usr/share/datasets/fashion-mnist ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y dataset-fashion-mnist > /dev/null; \
+	fi
+
+clean:  ## remove what this Makefile makes in the checkout (not the cache, not runs/)
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
 
 lock:  ## resolve every pin again (all supported Pythons and extras) into constraints.txt
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
