@@ -1,22 +1,23 @@
 """A real cluster for the tests of this folder and of others: ask for the fixture, get a running Kubernetes.
 
     control_plane   API server, scheduler, JobSet, Kueue and the bucket; no pod runs. About 6 s.
-    cluster         the same cluster with a real node, and the project's cpu image on it. About 10 s more when
-    the
-                    image is cached; minutes the first time.
+    cluster         the same cluster with a real node, and the project's cpu image on it: about 10 s more when
+                    the image is cached, minutes the first time.
+    kubeconfig      the path of a kubeconfig for a smoke test on any cluster: of `cluster`, or the one that
+                    RESNET_KUBECONFIG names (kind's, or a real one), and then nothing of ours is started.
+    namespace       a namespace of the test's own that enforces Pod Security `restricted`.
 
-Both give a `testcluster.Cluster`: `kubeconfig`, `api`, `bucket`, `logs`, `node`, and its faults
+The first two give a `testcluster.Cluster`: `kubeconfig`, `api`, `bucket`, `logs`, `node`, and its faults
 (`restart_apiserver()`, `kill(pod)`, `bucket.stop()`, `bucket.refuse()`); `add_fake_nodes(…)` adds hosts that
-only kwok knows. One cluster serves a whole test session, so each test uses names (or a `namespace`) of its
-own.
+only kwok knows. One cluster serves a whole test session, so each test uses names or a namespace of its own.
 
-    RESNET_CLUSTER=running   use the cluster of `make cluster-up` instead of a new one (starts at once, is
-    left running)
+RESNET_CLUSTER=running uses the cluster of `make cluster-up`: it is there at once, and is left running.
 """
 
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from testcluster import Cluster, image, requirements
@@ -52,6 +53,17 @@ def cluster(control_plane: Cluster, cpu_image: image.Image) -> Cluster:
     if cpu_image.name not in node.images():
         node.load(cpu_image.archive)
     return control_plane
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(request: pytest.FixtureRequest) -> Path:
+    """The kubeconfig of the cluster that a smoke test is to run on."""
+    if given := os.environ.get("RESNET_KUBECONFIG"):
+        path = Path(given).expanduser()
+        if not path.is_file():
+            pytest.fail(f"RESNET_KUBECONFIG: must be a file, got {given!r}", pytrace=False)
+        return path
+    return request.getfixturevalue("cluster").kubeconfig
 
 
 @pytest.fixture

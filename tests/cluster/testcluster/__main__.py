@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from testcluster import image, places, requirements
+from testcluster import image, kind, places, requirements
 from testcluster.build import TOOLS, build
 from testcluster.cluster import Cluster
 from testcluster.errors import ClusterError
@@ -15,6 +15,9 @@ NAME = "dev"
 
 def up(arguments: argparse.Namespace) -> None:
     """Start this checkout's cluster, or say that it runs, and how to use it."""
+    if arguments.cluster == "kind":
+        print(f"  export KUBECONFIG={kind.up()}\n  kubectl get nodes,jobsets\nend it with: make cluster-down")
+        return
     if reason := requirements.missing():
         raise ClusterError(reason)
     started = time.monotonic()
@@ -48,6 +51,7 @@ def describe(cluster: Cluster) -> None:
 def down(_: argparse.Namespace) -> None:
     """End this checkout's cluster and clear what killed ones left."""
     Cluster.end_named(NAME)
+    kind.down()
 
 
 def status(_: argparse.Namespace) -> None:
@@ -84,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     for name, function in (("down", down), ("status", status), ("packages", packages), ("tools", tools)):
         verbs.add_parser(name, help=function.__doc__).set_defaults(function=function)
     starting = verbs.add_parser("up", help=up.__doc__)
+    starting.add_argument("--cluster", choices=("own", "kind"), default="own", help="default: own")
     starting.add_argument(
         "--control-plane", action="store_true", help="no node: nothing can run, starts faster"
     )

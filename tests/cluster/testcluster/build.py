@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from functools import cache
@@ -19,14 +20,16 @@ KUBERNETES_VERSION = "k8s.io/component-base/version"
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """One module under `tests/cluster/go`: what is built from it, and the folder of manifests kept beside
-    that.
+    """One module under `tests/cluster/go`: what is built from it, and the manifests kept beside that.
+
+    A static tool also runs in an image that holds nothing else.
     """
 
     name: str
     packages: tuple[str, ...]
     module: str = ""
     manifests: str = ""
+    static: bool = False
 
 
 TOOLS = {
@@ -42,7 +45,11 @@ TOOLS = {
             module="k8s.io/kubernetes",
         ),
         Tool(
-            name="jobset", packages=("sigs.k8s.io/jobset",), module="sigs.k8s.io/jobset", manifests="config"
+            name="jobset",
+            packages=("sigs.k8s.io/jobset",),
+            module="sigs.k8s.io/jobset",
+            manifests="config",
+            static=True,
         ),
         Tool(name="bucket", packages=("github.com/fsouza/fake-gcs-server",)),
         Tool(name="coredns", packages=(".",)),
@@ -58,16 +65,17 @@ TOOLS = {
             module="sigs.k8s.io/kwok",
             manifests="kustomize",
         ),
-        Tool(name="pause", packages=(".",)),
+        Tool(name="pause", packages=(".",), static=True),
         Tool(name="helm", packages=("helm.sh/helm/v4/cmd/helm",)),
     )
 }
 
 
-def go(*arguments: str, folder: Path) -> str:
+def go(*arguments: str, folder: Path, static: bool = False) -> str:
     """Run the go command in `folder` and return what it prints; raises ClusterError with its last lines."""
+    environment = os.environ | ({"CGO_ENABLED": "0"} if static else {})
     try:
-        done = subprocess.run(["go", *arguments], cwd=folder, capture_output=True, text=True)
+        done = subprocess.run(["go", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
     except FileNotFoundError:
         raise ClusterError(
             "go: must be on PATH to build the test cluster", hint="install Go 1.26 or newer"
@@ -79,9 +87,9 @@ def go(*arguments: str, folder: Path) -> str:
 
 
 @cache
-def toolchain() -> str:
+def toolchain(static: bool) -> str:
     """What compiles, part of every key: another compiler makes other binaries."""
-    return go("env", "GOVERSION", "GOARCH", "CGO_ENABLED", folder=places.GO_MODULES / "etcd")
+    return go("env", "GOVERSION", "GOARCH", "CGO_ENABLED", folder=places.GO_MODULES / "etcd", static=static)
 
 
 def version(tool: Tool) -> str:
@@ -109,14 +117,17 @@ def build(name: str) -> Path:
     tool = TOOLS[name]
     module = places.GO_MODULES / name
     inputs = sorted(path for path in module.iterdir() if path.suffix in (".mod", ".sum", ".go"))
-    key = places.content_key(*inputs, " ".join((*FLAGS, tool.manifests)), linker_flags(tool), toolchain())
+    key = places.content_key(
+        *inputs, " ".join((*FLAGS, tool.manifests)), linker_flags(tool), toolchain(tool.static)
+    )
     shelf = places.cache() / "go"
     target = shelf / f"{name}-{key}"
     if target.is_dir():
         return target
     with places.locked(shelf / f"{name}.lock"):
         if not target.is_dir():
-            print(f"building {name} (once for these pins)", flush=True)
+            places.delete(*shelf.glob(f".{name}-*"))  # of a process that was killed
+            print(f"building {name} (once for these pins)", file=sys.stderr, flush=True)
             compile_into(target, tool, module)
     return target
 
@@ -125,16 +136,8 @@ def compile_into(target: Path, tool: Tool, module: Path) -> None:
     """Compile beside the target and rename, so that a killed build leaves nothing that looks whole."""
     scratch = Path(tempfile.mkdtemp(prefix=f".{tool.name}-", dir=target.parent))
     try:
-        go(
-            "build",
-            *FLAGS,
-            "-ldflags",
-            linker_flags(tool),
-            "-o",
-            f"{scratch}{os.sep}",
-            *tool.packages,
-            folder=module,
-        )
+        options = (*FLAGS, "-ldflags", linker_flags(tool), "-o", f"{scratch}{os.sep}")
+        go("build", *options, *tool.packages, folder=module, static=tool.static)
         if tool.manifests:
             source = go("list", "-m", "-f", "{{.Dir}}", tool.module, folder=module)
             shutil.copytree(

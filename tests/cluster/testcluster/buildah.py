@@ -3,6 +3,7 @@ touched.
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,6 +43,7 @@ def run(*arguments: str) -> str:
     storage = places.cache() / "buildah"
     options = [f"--root={storage}/root", f"--runroot={storage}/run", "--storage-driver=overlay"]
     with places.locked(storage / "lock"):
+        shutil.rmtree(storage / "run", ignore_errors=True)  # what a killed one believed to be mounted is not
         return sandboxed("buildah", *options, *arguments, environment={"BUILDAH_ISOLATION": "chroot"})
 
 

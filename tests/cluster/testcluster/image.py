@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import tempfile
 import tomllib
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from testcluster import buildah, places
 from testcluster.errors import ClusterError
 
 TARGETS = ("cpu", "tpu", "gpu")
+ARCHIVES_KEPT = 2  # of each target: other checkouts use them too
 SUITE = "trixie"
 PYTHON = "3.13"
 # python3-venv for the build stage; the final image takes no package from here.
@@ -45,7 +47,7 @@ def base() -> str:
     key = places.content_key(SUITE, PYTHON, " ".join(PACKAGES + UNWANTED), CONTAINERFILE)
     name = f"localhost/python-slim:{key}"
     if not buildah.identity(name):
-        print(f"building a base of Debian {SUITE} with Python {PYTHON} (once)", flush=True)
+        print(f"building a base of Debian {SUITE} with Python {PYTHON} (once)", file=sys.stderr, flush=True)
         _build_base(name)
     return name
 
@@ -74,15 +76,14 @@ def build(target: str) -> Image:
     archive = buildah.archives() / f"{target}-{places.content_key(*_inputs(), *arguments.values())}.tar"
     with places.locked(buildah.archives() / f"{target}.lock"):
         if not archive.exists():
-            print(f"building the {target} image", flush=True)
+            print(f"building the {target} image", file=sys.stderr, flush=True)
             options = [
                 f"--target={target}",
                 *(f"--build-arg={key}={value}" for key, value in arguments.items()),
             ]
             buildah.build(name, places.REPOSITORY, *options)
-            for older in buildah.archives().glob(f"{target}-*.tar"):
-                older.unlink()
             buildah.export(name, archive)
+            places.keep_newest(buildah.archives(), f"{target}-*.tar", ARCHIVES_KEPT)
     return Image(name=name, archive=archive, bytes=archive.stat().st_size)
 
 
@@ -92,7 +93,8 @@ def _inputs() -> list[str | Path]:
     code = [
         path for path in (root / "trainer").rglob("*") if path.is_file() and "__pycache__" not in path.parts
     ]
-    files = [root / "Dockerfile", root / "pyproject.toml", root / "constraints.txt", *sorted(code)]
+    names = ("Dockerfile", ".dockerignore", "pyproject.toml", "constraints.txt", "tools/image-packages.sh")
+    files = [*(root / name for name in names), *sorted(code)]
     return [part for path in files for part in (str(path.relative_to(root)), path)]
 
 

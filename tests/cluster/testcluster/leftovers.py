@@ -2,7 +2,7 @@
 goes.
 """
 
-import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -42,11 +42,9 @@ def _delete(entry: Path) -> None:
     """Remove a file or folder; the last processes of a killed sandbox may still be writing for a moment."""
     for last in range(REMOVE_TRIES - 1, -1, -1):
         try:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            places.delete(entry)
             return
-        except FileNotFoundError:
-            return
-        except OSError:
+        except subprocess.CalledProcessError:
             if not last:
                 raise
         time.sleep(REMOVE_PAUSE_SECONDS)

@@ -8,6 +8,8 @@ $RESNET_CACHE/clusters/<checkout>-<name>/   one cluster: state, logs, kubeconfig
 import fcntl
 import hashlib
 import os
+import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ PACKAGE = Path(__file__).resolve().parent
 GO_MODULES = PACKAGE.parent / "go"
 REPOSITORY = PACKAGE.parents[2]
 
+IN_USE_SECONDS = 900
 # The sandbox covers these with file systems of its own, so nothing that has to be seen inside may lie there.
 COVERED = ("/run", "/var/run", "/var/lib", "/var/log", "/etc", "/proc", "/dev", "/sys")
 
@@ -70,3 +73,16 @@ def content_key(*parts: str | bytes | Path) -> str:
         )
         digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()[:16]
+
+
+def keep_newest(folder: Path, pattern: str, count: int) -> None:
+    """Delete all but the `count` newest entries, and none of the last quarter of an hour."""
+    entries = sorted(folder.glob(pattern), key=lambda entry: entry.stat().st_mtime)
+    for entry in entries[:-count]:
+        if time.time() - entry.stat().st_mtime > IN_USE_SECONDS:
+            delete(entry)
+
+
+def delete(*entries: Path) -> None:
+    """Delete files and folders, as quickly as it goes: an image is thirty thousand files."""
+    subprocess.run(["rm", "--recursive", "--force", "--", *map(str, entries)], check=True)

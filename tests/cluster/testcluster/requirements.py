@@ -50,7 +50,7 @@ def install() -> None:
         raise ClusterError(
             f"missing: {', '.join(wanted)}", hint="install these with your system's package manager"
         )
-    print(f"installing {', '.join(wanted)}", flush=True)
+    print(f"installing {', '.join(wanted)}", file=sys.stderr, flush=True)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *wanted]):
         done = subprocess.run(["apt-get", *command], env=environment, capture_output=True, text=True)

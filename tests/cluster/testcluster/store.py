@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from testcluster.build import binary
 from testcluster.errors import ClusterError
 from testcluster.sandbox import Sandbox
 
+STORES = "[0-9a-f]*"
+STORES_KEPT = 3
 # bbolt's files are written in place; everything else in a store is written once and renamed.
 DATABASES = (".db",)
 
@@ -37,8 +40,10 @@ def prepared(*archives: Path) -> Path:
     target = shelf / places.content_key(*(archive.name for archive in wanted))
     with places.locked(shelf / "lock"):
         if not target.is_dir():
-            print(f"unpacking {', '.join(archive.stem for archive in wanted)} for containerd", flush=True)
+            places.delete(*shelf.glob(".store-*"))  # of a process that was killed
+            print(f"unpacking {', '.join(archive.stem for archive in wanted)}", file=sys.stderr, flush=True)
             _unpack(target, wanted)
+            places.keep_newest(shelf, STORES, STORES_KEPT)
         os.utime(target)
     return target
 
@@ -54,7 +59,10 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _unpack(target: Path, archives: tuple[Path, ...]) -> None:
-    """Run a containerd of its own on a scratch root, import, and give the root its name when all is in."""
+    """Run a containerd of its own on a scratch root, import, and give the root its name when all is in.
+
+    The root begins as a copy of the newest store, so that only layers that it lacks cost time and space.
+    """
     scratch = Path(tempfile.mkdtemp(prefix=".store-", dir=target.parent))
     sandbox = Sandbox(scratch)
     socket = scratch / "containerd.sock"
@@ -62,6 +70,8 @@ def _unpack(target: Path, archives: tuple[Path, ...]) -> None:
     config.write_text(containerd.config(scratch / "root", scratch / "state", socket, scratch / "network"))
     ctr = ("ctr", f"--address={socket}", f"--namespace={containerd.NAMESPACE}")
     try:
+        if known := sorted(target.parent.glob(STORES), key=lambda store: store.stat().st_mtime):
+            copy(known[-1], scratch / "root")
         sandbox.begin(owned=True)
         sandbox.start("containerd", [str(shutil.which("containerd")), f"--config={config}"])
         sandbox.wait("containerd", lambda: bool(sandbox.run(*ctr, "version")), errors=(ClusterError,))
