@@ -13,13 +13,13 @@ FROM ${BASE} AS cpu-packages
 ARG PIP_INDEX_URL
 ARG UV_DEFAULT_INDEX
 COPY pyproject.toml constraints.txt tools/image-packages.sh /opt/venv/
-RUN --mount=type=cache,target=/root/.cache/uv sh /opt/venv/image-packages.sh train
+RUN --mount=type=cache,target=/var/cache/uv sh /opt/venv/image-packages.sh train
 
 FROM cpu-packages AS tpu-packages
-RUN --mount=type=cache,target=/root/.cache/uv sh /opt/venv/image-packages.sh tpu
+RUN --mount=type=cache,target=/var/cache/uv sh /opt/venv/image-packages.sh tpu
 
 FROM cpu-packages AS gpu-packages
-RUN --mount=type=cache,target=/root/.cache/uv sh /opt/venv/image-packages.sh gpu
+RUN --mount=type=cache,target=/var/cache/uv sh /opt/venv/image-packages.sh gpu
 
 # ---- the trainer ----
 FROM ${BASE} AS code

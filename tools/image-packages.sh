@@ -4,7 +4,8 @@
 set -eu
 cd /opt/venv
 certificates=/etc/ssl/certs/ca-certificates.crt  # the system's: a company's own authority may be among them
-export PIP_CERT=$certificates SSL_CERT_FILE=$certificates UV_LINK_MODE=copy VIRTUAL_ENV=/opt/venv
+export PIP_CERT=$certificates SSL_CERT_FILE=$certificates
+export UV_CACHE_DIR=/var/cache/uv UV_LINK_MODE=copy VIRTUAL_ENV=/opt/venv
 [ -e bin/python ] || python -m venv --without-pip .
 
 # pip checks hashes of requirements only, not of constraints: the entry of uv, to its last hash, becomes one.

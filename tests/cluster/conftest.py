@@ -49,9 +49,7 @@ def cpu_image(control_plane: Cluster) -> image.Image:
 @pytest.fixture(scope="session")
 def cluster(control_plane: Cluster, cpu_image: image.Image) -> Cluster:
     """The cluster with a node that runs pods; `cpu_image.name` is there already."""
-    node = control_plane.add_node(cpu_image.archive)
-    if cpu_image.name not in node.images():
-        node.load(cpu_image.archive)
+    control_plane.add_node(cpu_image.archive).load(cpu_image.archive)
     return control_plane
 
 

@@ -1,6 +1,7 @@
 """`python -m testcluster up | down | status | packages | image`: the test cluster from the command line."""
 
 import argparse
+import os
 import sys
 import time
 
@@ -21,18 +22,19 @@ def up(arguments: argparse.Namespace) -> None:
     if reason := requirements.missing():
         raise ClusterError(reason)
     started = time.monotonic()
-    if held(places.cluster_folder(NAME)):
-        cluster = Cluster.attach(NAME)
-    else:
-        images = [image.build(target) for target in arguments.image] if not arguments.control_plane else []
-        cluster = Cluster.start(NAME, owned=False)
-        if not arguments.control_plane:
-            try:
-                cluster.add_node(*(built.archive for built in images))
-            except ClusterError:
+    running = held(places.cluster_folder(NAME))
+    cluster = Cluster.attach(NAME) if running else Cluster.start(NAME, owned=False)
+    if not arguments.control_plane:
+        try:
+            archives = [image.build(target).archive for target in arguments.image]
+            node = cluster.add_node(*archives)
+            for archive in archives:  # one that ran already gets what changed since
+                node.load(archive)
+        except BaseException:
+            if not running:
                 cluster.end()
-                raise
-        print(f"ready in {time.monotonic() - started:.1f} s")
+            raise
+    print(f"ready in {time.monotonic() - started:.1f} s")
     describe(cluster)
 
 
@@ -110,6 +112,8 @@ def main() -> int:
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from testcluster import cgroups, controllers, fake, leftovers, mounts, network, places, store
+from testcluster import cgroups, controllers, fake, leftovers, mounts, network, places
 from testcluster.api import Api, Object
 from testcluster.bucket import Bucket
 from testcluster.controlplane import ControlPlane
@@ -88,8 +88,12 @@ class Cluster:
     def attach(cls, name: str) -> "Cluster":
         """The running cluster of that name; raises ClusterError where there is none."""
         folder = places.cluster_folder(name)
-        if not held(folder) or not (folder / STATE).exists():
+        if not held(folder):
             raise ClusterError(f"cluster {name!r} of this checkout is not running", hint="make cluster-up")
+        if not (folder / STATE).exists():
+            raise ClusterError(
+                f"cluster {name!r} is still starting, or stuck in it", hint="make cluster-down"
+            )
         state = json.loads((folder / STATE).read_text())
         cluster = cls(Sandbox(folder), Wire(**state["wire"]))
         if state["node"]:
@@ -106,7 +110,7 @@ class Cluster:
         """
         if not self.node:
             node = Node(self.plane)
-            node.begin(store.prepared(*images))
+            node.begin(*images)
             self.node = node
             self._save()
         return self.node

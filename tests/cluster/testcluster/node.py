@@ -33,14 +33,16 @@ class Node:
         self.sandbox = plane.sandbox
         self.folder = plane.sandbox.folder
         self.address = plane.wire.node
+        self._loaded = self.folder / "archives"  # their names tell their content
 
-    def begin(self, images: Path) -> None:
-        """Start everything, with the image store that `store.prepared` made, and wait until pods can run."""
+    def begin(self, *archives: Path) -> None:
+        """Start everything, with the images of `archives` in its store, and wait until pods can run."""
         if lacking := requirements.packages():
             raise ClusterError(
                 f"a node needs the packages {', '.join(lacking)}", hint="make cluster-packages"
             )
-        store.copy(images, self.folder / "containerd")
+        store.copy(store.prepared(*archives), self.folder / "containerd")
+        self._loaded.write_text("".join(f"{archive.name}\n" for archive in archives))
         mounts.cover_for_kubelet(self.sandbox)
         cgroups.create(leftovers.control_group(self.folder))
         self._start_containerd()
@@ -140,8 +142,11 @@ class Node:
         )
 
     def load(self, archive: Path) -> None:
-        """Add the image of a Docker archive to the node."""
-        self.ctr("images", "import", str(archive))
+        """Add the image of a Docker archive to the node, in place of an older one of its name."""
+        if archive.name not in self._loaded.read_text().split():
+            self.ctr("images", "import", str(archive))
+            with self._loaded.open("a") as file:
+                file.write(f"{archive.name}\n")
 
     def images(self) -> list[str]:
         """The names of the images on the node."""

@@ -60,7 +60,7 @@ class Sandbox:
                 # Ctrl-C in a terminal is for the tests, not for the cluster under them
                 start_new_session=True,
             )
-        self.wait("supervisor", lambda: bool(self.status() or True), seconds=20, errors=(OSError,))
+        self.wait("supervisor", lambda: self.pid > 0, seconds=20, errors=(OSError,))
 
     def request(self, **request: Any) -> dict[str, Any]:
         """Ask the supervisor; returns the components' reports by name, raises ClusterError if it refuses."""
