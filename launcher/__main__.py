@@ -1,5 +1,7 @@
 """``python -m launcher``: the same as the command ``resnet-launch``."""
 
+import sys
+
 from launcher.cli import main
 
-main()
+sys.exit(main())

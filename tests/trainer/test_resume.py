@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-STEPS = 40  # of 44.9 an epoch
+STEPS = 100  # an epoch has 44.9
 COMMAND = [sys.executable, "-m", "launcher", "local", "--slice", "cpu-2x1", "--arch", "resnet-tiny"]
 COMMAND += ["--data", "digits", "--batch", "32", "--steps", str(STEPS), "--set", "model.width=8"]
 COMMAND += ["--set", "checkpoint.every_steps=10", "--set", "log.every_steps=1", "--set", "log.wandb=off"]
@@ -56,7 +57,11 @@ def losses(run_dir):
 
 
 def arrays(run_dir):
-    restored = ocp.StandardCheckpointer().restore(run_dir / "checkpoints" / str(STEPS) / "state")
+    path = run_dir / "checkpoints" / str(STEPS) / "state"
+    with ocp.StandardCheckpointer() as checkpointer:
+        saved = checkpointer.metadata(path).item_metadata.tree
+        here = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved)  # as numpy: its mesh is not here
+        restored = checkpointer.restore(path, here)
     flat = {
         f"{group}.{name}": a for group in ("params", "stats", "opt") for name, a in restored[group].items()
     }
@@ -84,7 +89,8 @@ def test_a_killed_process_changes_nothing(undisturbed, tmp_path, victim):
     code, out = finish(process, lines)
     assert code == 0, out
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
-    assert [e["step"] for e in events if e["name"] == "restore"] == [20]
+    [restored] = [e["step"] for e in events if e["name"] == "restore"]
+    assert restored in (10, 20)  # the save at 20 may not have been whole yet
     assert [step for step, _ in losses(tmp_path)] == list(range(1, STEPS + 1))
     assert losses(tmp_path) == losses(undisturbed)
     again, before = arrays(tmp_path), arrays(undisturbed)
@@ -97,7 +103,7 @@ def test_sigterm_to_the_launcher_saves_and_the_same_command_goes_on(undisturbed,
     process, lines = launch(tmp_path), []
     for line in process.stdout:
         lines.append(line)
-        if "progress step=13 " in line:
+        if "progress step=3 " in line:
             process.send_signal(signal.SIGTERM)
             break
     code, out = finish(process, lines)
