@@ -46,7 +46,9 @@ class Case:
     def flat_leaves(self):
         """Ours: the compiled step on a tuple of arrays."""
         init_state = step.make_init(self.init, self.optimizer)
-        train = step.make_train_step(self.net, self.optimizer, lambda s: jnp.float32(0.1), self.data, self.config)
+        train = step.make_train_step(
+            self.net, self.optimizer, lambda s: jnp.float32(0.1), self.data, self.config
+        )
         state = jax.jit(init_state)(jax.random.key(0))
         shapes = jax.eval_shape(init_state, jax.random.key(0))
         batch = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in self.batch.items()}
@@ -130,7 +132,9 @@ def measure(arch: str, steps: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=50, help="steps of each way (default: 50)")
     steps = parser.parse_args().steps
     print(f"jax {jax.__version__}, width 1, 8x8 pixels, batch {BATCH}, median of {steps} steps\n")

@@ -1,0 +1,114 @@
+"""The networks: sizes, dtypes, padding, statistics, initialisation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from trainer import network
+from trainer.config import ModelConfig
+from trainer.models import ARCHS
+from trainer.models.layers import BatchNorm, Conv
+from trainer.models.resnet import BasicBlock, Bottleneck
+
+# Parameters of the ImageNet networks, as torchvision counts them.
+COUNTS = {
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+}
+
+
+def shapes(arch, classes=1000, channels=3, side=224, platform="cpu", **fields):
+    net, init = network.build(ModelConfig(arch=arch, **fields), classes, channels, side, platform)
+    return net, jax.eval_shape(init, jax.random.key(0))
+
+
+@pytest.mark.parametrize(("arch", "count"), COUNTS.items())
+def test_the_number_of_parameters(arch, count):
+    _, (params, _) = shapes(arch)
+    assert sum(np.prod(p.shape) for p in params.values()) == count
+
+
+def test_all_names_are_built():
+    assert set(ARCHS) == {*COUNTS, "resnet-tiny"}
+    for arch in ARCHS:
+        net, (params, stats) = shapes(arch)
+        images = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
+        logits, changed = jax.eval_shape(lambda p, s, x, n=net: n.apply(p, s, x, True), params, stats, images)
+        assert (logits.shape, logits.dtype) == ((2, 1000), jnp.float32)
+        assert changed.keys() == stats.keys()
+
+
+def test_names_are_paths_in_the_module_tree():
+    _, (params, stats) = shapes("resnet-tiny", side=8)
+    assert {
+        "stem.conv.kernel",
+        "blocks.1.shortcut.conv.kernel",
+        "blocks.0.conv2.norm.scale",
+        "head.bias",
+    } < set(params)
+    assert {"stem.norm.mean", "stem.norm.var"} < set(stats)
+
+
+@pytest.mark.parametrize(
+    ("platform", "dtype"), [("tpu", "bfloat16"), ("gpu", "bfloat16"), ("cpu", "float32")]
+)
+def test_arithmetic_follows_the_platform_and_the_state_stays_float32(platform, dtype):
+    net, (params, stats) = shapes("resnet-tiny", 10, 1, 8, platform)
+    images = jax.ShapeDtypeStruct((4, 8, 8, 1), jnp.float32)
+    with jax.numpy_dtype_promotion("strict"):
+        program = jax.make_jaxpr(lambda p, s, x: net.apply(p, s, x, True))(params, stats, images)
+        logits, changed = jax.eval_shape(lambda p, s, x: net.apply(p, s, x, True), params, stats, images)
+    convolutions = [e for e in program.jaxpr.eqns if e.primitive.name == "conv_general_dilated"]
+    assert {str(e.outvars[0].aval.dtype) for e in convolutions} == {dtype}
+    assert logits.dtype == jnp.float32
+    assert {str(a.dtype) for a in (*params.values(), *changed.values())} == {"float32"}
+
+
+@pytest.mark.parametrize(("side", "first"), [(8, (3, 3)), (64, (3, 3)), (65, (7, 7)), (224, (7, 7))])
+def test_the_stem_follows_the_image(side, first):
+    _, (params, _) = shapes("resnet-tiny", side=side)
+    assert params["stem.conv.kernel"].shape[:2] == first
+
+
+@pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
+def test_a_block_begins_as_the_identity(block):
+    norm = {"momentum": 0.9, "epsilon": 1e-5}
+    made = block(8 * block.expansion, 8, 1, dtype=jnp.float32, norm=norm, rngs=nnx.Rngs(0))
+    x = jax.random.uniform(jax.random.key(1), (2, 4, 4, 8 * block.expansion))
+    np.testing.assert_array_equal(made(x, train=False), x)  # x is positive, so the last relu keeps it
+
+
+@pytest.mark.parametrize(("side", "size", "stride"), [(1, 3, 1), (2, 3, 1), (2, 3, 2), (4, 3, 2), (3, 3, 2)])
+def test_a_tiny_output_is_the_same_convolution(side, size, stride):
+    made = Conv(5, 7, size, stride, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(1), (3, side, side, 5))
+    pad = ((size // 2, size // 2),) * 2
+    wanted = jax.lax.conv_general_dilated(
+        x, made.kernel[...], (stride, stride), pad, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    assert made(x).shape == wanted.shape
+    np.testing.assert_allclose(made(x), wanted, atol=1e-5)
+    assert "conv_general_dilated" not in str(jax.make_jaxpr(made)(x))
+
+
+def test_batch_norm_by_hand():
+    norm = BatchNorm(1, momentum=0.9, epsilon=0.0)
+    x = jnp.array([1.0, 3.0, 5.0, 7.0]).reshape(4, 1, 1, 1)
+    y = norm(x, train=True)
+    # mean 4, variance 5; the unbiased variance is 20 / 3.
+    np.testing.assert_allclose(y.ravel(), np.array([-3, -1, 1, 3]) / np.sqrt(5), rtol=1e-6)
+    np.testing.assert_allclose(norm.mean[...], [0.1 * 4], rtol=1e-6)
+    np.testing.assert_allclose(norm.var[...], [0.9 + 0.1 * 20 / 3], rtol=1e-6)
+
+
+def test_evaluation_uses_the_running_statistics_in_float32():
+    norm = BatchNorm(1, momentum=0.9, epsilon=0.0)
+    norm.mean[...], norm.var[...] = jnp.array([256.5]), jnp.array([4.0])
+    y = norm(jnp.full((1, 1, 1, 1), 258.0, jnp.bfloat16), train=False)
+    assert y.dtype == jnp.bfloat16
+    assert float(y[0, 0, 0, 0]) == 0.75  # (258 - 256.5) / 2; in bfloat16 the mean would be 256
