@@ -1,0 +1,44 @@
+"""Examples a second of our training step on this CPU: `cpu_ours.py ARCH PIXELS BATCH SECONDS`."""
+
+import dataclasses
+import sys
+import time
+
+import jax
+import numpy as np
+
+from trainer import compile, mesh, network, optim, step
+from trainer.config import resolve
+from trainer.data import source
+
+
+def main(arch: str, side: int, batch: int, seconds: float) -> float:
+    """Compiles, warms up, and steps for so many seconds."""
+    config = resolve("bench", "/unused", "", {"model.arch": arch, "train.batch": batch})
+    data = source.load(dataclasses.replace(config.data, image_size=max(side, 8)), "train")
+    net, init = network.build(config.model, 1000, 3, side, "cpu")
+    schedule = optim.make_schedule(config.optim, batch, 1000, 100)
+    optimizer = optim.make_optimizer(config.optim, schedule)
+    init_state = step.make_init(init, optimizer)
+    train = step.make_train_step(net, optimizer, schedule, data, config)
+    devices = mesh.make_mesh()
+    placer = mesh.BatchPlacer(devices, batch)
+    images, labels = data.gather(np.arange(batch))
+    local = {"image": images, "label": labels, "epoch": np.zeros(batch, np.int32)}
+    local["index"] = np.arange(batch, dtype=np.int32)
+    shapes = jax.eval_shape(init_state, jax.random.key(0))
+    compiled = compile.compile_train(train, shapes, compile.batch_shapes(local, batch), devices)
+    leaves = tuple(jax.tree.leaves(jax.jit(init_state)(jax.random.key(0))))
+    for _ in range(2):
+        leaves, metrics = compiled(leaves, placer.place(local))
+    jax.block_until_ready(metrics)
+    begun, steps = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        leaves, metrics = compiled(leaves, placer.place(local))
+        jax.block_until_ready(metrics)
+        steps += 1
+    return steps * batch / (time.perf_counter() - begun)
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))
