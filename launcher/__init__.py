@@ -3,13 +3,20 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["TrainingJob", "render"]
+__all__ = ["Cluster", "TrainingJob", "render", "submit"]
 
 if TYPE_CHECKING:
+    from launcher.cluster import Cluster
     from launcher.job import TrainingJob
     from launcher.jobset import render
+    from launcher.submit import submit
 
-HOMES = {"TrainingJob": "launcher.job", "render": "launcher.jobset"}
+HOMES = {
+    "Cluster": "launcher.cluster",
+    "TrainingJob": "launcher.job",
+    "render": "launcher.jobset",
+    "submit": "launcher.submit",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,15 @@ from launcher.errors import LauncherError, closest
 
 # verb: what it does, in one imperative line
 VERBS = {
+    "submit": "Submit a run to a cluster.",
+    "list": "List the runs of a namespace.",
+    "status": "Show what a run does, and why it waits or failed.",
+    "logs": "Print what its hosts print.",
+    "wait": "Wait until it is over; the exit code says how.",
+    "suspend": "Give its hardware back and keep the run.",
+    "resume": "Go on from its last checkpoint.",
+    "delete": "End it and wait until it is gone.",
+    "diff": "Show what a new render would change.",
     "render": "Print the manifests of a run; needs no cluster.",
     "local": "Run the same JobSet as processes on this machine.",
     "slices": "List the hardware that a run can have.",

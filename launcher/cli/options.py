@@ -76,9 +76,14 @@ def flags(names: Iterable[str]) -> list[click.Parameter]:
 ALL = [name for name in config.FIELDS if name != "args"]
 
 
-def job(given: dict[str, Any]) -> TrainingJob:
-    """The job of a command line, with what environment and file add; its warnings go to stderr."""
-    values, _ = config.merge(*sources(given))
+def values(given: dict[str, Any]) -> dict[str, Any]:
+    """What a command line, the environment and the file say, before any cluster is asked."""
+    return config.merge(*sources(given))[0]
+
+
+def job(given: dict[str, Any], *more: config.Source) -> TrainingJob:
+    """The job of a command line, with what environment, file and ``more`` add; its warnings go to stderr."""
+    values, _ = config.merge(*sources(given), *more)
     if isinstance(values.get("patch"), str):
         values["patch"] = config.read("patch", Path(values["patch"]))
     built = TrainingJob(**values, args=trainer_words())

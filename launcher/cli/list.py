@@ -1,0 +1,37 @@
+"""`resnet-launch list`: the runs of a namespace."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from launcher.cli import options, table, target
+
+COLUMNS = ("name", "phase", "slice", "arch", "hosts", "restarts", "age")
+PARAMS = [
+    click.Option(["--all-namespaces", "-A", "everywhere"], is_flag=True, help="of every namespace"),
+    *target.flags(),
+    target.as_json(),
+]
+
+
+@click.command("list", cls=options.Command, params=PARAMS, example="resnet-launch list")
+def command(
+    everywhere: bool, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
+) -> None:
+    """List the runs of a namespace, newest first.
+
+    Active means submitted and neither queued, suspended nor over; `status` says what its pods do.
+    """
+    from launcher import run
+
+    cluster = target.cluster(context, kubeconfig, namespace)
+    rows = [run.row(jobset) for jobset in run.runs(cluster, everywhere)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    shown = [r | {"restarts": r["restarts"]["total"], "age": table.age(r["created"])} for r in rows]
+    columns = ("namespace", *COLUMNS) if everywhere else COLUMNS
+    place = "any namespace" if everywhere else f"namespace {cluster.namespace}"
+    click.echo("\n".join(table.lines(columns, shown)) if rows else f"no runs in {place}", err=not rows)

@@ -1,0 +1,52 @@
+"""`resnet-launch submit`: a run on a cluster."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from launcher import summary
+from launcher.cli import options, target
+
+REPLACE = click.Option(["--replace"], is_flag=True, help="delete a run of the same name first")
+PARAMS = [*options.flags(options.ALL), *target.flags(namespace=False), REPLACE, target.as_json()]
+
+
+@click.command(
+    "submit",
+    cls=options.Command,
+    params=PARAMS,
+    example="resnet-launch submit --slice v4-32 --arch resnet152",
+)
+def command(context: str | None, kubeconfig: str | None, replace: bool, as_json: bool, **given: Any) -> None:
+    """Submit a run: checked by the server first, then applied whole.
+
+    Values that are not given come from the environment, resnet-launch.yaml and the ConfigMap
+    resnet-launch-defaults of the namespace. Prints the run's name; a name in use is refused.
+    """
+    from launcher import submit
+
+    values = options.values(given)
+    cluster = target.cluster(context, kubeconfig, values.get("namespace"))
+    job = options.job(given, submit.defaults(cluster))
+    stored = submit.submit(job, cluster, replace)
+    if as_json:
+        found = {"name": job.name, "namespace": cluster.namespace, "context": cluster.context}
+        found |= {"run_dir": job.run_dir, "uid": stored["metadata"]["uid"]}
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo(job.name)
+    place = f"context {cluster.context}, namespace {cluster.namespace}"
+    for line in [*summary.lines(job), place + (f", queue {job.queue}" if job.queue else "")]:
+        print(line, file=sys.stderr)
+    where = f" --namespace {cluster.namespace}" if values.get("namespace") else ""
+    print(
+        "next:\n"
+        f"  resnet-launch status {job.name}{where}\n"
+        f"  resnet-launch logs -f {job.name}{where}\n"
+        f"  resnet-launch delete {job.name}{where}",
+        file=sys.stderr,
+    )

@@ -1,0 +1,53 @@
+"""`resnet-launch suspend NAME`: give the hardware back, keep the run."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from launcher.cli import options, target
+
+PARAMS = [target.name(), *target.flags(), target.as_json()]
+
+
+@click.command("suspend", cls=options.Command, params=PARAMS, example="resnet-launch suspend resnet152-v4-32")
+def command(
+    name: str, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
+) -> None:
+    """Suspend a run: its pods save their state and go, the run stays and can be resumed."""
+    switch(name, True, as_json, context, kubeconfig, namespace)
+
+
+def switch(
+    name: str,
+    suspended: bool,
+    as_json: bool,
+    context: str | None,
+    kubeconfig: str | None,
+    namespace: str | None,
+) -> None:
+    """Sets spec.suspend of a run. Raises ActionError for a run that is over or waits in a queue."""
+    from launcher import keys, reasons, run
+    from launcher.errors import ActionError
+
+    cluster = target.cluster(context, kubeconfig, namespace)
+    jobset = run.find(cluster, name)
+    over = next((c for c in ("Completed", "Failed") if reasons.condition(jobset, c)), None)
+    if over:
+        raise ActionError(
+            f"run {name!r} is {over.lower()}", f"resnet-launch delete {name}, then submit again"
+        )
+    if not suspended and keys.QUEUE in jobset["metadata"].get("labels", {}):
+        raise ActionError(
+            f"run {name!r} is in a queue: Kueue starts it when there is room",
+            f"resnet-launch status {name} says what it waits for",
+        )
+    changed = jobset["spec"].get("suspend", False) != suspended
+    if changed:
+        cluster.patch("JobSet", name, {"spec": {"suspend": suspended}})
+    state = "suspended" if suspended else "resumed"
+    if as_json:
+        click.echo(json.dumps({"name": name, "suspended": suspended, "changed": changed}, indent=2))
+    else:
+        click.echo(f"{name} {state}" if changed else f"{name} was {state} already")

@@ -1,0 +1,30 @@
+"""Aligned columns, and times as a person says them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A heading and a line a row; what is empty is a dash."""
+    cells = [list(columns)] + [
+        [str(row[c]) if row[c] not in (None, "") else "-" for c in columns] for row in rows
+    ]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
+    return ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+
+
+def age(created: str, now: datetime.datetime | None = None) -> str:
+    """`42s`, `3m`, `5h`, `2d` since an RFC 3339 time."""
+    then = datetime.datetime.fromisoformat(created.replace("Z", "+00:00"))
+    return seconds(((now or datetime.datetime.now(datetime.UTC)) - then).total_seconds())
+
+
+def seconds(number: float) -> str:
+    """A duration in its largest unit of which there are two or more."""
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if number >= 2 * size:
+            return f"{number / size:.0f}{unit}"
+    return f"{max(number, 0):.0f}s"

@@ -1,0 +1,45 @@
+"""Which cluster and namespace a verb works on: the same three flags everywhere."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from launcher.cluster import Cluster
+
+
+def flags(namespace: bool = True) -> list[click.Parameter]:
+    """--context and --kubeconfig, and --namespace where it is not a field of the request already."""
+    found: list[click.Parameter] = [
+        _flag("--context", "NAME", "context of the kubeconfig; its current one if not given"),
+        _flag("--kubeconfig", "FILE", "KUBECONFIG or ~/.kube/config if not given"),
+    ]
+    return found + ([_flag("--namespace", "NAME", "the context's if not given")] if namespace else [])
+
+
+def as_json() -> click.Parameter:
+    return click.Option(["--json", "as_json"], is_flag=True, help="print JSON")
+
+
+def name() -> click.Parameter:
+    return click.Argument(["name"])
+
+
+def yes() -> click.Parameter:
+    return click.Option(["--yes", "-y"], is_flag=True, help="do not ask")
+
+
+def cluster(context: str | None, kubeconfig: str | None, namespace: str | None) -> Cluster:
+    """The cluster of these flags; RESNET_LAUNCH_NAMESPACE holds where --namespace is not given."""
+    from launcher.cluster import Cluster
+
+    return Cluster(context, namespace or os.environ.get("RESNET_LAUNCH_NAMESPACE"), kubeconfig)
+
+
+def _flag(flag: str, metavar: str, text: str) -> click.Option:
+    option: Any = click.Option([flag], metavar=metavar, help=text)
+    option.heading = "Cluster"
+    return option

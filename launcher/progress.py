@@ -1,0 +1,42 @@
+"""The trainer's log lines: `progress`, `evaluate` and `event` lines are logfmt, the rest is prose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+KINDS = ("progress", "evaluate", "event")
+
+
+@dataclass
+class Progress:
+    """The newest of each kind of line; times are unix seconds."""
+
+    progress: dict[str, Any] = field(default_factory=dict)
+    evaluate: dict[str, Any] = field(default_factory=dict)
+    events: dict[str, float] = field(default_factory=dict)  # name -> when it last happened
+
+
+def read(lines: Iterable[str]) -> Progress:
+    """Reads a log, oldest line first; what is not ours is passed over."""
+    found = Progress()
+    for line in lines:
+        kind, _, rest = line.partition(" ")
+        if kind not in KINDS:
+            continue
+        values = {key: _value(text) for key, _, text in (word.partition("=") for word in rest.split())}
+        if kind == "progress":
+            found.progress = values
+        elif kind == "evaluate":
+            found.evaluate = values
+        elif isinstance(values.get("at"), float):
+            found.events[str(values.get("name"))] = values["at"]
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return float(text) if "." in text or "e" in text else int(text)
+    except ValueError:
+        return text

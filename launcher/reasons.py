@@ -1,0 +1,138 @@
+"""Why a run waits or failed: pure functions from objects of the API to sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from launcher import keys
+
+JSON = Mapping[str, Any]
+IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+SLOW = {"ContainerCreating", "PodInitializing"}  # no fault in itself
+
+
+def condition(thing: JSON, kind: str) -> JSON | None:
+    """A condition that is true, or None."""
+    for found in thing.get("status", {}).get("conditions", []):
+        if found["type"] == kind and found["status"] == "True":
+            return found
+    return None
+
+
+def phase(jobset: JSON, pods: Iterable[JSON]) -> str:
+    """Completed, Failed, Deleting, Queued, Suspended, Running, Restarting or Pending."""
+    if jobset["metadata"].get("deletionTimestamp"):
+        return "Deleting"
+    for kind in ("Completed", "Failed"):
+        if condition(jobset, kind):
+            return kind
+    if jobset["spec"].get("suspend"):
+        return "Queued" if keys.QUEUE in jobset["metadata"].get("labels", {}) else "Suspended"
+    phases = Counter(pod["status"].get("phase", "Pending") for pod in pods)
+    if phases["Running"] and phases["Running"] == hosts(jobset):
+        return "Running"
+    return "Restarting" if jobset.get("status", {}).get("restarts") and phases["Running"] == 0 else "Pending"
+
+
+def hosts(jobset: JSON) -> int:
+    """Pods that the run must have, over all slices."""
+    return sum(
+        j.get("replicas", 1) * j["template"]["spec"]["parallelism"] for j in jobset["spec"]["replicatedJobs"]
+    )
+
+
+def queueing(workload: JSON | None, others: Iterable[JSON]) -> list[str]:
+    """Why Kueue has not admitted a run, and what is before it in its queue."""
+    if workload is None:
+        return ["Kueue has not seen the run yet: is its JobSet integration on?"]
+    found = []
+    for c in workload.get("status", {}).get("conditions", []):
+        if c["type"] == "QuotaReserved" and c["status"] == "False":
+            found.append(f"queue {workload['spec'].get('queueName')}: {c.get('message') or c.get('reason')}")
+        elif c["type"] == "Evicted" and c["status"] == "True":
+            found.append(f"evicted by Kueue ({c.get('reason')}): {c.get('message')}")
+        elif c["type"] == "Admitted" and c["status"] == "False" and c.get("reason") != "NoReservation":
+            found.append(f"not admitted yet: {c.get('message') or c.get('reason')}")
+    ahead = [
+        w for w in others if w["metadata"]["uid"] != workload["metadata"]["uid"] and _same_queue(w, workload)
+    ]
+    running = [w for w in ahead if condition(w, "Admitted") and not condition(w, "Finished")]
+    if running:
+        found.append(f"quota is used by {_names(running)}")
+    waiting = [w for w in ahead if not condition(w, "QuotaReserved") and not condition(w, "Finished")]
+    waiting = [w for w in waiting if _order(w) < _order(workload)]
+    if waiting:
+        found.append(f"behind {len(waiting)} in the queue: {_names(waiting)}")
+    return found
+
+
+def scheduling(pods: Iterable[JSON]) -> list[str]:
+    """What keeps pods from starting: no node, no image, no secret; the same reason is said once."""
+    found: Counter[str] = Counter()
+    for pod in pods:
+        for c in pod["status"].get("conditions", []):
+            if c["type"] == "PodScheduled" and c["status"] == "False":
+                found[f"no node for the pod: {c.get('message') or c.get('reason')}"] += 1
+        states = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
+        for container in states:
+            waiting = container["state"].get("waiting")
+            if waiting and waiting.get("reason") not in SLOW:
+                what = "image" if waiting.get("reason") in IMAGE else "container"
+                said = waiting.get("message") or ""
+                found[f"{what} {container['image']}: {waiting['reason']}{': ' if said else ''}{said}"] += 1
+    return [f"{text} ({count} pods)" if count > 1 else text for text, count in found.items()]
+
+
+def events(found: Iterable[JSON]) -> list[str]:
+    """Warnings about volumes and pods that could not be made, newest last, each once."""
+    wanted = {"FailedMount", "FailedAttachVolume", "FailedCreate", "FailedCreatePodSandBox"}
+    texts = [f"{e['reason']}: {e.get('message', '')}" for e in found if e.get("reason") in wanted]
+    return list(dict.fromkeys(texts))
+
+
+def first_failure(pods: Iterable[JSON]) -> dict[str, Any] | None:
+    """The pod that failed first: its name, exit code, reason and last words."""
+    ended = []
+    for pod in pods:
+        for container in pod["status"].get("containerStatuses", []):
+            state = container["state"].get("terminated")
+            if container["name"] == "trainer" and state and state["exitCode"]:
+                ended.append((state.get("finishedAt") or "", pod["metadata"]["name"], state))
+    if not ended:
+        return None
+    _, name, state = min(ended, key=lambda row: row[:2])
+    return {
+        "pod": name,
+        "exit_code": state["exitCode"],
+        "meaning": MEANINGS.get(state["exitCode"], state.get("reason", "")),
+        "message": (state.get("message") or "").strip(),
+    }
+
+
+# The trainer's table, and what the kernel and the kubelet add to it.
+MEANINGS = {
+    42: "preempted, state saved",
+    43: "failed, may be retried",
+    44: "cannot succeed",
+    45: "hung",
+    134: "aborted: a peer or the coordinator was lost",
+    137: "killed: out of memory, or not gone within its grace",
+    139: "crashed",
+}
+
+
+def _same_queue(one: JSON, other: JSON) -> bool:
+    return one["spec"].get("queueName") == other["spec"].get("queueName")
+
+
+def _order(workload: JSON) -> tuple[int, str]:
+    return -workload["spec"].get("priority", 0), workload["metadata"]["creationTimestamp"]
+
+
+def _names(workloads: list[JSON]) -> str:
+    names = [
+        w["metadata"].get("ownerReferences", [{}])[0].get("name") or w["metadata"]["name"] for w in workloads
+    ]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

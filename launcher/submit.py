@@ -1,0 +1,61 @@
+"""A request becomes a run on a cluster: checked there first, then applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launcher import config
+from launcher.cluster import JSON, Cluster
+from launcher.errors import Problem, RequestError
+from launcher.jobset import render
+from launcher.refusals import Refused
+from launcher.watching import until_gone
+
+if TYPE_CHECKING:
+    from launcher.job import TrainingJob
+
+DEFAULTS = "resnet-launch-defaults"  # ConfigMap of a namespace, with a team's image, bucket, queue
+REPLACE_SECONDS = 600.0  # longest wait for the old run's pods to save and go
+
+
+def defaults(cluster: Cluster) -> config.Source:
+    """What the cluster's team has set for the namespace; nothing where it may not be read."""
+    where = f"ConfigMap {DEFAULTS} of namespace {cluster.namespace}"
+    try:
+        found = cluster.get("ConfigMap", DEFAULTS)
+    except Refused as error:
+        if error.status == 403:
+            return config.Source(where, {})
+        raise
+    return config.configmap(where, (found or {}).get("data") or {})
+
+
+def submit(job: TrainingJob, cluster: Cluster, replace: bool = False) -> JSON:
+    """Dry run on the server, then server-side apply; returns the stored JobSet.
+
+    Args:
+      replace: delete a run of the same name first, once the new one has passed its dry run.
+
+    Raises:
+      RequestError: the name is in use.
+      ActionError: the server refused; nothing was stored.
+    """
+    things = render(job)
+    for thing in things:
+        thing["metadata"].setdefault("namespace", cluster.namespace)
+    before = cluster.get("JobSet", job.name)
+    if before and not replace:
+        hint = f"resnet-launch status {job.name}; submit --replace, or another --name"
+        raise RequestError(Problem("name", f"must be new, got {job.name!r}, which is a run already", hint))
+    for thing in things:
+        cluster.apply(_renamed(thing) if before else thing, dry_run=True)
+    if before:
+        cluster.delete("JobSet", job.name)
+        until_gone(cluster, job.name, REPLACE_SECONDS)
+    return [cluster.apply(thing) for thing in things][-1]
+
+
+def _renamed(thing: JSON) -> JSON:
+    """The same object as a new one: the spec of the one that is there cannot be changed."""
+    name = thing["metadata"]["name"][:-1] + "x"
+    return thing | {"metadata": thing["metadata"] | {"name": name}}
