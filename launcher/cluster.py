@@ -136,7 +136,8 @@ class Cluster:
         import urllib3
 
         headers = {"Accept": "application/json", **({"Content-Type": kind} if body is not None else {})}
-        self._client.update_params_for_auth(headers, [], ["BearerToken"])
+        for setting in self._client.configuration.auth_settings().values():  # refreshes a token that is old
+            headers[setting["key"]] = setting["value"]
         url = f"{self.server}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
         streaming = not preload
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=None if streaming else READ_SECONDS)

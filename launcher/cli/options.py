@@ -25,13 +25,15 @@ class Command(click.Command):
         self.example = example
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write(f"Usage: {ctx.command_path} [FLAGS]\n\nExample: {self.example}\n")
+        words = [p.make_metavar(ctx) for p in self.get_params(ctx) if isinstance(p, click.Argument)]
+        usage = " ".join([ctx.command_path, *words, "[FLAGS]"])
+        formatter.write(f"Usage: {usage}\n\nExample: {self.example}\n")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         headings: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
-            if record:
+            if record and not isinstance(param, click.Argument):
                 headings.setdefault(getattr(param, "heading", "Other"), []).append(record)
         for heading, records in headings.items():
             with formatter.section(heading):
