@@ -15,6 +15,7 @@ from trainer import recipes  # noqa: E402
 from trainer.config import TrainConfig, parse_setting, resolve  # noqa: E402
 from trainer.errors import FATAL, FINISHED, PREEMPTED, RETRY, ConfigError, TrainError  # noqa: E402
 from trainer.join import join, part, read_environment  # noqa: E402
+from trainer.preemption import EarlyExit  # noqa: E402
 from trainer.watchdog import Watchdog  # noqa: E402
 
 TERMINATION_LOG = Path("/dev/termination-log")  # what Kubernetes shows as the reason of a failed container
@@ -62,6 +63,7 @@ def run(arguments: list[str]) -> None:
     """
     config = parse(arguments)
     job = read_environment(os.environ)
+    early = EarlyExit()
     watchdog = Watchdog(config.train.first_step_seconds, config.train.hang_seconds)
     join(job, config.train.join_seconds)
     joined = time.time()
@@ -71,6 +73,7 @@ def run(arguments: list[str]) -> None:
         train,  # its imports take seconds; a wrong flag or a lost peer needs none of them
     )
 
+    early.stop()
     display = make_display()
     with contextlib.ExitStack() as closing:
         closing.callback(display.close)

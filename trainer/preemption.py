@@ -1,8 +1,41 @@
 """Notices that the machine is being taken away, on all hosts at the same step."""
 
+import os
 import signal
+import sys
+import threading
 
-from jax.experimental import multihost_utils
+from trainer.errors import PREEMPTED
+
+LOOK_SECONDS = 0.2
+
+
+class EarlyExit:
+    """Ends the process with 42 on SIGTERM, from now until ``stop``: while there is nothing to save yet.
+
+    The first process of a container ignores a signal that it has no handler for, and a Python handler waits
+    for as long as the main thread is inside the join; so a thread of its own takes the signal.
+    """
+
+    def __init__(self):
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._wait, name="early-exit", daemon=True)
+        if hasattr(signal, "sigtimedwait"):  # not on macOS, where nothing runs as first process
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # threads to come inherit it
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    def _wait(self) -> None:
+        while not self._stopped.is_set():
+            if signal.sigtimedwait({signal.SIGTERM}, LOOK_SECONDS):
+                print("event name=preempted step=0", flush=True)
+                print("error: terminated before training began; nothing is lost", file=sys.stderr, flush=True)
+                os._exit(PREEMPTED)
 
 
 class Preemption:
@@ -23,6 +56,8 @@ class Preemption:
     def reached(self) -> bool:
         self._polls += 1  # one counter that only grows: the hosts agree on a number of it
         if self._distributed:
+            from jax.experimental import multihost_utils
+
             return multihost_utils.reached_preemption_sync_point(self._polls)
         return self._noticed
 

@@ -1,8 +1,11 @@
 """The environment of a pod, read; and processes that must not train alone."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -63,21 +66,22 @@ def test_a_pod_without_the_variables_is_refused():
         read_environment({"JOB_COMPLETION_INDEX": "0"})
 
 
-def trainer(tmp_path, env, *arguments):
-    command = [
-        sys.executable,
-        "-m",
-        "trainer",
-        "--run-dir",
-        str(tmp_path),
-        "--arch",
-        "resnet-tiny",
-        *arguments,
-    ]
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_"))}
-    return subprocess.run(
-        command, env=clean | {"JAX_PLATFORMS": "cpu"} | env, capture_output=True, text=True, timeout=120
+def start(tmp_path, env, *arguments):
+    command = [sys.executable, "-m", "trainer", "--run-dir", str(tmp_path), "--arch", "resnet-tiny"]
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_"))}
+    return subprocess.Popen(
+        [*command, *arguments],
+        env=inherited | {"JAX_PLATFORMS": "cpu"} | env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+
+
+def trainer(tmp_path, env, *arguments):
+    process = start(tmp_path, env, *arguments)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 ALONE = POD | {
@@ -93,6 +97,21 @@ def test_the_wrong_number_of_devices_is_an_error(tmp_path):
     done = trainer(tmp_path, env, "--data", "digits")
     assert done.returncode == 43
     assert "error: devices must be 4 over 1 hosts, got 2" in done.stderr
+
+
+def test_sigterm_while_joining_ends_the_pod_at_once(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        silent.settimeout(60)
+        env = ALONE | {"RESNET_HOSTS_PER_SLICE": "2", "RESNET_HOSTS": "2", "JOB_COMPLETION_INDEX": "1"}
+        env |= {"RESNET_COORDINATOR": f"127.0.0.1:{silent.getsockname()[1]}"}
+        process = start(tmp_path, env, "--data", "digits")
+        with silent.accept()[0]:
+            process.send_signal(signal.SIGTERM)
+            begun = time.monotonic()
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 42
+    assert time.monotonic() - begun < 5
+    assert "nothing is lost" in err
 
 
 def test_a_coordinator_that_never_comes_is_an_error(tmp_path):
