@@ -57,14 +57,15 @@ lock:  ## resolve every pin again (all supported Pythons and extras) into constr
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command 'make lock' -o constraints.txt
 
-generate:  ## rewrite train_fields.json and manifests/ from the code
+generate:  ## rewrite what is generated: train_fields.json, manifests/, a table of docs/training.md
 	$(BIN)/python tools/generate.py
 
 verify:  ## regenerate into a temporary folder and want no difference
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  $(BIN)/python tools/generate.py "$$fresh"; \
 	  diff -ru manifests "$$fresh/manifests"; \
-	  diff -u launcher/train_fields.json "$$fresh/launcher/train_fields.json"
+	  diff -u launcher/train_fields.json "$$fresh/launcher/train_fields.json"; \
+  diff -u docs/training.md "$$fresh/docs/training.md"
 
 # A real Kubernetes on this machine (Linux, root, Go): docs/test-cluster.md.
 TESTCLUSTER = PYTHONPATH=tests/cluster $(BIN)/python -m testcluster

@@ -1,4 +1,4 @@
-"""Write what is generated: launcher/train_fields.json from the trainer, manifests/ from the renderer.
+"""Write what is generated: train_fields.json and a table of docs/training.md from the trainer, manifests/.
 
 `python tools/generate.py [DIR]` writes into DIR instead of the checkout; `make verify` compares the two.
 """
@@ -13,6 +13,9 @@ import shlex
 import sys
 import tempfile
 from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+MARK = "<!-- settings -->"
 
 # file name: the flags after `resnet-launch render`
 MANIFESTS = {
@@ -65,6 +68,23 @@ def train_fields() -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
+def settings() -> str:
+    """The trainer's settings as a table of Markdown."""
+    from trainer.config import schema
+
+    lines = ["| field | default | means |", "| --- | --- | --- |"]
+    for row in schema():
+        default = json.dumps(row["default"]) if row["default"] != "" else ""
+        choices = f" ({', '.join(row['choices'])})" if "choices" in row else ""
+        lines.append(f"| `{row['field']}` | {default} | {row['help']}{choices} |")
+    return "\n".join(lines) + "\n"
+
+
+def training_page(page: str) -> str:
+    """docs/training.md with the table after its mark written anew."""
+    return page.partition(MARK)[0] + f"{MARK}\n\n{settings()}"
+
+
 def manifest(flags: str) -> str:
     """What `resnet-launch render` prints for some flags, under the command that printed it."""
     from launcher.cli import main
@@ -82,6 +102,8 @@ def write(path: Path, text: str) -> None:
 
 
 def main(root: Path) -> None:
+    page = (CHECKOUT / "docs" / "training.md").read_text(encoding="utf-8")
+    write(root / "docs" / "training.md", training_page(page))
     write(root / "launcher" / "train_fields.json", train_fields())
     for name in [name for name in os.environ if name.startswith("RESNET_LAUNCH_")]:
         del os.environ[name]
