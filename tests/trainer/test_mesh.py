@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 
 from trainer import mesh
-from trainer.augment import augment
-from trainer.config import DataConfig
 from trainer.errors import ConfigError
 
 
@@ -30,45 +28,3 @@ def test_rows_arrive_where_they_belong(order):
     np.testing.assert_array_equal(placed, images)
     assert placed.sharding == mesh.batch_sharding(made)
     assert {shard.data.shape for shard in placed.addressable_shards} == {(2, 3)}
-
-
-def augmented(devices, epoch=0, seed=0, **fields):
-    made = mesh.make_mesh(1, jax.devices()[:devices])
-    images = np.random.default_rng(0).integers(0, 255, (8, 6, 6, 1), np.uint8)
-    batch = mesh.BatchPlacer(made, 8).place(
-        {"image": images, "epoch": np.full(8, epoch, np.int32), "index": np.arange(8, dtype=np.int32)}
-    )
-    config = DataConfig(**fields)
-    return images, np.asarray(
-        jax.jit(lambda b: augment(b["image"], b["epoch"], b["index"], seed, config))(batch)
-    )
-
-
-def test_augmentation_does_not_depend_on_the_devices():
-    _, one = augmented(1, shift_pixels=2, flip=True)
-    _, eight = augmented(8, shift_pixels=2, flip=True)
-    np.testing.assert_array_equal(one, eight)
-
-
-def test_augmentation_changes_with_seed_and_epoch():
-    _, first = augmented(1, shift_pixels=2, flip=True)
-    _, next_epoch = augmented(1, epoch=1, shift_pixels=2, flip=True)
-    _, other_seed = augmented(1, seed=1, shift_pixels=2, flip=True)
-    assert (first != next_epoch).any()
-    assert (first != other_seed).any()
-
-
-def test_a_flip_mirrors_some_images_and_keeps_the_others():
-    images, flipped = augmented(1, flip=True)
-    mirrored = [np.array_equal(f, i[:, ::-1]) for f, i in zip(flipped, images, strict=True)]
-    kept = [np.array_equal(f, i) for f, i in zip(flipped, images, strict=True)]
-    assert all(m or k for m, k in zip(mirrored, kept, strict=True))
-    assert 0 < sum(mirrored) < 8
-
-
-def test_a_shift_moves_and_fills_with_zeros():
-    images, shifted = augmented(1, shift_pixels=1)
-    for before, after in zip(images[..., 0], shifted[..., 0], strict=True):
-        around = np.pad(before, 1)
-        windows = [around[y : y + 6, x : x + 6] for y in range(3) for x in range(3)]
-        assert any(np.array_equal(after, window) for window in windows)
