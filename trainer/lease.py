@@ -5,11 +5,13 @@ renewed while the job lives; another job watches it for a while, by its generati
 takes it over once it has stopped changing.
 """
 
+import contextlib
 import fcntl
 import json
 import os
 import threading
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,13 @@ def acquire(root: Any, owner: str) -> "FileLock | BucketLease":
     """Takes the run directory for this job.
 
     Args:
-      owner: identity of the job, the same over its restarts.
+      owner: identity of the job, the same over its restarts; empty: this process alone.
 
     Raises:
       RunDirectoryError: another job is using it.
     """
     path = str(root)
-    return BucketLease(path, owner) if path.startswith("gs://") else FileLock(Path(path))
+    return BucketLease(path, owner or uuid.uuid4().hex) if path.startswith("gs://") else FileLock(Path(path))
 
 
 class FileLock:
@@ -57,15 +59,28 @@ class FileLock:
 
 
 class BucketLease:
-    """``<run dir>/lease.json``, written again every 10 s under the condition that nobody else wrote it."""
+    """``<run dir>/lease.json``, written again and again under the condition that nobody else wrote it.
 
-    def __init__(self, path: str, owner: str):
+    Args:
+      renew_seconds: between two writes.
+      watch_seconds: how long another owner's lease must stay the same before it is taken over.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        owner: str,
+        renew_seconds: float = RENEW_SECONDS,
+        watch_seconds: float = WATCH_SECONDS,
+    ):
         from google.cloud import storage
 
         bucket, _, prefix = path.removeprefix("gs://").partition("/")
-        self._blob = storage.Client().bucket(bucket).blob(f"{prefix}/lease.json".lstrip("/"))
+        self._bucket = storage.Client().bucket(bucket)
+        self._name = f"{prefix}/lease.json".lstrip("/")
         self._owner = owner
         self._path = path
+        self._renew_seconds, self._watch_seconds = renew_seconds, watch_seconds
         self._generation = self._take()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
@@ -74,14 +89,15 @@ class BucketLease:
     def release(self) -> None:
         self._stopped.set()
         self._thread.join(timeout=5)
-        self._blob.delete(if_generation_match=self._generation)
+        with contextlib.suppress(Exception):  # a lease that is left behind runs out by itself
+            self._bucket.blob(self._name).delete(if_generation_match=self._generation)
 
     def _take(self) -> int:
         seen, holder = self._look()
         if seen and holder != self._owner:
-            deadline = time.monotonic() + WATCH_SECONDS
+            deadline = time.monotonic() + self._watch_seconds
             while time.monotonic() < deadline:
-                time.sleep(RENEW_SECONDS / 4)
+                time.sleep(self._renew_seconds / 4)
                 now, holder = self._look()
                 if now == 0:
                     seen = 0
@@ -94,24 +110,27 @@ class BucketLease:
         """Generation (0: absent) and owner of the lease."""
         from google.api_core.exceptions import NotFound
 
-        try:
-            self._blob.reload()
-            return int(self._blob.generation or 0), json.loads(self._blob.download_as_bytes())["owner"]
-        except NotFound:
+        blob = self._bucket.get_blob(self._name)  # a new one: a blob that knows its generation asks for that
+        if blob is None:
             return 0, ""
+        try:
+            return int(blob.generation or 0), json.loads(blob.download_as_bytes())["owner"]
+        except NotFound:  # written again between the two requests
+            return self._look()
 
     def _write(self, generation: int) -> int:
         from google.api_core.exceptions import PreconditionFailed
 
+        blob = self._bucket.blob(self._name)
         body = json.dumps({"owner": self._owner})
         try:
-            self._blob.upload_from_string(body, "application/json", if_generation_match=generation)
+            blob.upload_from_string(body, "application/json", if_generation_match=generation)
         except PreconditionFailed:
             raise _in_use(self._path, "another job") from None
-        return int(self._blob.generation or 0)
+        return int(blob.generation or 0)
 
     def _renew(self) -> None:
-        while not self._stopped.wait(RENEW_SECONDS):
+        while not self._stopped.wait(self._renew_seconds):
             try:
                 self._generation = self._write(self._generation)
             except RunDirectoryError:

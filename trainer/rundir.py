@@ -3,15 +3,17 @@
 ``config.json`` (resolved), ``checkpoints/``, ``metrics.jsonl``, ``events.jsonl``.
 """
 
+import contextlib
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
 
 from trainer.config import TrainConfig
-from trainer.errors import RunDirectoryError
+from trainer.errors import RunDirectoryError, TrainError
 
 # A run is continued only where these agree: with others, the same step means other data or another network.
 IDENTITY = ("model", "data", "optim.name", "train.batch", "train.seed")
@@ -69,24 +71,32 @@ def _line(row: dict[str, Any]) -> str:
     return json.dumps(row, separators=(", ", ": ")) + "\n"
 
 
-def open_directory(path: str, config: TrainConfig) -> epath.Path:
-    """Makes the directory, checks that it is ours and writable, writes ``config.json``.
-
-    Raises:
-      RunDirectoryError: it cannot be written, or it holds a run that this one cannot continue.
-    """
-    root = epath.Path(path)
+@contextlib.contextmanager
+def writing_to(path: str) -> Iterator[None]:
+    """Turns whatever a file system or a bucket's client says into one RunDirectoryError."""
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        before = _read_config(root)
-        _check_same_run(path, before, config)
-        (root / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
-    except RunDirectoryError:
+        yield
+    except TrainError:
         raise
-    except Exception as error:  # each file system and client has its own kinds
+    except Exception as error:  # each client has its own kinds
         hint = "--run-dir names another place; on a bucket the pod's service account needs objectAdmin"
         raise RunDirectoryError(f"run directory {path} cannot be written: {error}", hint) from error
+
+
+def make(path: str) -> epath.Path:
+    root = epath.Path(path)
+    root.mkdir(parents=True, exist_ok=True)
     return root
+
+
+def claim(root: epath.Path, config: TrainConfig) -> None:
+    """Checks that the directory holds this run or none, and writes ``config.json``.
+
+    Raises:
+      RunDirectoryError: it holds a run that this one cannot continue; names the first difference.
+    """
+    _check_same_run(str(root), _read_config(root), config)
+    (root / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
 
 
 def _read_config(root: epath.Path) -> dict[str, Any] | None:

@@ -3,13 +3,14 @@
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator
 
 import jax
 import numpy as np
 
-from trainer import checkpoint, compile, lease, mesh, network, optim, step, tracking
+from trainer import checkpoint, compile, lease, mesh, network, optim, rundir, step, tracking
 from trainer.agreement import agreed
 from trainer.config import TrainConfig
 from trainer.data import pipeline, source
@@ -19,7 +20,6 @@ from trainer.join import Job
 from trainer.metrics import Log, Pending
 from trainer.plan import Plan, make_plan
 from trainer.preemption import Preemption
-from trainer.rundir import open_directory
 from trainer.watchdog import Watchdog
 
 
@@ -53,8 +53,10 @@ def train(
     with agreed():
         train_source, test_source = source.load(config.data, "train"), source.load(config.data, "test")
         if first:
-            root = open_directory(config.run_dir, config)
-            closing.callback(lease.acquire(root, job.owner).release)
+            with rundir.writing_to(config.run_dir):
+                root = rundir.make(config.run_dir)
+                closing.callback(lease.acquire(root, job.owner).release)
+                rundir.claim(root, config)
     wandb = None
     if root and config.log.wandb != "off":
         wandb = tracking.Wandb(config.log, config.name, root, dataclasses.asdict(config))
@@ -84,7 +86,7 @@ def train(
     stream = pipeline.TrainStream(size=train_source.size, batch=config.train.batch, seed=config.train.seed)
     sample = next(pipeline.train_batches(train_source, stream, placer.rows, range(1), config.data))
     sample_eval = next(pipeline.eval_batches(test_source, config.train.batch, placer.rows, config.data))
-    batch_of = lambda local: compile.batch_shapes(local, config.train.batch)  # noqa: E731
+    batch_of = functools.partial(compile.batch_shapes, batch=config.train.batch)
     begun = time.monotonic()
     compiling = compiler.submit(compile.compile_train, train_step, shapes, batch_of(sample), devices)
     compiling_eval = compiler.submit(compile.compile_eval, eval_step, shapes, batch_of(sample_eval), devices)
