@@ -30,6 +30,10 @@ GROUPS = {
 }
 
 
+class Unreachable(ActionError):
+    """The API server does not answer, or a connection to it broke: it may be there again in a moment."""
+
+
 class Cluster:
     """One API server and the namespace to work in.
 
@@ -54,7 +58,7 @@ class Cluster:
         self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: Any
     ) -> JSON:
         """One call; raises Refused for a status of 400 and more."""
-        response = self._send(method, path, body, kind, True, query)
+        response = self._send(method, path, query, body, kind)
         return json.loads(response.data or b"{}")
 
     def get(self, kind: str, name: str) -> JSON | None:
@@ -82,7 +86,8 @@ class Cluster:
         Raises Refused with status 410 where the version is too old: list again.
         """
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": max(int(seconds), 1)} | query
-        response = self._send("GET", self.path(kind), None, "", False, query)
+        # A connection that died without a word is found out soon after the server should have ended it.
+        response = self._send("GET", self.path(kind), query, stream=True, read_seconds=seconds + READ_SECONDS)
         for line in _lines(response):
             event = json.loads(line)
             if event["type"] == "ERROR":
@@ -119,7 +124,9 @@ class Cluster:
     def log(self, pod: str, follow: bool = False, **query: Any) -> Iterator[str]:
         """Lines of a pod's trainer; with ``follow`` until the container ends."""
         query = {"container": "trainer", "follow": "true" if follow else "false"} | query
-        response = self._send("GET", f"{self.path('Pod')}/{pod}/log", None, "", False, query)
+        read_seconds = None if follow else READ_SECONDS
+        path = f"{self.path('Pod')}/{pod}/log"
+        response = self._send("GET", path, query, stream=True, read_seconds=read_seconds)
         for line in _lines(response):
             yield line.decode(errors="replace")
 
@@ -131,28 +138,34 @@ class Cluster:
         return f"{root}/namespaces/{place}/{plural}" if place else f"{root}/{plural}"
 
     def _send(
-        self, method: str, path: str, body: Any, kind: str, preload: bool, query: Mapping[str, Any]
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any],
+        body: Any = None,
+        kind: str = "",
+        stream: bool = False,
+        read_seconds: float | None = READ_SECONDS,
     ) -> Any:
         import urllib3
 
-        headers = {"Accept": "application/json", **({"Content-Type": kind} if body is not None else {})}
+        headers = {"Accept": "application/json"} | ({"Content-Type": kind} if body is not None else {})
+        if not stream:  # 512 pods are megabytes of JSON, and a tenth of that on the wire
+            headers["Accept-Encoding"] = "gzip"
         for setting in self._client.configuration.auth_settings().values():  # refreshes a token that is old
             headers[setting["key"]] = setting["value"]
-        url = f"{self.server}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-        streaming = not preload
-        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=None if streaming else READ_SECONDS)
         try:
             response = self._client.rest_client.pool_manager.request(
                 method,
-                url,
+                f"{self.server}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else ""),
                 headers=headers,
                 body=None if body is None else json.dumps(body),
-                preload_content=preload,
-                timeout=timeout,
+                preload_content=not stream,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=read_seconds),
                 retries=urllib3.Retry(3, backoff_factor=0.2, status=0) if method == "GET" else False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise ActionError(
+            raise Unreachable(
                 f"the cluster at {self.server} does not answer: {_cause(error)}",
                 f"is context {self.context!r} right, and is this machine in its network?",
             ) from None
@@ -190,7 +203,9 @@ def _connect(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str
 
 
 def _lines(response: Any) -> Iterator[bytes]:
-    """Whole lines of a streamed answer."""
+    """Whole lines of a streamed answer; raises Unreachable where it breaks off."""
+    import urllib3
+
     rest = b""
     try:
         for chunk in response.stream(1 << 16, decode_content=True):
@@ -198,6 +213,8 @@ def _lines(response: Any) -> Iterator[bytes]:
             yield from whole
         if rest:
             yield rest
+    except urllib3.exceptions.HTTPError as error:
+        raise Unreachable(f"the connection to the cluster broke: {_cause(error)}") from None
     finally:
         response.release_conn()
         response.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,13 +31,19 @@ def read(lines: Iterable[str]) -> Progress:
             found.progress = values
         elif kind == "evaluate":
             found.evaluate = values
-        elif isinstance(values.get("at"), float):
-            found.events[str(values.get("name"))] = values["at"]
+        elif isinstance(values.get("at"), (int, float)):
+            found.events[str(values.get("name"))] = float(values["at"])
     return found
 
 
 def _value(text: str) -> Any:
+    """An int, a finite float, or the text: JSON has no other numbers."""
     try:
-        return float(text) if "." in text or "e" in text else int(text)
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
     except ValueError:
         return text
+    return number if math.isfinite(number) else text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from launcher import keys
@@ -11,6 +12,8 @@ from launcher import keys
 JSON = Mapping[str, Any]
 IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 SLOW = {"ContainerCreating", "PodInitializing"}  # no fault in itself
+UNMADE = {"FailedMount", "FailedAttachVolume", "FailedCreate", "FailedCreatePodSandBox"}
+JOB_FAILED = {"BackoffLimitExceeded", "PodFailurePolicy", "DeadlineExceeded"}
 
 
 def condition(thing: JSON, kind: str) -> JSON | None:
@@ -21,8 +24,11 @@ def condition(thing: JSON, kind: str) -> JSON | None:
     return None
 
 
-def phase(jobset: JSON, pods: Iterable[JSON]) -> str:
-    """Completed, Failed, Deleting, Queued, Suspended, Running, Restarting or Pending."""
+def phase(jobset: JSON, pods: Sequence[JSON] | None = None) -> str:
+    """Completed, Failed, Deleting, Queued, Suspended, Running, Restarting or Pending.
+
+    Without its pods a run is judged by what JobSet has counted, a second or so later.
+    """
     if jobset["metadata"].get("deletionTimestamp"):
         return "Deleting"
     for kind in ("Completed", "Failed"):
@@ -30,10 +36,19 @@ def phase(jobset: JSON, pods: Iterable[JSON]) -> str:
             return kind
     if jobset["spec"].get("suspend"):
         return "Queued" if keys.QUEUE in jobset["metadata"].get("labels", {}) else "Suspended"
-    phases = Counter(pod["status"].get("phase", "Pending") for pod in pods)
-    if phases["Running"] and phases["Running"] == hosts(jobset):
+    if _is_running(jobset, pods):
         return "Running"
-    return "Restarting" if jobset.get("status", {}).get("restarts") and phases["Running"] == 0 else "Pending"
+    failed = any(pod["status"].get("phase") == "Failed" for pod in pods or ())
+    return "Restarting" if failed or jobset.get("status", {}).get("restarts") else "Pending"
+
+
+def _is_running(jobset: JSON, pods: Sequence[JSON] | None) -> bool:
+    """Whether every host is at work, or has done its part."""
+    if pods is not None:
+        return hosts(jobset) == sum(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
+    counted = jobset.get("status", {}).get("replicatedJobsStatus", [])
+    jobs = sum(group.get("ready", 0) + group.get("succeeded", 0) for group in counted)
+    return jobs >= sum(group.get("replicas", 1) for group in jobset["spec"]["replicatedJobs"])
 
 
 def hosts(jobset: JSON) -> int:
@@ -74,7 +89,7 @@ def scheduling(pods: Iterable[JSON]) -> list[str]:
     for pod in pods:
         for c in pod["status"].get("conditions", []):
             if c["type"] == "PodScheduled" and c["status"] == "False":
-                found[f"no node for the pod: {c.get('message') or c.get('reason')}"] += 1
+                found[f"no node for the pod: {_without_preemption(c.get('message') or c['reason'])}"] += 1
         states = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
         for container in states:
             waiting = container["state"].get("waiting")
@@ -87,9 +102,31 @@ def scheduling(pods: Iterable[JSON]) -> list[str]:
 
 def events(found: Iterable[JSON]) -> list[str]:
     """Warnings about volumes and pods that could not be made, newest last, each once."""
-    wanted = {"FailedMount", "FailedAttachVolume", "FailedCreate", "FailedCreatePodSandBox"}
-    texts = [f"{e['reason']}: {e.get('message', '')}" for e in found if e.get("reason") in wanted]
+    texts = [f"{e['reason']}: {_refusal(e.get('message', ''))}" for e in found if e.get("reason") in UNMADE]
     return list(dict.fromkeys(texts))
+
+
+def _without_preemption(said: str) -> str:
+    """The scheduler's message without its second half, which says that nobody else can be driven out."""
+    return re.sub(r"\.?( no new claims to deallocate,)? preemption: .*", "", said, flags=re.DOTALL)
+
+
+def _refusal(said: str) -> str:
+    """A message without the generated name of the pod: what is said of each pod is then the same."""
+    return re.sub(r'^Error creating: pods "[^"]+" is forbidden: ', "no pod may be made: ", said)
+
+
+def last_failure(found: Iterable[JSON]) -> dict[str, str] | None:
+    """When and why one of a run's Jobs failed last; None where none did or its event is forgotten."""
+    failed = [e for e in found if e["involvedObject"].get("kind") == "Job" and e.get("reason") in JOB_FAILED]
+    if not failed:
+        return None
+    last = max(failed, key=_when)
+    return {"at": _when(last), "message": last.get("message", "")}
+
+
+def _when(event: JSON) -> str:
+    return event.get("lastTimestamp") or event.get("eventTime") or ""
 
 
 def first_failure(pods: Iterable[JSON]) -> dict[str, Any] | None:

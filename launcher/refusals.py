@@ -9,17 +9,22 @@ from typing import Any
 from launcher.errors import ActionError
 
 JOBSET_HINT = (
-    "install JobSet 0.11 or newer (its release's manifests.yaml), or ask the cluster's team; "
-    "render --jobset-version renders for an older one"
+    "install JobSet 0.11 or newer: kubectl apply --server-side -f the manifests.yaml of its release; "
+    "or ask the cluster's team"
 )
 
 
 class Refused(ActionError):
-    """The API server said no; `status` is the HTTP status."""
+    """The API server said no.
 
-    def __init__(self, status: int, message: str, hint: str = "") -> None:
+    Attributes:
+      status: of HTTP.
+      about: "permission", "quota" and so on where the reason is one of WORDS, else empty.
+    """
+
+    def __init__(self, status: int, message: str, hint: str = "", about: str = "") -> None:
         super().__init__(message, hint)
-        self.status = status
+        self.status, self.about = status, about
 
 
 def refusal(status: int, body: Mapping[str, Any], doing: str) -> Refused:
@@ -30,9 +35,10 @@ def refusal(status: int, body: Mapping[str, Any], doing: str) -> Refused:
       doing: the call, for what has no words of its own.
     """
     said = str(body.get("message") or body.get("reason") or f"status {status}")
-    for pattern, message, hint in WORDS:
+    for about, pattern, message, hint in WORDS:
         if match := re.search(pattern, said, re.DOTALL):
-            return Refused(status, message.format(*match.groups(), said=said), hint.format(*match.groups()))
+            words = match.groups()
+            return Refused(status, message.format(*words, said=said), hint.format(*words), about)
     if status == 404 and "could not find the requested resource" in said:
         if "jobset" in doing:
             return Refused(status, "this cluster has no JobSet", JOBSET_HINT)
@@ -44,39 +50,52 @@ def refusal(status: int, body: Mapping[str, Any], doing: str) -> Refused:
     return Refused(status, said)
 
 
-# (pattern of the server's message, our message, our hint); {0}… are the groups of the pattern.
+# (about, pattern of the server's message, our message, our hint); {0}… are the groups of the pattern.
 WORDS = [
     (
+        "namespace",
         r'namespaces "([^"]+)" not found',
         "namespace: {0} does not exist",
         "kubectl create namespace {0}, or another --namespace",
     ),
     (
-        r'User "([^"]+)" cannot (\w+) resource "([^"]+)".*in the namespace "([^"]+)"',
-        "{0} may not {1} {2} in namespace {3}",
+        "permission",
+        r'User "([^"]+)" cannot (\w+) resource "([^"]+)".* (in the namespace "[^"]+"|at the cluster scope)',
+        "{0} may not {1} {2} {3}",
         "ask the cluster's team for a role that allows it, or use another --namespace",
     ),
     (
+        "pod security",
         r'violates PodSecurity "([^"]+)": (.*)',
         "namespace allows only pods of Pod Security {0}: {1}",
         "docs/launcher.md says which flags and fabrics need more; another --namespace may allow them",
     ),
     (
+        "quota",
         r"exceeded quota: ([^,]+), requested: (.*), used: (.*), limited: (.*)",
         "resource quota {0} has no room: requested {1}, used {2}, limited to {3}",
         "resnet-launch list shows what is running",
     ),
     (
-        r'\.(spec[^ :]*): field not declared in schema|unknown field "([^"]+)"',
-        "this cluster's JobSet is too old or too new: {said}",
-        JOBSET_HINT,
+        "service account",
+        r'serviceaccount "([^"]+)" not found',
+        "service-account: {0} does not exist in the namespace",
+        "kubectl create serviceaccount {0}, or another --service-account",
     ),
     (
+        "schema",
+        r'\.(spec[^ :]*): field not declared in schema|unknown field "([^"]+)"',
+        "the cluster does not know a field: {said}",
+        "--jobset-version VERSION renders for an older JobSet; is it a field of --patch?",
+    ),
+    (
+        "webhook",
         r'admission webhook "([^"]+)" denied the request: (.*)',
         "refused by {0}: {1}",
         "",
     ),
     (
+        "webhook",
         r'failed calling webhook "([^"]+)"',
         "the cluster's webhook {0} does not answer, so nothing can be submitted",
         "the cluster's team should look at its controller: kubectl get pods -A",

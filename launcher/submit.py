@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from launcher import config
+from launcher import config, reasons
 from launcher.cluster import JSON, Cluster
 from launcher.errors import Problem, RequestError
 from launcher.jobset import render
@@ -45,17 +45,40 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False) -> JSON:
         thing["metadata"].setdefault("namespace", cluster.namespace)
     before = cluster.get("JobSet", job.name)
     if before and not replace:
-        hint = f"resnet-launch status {job.name}; submit --replace, or another --name"
-        raise RequestError(Problem("name", f"must be new, got {job.name!r}, which is a run already", hint))
+        raise RequestError(_name_in_use(job.name, before))
     for thing in things:
         cluster.apply(_renamed(thing) if before else thing, dry_run=True)
+    _try_pod(cluster, things[-1], waits=bool(before or job.queue))
     if before:
         cluster.delete("JobSet", job.name)
-        until_gone(cluster, job.name, REPLACE_SECONDS)
+        until_gone(cluster, before, REPLACE_SECONDS)
     return [cluster.apply(thing) for thing in things][-1]
+
+
+def _name_in_use(name: str, before: JSON) -> Problem:
+    phase = reasons.phase(before)
+    verb = "resume" if phase == "Suspended" else "status"
+    hint = f"resnet-launch {verb} {name}, submit --replace, or another --name"
+    return Problem("name", f"must be new, got {name!r}, a run that is {phase.lower()}", hint)
 
 
 def _renamed(thing: JSON) -> JSON:
     """The same object as a new one: the spec of the one that is there cannot be changed."""
-    name = thing["metadata"]["name"][:-1] + "x"
-    return thing | {"metadata": thing["metadata"] | {"name": name}}
+    name = thing["metadata"]["name"]
+    return thing | {"metadata": thing["metadata"] | {"name": name[:-1] + ("y" if name[-1] == "x" else "x")}}
+
+
+def _try_pod(cluster: Cluster, jobset: JSON, waits: bool) -> None:
+    """Dry run of one pod: Pod Security, quota and admission refuse pods, not the JobSet that makes them.
+
+    Args:
+      waits: the run starts when there is room for it, so a quota that is used up now is no fault.
+    """
+    template = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
+    metadata = {**template["metadata"], "name": f"{jobset['metadata']['name'][:60]}-x"}
+    try:
+        cluster.apply({"apiVersion": "v1", "kind": "Pod", **template, "metadata": metadata}, dry_run=True)
+    except Refused as error:
+        # Who may not create pods may still submit: a controller makes them.
+        if error.about != "permission" and not (waits and error.about == "quota"):
+            raise

@@ -45,7 +45,7 @@ def command(
         click.confirm(f"delete run {name} ({reasons.hosts(jobset)} pods) in {cluster.namespace}?", abort=True)
     cluster.delete("JobSet", name)
     run.delete_companions(cluster, name)
-    watching.until_gone(cluster, name, timeout)
+    watching.until_gone(cluster, jobset, timeout)
     notes = jobset["metadata"].get("annotations", {})
     kept = notes.get("resnet-launch/run-dir", "")
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -20,10 +21,7 @@ PARAMS = [
 def command(
     everywhere: bool, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
 ) -> None:
-    """List the runs of a namespace, newest first.
-
-    Active means submitted and neither queued, suspended nor over; `status` says what its pods do.
-    """
+    """List the runs of a namespace, newest first. Of their pods only JobSet's own count is read."""
     from launcher import run
 
     cluster = target.cluster(context, kubeconfig, namespace)
@@ -31,7 +29,12 @@ def command(
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    shown = [r | {"restarts": r["restarts"]["total"], "age": table.age(r["created"])} for r in rows]
+    shown = [_cells(row) for row in rows]
     columns = ("namespace", *COLUMNS) if everywhere else COLUMNS
     place = "any namespace" if everywhere else f"namespace {cluster.namespace}"
     click.echo("\n".join(table.lines(columns, shown)) if rows else f"no runs in {place}", err=not rows)
+
+
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    slices = f"{row['slices']} x {row['slice']}" if row["slices"] > 1 else row["slice"]
+    return row | {"slice": slices, "restarts": row["restarts"]["total"], "age": table.age(row["created"])}

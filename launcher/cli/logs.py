@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import click
 
 from launcher.cli import options, target
@@ -11,9 +14,10 @@ PARAMS = [
     target.name(),
     click.Option(["--follow", "-f"], is_flag=True, help="go on until the run is over, across restarts"),
     click.Option(["--host"], metavar="[SLICE-]HOST", help="of one host, such as 0 or 1-3; all if not given"),
-    click.Option(["--tail"], type=int, metavar="N", help="only the last N lines of each host"),
+    click.Option(["--tail"], type=click.IntRange(min=0), metavar="N", help="the last N lines of each host"),
     click.Option(["--since"], type=Duration(), metavar="DURATION", help="only what is newer, such as 10m"),
     *target.flags(),
+    click.Option(["--json", "as_json"], is_flag=True, help="print a JSON object for each line"),
 ]
 
 
@@ -27,6 +31,7 @@ def command(
     context: str | None,
     kubeconfig: str | None,
     namespace: str | None,
+    as_json: bool,
 ) -> None:
     """Print what the hosts print, each line prefixed by its pod: slice-0-1 is slice 0, host 1.
 
@@ -34,18 +39,13 @@ def command(
     """
     from launcher import logs, run
 
+    place = parse_host(host)
     cluster = target.cluster(context, kubeconfig, namespace)
     run.find(cluster, name)
-    query = {"tailLines": tail, "sinceSeconds": None if since is None else int(since)}
+    query = {"tailLines": tail, "sinceSeconds": None if since is None else max(int(since), 1)}
     query = {key: value for key, value in query.items() if value is not None}
-    place = parse_host(host)
-    if follow:
-        lines = iter(logs.Follower(cluster, name, place, **query))
-    else:
-        pods, _ = cluster.list("Pod", labelSelector=logs.pod_selector(name, place))
-        lines = logs.snapshot(cluster, sorted(pods, key=run.place), **query)
-    for line in lines:
-        click.echo(line)
+    for line in (logs.Follower if follow else logs.snapshot)(cluster, name, place, **query):
+        click.echo(json.dumps(dataclasses.asdict(line)) if as_json else str(line))
 
 
 def parse_host(text: str | None) -> tuple[int, int] | None:

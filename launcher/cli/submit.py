@@ -39,14 +39,10 @@ def command(context: str | None, kubeconfig: str | None, replace: bool, as_json:
         click.echo(json.dumps(found, indent=2))
     else:
         click.echo(job.name)
-    place = f"context {cluster.context}, namespace {cluster.namespace}"
-    for line in [*summary.lines(job), place + (f", queue {job.queue}" if job.queue else "")]:
-        print(line, file=sys.stderr)
-    where = f" --namespace {cluster.namespace}" if values.get("namespace") else ""
-    print(
-        "next:\n"
-        f"  resnet-launch status {job.name}{where}\n"
-        f"  resnet-launch logs -f {job.name}{where}\n"
-        f"  resnet-launch delete {job.name}{where}",
-        file=sys.stderr,
-    )
+    queue = f", queue {job.queue}" if job.queue else ""
+    place = f"context {cluster.context}, namespace {cluster.namespace}{queue}"
+    print(*summary.lines(job), place, sep="\n", file=sys.stderr)
+    flags = target.again(context, kubeconfig, values.get("namespace"))
+    print("next:", file=sys.stderr)
+    for verb in ("status", "logs -f", "delete"):
+        print(f"  resnet-launch {verb} {job.name}{flags}", file=sys.stderr)

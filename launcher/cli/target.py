@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,6 +38,12 @@ def cluster(context: str | None, kubeconfig: str | None, namespace: str | None) 
     from launcher.cluster import Cluster
 
     return Cluster(context, namespace or os.environ.get("RESNET_LAUNCH_NAMESPACE"), kubeconfig)
+
+
+def again(context: str | None, kubeconfig: str | None, namespace: str | None) -> str:
+    """The same flags for the next command, each with a space before it."""
+    given = {"--context": context, "--kubeconfig": kubeconfig, "--namespace": namespace}
+    return "".join(f" {flag} {shlex.quote(value)}" for flag, value in given.items() if value)
 
 
 def _flag(flag: str, metavar: str, text: str) -> click.Option:

@@ -1,0 +1,85 @@
+"""What a run does and why it waits or failed, read in a handful of requests however many pods it has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from launcher import progress, reasons, run, startup
+from launcher.cluster import JSON, Cluster, Unreachable
+from launcher.refusals import Refused
+
+TAIL_LINES = 400  # of the first host's log: the newest progress
+HEAD_BYTES = 1 << 18  # of the same: what happened before the first step
+
+
+def status(cluster: Cluster, name: str) -> dict[str, Any]:
+    """Everything `status` shows, ready for JSON. Raises ActionError where there is no such run."""
+    jobset = run.find(cluster, name)
+    pods = run.pods_of(cluster, name)
+    found = run.row(jobset, pods)
+    said = _said(cluster, pods)
+    troubled = found["restarts"]["total"] or found["phase"] in ("Pending", "Restarting", "Failed")
+    events = _events(cluster, name) if troubled else []
+    failure = reasons.last_failure(events)
+    return found | {
+        "pods": dict(Counter(pod["status"].get("phase", "Pending") for pod in pods)),
+        "why": _why(cluster, jobset, pods, found["phase"], events),
+        "last_failure": failure,
+        "failed": reasons.first_failure(pods),
+        "progress": said.progress,
+        "evaluation": said.evaluate,
+        "startup_seconds": startup.breakdown(jobset, pods, said.events, failure["at"] if failure else ""),
+    }
+
+
+def _why(cluster: Cluster, jobset: JSON, pods: list[JSON], phase: str, events: list[JSON]) -> list[str]:
+    name = jobset["metadata"]["name"]
+    if phase == "Failed":
+        over = reasons.condition(jobset, "Failed") or {}
+        return [over.get("message", "")]
+    if phase == "Suspended":
+        return [f"it was suspended: resnet-launch resume {name}"]
+    if phase == "Queued":
+        workloads = _workloads(cluster)
+        if workloads is None:
+            return ["queued by Kueue; its Workloads may not be read here"]
+        uid = jobset["metadata"]["uid"]
+        own = [w for w in workloads if any(o["uid"] == uid for o in w["metadata"].get("ownerReferences", []))]
+        return reasons.queueing(own[0] if own else None, workloads)
+    if phase in ("Pending", "Restarting"):
+        found = reasons.scheduling(pods)
+        return found if found and len(pods) == reasons.hosts(jobset) else found + reasons.events(events)
+    return []
+
+
+def _workloads(cluster: Cluster) -> list[JSON] | None:
+    """Kueue's view of the namespace's runs; None where it may not be read or Kueue is not there."""
+    try:
+        return cluster.list("Workload")[0]
+    except Refused:
+        return None
+
+
+def _events(cluster: Cluster, name: str) -> list[JSON]:
+    """Warnings about the run's jobs and pods; their names begin with the run's."""
+    try:
+        found, _ = cluster.list("Event", fieldSelector="type=Warning")
+    except Refused:
+        return []
+    return [e for e in found if e["involvedObject"].get("name", "").startswith(f"{name}-")]
+
+
+def _said(cluster: Cluster, pods: list[JSON]) -> progress.Progress:
+    """What the first host's log says; nothing where it has none yet or cannot be read."""
+    first = next((pod for pod in pods if run.place(pod) == (0, 0) and startup.container_start(pod)), None)
+    if first is None:
+        return progress.Progress()
+    pod = first["metadata"]["name"]
+    try:
+        found = progress.read(cluster.log(pod, tailLines=TAIL_LINES))
+        if found.progress and "first_step" not in found.events:  # a long run: its start is further back
+            found.events = progress.read(cluster.log(pod, limitBytes=HEAD_BYTES)).events | found.events
+        return found
+    except (Refused, Unreachable):  # the node is gone or does not answer: the rest is still worth saying
+        return progress.Progress()
