@@ -70,7 +70,9 @@ class Bar:
         self._bar.console.print(logfmt(row["name"], values), style="dim", highlight=False)
 
     def progress(self, row: dict[str, Any]) -> None:
-        text = f"loss {row['loss']:.4f}  {row['images_per_second']:,.0f} images/s"
+        text = f"loss {row['loss']:.4f}"
+        if "images_per_second" in row:  # the first step has no rate yet
+            text += f"  {row['images_per_second']:,.0f} images/s"
         if self._task is None:
             self._task = self._bar.add_task("", total=row["steps"], text=text)
         self._bar.update(self._task, completed=row["step"], text=text)
