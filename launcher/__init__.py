@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from launcher.cluster import Cluster
     from launcher.job import TrainingJob
     from launcher.jobset import render
-    from launcher.submit import submit
+    from launcher.submission import submit
 
 HOMES = {
     "Cluster": "launcher.cluster",
     "TrainingJob": "launcher.job",
     "render": "launcher.jobset",
-    "submit": "launcher.submit",
+    "submit": "launcher.submission",
 }
 
 

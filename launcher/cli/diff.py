@@ -23,13 +23,13 @@ PARAMS = [
 )
 def command(name: str, context: str | None, kubeconfig: str | None, **given: Any) -> int:
     """Show what a new render of a run would change. Exit code 0: nothing, 1: something."""
-    from launcher import difference, run, submit
+    from launcher import difference, run, submission
     from launcher.cluster import MANAGER
     from launcher.jobset import render
 
     cluster = target.cluster(context, kubeconfig, options.values(given).get("namespace"))
     live = run.find(cluster, name)
-    job = options.job(given | {"name": name}, submit.defaults(cluster))
+    job = options.job(given | {"name": name}, submission.defaults(cluster))
     text = difference.unified(live, render(job)[-1], MANAGER)
     click.echo(text, nl=False)
     return 1 if text else 0

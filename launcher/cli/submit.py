@@ -27,12 +27,12 @@ def command(context: str | None, kubeconfig: str | None, replace: bool, as_json:
     Values that are not given come from the environment, resnet-launch.yaml and the ConfigMap
     resnet-launch-defaults of the namespace. Prints the run's name; a name in use is refused.
     """
-    from launcher import submit
+    from launcher import submission
 
     values = options.values(given)
     cluster = target.cluster(context, kubeconfig, values.get("namespace"))
-    job = options.job(given, submit.defaults(cluster))
-    stored = submit.submit(job, cluster, replace)
+    job = options.job(given, submission.defaults(cluster))
+    stored = submission.submit(job, cluster, replace)
     if as_json:
         found = {"name": job.name, "namespace": cluster.namespace, "context": cluster.context}
         found |= {"run_dir": job.run_dir, "uid": stored["metadata"]["uid"]}
