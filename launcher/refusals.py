@@ -8,10 +8,12 @@ from typing import Any
 
 from launcher.errors import ActionError
 
-JOBSET_HINT = (
-    "install JobSet 0.11 or newer: kubectl apply --server-side -f the manifests.yaml of its release; "
-    "or ask the cluster's team"
-)
+PATH = re.compile(r"/apis/(?P<group>[^/]+)/[^/]+/(namespaces/[^/]+/)?(?P<plural>[^/?]+)")
+HOMES = {  # what has to be installed for a kind
+    "jobsets": "install JobSet 0.11 or newer (kubectl apply --server-side -f its release's manifests.yaml), "
+    "or ask the cluster's team",
+    "computedomains": "install NVIDIA's DRA driver for GPUs, or ask the cluster's team",
+}
 
 
 class Refused(ActionError):
@@ -39,10 +41,10 @@ def refusal(status: int, body: Mapping[str, Any], doing: str) -> Refused:
         if match := re.search(pattern, said, re.DOTALL):
             words = match.groups()
             return Refused(status, message.format(*words, said=said), hint.format(*words), about)
-    if status == 404 and "could not find the requested resource" in said:
-        if "jobset" in doing:
-            return Refused(status, "this cluster has no JobSet", JOBSET_HINT)
-        return Refused(status, f"this cluster does not know {doing.rpartition('/')[2]}")
+    if status == 404 and re.search("could not find the requested resource|page not found", said):
+        found = PATH.search(doing)
+        what = f"{found['plural']}.{found['group']}" if found else doing
+        return Refused(status, f"this cluster has no {what}", HOMES.get(found["plural"], "") if found else "")
     if status == 401:
         return Refused(
             status, "the cluster does not know who you are", "log in again: your token has expired"

@@ -41,7 +41,7 @@ def place(pod: JSON) -> tuple[int, int]:
 
 
 def delete_companions(cluster: Cluster, name: str) -> None:
-    """Deletes what was applied beside the JobSet: the ComputeDomain of a run on GB300, where there is one."""
+    """Deletes what was applied beside the JobSet: the ComputeDomain of a run on GB200."""
     if cluster.knows("ComputeDomain"):
         for thing in cluster.list("ComputeDomain", labelSelector=f"{keys.INSTANCE}={name}")[0]:
             cluster.delete("ComputeDomain", thing["metadata"]["name"])

@@ -41,7 +41,7 @@ class Verbs(click.Group):
     """The verbs, imported one at a time."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
+        return [*VERBS]  # `list` is a verb's module once that is imported
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS and cmd_name not in HIDDEN:
@@ -58,7 +58,7 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl([*VERBS.items()])
 
 
 class LauncherUsage(LauncherError):
@@ -85,7 +85,7 @@ def group() -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command line; 0 done, 1 the action failed, 2 the request was wrong."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = [*(sys.argv[1:] if argv is None else argv)]
     if COMPLETE in os.environ:
         _complete_without_verb(os.environ)
     cut = words.index("--") if "--" in words else len(words)

@@ -1,0 +1,236 @@
+"""Following a run on a real API server with the real controllers: list, status, wait, suspend, delete.
+
+No node is needed: the ends of pods are written to their status, as a kubelet would.
+"""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from commands import Command, command
+from testcluster import Cluster
+from testcluster.api import Object
+from testcluster.objects import eventually, pods, queue
+
+RUN = "submit --arch resnet18 --data digits --bucket b-1 --image r/i:1 --node-selector pool=none"
+TWO = f"{RUN} --slice cpu-2x1 --name run"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def launch(control_plane: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command(control_plane, namespace, capsys)
+
+
+class Pods:
+    """The pods of the namespace, in the hands of the test."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster, self.namespace = cluster, namespace
+
+    def attempt(self, number: int, count: int = 2) -> list[Object]:
+        """The pods of an attempt, once they are all there."""
+        label = "jobset.sigs.k8s.io/restart-attempt"
+
+        def found() -> list[Object]:
+            every = pods(self.cluster.api, self.namespace)
+            return [pod for pod in every if pod["metadata"]["labels"].get(label) == str(number)]
+
+        assert eventually(lambda: len(found()) == count), f"attempt {number} did not start"
+        return sorted(found(), key=lambda pod: pod["metadata"]["name"])
+
+    def end(self, pod: Object, code: int, message: str = "") -> None:
+        """The container of a pod ends with a code and these last words."""
+        times = {"startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z"}
+        state = {"terminated": {"exitCode": code, "reason": "Error", "message": message, **times}}
+        container = {"name": "trainer", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
+        phase = "Failed" if code else "Succeeded"
+        self.cluster.api.request(
+            "PATCH",
+            f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/status",
+            {"status": {"phase": phase, "containerStatuses": [{**container, "state": state}]}},
+            "application/merge-patch+json",
+        )
+
+
+@pytest.fixture
+def hand(control_plane: Cluster, namespace: str) -> Pods:
+    return Pods(control_plane, namespace)
+
+
+def test_a_pod_without_a_node_says_what_no_node_has(launch: Command, hand: Pods) -> None:
+    launch(TWO)
+    hand.attempt(0)
+
+    def why() -> list[str]:
+        return launch("status run --json").json["why"]
+
+    assert eventually(lambda: why() != [])
+    (reason,) = why()
+    assert reason.startswith("no node for the pod: ")
+    assert reason.endswith(" (2 pods)")
+
+
+def test_pods_that_a_quota_keeps_from_being_made_say_so(
+    control_plane: Cluster, namespace: str, launch: Command
+) -> None:
+    metadata = {"name": "q", "namespace": namespace}
+    quota: Object = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata}
+    control_plane.api.apply([{**quota, "spec": {"hard": {"count/pods": "1"}}}])
+    assert eventually(lambda: "hard" in control_plane.api.get(quota)["status"])
+    assert launch(TWO).code == 0  # one pod fits, which is all that a dry run can tell
+    wanted = (
+        "FailedCreate: no pod may be made: exceeded quota: q, requested: count/pods=1, used: count/pods=1, "
+        "limited: count/pods=1"
+    )
+    assert eventually(lambda: wanted in launch("status run --json").json["why"])
+
+
+def test_a_counted_restart_and_then_the_end(launch: Command, hand: Pods) -> None:
+    launch(f"{TWO} --max-restarts 1")
+    hand.end(hand.attempt(0)[1], 43, "error: bucket gone")
+    hand.attempt(1)
+    found = launch("status run --json").json
+    assert found["phase"] == "Restarting"
+    assert found["restarts"] == {"total": 1, "counted": 1, "max": 1}
+    assert found["last_failure"]["message"] == "Job has reached the specified backoff limit"
+    second = hand.attempt(1)[1]
+    hand.end(second, 45, "error: no step for 300 s\nhint: see above")
+    ended = launch("wait run --timeout 30s")
+    assert (ended.code, ended.out) == (
+        1,
+        "run failed: jobset failed due to reaching max number of restarts (first failed job: run-slice-0)\n",
+    )
+    found = launch("status run --json").json
+    assert found["phase"] == "Failed"
+    assert found["failed"] == {
+        "pod": second["metadata"]["name"],
+        "exit_code": 45,
+        "meaning": "hung",
+        "message": "error: no step for 300 s\nhint: see above",
+    }
+    page = launch("status run").out.splitlines()
+    assert "  restarts      1, of which 1 of 1 counted" in page
+    assert f"  failed first  {second['metadata']['name']}: exit code 45, hung" in page
+    assert "                  error: no step for 300 s" in page
+
+
+def test_a_run_that_cannot_succeed_says_which_rule_ended_it(launch: Command, hand: Pods) -> None:
+    launch(TWO)
+    pod = hand.attempt(0)[0]
+    hand.end(pod, 44, "error: data: must be a dataset")
+    assert launch("wait run --timeout 30s --json").json["phase"] == "Failed"
+    why = launch("status run --json").json
+    assert why["failed"]["meaning"] == "cannot succeed"
+    assert f"{pod['metadata']['name']} failed with exit code 44" in why["last_failure"]["message"]
+
+
+def test_wait_sees_the_end_as_it_comes(launch: Command, hand: Pods) -> None:
+    launch(TWO)
+    both = hand.attempt(0)
+    assert launch("wait run --timeout 1s").code == 3
+    threading.Timer(1.0, lambda: [hand.end(pod, 0) for pod in both]).start()
+    begun = time.monotonic()
+    ended = launch("wait run --timeout 60s")
+    assert (ended.code, ended.out) == (0, "run completed\n")
+    assert time.monotonic() - begun < 20
+    assert launch("wait run --timeout 0").code == 0  # it is over, however little time there is
+    assert [row["phase"] for row in launch("list --json").json] == ["Completed"]
+
+
+def test_wait_survives_an_api_server_that_restarts(
+    control_plane: Cluster, launch: Command, hand: Pods
+) -> None:
+    launch(TWO)
+    both = hand.attempt(0)
+
+    def restart() -> None:
+        control_plane.restart_apiserver()
+        for pod in both:
+            hand.end(pod, 0)
+
+    timer = threading.Timer(1.0, restart)
+    timer.start()
+    ended = launch("wait run --timeout 90s")
+    timer.join()
+    assert (ended.code, ended.out) == (0, "run completed\n")
+
+
+def test_suspend_takes_the_pods_and_resume_brings_them_back(
+    control_plane: Cluster, namespace: str, launch: Command, hand: Pods
+) -> None:
+    launch(TWO)
+    hand.attempt(0)
+    assert launch("suspend run").out == "run suspended\n"
+    assert eventually(lambda: pods(control_plane.api, namespace) == [])
+    found = launch("status run --json").json
+    assert (found["phase"], found["why"]) == ("Suspended", ["it was suspended: resnet-launch resume run"])
+    assert launch("suspend run --json").json == {"name": "run", "suspended": True, "changed": False}
+    assert launch("resume run").out == "run resumed\n"
+    hand.attempt(0)
+
+
+def test_delete_returns_when_the_last_pod_is_gone(
+    control_plane: Cluster, namespace: str, launch: Command, hand: Pods
+) -> None:
+    launch(TWO)
+    hand.attempt(0)
+    refused = launch("delete run")
+    assert (refused.code, refused.err.splitlines()[0]) == (
+        2,
+        "error: yes: must be given where there is no terminal to ask on",
+    )
+    deleted = launch("delete run --yes")
+    assert (deleted.code, deleted.out) == (0, "run deleted\n")
+    assert deleted.err == "its checkpoints and metrics stay in gs://b-1/run\n"
+    assert pods(control_plane.api, namespace) == []
+    again = launch("delete run --yes")
+    assert (again.code, again.err.splitlines()[0]) == (
+        1,
+        f"error: no run 'run' in namespace {namespace}",
+    )
+
+
+def test_list_shows_every_run_of_every_namespace_that_is_asked_for(
+    namespace: str, launch: Command, hand: Pods
+) -> None:
+    assert launch("list").err == f"no runs in namespace {namespace}\n"
+    launch(TWO)
+    launch(f"{RUN} --slice cpu-4x1 --num-slices 2 --name wide")
+    rows = {row["name"]: row for row in launch("list --json").json}
+    assert {name: (row["hosts"], row["slices"], row["phase"]) for name, row in rows.items()} == {
+        "run": (2, 1, "Pending"),
+        "wide": (8, 2, "Pending"),
+    }
+    assert "  2 x cpu-4x1  " in launch("list").out
+    assert launch("status runn").err.splitlines()[1] == "hint: did you mean run?"
+
+
+def test_a_queued_run_says_what_it_waits_for_and_starts_when_there_is_room(
+    control_plane: Cluster, namespace: str, launch: Command
+) -> None:
+    control_plane.api.apply(queue(namespace, namespace, 2))
+    cpus = (
+        f"--queue {namespace} --cpu 1" if "--cpu " in launch("submit --help").out else f"--queue {namespace}"
+    )
+    launch(f"{RUN} --slice cpu-2x1 --name first {cpus}")
+    assert eventually(lambda: launch("status first --json").json["phase"] == "Pending")
+    launch(f"{RUN} --slice cpu-2x1 --name second {cpus}")
+
+    def why() -> str:
+        return " / ".join(launch("status second --json").json["why"])
+
+    assert eventually(lambda: "insufficient unused quota" in why()), why()
+    assert "quota is used by first" in why()
+    assert launch("list --json").json[0]["phase"] == "Queued"
+    refused = launch("resume second")
+    assert refused.err.splitlines()[0] == (
+        "error: run 'second' is in a queue: Kueue starts it when there is room"
+    )
+    launch("delete first --yes")
+    assert eventually(lambda: launch("status second --json").json["phase"] == "Pending")

@@ -1,0 +1,160 @@
+"""Submitting to a real API server: what it takes, and each of its refusals in words."""
+
+from typing import Any
+
+import pytest
+from commands import Command, command
+from testcluster import Cluster
+from testcluster.api import Object
+from testcluster.objects import eventually, pods
+
+RUN = "submit --slice cpu-2x1 --arch resnet18 --data digits --bucket b-1 --image r/i:1 --name run"
+
+
+@pytest.fixture(autouse=True)
+def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def launch(control_plane: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command(control_plane, namespace, capsys)
+
+
+def stored(cluster: Cluster, namespace: str, name: str = "run") -> Object:
+    return cluster.api.request("GET", f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{namespace}/jobsets/{name}")
+
+
+def test_the_name_is_data_and_the_rest_is_for_people(
+    control_plane: Cluster, namespace: str, launch: Command
+) -> None:
+    found = launch(RUN)
+    flags = f"--kubeconfig {control_plane.kubeconfig} --namespace {namespace}"
+    assert (found.code, found.out) == (0, "run\n")
+    assert found.err.splitlines() == [
+        "cpu-2x1 = 2 CPU devices on 2 hosts, 2 devices",
+        "run directory gs://b-1/run",
+        f"context test-cluster, namespace {namespace}",
+        "next:",
+        f"  resnet-launch status run {flags}",
+        f"  resnet-launch logs -f run {flags}",
+        f"  resnet-launch delete run {flags}",
+    ]
+    managers = stored(control_plane, namespace)["metadata"]["managedFields"]
+    assert ("resnet-launch", "Apply") in [(m["manager"], m["operation"]) for m in managers]
+    assert eventually(lambda: len(pods(control_plane.api, namespace)) == 2)
+
+
+def test_json_names_the_run_and_where_it_is(control_plane: Cluster, namespace: str, launch: Command) -> None:
+    found = launch(f"{RUN} --json").json
+    assert found == {
+        "name": "run",
+        "namespace": namespace,
+        "context": "test-cluster",
+        "run_dir": "gs://b-1/run",
+        "uid": stored(control_plane, namespace)["metadata"]["uid"],
+    }
+
+
+def test_a_name_in_use_says_what_can_be_done(launch: Command) -> None:
+    launch(RUN)
+    assert launch("suspend run").code == 0
+    found = launch(RUN)
+    assert found.code == 2
+    assert found.err.splitlines() == [
+        "error: name: must be new, got 'run', a run that is suspended",
+        "hint: resnet-launch resume run, submit --replace, or another --name",
+    ]
+
+
+def test_replace_makes_a_new_run_of_the_name(control_plane: Cluster, namespace: str, launch: Command) -> None:
+    launch(RUN)
+    old = stored(control_plane, namespace)["metadata"]["uid"]
+    assert launch(f"{RUN} --arch resnet50 --replace").code == 0
+    new = stored(control_plane, namespace)["metadata"]
+    assert new["annotations"]["resnet-launch/arch"] == "resnet50"
+    assert new["uid"] != old
+
+
+def test_a_replacement_that_would_be_refused_leaves_the_run_alone(
+    control_plane: Cluster, namespace: str, launch: Command
+) -> None:
+    launch(RUN)
+    old = stored(control_plane, namespace)["metadata"]["uid"]
+    assert launch(f"{RUN} --replace --host-network").code == 1
+    assert stored(control_plane, namespace)["metadata"]["uid"] == old
+
+
+def test_pod_security_is_known_before_a_run_waits_for_pods_in_vain(
+    control_plane: Cluster, namespace: str, launch: Command
+) -> None:
+    found = launch(f"{RUN} --mount host/mnt:/data")
+    assert found.code == 1
+    assert found.err.splitlines()[0] == (
+        "error: namespace allows only pods of Pod Security restricted:latest: restricted volume types "
+        '(volume "mount-0" uses restricted volume type "hostPath")'
+    )
+    assert launch("list").out == ""
+
+
+def test_a_quota_that_has_no_room(control_plane: Cluster, namespace: str, launch: Command) -> None:
+    metadata = {"name": "q", "namespace": namespace}
+    quota: Object = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata}
+    control_plane.api.apply([{**quota, "spec": {"hard": {"count/pods": "0"}}}])
+    assert eventually(lambda: "hard" in control_plane.api.get(quota)["status"]), "it is not enforced yet"
+    assert launch(RUN).err.splitlines() == [
+        "error: resource quota q has no room: requested count/pods=1, used count/pods=0, "
+        "limited to count/pods=0",
+        "hint: resnet-launch list shows what is running",
+    ]
+    assert launch("list").out == ""
+
+
+def test_what_does_not_exist_is_named(control_plane: Cluster, launch: Command) -> None:
+    assert launch(f"{RUN} --service-account nobody").err.splitlines()[0] == (
+        "error: service-account: nobody does not exist in the namespace"
+    )
+    assert launch("list --context nowhere").err.splitlines()[0] == (
+        "error: context: must be one of test-cluster, got 'nowhere'"
+    )
+
+
+def test_a_namespace_that_does_not_exist(control_plane: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    found = command(control_plane, "no-such-place", capsys)(RUN)
+    assert (found.code, found.out) == (1, "")
+    assert found.err.splitlines() == [
+        "error: namespace: no-such-place does not exist",
+        "hint: kubectl create namespace no-such-place, or another --namespace",
+    ]
+
+
+def test_a_kind_that_the_cluster_does_not_have(launch: Command) -> None:
+    found = launch("submit --slice gb200-72 --arch resnet50 --data digits --bucket b-1 --image r/i:1")
+    assert found.code == 1
+    assert found.err.splitlines()[0] == "error: this cluster has no computedomains.resource.nvidia.com"
+
+
+def test_the_team_s_defaults_are_read_from_the_namespace(
+    control_plane: Cluster, namespace: str, launch: Command
+) -> None:
+    data = {"bucket": "team-runs", "image": "r/team:1"}
+    metadata = {"name": "resnet-launch-defaults", "namespace": namespace}
+    control_plane.api.apply([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}])
+    found = launch("submit --slice cpu-2x1 --arch resnet18 --data digits --json")
+    assert found.json["run_dir"] == "gs://team-runs/resnet18-cpu-2x1"
+
+
+def test_nobody_answers(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
+        "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n"
+        "contexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\n"
+    )
+    from launcher.cli import main
+
+    assert main(["list", "--kubeconfig", str(config)]) == 1
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: the cluster at http://127.0.0.1:1 does not answer: ")
+    assert error.endswith("Connection refused")
+    assert hint == "hint: is context 'c' right, and is this machine in its network?"

@@ -1,0 +1,44 @@
+"""The trainer's lines, read as they stand in a log."""
+
+from launcher import progress
+
+LOG = """\
+warning: no data is configured
+event name=start at=1700000000.500 restart=0 hosts=2 devices=2
+event name=joined at=1700000003.250
+event name=compiled at=1700000010 seconds=6.5
+progress step=10 steps=150 epoch=0.44 epochs=6.68 loss=2.5 lr=0.1 images_per_second=657.8 data_wait=0.0121 eta_seconds=62
+E1124 10:08:57.700625 progress step=99 of somebody else
+evaluate step=15 epoch=1.00 accuracy=0.25 loss=2.4 examples=360
+progress step=20 steps=150 epoch=0.89 epochs=6.68 loss=nan lr=1e-05 images_per_second=600.0 data_wait=0 eta_seconds=60
+""".splitlines()  # noqa: E501
+
+
+def test_the_newest_line_of_each_kind_counts():
+    found = progress.read(LOG)
+    assert found.progress == {
+        "step": 20,
+        "steps": 150,
+        "epoch": 0.89,
+        "epochs": 6.68,
+        "loss": "nan",  # JSON has no such number
+        "lr": 1e-05,
+        "images_per_second": 600.0,
+        "data_wait": 0,
+        "eta_seconds": 60,
+    }
+    assert found.evaluate == {"step": 15, "epoch": 1.0, "accuracy": 0.25, "loss": 2.4, "examples": 360}
+
+
+def test_events_keep_their_time():
+    assert progress.read(LOG).events == {
+        "start": 1700000000.5,
+        "joined": 1700000003.25,
+        "compiled": 1700000010.0,
+    }
+
+
+def test_a_log_without_our_lines_says_nothing():
+    assert progress.read(["", "progress", "Traceback (most recent call last):", "event name=x at=soon"]) == (
+        progress.Progress()
+    )

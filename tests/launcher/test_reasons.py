@@ -1,0 +1,194 @@
+"""Why a run waits or failed. The conditions, events and messages are those of a real cluster (1.36)."""
+
+import pytest
+
+from launcher import reasons
+
+UNSCHEDULABLE = (
+    "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are "
+    "available: 1 No preemption victims found for incoming pod."
+)
+
+
+def jobset(suspend=False, labels=None, status=None, slices=1, hosts=2, **metadata):
+    group = {"name": "slice", "replicas": slices, "template": {"spec": {"parallelism": hosts}}}
+    return {
+        "metadata": {"name": "run", "labels": labels or {}, **metadata},
+        "spec": {"suspend": suspend, "replicatedJobs": [group]},
+        "status": status or {},
+    }
+
+
+def pod(name="run-slice-0-0-abcde", phase="Pending", conditions=(), **state):
+    container = {"name": "trainer", "image": "r/i:1", "state": state}
+    found = {"phase": phase, "conditions": list(conditions)}
+    return {
+        "metadata": {"name": name},
+        "status": found | ({"containerStatuses": [container]} if state else {}),
+    }
+
+
+def workload(name, conditions, created="2026-01-01T00:00:00Z", priority=0):
+    return {
+        "metadata": {
+            "name": f"jobset-{name}-12345",
+            "uid": name,
+            "creationTimestamp": created,
+            "ownerReferences": [{"name": name}],
+        },
+        "spec": {"queueName": "team", "priority": priority},
+        "status": {"conditions": conditions},
+    }
+
+
+OVER = {"conditions": [{"type": "Completed", "status": "True"}]}
+QUEUE = {"kueue.x-k8s.io/queue-name": "team"}
+
+
+@pytest.mark.parametrize(
+    ("thing", "pods", "expected"),
+    [
+        (jobset(), [], "Pending"),
+        (jobset(), [pod(phase="Running"), pod()], "Pending"),
+        (jobset(), [pod(phase="Running")] * 2, "Running"),
+        (jobset(), [pod(phase="Running"), pod(phase="Succeeded")], "Running"),
+        (jobset(), [pod(phase="Running"), pod(phase="Failed")], "Restarting"),
+        (jobset(status={"restarts": 1}), [pod(phase="Running"), pod()], "Restarting"),
+        (jobset(status={"restarts": 1}), [pod(phase="Running")] * 2, "Running"),
+        (jobset(status={"replicatedJobsStatus": [{"ready": 1, "succeeded": 0}]}, slices=2), None, "Pending"),
+        (jobset(status={"replicatedJobsStatus": [{"ready": 1, "succeeded": 1}]}, slices=2), None, "Running"),
+        (jobset(suspend=True), [], "Suspended"),
+        (jobset(suspend=True, labels=QUEUE), [], "Queued"),
+        (jobset(status=OVER), [], "Completed"),
+        (jobset(status=OVER, deletionTimestamp="2026-01-01T00:00:00Z"), [], "Deleting"),
+    ],
+)
+def test_phase(thing, pods, expected):
+    assert reasons.phase(thing, pods) == expected
+
+
+def test_a_condition_that_is_false_is_none():
+    assert (
+        reasons.phase(jobset(status={"conditions": [{"type": "Failed", "status": "False"}]}), []) == "Pending"
+    )
+
+
+def test_hosts_are_those_of_all_slices():
+    assert reasons.hosts(jobset(slices=8, hosts=64)) == 512
+
+
+def test_the_same_want_is_said_once():
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": UNSCHEDULABLE,
+    }
+    assert reasons.scheduling([pod(conditions=[condition])] * 3) == [
+        "no node for the pod: 0/1 nodes are available: 1 Insufficient cpu (3 pods)"
+    ]
+
+
+def test_an_image_that_cannot_be_pulled():
+    waiting = {"reason": "ErrImagePull", "message": "not found"}
+    assert reasons.scheduling([pod(waiting=waiting)]) == ["image r/i:1: ErrImagePull: not found"]
+
+
+def test_a_container_that_is_being_created_is_no_fault():
+    assert reasons.scheduling([pod(waiting={"reason": "ContainerCreating"})]) == []
+
+
+def test_pods_that_may_not_be_made_and_volumes_that_do_not_mount():
+    def event(reason, message):
+        return {"reason": reason, "message": message}
+
+    quota = "exceeded quota: q, requested: count/pods=1, used: count/pods=2, limited: count/pods=2"
+    mount = 'MountVolume.SetUp failed for volume "mount-0" : references non-existent secret key: k'
+    found = [
+        event("FailedCreate", f'Error creating: pods "run-slice-0-1-abcde" is forbidden: {quota}'),
+        event("FailedCreate", f'Error creating: pods "run-slice-0-2-fghij" is forbidden: {quota}'),
+        event("FailedScheduling", "not asked for"),
+        event("FailedMount", mount),
+    ]
+    assert reasons.events(found) == [
+        "FailedCreate: no pod may be made: exceeded quota: q, requested: count/pods=1, used: count/pods=2, "
+        "limited: count/pods=2",
+        'FailedMount: MountVolume.SetUp failed for volume "mount-0" : references non-existent secret key: k',
+    ]
+
+
+def test_the_pod_that_failed_first_is_named_with_its_last_words():
+    def ended(code, at, message=""):
+        return {"exitCode": code, "finishedAt": at, "reason": "Error", "message": message}
+
+    pods = [
+        pod("run-slice-0-0-aaaaa", "Failed", terminated=ended(134, "2026-01-01T00:00:09Z")),
+        pod("run-slice-0-1-bbbbb", "Failed", terminated=ended(45, "2026-01-01T00:00:03Z", "error: hung\n")),
+        pod("run-slice-0-2-ccccc", "Succeeded", terminated=ended(0, "2026-01-01T00:00:01Z")),
+    ]
+    assert reasons.first_failure(pods) == {
+        "pod": "run-slice-0-1-bbbbb",
+        "exit_code": 45,
+        "meaning": "hung",
+        "message": "error: hung",
+    }
+
+
+def test_no_failure():
+    assert (
+        reasons.first_failure([pod(phase="Running", running={"startedAt": "2026-01-01T00:00:00Z"})]) is None
+    )
+
+
+def test_the_last_failure_is_the_newest_of_the_jobs():
+    def event(kind, reason, at, message):
+        involved = {"kind": kind, "name": "run-slice-0"}
+        return {"involvedObject": involved, "reason": reason, "lastTimestamp": at, "message": message}
+
+    found = [
+        event("Job", "PodFailurePolicy", "2026-01-01T00:00:09Z", "failed with exit code 42"),
+        event("Job", "BackoffLimitExceeded", "2026-01-01T00:00:01Z", "older"),
+        event("Pod", "FailedScheduling", "2026-01-01T00:00:11Z", "of a pod"),
+    ]
+    assert reasons.last_failure(found) == {
+        "at": "2026-01-01T00:00:09Z",
+        "message": "failed with exit code 42",
+    }
+    assert reasons.last_failure(found[2:]) is None
+
+
+def test_queued_behind_a_running_and_an_earlier_run():
+    pending = "couldn't assign flavors to pod set slice: insufficient unused quota for cpu"
+    waiting = [{"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": pending}]
+    admitted = [{"type": "QuotaReserved", "status": "True"}, {"type": "Admitted", "status": "True"}]
+    own = workload("own", waiting, "2026-01-01T00:00:02Z")
+    others = [
+        own,
+        workload("running", admitted),
+        workload("earlier", waiting, "2026-01-01T00:00:01Z"),
+        workload("later", waiting, "2026-01-01T00:00:03Z"),
+        workload("urgent", waiting, "2026-01-01T00:00:04Z", priority=100),
+        workload("done", [*admitted, {"type": "Finished", "status": "True"}]),
+    ]
+    assert reasons.queueing(own, others) == [
+        "queue team: couldn't assign flavors to pod set slice: insufficient unused quota for cpu",
+        "quota is used by running",
+        "behind 2 in the queue: earlier, urgent",
+    ]
+
+
+def test_a_run_that_kueue_has_evicted_says_so():
+    evicted = {
+        "type": "Evicted",
+        "status": "True",
+        "reason": "Preempted",
+        "message": "Preempted to accommodate a workload",
+    }
+    own = workload("own", [evicted])
+    assert reasons.queueing(own, [own]) == [
+        "evicted by Kueue (Preempted): Preempted to accommodate a workload"
+    ]
+
+
+def test_a_run_that_kueue_has_not_seen():
+    assert reasons.queueing(None, []) == ["Kueue has not seen the run yet: is its JobSet integration on?"]

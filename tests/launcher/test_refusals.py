@@ -1,0 +1,81 @@
+"""A server's no in our words; each message is a real one of Kubernetes 1.36, JobSet 0.11 or Kueue 0.15."""
+
+import pytest
+
+from launcher.refusals import refusal
+
+QUOTA = "exceeded quota: q, requested: count/pods=1, used: count/pods=2, limited: count/pods=2"
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "about", "message"),
+    [
+        (404, 'namespaces "nono" not found', "namespace", "namespace: nono does not exist"),
+        (
+            403,
+            'jobsets.jobset.x-k8s.io is forbidden: User "jane" cannot list resource "jobsets" in API group '
+            '"jobset.x-k8s.io" in the namespace "team"',
+            "permission",
+            'jane may not list jobsets in the namespace "team"',
+        ),
+        (
+            403,
+            'jobsets.jobset.x-k8s.io is forbidden: User "jane" cannot list resource "jobsets" in API group '
+            '"jobset.x-k8s.io" at the cluster scope',
+            "permission",
+            "jane may not list jobsets at the cluster scope",
+        ),
+        (
+            403,
+            'pods "run-x" is forbidden: violates PodSecurity "restricted:latest": host namespaces '
+            "(hostNetwork=true)",
+            "pod security",
+            "namespace allows only pods of Pod Security restricted:latest: "
+            "host namespaces (hostNetwork=true)",
+        ),
+        (
+            403,
+            f'pods "run-x" is forbidden: {QUOTA}',
+            "quota",
+            "resource quota q has no room: requested count/pods=1, used count/pods=2, "
+            "limited to count/pods=2",
+        ),
+        (
+            403,
+            'pods "r1-x" is forbidden: error looking up service account h4/nobody: serviceaccount "nobody" '
+            "not found",
+            "service account",
+            "service-account: nobody does not exist in the namespace",
+        ),
+        (
+            403,
+            'admission webhook "vjobset.kb.io" denied the request: maxRestarts must be positive',
+            "webhook",
+            "refused by vjobset.kb.io: maxRestarts must be positive",
+        ),
+        (
+            404,
+            "the server could not find the requested resource",
+            "",
+            "this cluster has no jobsets.jobset.x-k8s.io",
+        ),
+        (401, "Unauthorized", "", "the cluster does not know who you are"),
+        (409, "something new", "", "something new"),
+    ],
+)
+def test_words(status, said, about, message):
+    found = refusal(
+        status, {"message": said}, "patch /apis/jobset.x-k8s.io/v1alpha2/namespaces/n/jobsets/run"
+    )
+    assert (found.status, found.about, str(found)) == (status, about, message)
+
+
+def test_braces_in_a_message_are_text():
+    said = 'admission webhook "w" denied the request: {0} {nonsense}'
+    assert str(refusal(400, {"message": said}, "patch x")) == "refused by w: {0} {nonsense}"
+
+
+def test_a_cluster_without_jobset_says_how_to_get_it():
+    found = refusal(404, {"message": "404 page not found"}, "get /apis/jobset.x-k8s.io/v1alpha2/jobsets")
+    assert str(found) == "this cluster has no jobsets.jobset.x-k8s.io"
+    assert "install JobSet 0.11 or newer" in found.hint

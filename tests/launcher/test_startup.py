@@ -1,0 +1,63 @@
+"""Where the time to the first step goes."""
+
+from launcher import startup
+
+CREATED = 1767225600.0  # 2026-01-01T00:00:00Z
+
+
+def pod(created, scheduled, started):
+    status = {
+        "conditions": [
+            {"type": "PodScheduled", "status": "True", "lastTransitionTime": f"2026-01-01T{scheduled}Z"}
+        ]
+    }
+    if started:
+        state = {"running": {"startedAt": f"2026-01-01T{started}Z"}}
+        status["containerStatuses"] = [{"name": "trainer", "state": state}]
+    return {"metadata": {"creationTimestamp": f"2026-01-01T{created}Z"}, "status": status}
+
+
+JOBSET = {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}}
+PODS = [pod("00:00:01", "00:00:02", "00:00:04"), pod("00:00:01", "00:00:03", "00:00:05")]
+EVENTS = {
+    "start": CREATED + 5.5,
+    "joined": CREATED + 9.5,
+    "compiled": CREATED + 19.75,
+    "first_step": CREATED + 20,
+}
+
+
+def test_each_milestone_counts_from_the_one_before_and_waits_for_the_last_pod():
+    assert startup.breakdown(JOBSET, PODS, EVENTS, "") == {
+        "created": 1.0,
+        "scheduled": 2.0,
+        "started": 2.0,
+        "joined": 4.5,
+        "compiled": 10.2,
+        "first_step": 0.2,
+        "total": 20.0,
+    }
+
+
+def test_a_pod_that_has_not_started_leaves_the_rest_open():
+    waiting = pod("00:00:01", "00:00:03", None)
+    assert startup.breakdown(JOBSET, [PODS[0], waiting], {}, "") == {
+        "created": 1.0,
+        "scheduled": 2.0,
+        "total": 3.0,
+    }
+
+
+def test_a_restarted_run_counts_from_its_failure():
+    restarted = JOBSET | {"status": {"restarts": 2}}
+    found = startup.breakdown(restarted, PODS, {"restore": CREATED + 8}, "2025-12-31T23:59:59Z")
+    assert found == {"created": 2.0, "scheduled": 2.0, "started": 2.0, "restore": 3.0, "total": 9.0}
+
+
+def test_a_restarted_run_whose_failure_is_forgotten_counts_from_its_pods():
+    restarted = JOBSET | {"status": {"restarts": 2}}
+    assert startup.breakdown(restarted, PODS, {}, "") == {"scheduled": 2.0, "started": 2.0, "total": 4.0}
+
+
+def test_nothing_before_the_first_pod():
+    assert startup.breakdown(JOBSET, [], {}, "") == {}
