@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import Any
 
 import click
 
 from launcher import config, schema
-from launcher.cli import options
+from launcher.cli import options, target
+from launcher.errors import ActionError
+from launcher.kubeconfig import is_configured
 
 
 @click.command(
@@ -16,6 +20,7 @@ from launcher.cli import options
     cls=options.Command,
     params=[
         *options.flags(options.ALL),
+        *target.flags(namespace=False),
         click.Option(
             ["--train"], is_flag=True, help="list the settings of the trainer (--set FIELD=VALUE) instead"
         ),
@@ -23,14 +28,14 @@ from launcher.cli import options
     ],
     example="resnet-launch config --slice v4-32",
 )
-def command(train: bool, as_json: bool, **given: Any) -> None:
+def command(train: bool, as_json: bool, context: str | None, kubeconfig: str | None, **given: Any) -> None:
     """Show each setting, its value and where it comes from; change nothing.
 
     A value is taken from the first that has it: flag, environment (RESNET_LAUNCH_BUCKET=…), the nearest
     resnet-launch.yaml of this directory and those above, the ConfigMap resnet-launch-defaults of the
-    namespace (read by the verbs that talk to the cluster), built-in. What may be repeated adds up.
+    namespace (where a cluster is configured and answers), built-in. What may be repeated adds up.
     """
-    rows = _trainer() if train else _launcher(given)
+    rows = _trainer() if train else _launcher(given, context, kubeconfig)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
@@ -39,8 +44,9 @@ def command(train: bool, as_json: bool, **given: Any) -> None:
             click.echo(f"{row['field']:{width}}  {row['value']}  ({row['about']})")
 
 
-def _launcher(given: dict[str, Any]) -> list[dict[str, Any]]:
-    values, where = config.merge(*options.sources(given))
+def _launcher(given: dict[str, Any], context: str | None, kubeconfig: str | None) -> list[dict[str, Any]]:
+    sources = options.sources(given) + _team(given, context, kubeconfig)
+    values, where = config.merge(*sources)
     rows = []
     for name, field in config.FIELDS.items():
         if name in values:
@@ -51,6 +57,20 @@ def _launcher(given: dict[str, Any]) -> list[dict[str, Any]]:
             value, about = field.default, "built-in"
         rows.append({"field": name.replace("_", "-"), "value": value, "about": about})
     return rows
+
+
+def _team(given: dict[str, Any], context: str | None, kubeconfig: str | None) -> list[config.Source]:
+    """The ConfigMap of the namespace; a cluster that does not answer is a warning, since the rest holds."""
+    if not (context or kubeconfig or is_configured(os.environ)):
+        return []
+    from launcher import submission
+
+    try:
+        namespace = options.values(given).get("namespace")
+        return [submission.defaults(target.cluster(context, kubeconfig, namespace))]
+    except ActionError as error:
+        print(f"warning: the defaults of the namespace are left out: {error}", file=sys.stderr)
+        return []
 
 
 def _trainer() -> list[dict[str, Any]]:
