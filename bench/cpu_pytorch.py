@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("RESNET_CACHE") or Path.home() / ".cache" / "resnet-launch")
-CASES = [("resnet18", 8, 64), ("resnet18", 64, 32), ("resnet50", 64, 16)]  # network, pixels, batch
+CASES = [("resnet18", 8, 64), ("resnet18", 32, 32), ("resnet50", 32, 16)]  # network, pixels, batch
 
 
 def torch_python() -> Path:

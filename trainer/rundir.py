@@ -13,6 +13,7 @@ from typing import Any
 from etils import epath
 
 from trainer.config import TrainConfig
+from trainer.display import warn
 from trainer.errors import RunDirectoryError, TrainError
 
 # A run is continued only where these agree: with others, the same step means other data or another network.
@@ -35,7 +36,10 @@ class JsonLines:
             with open(self._path, "a") as file:
                 file.write(_line(row))
         elif time.monotonic() - self._uploaded > UPLOAD_SECONDS:
-            self.flush()
+            try:
+                self._write()
+            except Exception as error:  # the rows are kept, and the next upload has them
+                warn(f"{self._path} is behind: {error}")
 
     def keep(self, wanted) -> None:
         """Drops every row for which ``wanted(row)`` is false: those of steps that are done again."""
