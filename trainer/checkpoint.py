@@ -17,11 +17,11 @@ from trainer.step import State
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """A state read back, and whether its validation accuracy was known when it was saved."""
+    """A state read back, and its validation accuracy where that was known when it was saved."""
 
     state: State
     step: int
-    evaluated: bool
+    accuracy: float | None
 
 
 class Checkpoints:
@@ -51,7 +51,7 @@ class Checkpoints:
             return  # a whole checkpoint is never deleted to be written again
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave(_named(state)),
-            meta=ocp.args.JsonSave({"step": step, "evaluated": accuracy is not None}),
+            meta=ocp.args.JsonSave({"step": step, "accuracy": accuracy}),
         )
         metrics = None if accuracy is None else {"accuracy": accuracy}
         self._manager.save(step, args=arguments, metrics=metrics, force=True)
@@ -73,7 +73,7 @@ class Checkpoints:
         self._check_same_network(step, wanted)
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(wanted), meta=ocp.args.JsonRestore())
         found = self._manager.restore(step, args=arguments)
-        return Restored(state=_state(shapes, found["state"]), step=step, evaluated=found["meta"]["evaluated"])
+        return Restored(state=_state(shapes, found["state"]), step=step, accuracy=found["meta"]["accuracy"])
 
     def wait(self) -> None:
         self._manager.wait_until_finished()

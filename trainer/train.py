@@ -94,11 +94,11 @@ def train(
     # State: the newest whole checkpoint, or fresh.
     same = mesh.replicated(devices)
     checkpoints = None
-    state, start, evaluated = None, 0, True
+    state, start, accuracy = None, 0, None
     if config.checkpoint.enabled:
         checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
         if found := checkpoints.restore(shapes, same):
-            state, start, evaluated = found.state, found.step, found.evaluated
+            state, start, accuracy = found.state, found.step, found.accuracy
             log.event("restore", step=start)
     if state is None:
         state = jax.jit(init_state, out_shardings=same)(key)
@@ -148,9 +148,8 @@ def train(
         return accuracy
 
     # The loop. The host runs ahead of the devices by LAG_STEPS and never waits for a loss.
-    accuracy = None
-    if start == plan.steps or not evaluated:
-        accuracy = evaluate(start)
+    if start and plan.evaluates(start) and accuracy is None:
+        accuracy = evaluate(start)  # it was preempted in the middle of this
     batches = pipeline.train_batches(
         train_source, stream, placer.rows, range(start, max(start, plan.steps)), config.data
     )

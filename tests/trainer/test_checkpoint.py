@@ -62,7 +62,7 @@ def test_it_comes_back_on_another_mesh(opened):
     saved = jax.jit(init_state, out_shardings=on(8))(jax.random.key(3))
     opened().save(saved, 7, None, wait=True)
     found = opened().restore(shapes, on(2))  # by another process, as it were
-    assert (found.step, found.evaluated) == (7, False)
+    assert (found.step, found.accuracy) == (7, None)
     assert jax.tree.structure(found.state) == jax.tree.structure(saved)
     for before, after in zip(jax.tree.leaves(saved), jax.tree.leaves(found.state), strict=True):
         np.testing.assert_array_equal(before, after)

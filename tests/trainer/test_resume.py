@@ -56,6 +56,11 @@ def losses(run_dir):
     return [(row["step"], row["loss"]) for row in rows if row["kind"] == "train"]
 
 
+def evaluations(run_dir):
+    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["kind"] == "evaluate"]
+
+
 def arrays(run_dir):
     path = run_dir / "checkpoints" / str(STEPS) / "state"
     with ocp.StandardCheckpointer() as checkpointer:
@@ -93,6 +98,7 @@ def test_a_killed_process_changes_nothing(undisturbed, tmp_path, victim):
     assert restored in (10, 20)  # the save at 20 may not have been whole yet
     assert [step for step, _ in losses(tmp_path)] == list(range(1, STEPS + 1))
     assert losses(tmp_path) == losses(undisturbed)
+    assert evaluations(tmp_path) == evaluations(undisturbed)
     again, before = arrays(tmp_path), arrays(undisturbed)
     assert again.keys() == before.keys()
     for name, array in before.items():

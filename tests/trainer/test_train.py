@@ -72,6 +72,8 @@ def test_a_finished_run_stays_finished(finished):
     assert code == 0
     assert "name=restore" in out
     assert "progress" not in out
+    assert "evaluate" not in out  # its accuracy is in the checkpoint
+    assert rows(run_dir, "events.jsonl")[-1]["accuracy"] == rows(run_dir)[-1]["accuracy"]
     assert losses(run_dir) == before
 
 
