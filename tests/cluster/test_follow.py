@@ -215,12 +215,9 @@ def test_a_queued_run_says_what_it_waits_for_and_starts_when_there_is_room(
     control_plane: Cluster, namespace: str, launch: Command
 ) -> None:
     control_plane.api.apply(queue(namespace, namespace, 2))
-    cpus = (
-        f"--queue {namespace} --cpu 1" if "--cpu " in launch("submit --help").out else f"--queue {namespace}"
-    )
-    launch(f"{RUN} --slice cpu-2x1 --name first {cpus}")
+    launch(f"{RUN} --slice cpu-2x1 --queue {namespace} --cpu 1 --name first")
     assert eventually(lambda: launch("status first --json").json["phase"] == "Pending")
-    launch(f"{RUN} --slice cpu-2x1 --name second {cpus}")
+    launch(f"{RUN} --slice cpu-2x1 --queue {namespace} --cpu 1 --name second")
 
     def why() -> str:
         return " / ".join(launch("status second --json").json["why"])
