@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from launcher import keys
+from launcher.connection import connect
 from launcher.errors import ActionError
 from launcher.refusals import Refused, refusal
 
@@ -49,7 +49,7 @@ class Cluster:
     def __init__(
         self, context: str | None = None, namespace: str | None = None, kubeconfig: str | None = None
     ) -> None:
-        client, found, self.context = _connect(context, kubeconfig)
+        client, found, self.context = connect(context, kubeconfig)
         self.namespace = namespace or found
         self.server: str = client.configuration.host
         self._client = client
@@ -177,29 +177,6 @@ class Cluster:
 def selector(run: str) -> str:
     """What selects the pods of a run."""
     return f"{keys.JOBSET_NAME}={run}"
-
-
-def _connect(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str]:
-    """(client, namespace of the context, name of the context)."""
-    from kubernetes import client, config
-
-    account = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-    try:
-        listed: Any = config.list_kube_config_contexts(kubeconfig)
-        contexts, current = listed
-        chosen = next((c for c in contexts if c["name"] == context), None) if context else current
-        if chosen is None:
-            names = ", ".join(c["name"] for c in contexts)
-            raise ActionError(f"context: must be one of {names}, got {context!r}")
-        made = config.new_client_from_config(kubeconfig, chosen["name"])
-        return made, chosen["context"].get("namespace") or "default", chosen["name"]
-    except config.ConfigException as error:
-        if not context and not kubeconfig and (account / "token").exists():
-            settings = client.Configuration()
-            config.load_incluster_config(settings)
-            return client.ApiClient(settings), (account / "namespace").read_text().strip(), "in-cluster"
-        hint = "kubectl config get-contexts, or gcloud container clusters get-credentials"
-        raise ActionError(f"no cluster is configured: {error}", hint) from None
 
 
 def _lines(response: Any) -> Iterator[bytes]:

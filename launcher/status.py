@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from launcher import progress, reasons, run, startup
+from launcher import progress, queueing, reasons, run, startup
 from launcher.cluster import JSON, Cluster, Unreachable
 from launcher.refusals import Refused
 
@@ -46,7 +46,7 @@ def _why(cluster: Cluster, jobset: JSON, pods: list[JSON], phase: str, events: l
             return ["queued by Kueue; its Workloads may not be read here"]
         uid = jobset["metadata"]["uid"]
         own = [w for w in workloads if any(o["uid"] == uid for o in w["metadata"].get("ownerReferences", []))]
-        return reasons.queueing(own[0] if own else None, workloads)
+        return queueing.why(own[0] if own else None, workloads)
     if phase in ("Pending", "Restarting"):
         found = reasons.scheduling(pods)
         return found if found and len(pods) == reasons.hosts(jobset) else found + reasons.events(events)

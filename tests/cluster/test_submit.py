@@ -115,7 +115,7 @@ def test_what_does_not_exist_is_named(control_plane: Cluster, launch: Command) -
         "error: service-account: nobody does not exist in the namespace"
     )
     assert launch("list --context nowhere").err.splitlines()[0] == (
-        "error: context: must be one of test-cluster, got 'nowhere'"
+        "error: context: must be one of the kubeconfig, got 'nowhere'"
     )
 
 

@@ -28,19 +28,6 @@ def pod(name="run-slice-0-0-abcde", phase="Pending", conditions=(), **state):
     }
 
 
-def workload(name, conditions, created="2026-01-01T00:00:00Z", priority=0):
-    return {
-        "metadata": {
-            "name": f"jobset-{name}-12345",
-            "uid": name,
-            "creationTimestamp": created,
-            "ownerReferences": [{"name": name}],
-        },
-        "spec": {"queueName": "team", "priority": priority},
-        "status": {"conditions": conditions},
-    }
-
-
 OVER = {"conditions": [{"type": "Completed", "status": "True"}]}
 QUEUE = {"kueue.x-k8s.io/queue-name": "team"}
 
@@ -155,40 +142,3 @@ def test_the_last_failure_is_the_newest_of_the_jobs():
         "message": "failed with exit code 42",
     }
     assert reasons.last_failure(found[2:]) is None
-
-
-def test_queued_behind_a_running_and_an_earlier_run():
-    pending = "couldn't assign flavors to pod set slice: insufficient unused quota for cpu"
-    waiting = [{"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": pending}]
-    admitted = [{"type": "QuotaReserved", "status": "True"}, {"type": "Admitted", "status": "True"}]
-    own = workload("own", waiting, "2026-01-01T00:00:02Z")
-    others = [
-        own,
-        workload("running", admitted),
-        workload("earlier", waiting, "2026-01-01T00:00:01Z"),
-        workload("later", waiting, "2026-01-01T00:00:03Z"),
-        workload("urgent", waiting, "2026-01-01T00:00:04Z", priority=100),
-        workload("done", [*admitted, {"type": "Finished", "status": "True"}]),
-    ]
-    assert reasons.queueing(own, others) == [
-        "queue team: couldn't assign flavors to pod set slice: insufficient unused quota for cpu",
-        "quota is used by running",
-        "behind 2 in the queue: earlier, urgent",
-    ]
-
-
-def test_a_run_that_kueue_has_evicted_says_so():
-    evicted = {
-        "type": "Evicted",
-        "status": "True",
-        "reason": "Preempted",
-        "message": "Preempted to accommodate a workload",
-    }
-    own = workload("own", [evicted])
-    assert reasons.queueing(own, [own]) == [
-        "evicted by Kueue (Preempted): Preempted to accommodate a workload"
-    ]
-
-
-def test_a_run_that_kueue_has_not_seen():
-    assert reasons.queueing(None, []) == ["Kueue has not seen the run yet: is its JobSet integration on?"]
