@@ -1,4 +1,5 @@
-"""Write what is generated: train_fields.json and a table of docs/training.md from the trainer, manifests/.
+"""Write what is generated: from the trainer train_fields.json and a table of docs/training.md; manifests/;
+what the charts of helm/ know of the launcher.
 
 `python tools/generate.py [DIR]` writes into DIR instead of the checkout; `make verify` compares the two.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 MARK = "<!-- settings -->"
+VALUES = "<!-- values -->"
 
 # file name: the flags after `resnet-launch render`
 MANIFESTS = {
@@ -96,6 +98,28 @@ def manifest(flags: str) -> str:
     return f"# resnet-launch render {flags}\n{printed.getvalue()}"
 
 
+def chart() -> dict[str, str]:
+    """File of helm/resnet-train: its text. What the launcher knows, for those who never run it."""
+    import chart_catalogue
+    import chart_values
+    import chart_words
+
+    documents = {
+        "files/slices.json": chart_catalogue.generations(),
+        "files/jobset.json": chart_catalogue.jobset(),
+        "files/words.json": chart_words.words(),
+        "files/trainer.json": chart_values.trainer(),
+        "values.schema.json": chart_values.values_schema(),
+    }
+    found = {
+        name: json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        for name, document in documents.items()
+    }
+    readme = (CHECKOUT / "helm" / "resnet-train" / "README.md").read_text(encoding="utf-8")
+    found["README.md"] = readme.partition(VALUES)[0] + f"{VALUES}\n\n{chart_values.table()}"
+    return found | {"values.yaml": chart_values.values_yaml()}
+
+
 def write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -105,6 +129,8 @@ def main(root: Path) -> None:
     page = (CHECKOUT / "docs" / "training.md").read_text(encoding="utf-8")
     write(root / "docs" / "training.md", training_page(page))
     write(root / "launcher" / "train_fields.json", train_fields())
+    for name, text in chart().items():
+        write(root / "helm" / "resnet-train" / name, text)
     for name in [name for name in os.environ if name.startswith("RESNET_LAUNCH_")]:
         del os.environ[name]
     with (

@@ -2,32 +2,87 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from launcher.cli import options
+from launcher.errors import ActionError, Problem, RequestError
+from launcher.job import TrainingJob
 from launcher.jobset import render
 from launcher.manifest import to_yaml
+
+FORMATS = {
+    "jobset": "the objects",
+    "helm-values": "values of the chart helm/resnet-train, which gives the same objects",
+    "kustomize": "the objects as a base in the directory DIR",
+}
 
 
 @click.command(
     "render",
     cls=options.Command,
     params=[
+        click.Argument(["directory"], required=False, metavar="[DIR]"),
         *options.flags(options.ALL),
         click.Option(["--explain"], is_flag=True, help="say in comments why each field is there"),
+        click.Option(
+            ["--format", "form"],
+            metavar="FORMAT",
+            default="jobset",
+            help=f"{', '.join(f'{name}: {what}' for name, what in FORMATS.items())}; jobset if not given",
+        ),
     ],
     example="resnet-launch render --slice v4-32 --arch resnet152 > job.yaml",
 )
-def command(explain: bool, **given: Any) -> None:
+def command(form: str, directory: str | None, explain: bool, **given: Any) -> None:
     """Print the manifests of a run; needs no cluster and changes nothing.
 
     The same flags give the same bytes. Arguments of the trainer may follow after --.
     """
-    manifest = to_yaml(render(options.job(given)))
+    _check(form, directory, explain)
+    job = options.job(given)
+    if form == "kustomize":
+        _write(Path(directory or ""), job)
+    elif form == "helm-values":
+        from launcher import chart
+
+        click.echo(to_yaml([chart.values(job)]), nl=False)
+    else:
+        click.echo(_manifest(job, explain), nl=False)
+
+
+def _manifest(job: TrainingJob, explain: bool) -> str:
+    manifest = to_yaml(render(job))
     if explain:
         from launcher import explain as reasons
 
         manifest = reasons.explain(manifest)
-    click.echo(manifest, nl=False)
+    return manifest
+
+
+def _check(form: str, directory: str | None, explain: bool) -> None:
+    if form not in FORMATS:
+        raise RequestError(Problem("format", f"must be {', '.join(FORMATS)}, got {form!r}"))
+    if form == "kustomize" and not directory:
+        raise RequestError(Problem("format", "must be followed by a directory", "--format kustomize DIR"))
+    if form != "kustomize" and directory:
+        raise click.UsageError(f"Got unexpected extra argument ({directory})")
+    if form != "jobset" and explain:
+        raise RequestError(Problem("explain", f"must go with --format jobset, got {form}"))
+
+
+def _write(folder: Path, job: TrainingJob) -> None:
+    """A base for Kustomize, Argo CD and Flux; the files of this run alone are replaced."""
+    base = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"{job.name}.yaml"],
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{job.name}.yaml").write_text(to_yaml(render(job)), encoding="utf-8")
+        (folder / "kustomization.yaml").write_text(to_yaml([base]), encoding="utf-8")
+    except OSError as error:
+        raise ActionError(f"cannot write {folder}: {error.strerror}") from None

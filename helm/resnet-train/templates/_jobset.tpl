@@ -1,0 +1,67 @@
+{{- /* The JobSet of the slice's kind of hardware, filled in, and what the options add: sets $run.jobset_. */ -}}
+{{- define "resnet-train.build" -}}
+{{- $run := . -}}
+{{- $v := .values -}}
+{{- $made := include "resnet-train.fill" (list $run (get .jobset.kinds .slice.kind)) | fromJson -}}
+{{- $job := (index $made.spec.replicatedJobs 0).template.spec -}}
+{{- $_ := set . "jobset_" $made -}}
+{{- $_ := set . "pod" $job.template.spec -}}
+{{- $_ := set . "trainer_" (index .pod.containers 0) -}}
+{{- $policy := empty .deadline | ternary .policy.jobset .policy.jobsetWithDeadline -}}
+{{- $_ := set $made.spec "failurePolicy" (include "resnet-train.fill" (list $run $policy) | fromJson) -}}
+{{- $_ := set $job "podFailurePolicy" .policy.job -}}
+{{- $limit := or .deadline (and (not $v.queue) .flex) -}}
+{{- if $limit }}{{ $_ := set $job "activeDeadlineSeconds" $limit }}{{ end -}}
+{{- if $v.queue }}{{ $_ := set $made.spec "suspend" true }}{{ end -}}
+{{- if hasKey $v "ttl" }}{{ $_ := set $made.spec "ttlSecondsAfterFinished" (include "resnet-train.seconds" $v.ttl | int64) }}{{ end -}}
+{{- include "resnet-train.metadata" (list $run $made.metadata $job.template.metadata) -}}
+{{- if $v.serviceAccount }}{{ $_ := set .pod "serviceAccountName" $v.serviceAccount }}{{ end -}}
+{{- if $v.hostNetwork -}}
+{{- $_ := set (set .pod "hostNetwork" true) "dnsPolicy" "ClusterFirstWithHostNet" -}}
+{{- end -}}
+{{- range $part := list "placement" "volumes" "command" "env" "resources" }}{{ include (print "resnet-train." $part) $run }}{{ end -}}
+{{- if .network }}{{ include "resnet-train.network" $run }}{{ end -}}
+{{- if not .trainer_.resources }}{{ $_ := unset .trainer_ "resources" }}{{ end -}}
+{{- end -}}
+
+{{- /* Labels and annotations of the JobSet and its pods; the request's own come last and win. */ -}}
+{{- define "resnet-train.metadata" -}}
+{{- $run := index . 0 -}}
+{{- $v := $run.values -}}
+{{- $jobset := index . 1 -}}
+{{- $pods := index . 2 -}}
+{{- $labels := (include "resnet-train.pairs" $v.label | fromJson).values -}}
+{{- $own := (include "resnet-train.pairs" $v.annotation | fromJson).values -}}
+{{- if $v.namespace }}{{ $_ := set $jobset "namespace" $v.namespace }}{{ end -}}
+{{- if $v.queue }}{{ $_ := set $jobset.labels "kueue.x-k8s.io/queue-name" $v.queue }}{{ end -}}
+{{- if $v.priority }}{{ $_ := set $jobset.labels "kueue.x-k8s.io/priority-class" $v.priority }}{{ end -}}
+{{- include "resnet-train.put" (list $jobset.labels $labels) -}}
+{{- include "resnet-train.put" (list $pods.labels $labels) -}}
+{{- $exclusive := and $run.gke (eq $run.slice.kind "tpu") (gt (int $run.slice.hosts) 1) -}}
+{{- if and $exclusive (not $v.topologyRequired) (not $v.topologyPreferred) -}}
+{{- $_ := set $jobset.annotations "alpha.jobset.sigs.k8s.io/exclusive-topology" "cloud.google.com/gke-nodepool" -}}
+{{- end -}}
+{{- if and $run.flex $v.queue }}{{ $_ := set $jobset.annotations "provreq.kueue.x-k8s.io/maxRunDurationSeconds" (toString $run.flex) }}{{ end -}}
+{{- include "resnet-train.put" (list $jobset.annotations $own) -}}
+{{- $notes := dict -}}
+{{- if $v.topologyRequired }}{{ $_ := set $notes "kueue.x-k8s.io/podset-required-topology" $v.topologyRequired }}{{ end -}}
+{{- if $v.topologyPreferred }}{{ $_ := set $notes "kueue.x-k8s.io/podset-preferred-topology" $v.topologyPreferred }}{{ end -}}
+{{- if $run.flex }}{{ $_ := set $notes "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" }}{{ end -}}
+{{- range $run.mounts }}{{ if eq .kind "gcs" }}{{ $_ := set $notes "gke-gcsfuse/volumes" "true" }}{{ end }}{{ end -}}
+{{- include "resnet-train.put" (list $notes ($run.network.annotations | default dict)) -}}
+{{- include "resnet-train.put" (list $notes $own) -}}
+{{- if $notes }}{{ $_ := set $pods "annotations" $notes }}{{ end -}}
+{{- end -}}
+
+{{- /* What must exist before the JobSet: for an NVLink domain the object that makes it. */ -}}
+{{- define "resnet-train.companions" -}}
+{{- $run := . -}}
+{{- $found := list -}}
+{{- range $run.network.objects -}}
+{{- $thing := include "resnet-train.fill" (list $run .) | fromJson -}}
+{{- include "resnet-train.put" (list $thing.metadata.labels (include "resnet-train.pairs" $run.values.label | fromJson).values) -}}
+{{- if $run.values.namespace }}{{ $_ := set $thing.metadata "namespace" $run.values.namespace }}{{ end -}}
+{{- $found = append $found $thing -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}

@@ -1,0 +1,90 @@
+{{- /* Where pods run: node labels, tolerations, annotations of the capacity and of the queue. */ -}}
+{{- define "resnet-train.placement" -}}
+{{- $run := . -}}
+{{- $v := .values -}}
+{{- $row := .slice.row | default dict -}}
+{{- $selector := dict -}}
+{{- $tolerations := list -}}
+{{- range $row.tolerations -}}
+{{- $key := and $v.gpuResource (eq .key "nvidia.com/gpu") | empty | ternary .key $v.gpuResource -}}
+{{- $tolerations = append $tolerations (merge (dict "key" $key) .) -}}
+{{- end -}}
+{{- $capacity := dict -}}
+{{- if $v.spot }}{{ $_ := set $capacity "cloud.google.com/gke-spot" "true" }}{{ end -}}
+{{- if .flex }}{{ $_ := set $capacity (print "cloud.google.com/gke-" (empty $v.queue | ternary "flex-start" "queued")) "true" }}{{ end -}}
+{{- range $key := keys $capacity | sortAlpha -}}
+{{- $tolerations = append $tolerations (dict "key" $key "operator" "Exists" "effect" "NoSchedule") -}}
+{{- end -}}
+{{- range $v.toleration }}{{ $tolerations = append $tolerations (include "resnet-train.toleration" . | fromJson) }}{{ end -}}
+{{- if .gke -}}
+{{- $selector = include "resnet-train.fill" (list $run ($row.selector | default dict)) | fromJson | merge $capacity -}}
+{{- if eq (.slice.topology | default "") "2x4" -}}
+{{- $_ := set $selector "node.kubernetes.io/instance-type" (get $row.machines (toString .slice.perHost)) -}}
+{{- end -}}
+{{- if $v.reservation }}{{ $_ := set $selector "cloud.google.com/reservation-name" $v.reservation }}{{ end -}}
+{{- if $v.placementPolicy }}{{ $_ := set $selector "cloud.google.com/placement-policy-name" $v.placementPolicy }}{{ end -}}
+{{- range .mounts -}}
+{{- if eq .kind "ssd" }}{{ $_ := set $selector "cloud.google.com/gke-ephemeral-storage-local-ssd" "true" }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- include "resnet-train.put" (list $selector (include "resnet-train.pairs" $v.nodeSelector | fromJson).values) -}}
+{{- if $selector }}{{ $_ := set .pod "nodeSelector" $selector }}{{ end -}}
+{{- if $tolerations }}{{ $_ := set .pod "tolerations" $tolerations }}{{ end -}}
+{{- end -}}
+
+{{- /* What the request mounts, and scratch for a run that is not kept. */ -}}
+{{- define "resnet-train.volumes" -}}
+{{- $run := . -}}
+{{- if not .kept -}}
+{{- include "resnet-train.volume" (list $run (dict "name" "scratch" "emptyDir" dict) "/scratch" false) -}}
+{{- end -}}
+{{- range $number, $mount := .mounts -}}
+{{- $only := .readOnly | ternary (dict "readOnly" true) dict -}}
+{{- $volume := dict "name" (print "mount-" $number) -}}
+{{- if eq .kind "pvc" -}}
+{{- $_ := set $volume "persistentVolumeClaim" (merge (dict "claimName" .name) $only) -}}
+{{- else if eq .kind "gcs" -}}
+{{- $attributes := dict "bucketName" .name "mountOptions" "implicit-dirs" -}}
+{{- $_ := set $volume "csi" (merge (dict "driver" "gcsfuse.csi.storage.gke.io" "volumeAttributes" $attributes) $only) -}}
+{{- else if eq .kind "host" -}}
+{{- $_ := set $volume "hostPath" (dict "path" (print "/" .name) "type" "Directory") -}}
+{{- else -}}
+{{- $_ := set $volume "emptyDir" dict -}}
+{{- end -}}
+{{- include "resnet-train.volume" (list $run $volume .path .readOnly) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "resnet-train.volume" -}}
+{{- $run := index . 0 -}}
+{{- $mount := dict "name" (index . 1).name "mountPath" (index . 2) -}}
+{{- if index . 3 }}{{ $_ := set $mount "readOnly" true }}{{ end -}}
+{{- $_ := set $run.pod "volumes" (append $run.pod.volumes (index . 1)) -}}
+{{- $_ := set $run.trainer_ "volumeMounts" (append $run.trainer_.volumeMounts $mount) -}}
+{{- end -}}
+
+{{- /* The fast network between GPU hosts: what files/slices.json says that it adds. */ -}}
+{{- define "resnet-train.network" -}}
+{{- $run := . -}}
+{{- $net := include "resnet-train.fill" (list $run .network) | fromJson -}}
+{{- $container := .trainer_ -}}
+{{- $_ := set .pod "volumes" (concat .pod.volumes $net.volumes) -}}
+{{- $_ := set $container "volumeMounts" (concat $container.volumeMounts $net.mounts) -}}
+{{- $_ := set $container "command" (concat ($net.command | default list) $container.command) -}}
+{{- $_ := set $container "securityContext" $net.security -}}
+{{- $asked := (include "resnet-train.pairs" .values.env | fromJson).names -}}
+{{- $given := $asked -}}
+{{- range $container.env }}{{ if ne .name "LD_LIBRARY_PATH" }}{{ $given = append $given .name }}{{ end }}{{ end -}}
+{{- $own := list -}}
+{{- $names := list -}}
+{{- range $net.env -}}
+{{- if not (has .name $given) }}{{ $own = append $own . }}{{ $names = append $names .name }}{{ end -}}
+{{- end -}}
+{{- $kept := list -}}
+{{- range $container.env }}{{ if not (has .name $names) }}{{ $kept = append $kept . }}{{ end }}{{ end -}}
+{{- $_ := set $container "env" (concat $kept $own) -}}
+{{- range $key := list "initContainers" "resourceClaims" -}}
+{{- if hasKey $net $key }}{{ $_ := set $run.pod $key (get $net $key) }}{{ end -}}
+{{- end -}}
+{{- if $net.claims }}{{ $_ := set $container.resources "claims" $net.claims }}{{ end -}}
+{{- end -}}

@@ -1,0 +1,58 @@
+{{- /* Readers: what a value may be spelled as -> one form. Lists and maps come back as JSON. */ -}}
+
+{{- /* Text of a text or a number: 1000000 and not 1e+06. */ -}}
+{{- define "resnet-train.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
+{{- end -}}
+
+{{- /* 90, 90s, 10m, 2h or 7d -> seconds. */ -}}
+{{- define "resnet-train.seconds" -}}
+{{- $text := include "resnet-train.text" . -}}
+{{- $unit := regexFind "[smhd]$" $text -}}
+{{- mul (trimSuffix $unit $text | int64) (get (dict "" 1 "s" 1 "m" 60 "h" 3600 "d" 86400) $unit) -}}
+{{- end -}}
+
+{{- /* A list of NAME=VALUE, or a map -> {names, values}; the last of a name wins, in the place of the first. */ -}}
+{{- define "resnet-train.pairs" -}}
+{{- $names := list -}}
+{{- $values := dict -}}
+{{- range $key, $entry := . -}}
+{{- $name := kindIs "string" $key | ternary $key (regexFind "^[^=]*" (toString $entry)) -}}
+{{- $text := include "resnet-train.text" $entry -}}
+{{- if not (kindIs "string" $key) }}{{ $text = trimPrefix (print $name "=") $text }}{{ end -}}
+{{- $names = append $names $name -}}
+{{- $_ := set $values $name $text -}}
+{{- end -}}
+{{- dict "names" (uniq $names) "values" $values | toJson -}}
+{{- end -}}
+
+{{- /* gs://BUCKET/PREFIX, BUCKET/PREFIX or a directory, without the last slash. */ -}}
+{{- define "resnet-train.bucket" -}}
+gs://{{ trimPrefix "gs://" . | trimAll "/" }}
+{{- end -}}
+
+{{- /* KEY[=VALUE][:EFFECT] -> a toleration. */ -}}
+{{- define "resnet-train.toleration" -}}
+{{- $effect := regexFind ":[A-Za-z]+$" . -}}
+{{- $pair := trimSuffix $effect . -}}
+{{- $found := dict "key" (regexFind "^[^=]*" $pair) "operator" "Exists" -}}
+{{- if contains "=" $pair -}}
+{{- $_ := set (set $found "operator" "Equal") "value" (regexReplaceAll "^[^=]*=" $pair "") -}}
+{{- end -}}
+{{- if $effect }}{{ $_ := set $found "effect" (trimPrefix ":" $effect) }}{{ end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{- /* SOURCE:PATH[:ro] -> {kind, name, path, readOnly}. */ -}}
+{{- define "resnet-train.mount" -}}
+{{- $form := "^(pvc|gcs|host|ssd)(?:/([^:]*))?:(/[^:]*?)/*(:ro)?$" -}}
+{{- $found := dict "kind" (regexReplaceAll $form . "${1}") "name" (regexReplaceAll $form . "${2}" | trimAll "/") -}}
+{{- $_ := set $found "path" (regexReplaceAll $form . "${3}") -}}
+{{- set $found "readOnly" (hasSuffix ":ro" .) | toJson -}}
+{{- end -}}
+
+{{- /* Puts every entry of the second map into the first, empty ones too. */ -}}
+{{- define "resnet-train.put" -}}
+{{- $target := index . 0 -}}
+{{- range $key, $value := index . 1 }}{{ $_ := set $target $key $value }}{{ end -}}
+{{- end -}}

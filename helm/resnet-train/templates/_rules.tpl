@@ -1,0 +1,111 @@
+{{- /* What must hold between values: the launcher's rules, in its words (files/words.json). */ -}}
+
+{{- /* Adds a problem: (run, its key in words.json, {words} to put in). */ -}}
+{{- define "resnet-train.wrong" -}}
+{{- $run := index . 0 -}}
+{{- $text := get $run.words (index . 1) -}}
+{{- range $word, $value := index . 2 }}{{ $text = replace (printf "{%s}" $word) (toString $value) $text }}{{ end -}}
+{{- $_ := set $run "problems" (append $run.problems $text) -}}
+{{- end -}}
+
+{{- define "resnet-train.rules" -}}
+{{- $run := . -}}
+{{- range list "name" "steps" "batch" "slices" "storage" "environment" "capacity" "queue" "patch" -}}
+{{- include (printf "resnet-train.%sRule" .) $run -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "resnet-train.nameRule" -}}
+{{- $room := sub .jobset.longestName (printf "-slice-%d-%d-abcde" (sub .numSlices 1) (sub .slice.hosts 1) | len) -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .name) -}}
+{{- include "resnet-train.wrong" (list . "name-form" (dict "got" .name)) -}}
+{{- else if gt (len .name) (int $room) -}}
+{{- include "resnet-train.wrong" (list . "name" (dict "room" $room "slices" .numSlices "slice" .slice.name "got" .name)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "resnet-train.slicesRule" -}}
+{{- $one := and (eq .slice.kind "tpu") (eq (int .slice.hosts) 1) -}}
+{{- if and $one (gt .numSlices 1) -}}
+{{- include "resnet-train.wrong" (list . "num-slices" (dict "slice" .slice.name "got" .numSlices)) -}}
+{{- end -}}
+{{- if and (eq .slice.kind "tpu") (not .gke) -}}
+{{- include "resnet-train.wrong" (list . "platform" (dict "slice" .slice.name)) -}}
+{{- end -}}
+{{- if and .values.gpuResource (or .gke (ne .slice.kind "gpu")) -}}
+{{- include "resnet-train.wrong" (list . "gpu-resource" dict) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "resnet-train.storageRule" -}}
+{{- $run := . -}}
+{{- $inside := hasPrefix "gs://" .runDir -}}
+{{- $paths := list -}}
+{{- range .mounts -}}
+{{- if and (not .readOnly) (hasPrefix (print .path "/") (print $run.runDir "/")) }}{{ $inside = true }}{{ end -}}
+{{- if has .path $paths }}{{ include "resnet-train.wrong" (list $run "mount" (dict "path" .path)) }}{{ end -}}
+{{- $paths = append $paths .path -}}
+{{- end -}}
+{{- if and .kept (not $inside) }}{{ include "resnet-train.wrong" (list . "run-dir" (dict "got" .runDir)) }}{{ end -}}
+{{- end -}}
+
+{{- define "resnet-train.environmentRule" -}}
+{{- $run := . -}}
+{{- $env := (include "resnet-train.pairs" .values.env | fromJson).names -}}
+{{- $secrets := (include "resnet-train.pairs" .values.secretEnv | fromJson).names -}}
+{{- range $field, $names := dict "env" $env "secret-env" $secrets -}}
+{{- range $name := $names -}}
+{{- range $run.jobset.reserved -}}
+{{- if hasPrefix . $name }}{{ include "resnet-train.wrong" (list $run "reserved" (dict "field" $field "name" $name)) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $secrets -}}
+{{- if has . $env }}{{ include "resnet-train.wrong" (list $run "secret-env" (dict "name" .)) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "resnet-train.capacityRule" -}}
+{{- $run := . -}}
+{{- $v := .values -}}
+{{- $given := list -}}
+{{- range list "spot" "reservation" "flex" }}{{ if get $v . }}{{ $given = append $given . }}{{ end }}{{ end -}}
+{{- if gt (len $given) 1 -}}
+{{- include "resnet-train.wrong" (list . "capacity" (dict "field" (last $given) "given" (join " and " $given))) -}}
+{{- end -}}
+{{- range empty $v.placementPolicy | ternary $given (append $given "placement-policy") -}}
+{{- if not $run.gke }}{{ include "resnet-train.wrong" (list $run "not-gke" (dict "field" .)) }}
+{{- else if eq $run.slice.kind "cpu" }}{{ include "resnet-train.wrong" (list $run "not-cpu" (dict "field" .)) }}{{ end -}}
+{{- end -}}
+{{- if and (hasKey $v "flex") (or (le .flex 0) (gt .flex (int64 .jobset.flexSeconds))) -}}
+{{- include "resnet-train.wrong" (list . "flex" (dict "got" .flex)) -}}
+{{- end -}}
+{{- if and .flex .slice.row (not .slice.row.flex) -}}
+{{- include "resnet-train.wrong" (list . "no-flex" (dict "slice" .slice.name)) -}}
+{{- end -}}
+{{- $policy := and .gke .slice.row .slice.row.placementPolicy (gt (int .slice.hosts) 1) -}}
+{{- if and $policy (not $v.placementPolicy) -}}
+{{- include "resnet-train.wrong" (list . "placement-policy" (dict "slice" .slice.name)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "resnet-train.queueRule" -}}
+{{- $run := . -}}
+{{- $v := .values -}}
+{{- range $value, $flag := dict "priority" "priority" "topologyRequired" "topology-required" "topologyPreferred" "topology-preferred" -}}
+{{- if and (get $v $value) (not $v.queue) }}{{ include "resnet-train.wrong" (list $run "queue" (dict "field" $flag)) }}{{ end -}}
+{{- end -}}
+{{- if and $v.topologyRequired $v.topologyPreferred }}{{ include "resnet-train.wrong" (list . "topology" dict) }}{{ end -}}
+{{- end -}}
+
+{{- define "resnet-train.patchRule" -}}
+{{- $run := . -}}
+{{- $patch := .values.patch | default "{}" | fromYaml -}}
+{{- if hasKey $patch "Error" -}}
+{{- include "resnet-train.wrong" (list . "patch-mapping" (dict "got" .values.patch)) -}}
+{{- else -}}
+{{- range $key, $_ := omit $patch "metadata" "spec" }}{{ include "resnet-train.wrong" (list $run "patch-key" (dict "got" $key)) }}{{ end -}}
+{{- $metadata := kindIs "map" $patch.metadata | ternary $patch.metadata dict -}}
+{{- if or (hasKey $metadata "name") (hasKey $metadata "namespace") }}{{ include "resnet-train.wrong" (list . "patch-name" dict) }}{{ end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,69 @@
+{{- /* The request with everything filled in that follows from something else, all of it in $run. */ -}}
+{{- define "resnet-train.resolve" -}}
+{{- $run := . -}}
+{{- $v := .values -}}
+{{- range list "slices" "jobset" "words" "trainer" -}}
+{{- $_ := set $run . ($run.root.Files.Get (printf "files/%s.json" .) | fromJson) -}}
+{{- end -}}
+{{- $_ := set $run "problems" list -}}
+{{- include "resnet-train.slice" $run -}}
+{{- if not $v.arch }}{{ include "resnet-train.wrong" (list $run "arch-missing" dict) }}{{ end -}}
+{{- if not $run.problems -}}
+{{- $slice := $run.slice -}}
+{{- $count := $v.numSlices | int -}}
+{{- $_ := set $run "name" ($v.name | default $run.root.Release.Name) -}}
+{{- $_ := set $run "numSlices" $count -}}
+{{- $_ := set $run "hosts" (mul $count $slice.hosts) -}}
+{{- $_ := set $run "devices" (mul $count $slice.hosts $slice.devicesPerHost) -}}
+{{- $_ := set $run "gke" (eq $v.platform "gke") -}}
+{{- $_ := set $run "image" ($v.image | default (get $run.jobset.images $slice.kind)) -}}
+{{- $_ := set $run "flex" (include "resnet-train.seconds" ($v.flex | default 0) | int64) -}}
+{{- $_ := set $run "deadline" (include "resnet-train.seconds" ($v.deadline | default 0) | int64) -}}
+{{- $grace := $v.spot | ternary $run.jobset.spotGrace $run.jobset.grace -}}
+{{- $_ := set $run "grace" (include "resnet-train.seconds" (hasKey $v "grace" | ternary $v.grace $grace) | int64) -}}
+{{- $_ := set $run "mounts" list -}}
+{{- range $v.mount }}{{ $_ := set $run "mounts" (append $run.mounts (include "resnet-train.mount" . | fromJson)) }}{{ end -}}
+{{- include "resnet-train.directory" $run -}}
+{{- $wide := and $v.fabric $run.gke (gt (int $run.hosts) 1) $slice.whole -}}
+{{- $_ := set $run "network" (empty $wide | ternary dict (get ($slice.row | default dict) "fabric" | default dict)) -}}
+{{- include "resnet-train.policy" $run -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "resnet-train.directory" -}}
+{{- $v := .values -}}
+{{- $place := $v.bucket | default "/scratch" -}}
+{{- if $v.bucket }}{{ $place = include "resnet-train.bucket" $v.bucket }}{{ end -}}
+{{- $directory := $v.runDir | default (print $place "/" .name) -}}
+{{- if hasPrefix "gs://" $directory }}{{ $directory = include "resnet-train.bucket" $directory }}{{ end -}}
+{{- $_ := set . "runDir" (hasPrefix "/" $directory | ternary (print "/" (trimAll "/" $directory)) $directory) -}}
+{{- $_ := set . "kept" (not (hasPrefix "/scratch/" .runDir)) -}}
+{{- end -}}
+
+{{- /* What the JobSet of the cluster understands; the newest where no version is given. */ -}}
+{{- define "resnet-train.policy" -}}
+{{- $run := . -}}
+{{- $form := "^v?([0-9]+)[.]([0-9]+).*$" -}}
+{{- $version := .values.jobsetVersion | default "999.0" -}}
+{{- $number := add (mul 1000 (regexReplaceAll $form $version "${1}" | int)) (regexReplaceAll $form $version "${2}" | int) -}}
+{{- range .jobset.policies -}}
+{{- if le (int .minor) (int $number) }}{{ $_ := set $run "policy" . }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* {words} of files/*.json -> this run's own values. */ -}}
+{{- define "resnet-train.fill" -}}
+{{- $run := index . 0 -}}
+{{- $text := index . 1 | toJson | replace "{name}" $run.name -}}
+{{- $numbers := dict "hosts" $run.hosts "devices" $run.devices "numSlices" $run.numSlices "grace" $run.grace -}}
+{{- $_ := merge $numbers (dict "hostsPerSlice" $run.slice.hosts "chipsPerHost" $run.slice.perHost) -}}
+{{- $_ := set $numbers "maxRestarts" (int $run.values.maxRestarts) -}}
+{{- range $word, $number := $numbers -}}
+{{- $text = replace (printf "\"{%s}\"" $word) (toString $number) $text | replace (printf "{%s:text}" $word) (toString $number) -}}
+{{- end -}}
+{{- $names := dict "slice" $run.slice.name "topology" $run.slice.topology "arch" $run.values.arch -}}
+{{- range $word, $name := merge $names (dict "runDir" $run.runDir "image" $run.image) -}}
+{{- $text = replace (printf "\"{%s}\"" $word) (toJson $name) $text -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}

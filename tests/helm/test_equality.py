@@ -1,0 +1,190 @@
+"""The chart gives what the launcher gives, object for object: every slice, every option, both ways in."""
+
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from charts import TRAIN, Helm, Object
+
+from launcher import TrainingJob, catalogue, chart, config, render, slices
+from launcher.cli import main
+from launcher.errors import RequestError
+
+GKE_BLOCK = "cloud.google.com/gce-topology-block"
+# Every option alone and many together.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "two-slices": {"num_slices": 2},
+    "unkept": {"bucket": None},
+    "prefix": {"bucket": "gs://my-bucket/a/b/", "name": "a"},
+    "run-dir": {"mount": ["pvc/runs:/runs"], "run_dir": "/runs/x/", "bucket": None},
+    "trainer": {"recipe": "classic-90", "data": "digits", "batch": 147456, "epochs": 1.5, "seed": 0},
+    "steps": {"steps": 1234567, "set": ["optim.lr=0.1", "model.dtype=float32", "data.flip=true"]},
+    "arguments": {"args": ["--set=optim.lr=1", "--batch", "147456"]},
+    "spot": {"spot": True},
+    "spot-grace": {"spot": True, "grace": "0", "max_restarts": 0},
+    "reservation": {"reservation": "my-capacity"},
+    "flex": {"flex": "24h"},
+    "flex-deadline": {"flex": "7d", "deadline": "1h"},
+    "queued": {"queue": "team", "priority": "high", "flex": "24h"},
+    "topology": {"queue": "team", "topology_required": GKE_BLOCK},
+    "topology-preferred": {"queue": "team", "topology_preferred": GKE_BLOCK, "num_slices": 3},
+    "network": {"host_network": True},
+    "no-fabric": {"fabric": False, "num_slices": 2},
+    "lifetime": {"ttl": "0", "deadline": "2d", "max_restarts": 1000},
+    "namespace": {"namespace": "team", "service_account": "trainer", "image": "r/i@sha256:0"},
+    "environment": {
+        "env": ["B=1", "A=$(B) b: c\n- d", "B=2", "EMPTY=", "C=é☃ '\"{name}", "HOME=/x", "N=0x1F", "Y=yes"],
+        "secret_env": ["WANDB_API_KEY=wandb/key", "A_SECRET=s/k"],
+    },
+    "libraries": {"env": {"LD_LIBRARY_PATH": "/x", "NCCL_ALGO": "Tree"}},
+    "volumes": {
+        "mount": [
+            "pvc/imagenet:/data:ro",
+            "gcs/my-data:/gcs:ro",
+            "ssd:/fast",
+            "pvc/a.b:/runs",
+            "host/mnt/x:/y",
+        ]
+    },
+    "labels": {
+        "label": {"team": "vision", "app.kubernetes.io/name": "other", "empty": ""},
+        "annotation": {"example.com/why": 'it\'s "quoted"\nand: {hosts}', "empty": "", "n": "1"},
+    },
+    "resources": {"cpu": "4", "memory": "16Gi"},
+    "nodes": {
+        "node_selector": {"disk": "ssd", "cloud.google.com/gke-tpu-topology": "9x9"},
+        "toleration": ["dedicated=training:NoSchedule", "other", "a=b", "c:NoExecute", "d="],
+    },
+    "jobset-0.11": {"jobset_version": "v0.11.0"},
+    "jobset-0.8": {"jobset_version": "0.8", "namespace": "team"},
+    "jobset-0.6": {"jobset_version": "0.6", "deadline": "1h"},
+    "jobset-0.5": {"jobset_version": "0.5"},
+    "patch": {
+        "patch": {
+            "metadata": {"labels": {"patched": "yes", "app.kubernetes.io/name": None}},
+            "spec": {
+                "network": {"$patch": "replace", "subdomain": "x", "none": None},
+                "failurePolicy": {"rules": [{"name": "only", "action": "FailJobSet"}], "maxRestarts": None},
+                "replicatedJobs": [
+                    {
+                        "name": "slice",
+                        "template": {
+                            "spec": {
+                                "podFailurePolicy": {"$patch": "delete"},
+                                "template": {
+                                    "spec": {
+                                        "tolerations": [{"key": "x", "operator": "Exists", "value": None}],
+                                        "containers": [
+                                            {
+                                                "name": "trainer",
+                                                "imagePullPolicy": "Always",
+                                                "env": [
+                                                    {"name": "HOME", "value": "/h"},
+                                                    {"name": "RESNET_POD", "$patch": "delete"},
+                                                    {"name": "NEW", "value": "1"},
+                                                ],
+                                                "volumeMounts": [{"mountPath": "/tmp", "subPath": "s"}],
+                                            },
+                                            {"name": "second", "image": "x", "args": ["a", None, 4194304]},
+                                        ],
+                                        "volumes": [{"name": "shm", "$patch": "delete"}],
+                                    }
+                                },
+                            }
+                        },
+                    }
+                ],
+            },
+        }
+    },
+}
+SIZES = ["v4-8", "v4-32", "v5e-1", "v5e-8", "v5e-8-1", "v5p-12288", "tpu7x-64", "l4-1", "a100-16", "h100-16"]
+SIZES += ["h100-mega-16", "h200-24", "gb200-72", "cpu-1x1", "cpu-2x4", "v4:4x4x16", "v6e:2x4-1"]
+GENERIC = {"platform": "generic", "gpu_resource": "amd.com/gpu"}
+
+
+def request(name: str, fields: dict[str, Any]) -> TrainingJob | None:
+    """The request of a cell, or None where the launcher refuses that option for the slice."""
+    policy = {"placement_policy": "p-1"} if slices.parse(name).placement_policy else {}
+    try:
+        return TrainingJob(**{"slice": name, "arch": "resnet50", "bucket": "my-bucket", **policy, **fields})
+    except RequestError:
+        return None
+
+
+def plain(objects: list[Object]) -> list[Object]:
+    return json.loads(json.dumps(objects))  # tuples as lists
+
+
+def compare(helm: Helm, folder: Path, jobs: list[TrainingJob]) -> None:
+    found = helm.many([chart.values(job) for job in jobs], folder)
+    for job, objects in zip(jobs, found, strict=True):
+        assert objects == plain(render(job)), chart.values(job)
+
+
+def test_every_slice_of_the_catalogue(helm: Helm, tmp_path: Path) -> None:
+    found = [request(shape.name, {}) for shape in catalogue.slices()]
+    jobs = [job for job in found if job]
+    assert len(jobs) == len(catalogue.slices()) > 300
+    compare(helm, tmp_path / "all", jobs)
+
+
+def test_every_option_with_every_kind_of_slice(helm: Helm, tmp_path: Path) -> None:
+    found = {(name, o): request(name, fields) for name in SIZES for o, fields in OPTIONS.items()}
+    jobs = {cell: job for cell, job in found.items() if job}
+    assert {option for _, option in jobs} == OPTIONS.keys()
+    assert len(jobs) > 400
+    generic = [request(name, {**GENERIC, **OPTIONS[o]}) for name in ("a100-16", "h100-8") for o in OPTIONS]
+    compare(helm, tmp_path / "all", [*jobs.values(), *filter(None, generic)])
+
+
+def test_every_field_of_a_request_is_in_the_grid() -> None:
+    used = {name for fields in OPTIONS.values() for name in fields} | GENERIC.keys()
+    assert config.FIELDS.keys() - used == {"slice", "arch", "placement_policy"}
+
+
+def rendered(words: str) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out), redirect_stderr(io.StringIO()) as said:
+        assert main(["render", *words.split()]) == 0, said.getvalue()
+    return out.getvalue()
+
+
+WORDS = [
+    ("slice=v4-32,arch=resnet152", "--slice v4-32 --arch resnet152"),
+    ("slice=trillium-8,arch=resnet50,bucket=b-1", "--slice trillium-8 --arch resnet50 --bucket b-1"),
+    ("slice=V5litepod-16,arch=resnet50,spot=true", "--slice v5litepod-16 --arch resnet50 --spot"),
+    ("slice=v4:2x2x4,arch=resnet18,numSlices=2", "--slice v4-32 --num-slices 2 --arch resnet18"),
+    ("slice=h100-80gb-16,arch=resnet50,cpu=4", "--slice h100-16 --arch resnet50 --cpu 4"),
+    ("slice=cpu-2x1,arch=resnet-tiny,epochs=0.5", "--slice cpu-2x1 --arch resnet-tiny --epochs 0.5"),
+    ("slice=cpu-2x1,arch=resnet18,batch=1000000", "--slice cpu-2x1 --arch resnet18 --batch 1000000"),
+    ("slice=v5p-8,arch=resnet18,grace=90s", "--slice v5p-8 --arch resnet18 --grace 90s"),
+    ("slice=v6e-16,arch=resnet50,flex=24h,ttl=7d", "--slice v6e-16 --arch resnet50 --flex 24h --ttl 7d"),
+    ("slice=l4-2,arch=resnet18,env.A=1,label.a=b", "--slice l4-2 --arch resnet18 --env A=1 --label a=b"),
+    ("slice=l4-1,arch=resnet18,mount={pvc/a:/a/}", "--slice l4-1 --arch resnet18 --mount pvc/a:/a"),
+]
+
+
+@pytest.mark.parametrize(("values", "flags"), WORDS, ids=[values for values, _ in WORDS])
+def test_words_of_helm_and_of_the_launcher(
+    helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: str, flags: str
+) -> None:
+    """A chart installed by someone who never runs the launcher."""
+    monkeypatch.chdir(tmp_path)
+    found = helm("template", "rn152", str(TRAIN), "--set", values).objects
+    assert found == list(yaml.load_all(rendered(f"{flags} --name rn152"), yaml.CSafeLoader))
+
+
+def test_the_values_of_render(helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`resnet-launch render --format helm-values … | helm template … -f -`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "patch.yaml").write_text("spec: {failurePolicy: {maxRestarts: null}}\n")
+    flags = "--slice h100-16 --arch resnet50 --bucket b-1 --env A=1 --queue q --patch patch.yaml"
+    values = rendered(f"{flags} --format helm-values")
+    found = helm("template", "other", str(TRAIN), "-f", "-", given=values).objects
+    assert found == list(yaml.load_all(rendered(flags), yaml.CSafeLoader))

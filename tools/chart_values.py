@@ -1,0 +1,174 @@
+"""values.yaml, values.schema.json, trainer.json and the README's table of the chart resnet-train."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from launcher import TrainingJob, chart, schema, volumes
+
+Json = dict[str, Any]
+
+DURATION = r"^(0|[1-9][0-9]{0,8})[smhd]?$"
+QUANTITY = r"^[0-9]{1,15}(\.[0-9]{1,9})?(m|k|[MGTPE]|[KMGTPE]i)?$"
+DNS = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+KEY = (
+    r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}"
+    r"[A-Za-z0-9])?"
+)
+LABEL = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
+ENV = r"[A-Za-z_][A-Za-z0-9_]*"
+SECRET = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[-._a-zA-Z0-9]{1,253}"
+BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/\s]+)*/?$"
+FLAG: Json = {"type": "boolean"}
+
+
+def text(pattern: str, longest: int = 253) -> Json:
+    return {"type": "string", "pattern": pattern, "minLength": 1, "maxLength": longest}
+
+
+def whole(low: int, high: int = 2**31 - 1) -> Json:
+    """A whole number; `--set-string` and quotes are fine."""
+    digits = {"type": "string", "pattern": r"^[1-9][0-9]{0,11}$" if low else r"^(0|[1-9][0-9]{0,11})$"}
+    return {"anyOf": [{"type": "integer", "minimum": low, "maximum": high}, digits]}
+
+
+def or_number(form: Json) -> Json:
+    return {"anyOf": [form, {"type": "number", "minimum": 0}]}
+
+
+def many(item: Json) -> Json:
+    return {"type": "array", "items": item}
+
+
+def pairs(key: str, value: Json, entry: str) -> Json:
+    """A list of KEY=VALUE or a map."""
+    table = {
+        "type": "object",
+        "propertyNames": {"pattern": f"^{key}$"},
+        "additionalProperties": value,
+    }
+    return {"anyOf": [many({"type": "string", "pattern": f"^{key}={entry}$"}), table]}
+
+
+LABELS = pairs(KEY, {"type": "string", "pattern": f"^{LABEL}$"}, LABEL)
+ANYTHING: Json = {"type": ["string", "number"]}
+ANY = r"[\s\S]*"
+SECONDS = {"anyOf": [{"type": "integer", "minimum": 0}, text(DURATION)]}
+SOURCES = "|".join(f"{kind}{'/' if form else ''}{form}" for kind, form in volumes.NAMES.items())
+
+FORMS: dict[str, Json] = {
+    "slice": {"type": "string", "minLength": 1, "maxLength": 64},
+    "num_slices": {"type": "integer", "minimum": 1, "maximum": 4096},
+    "arch": {"enum": schema.document()["archs"]},
+    "name": text(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", 63),
+    "recipe": {"enum": schema.document()["recipes"]},
+    "data": {"enum": schema.document()["datasets"]},
+    "batch": whole(1),
+    "epochs": {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, text(r"^[0-9]{1,12}(\.[0-9]{1,17})?$")]},
+    "steps": whole(1),
+    "seed": whole(0),
+    "set": many({"type": "string"}),
+    "args": many(ANYTHING),
+    "bucket": text(rf"^(gs://)?{BUCKET}"),
+    "run_dir": text(rf"^(gs://{BUCKET}|/[^\x00-\x1f]*$)", 1024),
+    "image": text(r"^[a-z0-9][!-~]*$", 512),
+    "namespace": text(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", 63),
+    "service_account": text(DNS),
+    "env": pairs(ENV, ANYTHING, ANY),
+    "secret_env": pairs(ENV, {"type": "string", "pattern": f"^{SECRET}$"}, SECRET),
+    "mount": many(text(rf"^({SOURCES}):/[^:\s]+(:ro)?$", 1024)),
+    "label": LABELS,
+    "annotation": pairs(KEY, ANYTHING, ANY),
+    "cpu": or_number(text(QUANTITY)),
+    "memory": or_number(text(QUANTITY)),
+    "host_network": FLAG,
+    "grace": SECONDS,
+    "platform": {"enum": ["gke", "generic"]},
+    "node_selector": LABELS,
+    "toleration": many(text(rf"^{KEY}(={LABEL})?(:(NoSchedule|NoExecute|PreferNoSchedule))?$", 400)),
+    "gpu_resource": text(f"^{KEY}$"),
+    "fabric": FLAG,
+    "spot": FLAG,
+    "reservation": text(f"^{LABEL}$", 63),
+    "flex": SECONDS,
+    "placement_policy": text(f"^{LABEL}$", 63),
+    "queue": text(DNS, 63),
+    "priority": text(DNS, 63),
+    "topology_required": text(f"^{KEY}$"),
+    "topology_preferred": text(f"^{KEY}$"),
+    "max_restarts": {"type": "integer", "minimum": 0, "maximum": 1000},
+    "deadline": SECONDS,
+    "ttl": SECONDS,
+    "jobset_version": text(r"^v?[0-9]{1,3}\.[0-9]{1,3}(\.[0-9]{1,3})?$"),
+    "patch": {"type": "string", "minLength": 1},
+}
+# Where a value is spelled in another way than the flag, or means something else to Helm.
+HELP = {
+    "name": "name of the run; the release's if not given",
+    "namespace": "namespace of the objects; the release's if not given",
+    "args": "arguments of the trainer, a flag and its value by turns",
+    "patch": "strategic merge patch of the JobSet as YAML text: --set-file patch=patch.yaml",
+    "num_slices": "slices trained on together",
+}
+FIELDS = {field.name: field for field in dataclasses.fields(TrainingJob)}
+
+
+def help_of(name: str) -> str:
+    return HELP.get(name) or FIELDS[name].metadata["help"]
+
+
+def values_schema() -> Json:
+    """values.schema.json: closed, so that a misspelled value is refused."""
+    properties = {chart.key(name): {"description": help_of(name), **FORMS[name]} for name in FIELDS}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Values of resnet-train",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {**properties, "global": {"description": "Helm's own", "type": "object"}},
+    }
+
+
+def values_yaml() -> str:
+    """values.yaml: what has a default, and as a comment what has none."""
+    lines = [
+        "# Values of a run: the flags of resnet-launch, spelled as Helm does. Generated by `make generate`."
+    ]
+    group = ""
+    for name, field in FIELDS.items():
+        if field.metadata["group"] != group:
+            group = field.metadata["group"]
+            lines += ["", f"# {group}"]
+        metavar = field.metadata["metavar"]
+        lines.append(f"# -- {help_of(name)}" + (f" ({metavar})" if metavar else ""))
+        default = json.dumps(field.default) if field.default not in (None, ()) else ""
+        lines.append(f"{chart.key(name)}: {default}" if default else f"# {chart.key(name)}:")
+    return "\n".join(lines) + "\n"
+
+
+def table() -> str:
+    """The values as a table of Markdown."""
+    lines = ["| value | default | means |", "| --- | --- | --- |"]
+    for name, field in FIELDS.items():
+        default = f"`{json.dumps(field.default)}`" if field.default not in (None, ()) else ""
+        form = f" (`{field.metadata['metavar']}`)" if field.metadata["metavar"] else ""
+        lines.append(f"| `{chart.key(name)}` | {default} | {help_of(name)}{form} |".replace("[:", "\\[:"))
+    return "\n".join(lines) + "\n"
+
+
+def trainer() -> Json:
+    """trainer.json: what a setting of the trainer may hold, and the flags that may follow after `--`."""
+    rows = [
+        {key: row[key] for key in ("field", "type", "choices", "minimum") if key in row}
+        for row in schema.document()["fields"]
+    ]
+    number = r"^[+-]?[0-9]+$"
+    forms = {
+        "int": number,
+        "float": r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?$",
+        "bool": "^(true|false|1|0|True|False)$",
+        "str": "",
+    }
+    return {"fields": {row["field"]: row for row in rows}, "forms": forms, "flags": list(schema.FLAGS)}
