@@ -47,7 +47,7 @@ def refusal(status: int, body: Mapping[str, Any], doing: str) -> Refused:
         return Refused(status, f"this cluster has no {what}", HOMES.get(found["plural"], "") if found else "")
     if status == 401:
         return Refused(
-            status, "the cluster does not know who you are", "log in again: your token has expired"
+            status, "the cluster does not know who you are", "log in again: the token may have expired"
         )
     return Refused(status, said)
 

@@ -1,0 +1,99 @@
+"""What a person with few rights is told, and what a few rights suffice for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commands import Answer
+from testcluster import Cluster
+from testcluster.api import Object
+from testcluster.objects import eventually
+
+from launcher.cli import main
+
+RUN = "submit --slice cpu-2x1 --arch resnet18 --data digits --bucket b-1 --image r/i:1 --name run"
+RBAC = "rbac.authorization.k8s.io"
+
+
+class Person:
+    """A service account of the namespace that may do what `rules` say, at the command line."""
+
+    def __init__(self, cluster: Cluster, namespace: str, folder: Path, capsys: Any, *rules: Object) -> None:
+        self.namespace, self.capsys, self.kubeconfig = namespace, capsys, folder / "kubeconfig"
+        here = {"name": "jane", "namespace": namespace}
+        role: Object = {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": here, "rules": list(rules)}
+        binding: Object = {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "RoleBinding",
+            "metadata": here,
+            "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "jane"},
+            "subjects": [{"kind": "ServiceAccount", **here}],
+        }
+        account: Object = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": here}
+        cluster.api.apply([account, role, binding])
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/jane/token"
+        token = cluster.api.request("POST", path, {"spec": {}})["status"]["token"]
+        admin = _read(cluster.kubeconfig)
+        admin["users"][0]["user"] = {"token": token}
+        self.kubeconfig.write_text(json.dumps(admin))
+
+    def __call__(self, line: str) -> Answer:
+        flags = ["--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace]
+        code = main([*line.split(), *flags])
+        out, err = self.capsys.readouterr()
+        return Answer(code, out, err)
+
+
+def _read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.fixture(autouse=True)
+def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_who_may_do_nothing_is_told_what_is_missing(
+    control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
+) -> None:
+    jane = Person(control_plane, namespace, tmp_path, capsys)
+    who = f"system:serviceaccount:{namespace}:jane"
+    found = jane("list")
+    assert (found.code, found.out) == (1, "")
+    assert found.err.splitlines() == [
+        f'error: {who} may not list jobsets in the namespace "{namespace}"',
+        "hint: ask the cluster's team for a role that allows it, or use another --namespace",
+    ]
+    assert jane("list -A").err.splitlines()[0] == f"error: {who} may not list jobsets at the cluster scope"
+    assert jane(RUN).err.splitlines()[0] == (
+        f'error: {who} may not get jobsets in the namespace "{namespace}"'
+    )
+
+
+def test_rights_on_jobsets_and_to_read_pods_suffice(
+    control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
+) -> None:
+    verbs = ["get", "list", "watch", "create", "patch", "delete"]
+    jobsets: Object = {"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": verbs}
+    read: Object = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}
+    jane = Person(control_plane, namespace, tmp_path, capsys, jobsets, read)
+    assert jane(RUN).code == 0
+    assert eventually(lambda: jane("status run --json").json["pods"] == {"Pending": 2})
+    assert jane("suspend run").code == 0
+    assert jane("delete run --yes").code == 0
+    assert jane("list --json").json == []
+
+
+def test_a_token_that_has_expired_says_so(
+    control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
+) -> None:
+    jane = Person(control_plane, namespace, tmp_path, capsys)
+    stale = _read(jane.kubeconfig)
+    stale["users"][0]["user"] = {"token": "not.a.token"}
+    jane.kubeconfig.write_text(json.dumps(stale))
+    assert jane("list").err.splitlines() == [
+        "error: the cluster does not know who you are",
+        "hint: log in again: the token may have expired",
+    ]
