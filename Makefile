@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 export RESNET_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet-launch
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' constraints.txt)
 
-.PHONY: help setup demo test check lint types data-packages generate verify lock clean
+.PHONY: help setup demo test check lint types data-packages generate verify charts lock clean
 .PHONY: cluster-packages cluster-up cluster-down cluster-status image
 
 help:  ## show this list
@@ -67,6 +67,9 @@ verify:  ## regenerate into a temporary folder and want no difference
 	  diff -u launcher/train_fields.json "$$fresh/launcher/train_fields.json"; \
 	  diff -u docs/training.md "$$fresh/docs/training.md"; \
 	  for file in $$(cd "$$fresh" && find helm -type f); do diff -u "$$file" "$$fresh/$$file"; done
+
+charts: setup  ## package helm/ into dist/, the same bytes each time
+	$(BIN)/python tools/charts.py
 
 # A real Kubernetes on this machine (Linux, root, Go): docs/test-cluster.md.
 TESTCLUSTER = PYTHONPATH=tests/cluster $(BIN)/python -m testcluster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import Any
 
 from launcher import TrainingJob, chart, schema, volumes
@@ -21,6 +22,8 @@ LABEL = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 ENV = r"[A-Za-z_][A-Za-z0-9_]*"
 SECRET = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[-._a-zA-Z0-9]{1,253}"
 BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/\s]+)*/?$"
+UPWARD = r"(^|[/:])\.\.([/:]|$)"
+OUTSIDE = f":({'|'.join(re.escape(path) for path in volumes.TAKEN)})/*(:ro)?$|{UPWARD}"
 FLAG: Json = {"type": "boolean"}
 
 
@@ -71,14 +74,14 @@ FORMS: dict[str, Json] = {
     "seed": whole(0),
     "set": many({"type": "string"}),
     "args": many(ANYTHING),
-    "bucket": text(rf"^(gs://)?{BUCKET}"),
-    "run_dir": text(rf"^(gs://{BUCKET}|/[^\x00-\x1f]*$)", 1024),
+    "bucket": text(rf"^(gs://)?{BUCKET}") | {"not": {"pattern": UPWARD}},
+    "run_dir": text(rf"^(gs://{BUCKET}|/[^\x00-\x1f]*$)", 1024) | {"not": {"pattern": UPWARD}},
     "image": text(r"^[a-z0-9][!-~]*$", 512),
     "namespace": text(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", 63),
     "service_account": text(DNS),
     "env": pairs(ENV, ANYTHING, ANY),
     "secret_env": pairs(ENV, {"type": "string", "pattern": f"^{SECRET}$"}, SECRET),
-    "mount": many(text(rf"^({SOURCES}):/[^:\s]+(:ro)?$", 1024)),
+    "mount": many(text(rf"^({SOURCES}):/[^:\s]+(:ro)?$", 1024) | {"not": {"pattern": OUTSIDE}}),
     "label": LABELS,
     "annotation": pairs(KEY, ANYTHING, ANY),
     "cpu": or_number(text(QUANTITY)),

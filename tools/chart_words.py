@@ -69,7 +69,10 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 def words() -> dict[str, str]:
     """Every error that the chart can give, by its key."""
-    found = {key: _hollow(_problem(asked), holes) for key, (asked, holes) in ERRORS.items()}
+    found = {
+        "not-installed": "cluster: this cluster has no {name} (docs/cluster-teams.md says how to install it)"
+    }
+    found |= {key: _hollow(_problem(asked), holes) for key, (asked, holes) in ERRORS.items()}
     for name, row in slices.facts().items():
         found |= {f"slice-{key}-{name}": text for key, text in _of_generation(name, row)}
     return found

@@ -109,3 +109,17 @@
 {{- if or (hasKey $metadata "name") (hasKey $metadata "namespace") }}{{ include "resnet-train.wrong" (list . "patch-name" dict) }}{{ end -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* On a cluster, which is told by its list of kinds: is there what this run is made of? */ -}}
+{{- define "resnet-train.installed" -}}
+{{- $run := . -}}
+{{- $has := .root.Capabilities.APIVersions -}}
+{{- if $has.Has "v1/Pod" -}}
+{{- $kinds := dict "jobsets.jobset.x-k8s.io" "jobset.x-k8s.io/v1alpha2/JobSet" -}}
+{{- if (.network | default dict).objects }}{{ $_ := set $kinds "computedomains.resource.nvidia.com" "resource.nvidia.com/v1beta1/ComputeDomain" }}{{ end -}}
+{{- if .values.queue }}{{ $_ := set $kinds "workloads.kueue.x-k8s.io" "kueue.x-k8s.io/v1beta1/Workload" }}{{ end -}}
+{{- range $name, $kind := $kinds -}}
+{{- if not ($has.Has $kind) }}{{ include "resnet-train.wrong" (list $run "not-installed" (dict "name" $name)) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,193 @@
+"""What the chart refuses, and in whose words: the launcher's; of a wrong form, the schema's."""
+
+import json
+
+import pytest
+from charts import TRAIN, Helm, Object
+from jsonschema import Draft202012Validator
+
+from launcher import TrainingJob, chart
+from launcher.errors import RequestError
+
+GOOD: Object = {"slice": "v5p-384", "arch": "resnet50", "bucket": "b-1"}
+GENERIC = {"platform": "generic", "gpu_resource": "amd.com/gpu"}
+
+# What the launcher refuses too: fields beside GOOD, and what both must say.
+WORDS: list[tuple[Object, str]] = [
+    ({"slice": "v4-33"}, "slice: must be v4-32 (16 chips) or v4-64 (32 chips), got 'v4-33'"),
+    ({"slice": "v4-9999"}, "slice: must be v4-6144 (3072 chips), got 'v4-9999'"),
+    ({"slice": "tpu7x-1"}, "slice: must be tpu7x-2 (1 chips), got 'tpu7x-1'"),
+    ({"slice": "v5e-24"}, "slice: must be v5e-16 (16 chips) or v5e-32 (32 chips), got 'v5e-24'"),
+    ({"slice": "v6e:3x3"}, "slice: must have a topology of v6e (1x1, 2x2, 2x4, 4x4, 4x8, 8x8, 8x16, 16x16)"),
+    ({"slice": "v4:4x8x4"}, "or AxBxC with A<=B<=C, each a multiple of 4), got 'v4:4x8x4'"),
+    ({"slice": "v5e-16-1"}, "slice: must be v5e-8-1, got 'v5e-16-1'"),
+    ({"slice": "l4-8-1"}, "slice: must not end in a second number, got 'l4-8-1'"),
+    ({"slice": "h100-9"}, "slice: must be h100-N, N 1, 2, 4 or a multiple of 8, got 'h100-9'"),
+    ({"slice": "h100-0"}, "slice: must be h100-N, N 1, 2, 4 or a multiple of 8, got 'h100-0'"),
+    ({"slice": "gb200-76"}, "slice: must be gb200-N, N a multiple of 4 up to 72, got 'gb200-76'"),
+    ({"slice": "cpu-0x1"}, "slice: must be cpu-<hosts>x<devices a host>, got 'cpu-0x1'"),
+    ({"slice": "cpu-2x2-1"}, "slice: must be cpu-<hosts>x<devices a host>, got 'cpu-2x2-1'"),
+    ({"slice": "v9-8"}, "slice: must be a slice such as v4-32, v5e-16, v5p-128, v6e-8, tpu7x-64, h100-16,"),
+    ({"slice": "toaster"}, "a100-8 or cpu-2x4, got 'toaster'"),
+    ({"slice": "local-gpu-2"}, "slice: must be a slice of a cluster, got 'local-gpu-2'"),
+    ({"name": "q" * 60}, "name: must be at most 46 characters for 1 x v5p-384, got 'qqq"),
+    ({"slice": "v4-8", "num_slices": 2}, "num-slices: must be 1 for v4-8, got 2"),
+    ({"batch": 100}, "batch: must be a multiple of the run's 192 devices, got 100"),
+    ({"set": ["train.batch=100"]}, "batch: must be a multiple of the run's 192 devices, got 100"),
+    ({"args": ["--batch", "1000"]}, "batch: must be a multiple of the run's 192 devices, got 1000"),
+    ({"steps": 7, "epochs": 9}, "steps: must not be given together with epochs, got 7 and 9"),
+    ({"run_dir": "/runs/x"}, "run-dir: must be gs://… or lie under a writable --mount, got '/runs/x'"),
+    (
+        {"mount": ["pvc/runs:/runs:ro"], "run_dir": "/runs/x"},
+        "run-dir: must be gs://… or lie under a writable --mount, got '/runs/x'",
+    ),
+    ({"mount": ["pvc/a:/a", "ssd:/a"]}, "mount: must mount one thing at each path, got two at /a"),
+    ({"env": {"RESNET_X": "1"}}, "env: must not set RESNET_X: the launcher or the cluster does"),
+    (
+        {"secret_env": {"TPU_WORKER_ID": "s/k"}},
+        "secret-env: must not set TPU_WORKER_ID: the launcher or the cluster does",
+    ),
+    (
+        {"env": {"A": "1"}, "secret_env": {"A": "s/k"}},
+        "secret-env: must not set A a second time: --env does",
+    ),
+    ({"spot": True, "flex": "1h"}, "flex: must be the only kind of capacity, got spot and flex"),
+    (
+        {"spot": True, "reservation": "r", "flex": "1h"},
+        "flex: must be the only kind of capacity, got spot and reservation and flex",
+    ),
+    (
+        {**GENERIC, "slice": "h100-8", "reservation": "r"},
+        "reservation: must be left out on platform generic: it is a kind of node of GKE",
+    ),
+    (
+        {"slice": "cpu-1x1", "placement_policy": "p"},
+        "placement-policy: must be left out for CPU slices: choose their nodes with --node-selector",
+    ),
+    ({"flex": "8d"}, "flex: must be at most 7d and above 0, got 691200 s"),
+    ({"slice": "v4-8", "flex": "1h"}, "flex: must be left out for v4-8: GKE has no flex-start"),
+    ({"slice": "tpu7x-64"}, "placement-policy: must be given for tpu7x-64: several hosts of this generation"),
+    ({"platform": "generic"}, "platform: must be gke for v5p-384: TPUs join by variables that GKE sets"),
+    ({"gpu_resource": "amd.com/gpu"}, "gpu-resource: must go with a GPU slice and --platform generic"),
+    ({"topology_required": "a"}, "topology-required: must go with --queue: Kueue reads it"),
+    (
+        {"queue": "q", "topology_required": "a", "topology_preferred": "b"},
+        "topology-preferred: must be left out where --topology-required is given",
+    ),
+    ({"set": ["optim.rate=1"]}, "set: must name a field of the trainer, got 'optim.rate'"),
+    ({"set": ["optim"]}, "set: must be section.field=value, got 'optim'"),
+    ({"set": ["optim.lr=x"]}, "set: optim.lr must be a number, got 'x'"),
+    ({"set": ["data.flip=x"]}, "set: data.flip must be true or false, got 'x'"),
+    ({"set": ["train.batch=1.5"]}, "set: train.batch must be a whole number, got '1.5'"),
+    ({"set": ["model.dtype=f8"]}, "set: model.dtype must be one of auto, bfloat16, float32, got 'f8'"),
+    ({"set": ["model.width=0"]}, "set: model.width must be a whole number of at least 1, got '0'"),
+    ({"args": ["--nope"]}, "args: must be flags of the trainer after --, got '--nope'"),
+    ({"args": ["--seed"]}, "args: must have a value after --seed, got '--seed'"),
+    ({"patch": {"kind": "Pod"}}, "patch: must hold metadata and spec of the JobSet, got 'kind'"),
+    ({"patch": {"metadata": {"name": "x"}}}, "patch: must not rename the run"),
+]
+
+
+def spelled(fields: Object) -> Object:
+    """The chart's values of some fields."""
+    patch = {"patch": json.dumps(fields["patch"])} if "patch" in fields else {}
+    return {chart.key(name): value for name, value in {**fields, **patch}.items()}
+
+
+@pytest.mark.parametrize(("fields", "words"), WORDS, ids=[words[:60] for _, words in WORDS])
+def test_the_launcher_s_own_words(helm: Helm, fields: Object, words: str) -> None:
+    asked = {**GOOD, **fields}
+    with pytest.raises(RequestError) as caught:
+        TrainingJob(**asked)
+    assert words in str(caught.value)
+    answer = helm.template({"name": "run", **spelled(asked)})
+    assert (answer.code, answer.out) == (1, "")
+    assert words in answer.err
+
+
+def test_all_problems_at_once(helm: Helm) -> None:
+    answer = helm.template({**GOOD, "batch": 100, "priority": "p", "spot": True, "flex": 60})
+    problems = answer.err.splitlines()[:3]
+    assert [line.rpartition("4): ")[2].split(": ")[0] for line in problems] == ["batch", "flex", "priority"]
+
+
+# Of the wrong form: the schema refuses it, at this place.
+FORMS: list[tuple[Object, str]] = [
+    ({"slices": "v4-32"}, "additional properties 'slices' not allowed"),
+    ({"num_slices": 2}, "additional properties 'num_slices' not allowed"),
+    ({"arch": "resnet51"}, "'/arch'"),
+    ({"recipe": "classic"}, "'/recipe'"),
+    ({"data": "imagenet21k"}, "'/data'"),
+    ({"numSlices": "two"}, "'/numSlices'"),
+    ({"numSlices": 0}, "'/numSlices'"),
+    ({"maxRestarts": -1}, "'/maxRestarts'"),
+    ({"batch": 0}, "'/batch'"),
+    ({"batch": 1.5}, "'/batch'"),
+    ({"epochs": 0}, "'/epochs'"),
+    ({"seed": -1}, "'/seed'"),
+    ({"set": "optim.lr=1"}, "'/set'"),
+    ({"name": "Run"}, "'/name'"),
+    ({"bucket": "b"}, "'/bucket'"),
+    ({"bucket": "B-1"}, "'/bucket'"),
+    ({"runDir": "runs/x"}, "'/runDir'"),
+    ({"image": "a b"}, "'/image'"),
+    ({"namespace": "a.b"}, "'/namespace'"),
+    ({"serviceAccount": "A"}, "'/serviceAccount'"),
+    ({"env": {"1A": "x"}}, "'/env'"),
+    ({"env": {"A": True}}, "'/env'"),
+    ({"env": ["A"]}, "'/env'"),
+    ({"secretEnv": {"A": "secret"}}, "'/secretEnv'"),
+    ({"mount": ["nfs/a:/a"]}, "'/mount/0'"),
+    ({"mount": ["pvc/a"]}, "'/mount/0'"),
+    ({"mount": ["pvc/a:/tmp/"]}, "'/mount/0'"),
+    ({"mount": ["host/../etc:/a"]}, "'/mount/0'"),
+    ({"runDir": "/a/../b"}, "'/runDir'"),
+    ({"label": {"a": "b c"}}, "'/label'"),
+    ({"cpu": "lots"}, "'/cpu'"),
+    ({"memory": "1Q"}, "'/memory'"),
+    ({"hostNetwork": "yes"}, "'/hostNetwork'"),
+    ({"fabric": 1}, "'/fabric'"),
+    ({"spot": "true"}, "'/spot'"),
+    ({"grace": "soon"}, "'/grace'"),
+    ({"flex": "1w"}, "'/flex'"),
+    ({"platform": "eks"}, "'/platform'"),
+    ({"platform": "local"}, "'/platform'"),
+    ({"toleration": ["a:Never"]}, "'/toleration/0'"),
+    ({"jobsetVersion": 0.11}, "'/jobsetVersion'"),
+    ({"queue": "Q"}, "'/queue'"),
+    ({"patch": {"spec": {}}}, "'/patch'"),
+]
+
+
+@pytest.mark.parametrize(("values", "place"), FORMS, ids=[str(values) for values, _ in FORMS])
+def test_a_value_of_the_wrong_form(helm: Helm, values: Object, place: str) -> None:
+    answer = helm.template({**GOOD, **values})
+    assert (answer.code, answer.out) == (1, "")
+    assert place in answer.err
+    assert "execution error" not in answer.err
+
+
+def test_the_schema_is_one_and_closed(helm: Helm) -> None:
+    schema = json.loads((TRAIN / "values.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    assert schema["additionalProperties"] is False
+    assert all("description" in entry for entry in schema["properties"].values())
+
+
+def test_text_that_is_no_patch(helm: Helm) -> None:
+    answer = helm.template({**GOOD, "patch": "a: [\n"})
+    assert "patch: must be a mapping, got 'a: [" in answer.err
+
+
+def test_a_release_whose_name_is_too_long(helm: Helm) -> None:
+    answer = helm("template", "r" * 50, str(TRAIN), "--set", "slice=v5p-384,arch=resnet50")
+    assert "name: must be at most 46 characters for 1 x v5p-384, got 'rrr" in answer.err
+
+
+@pytest.mark.parametrize(
+    "values", ["", "slice=v4-32,arch=resnet152", "slice=cpu-2x1,arch=resnet-tiny,queue=q"]
+)
+def test_lint(helm: Helm, values: str) -> None:
+    answer = helm("lint", "--strict", str(TRAIN), *(["--set", values] if values else []))
+    assert answer.code == 0, answer.out
+    assert "0 chart(s) failed" in answer.out
