@@ -23,7 +23,8 @@ CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 GROUPS = {
     "JobSet": ("jobset.x-k8s.io/v1alpha2", "jobsets"),
     "ComputeDomain": ("resource.nvidia.com/v1beta1", "computedomains"),
-    "Workload": ("kueue.x-k8s.io/v1beta1", "workloads"),
+    "Workload": ("kueue.x-k8s.io/v1beta2", "workloads"),
+    "OldWorkload": ("kueue.x-k8s.io/v1beta1", "workloads"),  # Kueue before 0.14
     "Pod": ("v1", "pods"),
     "Event": ("v1", "events"),
     "ConfigMap": ("v1", "configmaps"),

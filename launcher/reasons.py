@@ -105,22 +105,29 @@ def _when(event: JSON) -> str:
 
 
 def first_failure(pods: Iterable[JSON]) -> dict[str, Any] | None:
-    """The pod that failed first: its name, exit code, reason and last words."""
+    """The pod that failed first: its name, exit code (None if no container ended), reason, last words."""
     ended = []
     for pod in pods:
-        for container in pod["status"].get("containerStatuses", []):
-            state = container["state"].get("terminated")
-            if container["name"] == "trainer" and state and state["exitCode"]:
-                ended.append((state.get("finishedAt") or "", pod["metadata"]["name"], state))
+        state = _ended(pod)
+        if state and state.get("exitCode") != 0:
+            ended.append((state.get("finishedAt") or "", pod["metadata"]["name"], state))
     if not ended:
         return None
     _, name, state = min(ended, key=lambda row: row[:2])
     return {
         "pod": name,
-        "exit_code": state["exitCode"],
-        "meaning": MEANINGS.get(state["exitCode"], state.get("reason", "")),
+        "exit_code": state.get("exitCode"),
+        "meaning": MEANINGS.get(state.get("exitCode", 0), state.get("reason", "")),
         "message": (state.get("message") or "").strip(),
     }
+
+
+def _ended(pod: JSON) -> JSON | None:
+    """How the trainer's container ended, or else the pod itself, as after an eviction."""
+    for container in pod["status"].get("containerStatuses", []):
+        if container["name"] == "trainer" and "terminated" in container["state"]:
+            return container["state"]["terminated"]
+    return pod["status"] if pod["status"].get("phase") == "Failed" else None
 
 
 # The trainer's table, and what the kernel and the kubelet add to it.

@@ -55,10 +55,13 @@ def _why(cluster: Cluster, jobset: JSON, pods: list[JSON], phase: str, events: l
 
 def _workloads(cluster: Cluster) -> list[JSON] | None:
     """Kueue's view of the namespace's runs; None where it may not be read or Kueue is not there."""
-    try:
-        return cluster.list("Workload")[0]
-    except Refused:
-        return None
+    for kind in ("Workload", "OldWorkload"):
+        try:
+            return cluster.list(kind)[0]
+        except Refused as error:
+            if error.status != 404:
+                break
+    return None
 
 
 def _events(cluster: Cluster, name: str) -> list[JSON]:

@@ -7,11 +7,16 @@ import sys
 
 import click
 
+from launcher import keys, values
 from launcher.cli import options, target
-from launcher.cli.duration import Duration
+from launcher.cli.checked import Checked
 
 TIMEOUT = click.Option(
-    ["--timeout"], type=Duration(), default="15m", metavar="DURATION", help="longest wait; 15m if not given"
+    ["--timeout"],
+    type=Checked(values.seconds),
+    default="15m",
+    metavar="DURATION",
+    help="longest wait; 15m if not given",
 )
 
 
@@ -24,7 +29,7 @@ TIMEOUT = click.Option(
 def command(
     name: str,
     yes: bool,
-    timeout: float,
+    timeout: int,
     context: str | None,
     kubeconfig: str | None,
     namespace: str | None,
@@ -47,7 +52,7 @@ def command(
     run.delete_companions(cluster, name)
     watching.until_gone(cluster, jobset, timeout)
     notes = jobset["metadata"].get("annotations", {})
-    kept = notes.get("resnet-launch/run-dir", "")
+    kept = notes.get(keys.RUN_DIR, "")
     if as_json:
         click.echo(json.dumps({"name": name, "deleted": True, "run_dir": kept}, indent=2))
     else:

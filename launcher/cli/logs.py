@@ -7,15 +7,18 @@ import json
 
 import click
 
+from launcher import values
 from launcher.cli import options, target
-from launcher.cli.duration import Duration
+from launcher.cli.checked import Checked
 
 PARAMS = [
     target.name(),
     click.Option(["--follow", "-f"], is_flag=True, help="go on until the run is over, across restarts"),
     click.Option(["--host"], metavar="[SLICE-]HOST", help="of one host, such as 0 or 1-3; all if not given"),
     click.Option(["--tail"], type=click.IntRange(min=0), metavar="N", help="the last N lines of each host"),
-    click.Option(["--since"], type=Duration(), metavar="DURATION", help="only what is newer, such as 10m"),
+    click.Option(
+        ["--since"], type=Checked(values.seconds), metavar="DURATION", help="only what is newer, such as 10m"
+    ),
     *target.flags(),
     click.Option(["--json", "as_json"], is_flag=True, help="print a JSON object for each line"),
 ]
@@ -27,7 +30,7 @@ def command(
     follow: bool,
     host: str | None,
     tail: int | None,
-    since: float | None,
+    since: int | None,
     context: str | None,
     kubeconfig: str | None,
     namespace: str | None,
@@ -42,7 +45,7 @@ def command(
     place = parse_host(host)
     cluster = target.cluster(context, kubeconfig, namespace)
     run.find(cluster, name)
-    query = {"tailLines": tail, "sinceSeconds": None if since is None else max(int(since), 1)}
+    query = {"tailLines": tail, "sinceSeconds": None if since is None else max(since, 1)}
     query = {key: value for key, value in query.items() if value is not None}
     for line in (logs.Follower if follow else logs.snapshot)(cluster, name, place, **query):
         click.echo(json.dumps(dataclasses.asdict(line)) if as_json else str(line))

@@ -42,7 +42,8 @@ def page(found: dict[str, Any]) -> list[str]:
     ]
     rows += [("why", text) for text in found["why"]]
     if failed := found["failed"]:
-        text = f"{failed['pod']}: exit code {failed['exit_code']}, {failed['meaning']}"
+        code = "" if failed["exit_code"] is None else f"exit code {failed['exit_code']}, "
+        text = f"{failed['pod']}: {code}{failed['meaning']}"
         rows.append(("failed first", text))
         rows += [("", f"  {line}") for line in failed["message"].splitlines()[-LAST_LINES:]]
     elif failure := found["last_failure"]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from launcher import names
+from launcher.cli import options
+from launcher.cli.checked import Checked, check
 
 if TYPE_CHECKING:
     from launcher.cluster import Cluster
@@ -26,7 +29,7 @@ def as_json() -> click.Parameter:
 
 
 def name() -> click.Parameter:
-    return click.Argument(["name"])
+    return click.Argument(["name"], type=Checked(names.run))
 
 
 def yes() -> click.Parameter:
@@ -34,10 +37,11 @@ def yes() -> click.Parameter:
 
 
 def cluster(context: str | None, kubeconfig: str | None, namespace: str | None) -> Cluster:
-    """The cluster of these flags; RESNET_LAUNCH_NAMESPACE holds where --namespace is not given."""
+    """The cluster of these flags; the namespace may also come from the environment or resnet-launch.yaml."""
     from launcher.cluster import Cluster
 
-    return Cluster(context, namespace or os.environ.get("RESNET_LAUNCH_NAMESPACE"), kubeconfig)
+    found = options.values({"namespace": namespace}).get("namespace")
+    return Cluster(context, found and check("namespace", names.namespace, found), kubeconfig)
 
 
 def again(context: str | None, kubeconfig: str | None, namespace: str | None) -> str:

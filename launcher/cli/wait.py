@@ -6,11 +6,16 @@ import json
 
 import click
 
+from launcher import values
 from launcher.cli import options, target
-from launcher.cli.duration import Duration
+from launcher.cli.checked import Checked
 
 TIMEOUT = click.Option(
-    ["--timeout"], type=Duration(), default="7d", metavar="DURATION", help="longest wait; 7d if not given"
+    ["--timeout"],
+    type=Checked(values.seconds),
+    default="7d",
+    metavar="DURATION",
+    help="longest wait; 7d if not given",
 )
 
 
@@ -22,7 +27,7 @@ TIMEOUT = click.Option(
 )
 def command(
     name: str,
-    timeout: float,
+    timeout: int,
     context: str | None,
     kubeconfig: str | None,
     namespace: str | None,
