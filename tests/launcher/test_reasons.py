@@ -121,6 +121,17 @@ def test_the_pod_that_failed_first_is_named_with_its_last_words():
     }
 
 
+def test_a_pod_that_was_evicted_before_its_container_said_anything():
+    evicted = pod("run-slice-0-0-aaaaa", "Failed")
+    evicted["status"] |= {"reason": "Evicted", "message": "The node was low on resource: memory. "}
+    assert reasons.first_failure([evicted]) == {
+        "pod": "run-slice-0-0-aaaaa",
+        "exit_code": None,
+        "meaning": "Evicted",
+        "message": "The node was low on resource: memory.",
+    }
+
+
 def test_no_failure():
     assert (
         reasons.first_failure([pod(phase="Running", running={"startedAt": "2026-01-01T00:00:00Z"})]) is None
