@@ -98,26 +98,32 @@ def manifest(flags: str) -> str:
     return f"# resnet-launch render {flags}\n{printed.getvalue()}"
 
 
-def chart() -> dict[str, str]:
-    """File of helm/resnet-train: its text. What the launcher knows, for those who never run it."""
+def charts() -> dict[str, str]:
+    """File of helm/: its text. What the launcher knows, for those who never run it."""
     import chart_catalogue
+    import chart_platform
     import chart_values
     import chart_words
 
     documents = {
-        "files/slices.json": chart_catalogue.generations(),
-        "files/jobset.json": chart_catalogue.jobset(),
-        "files/words.json": chart_words.words(),
-        "files/trainer.json": chart_values.trainer(),
-        "values.schema.json": chart_values.values_schema(),
+        "resnet-train/files/slices.json": chart_catalogue.generations(),
+        "resnet-train/files/jobset.json": chart_catalogue.jobset(),
+        "resnet-train/files/words.json": chart_words.words(),
+        "resnet-train/files/trainer.json": chart_values.trainer(),
+        "resnet-train/values.schema.json": chart_values.values_schema(),
+        "resnet-platform/files/flavors.json": chart_platform.flavors(),
+        "resnet-platform/files/smoke.json": chart_platform.smoke(),
+        "resnet-platform/values.schema.json": chart_platform.values_schema(),
     }
     found = {
-        name: json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-        for name, document in documents.items()
+        name: json.dumps(value, indent=1, ensure_ascii=False) + "\n" for name, value in documents.items()
     }
-    readme = (CHECKOUT / "helm" / "resnet-train" / "README.md").read_text(encoding="utf-8")
-    found["README.md"] = readme.partition(VALUES)[0] + f"{VALUES}\n\n{chart_values.table()}"
-    return found | {"values.yaml": chart_values.values_yaml()}
+    platform = (CHECKOUT / "helm" / "resnet-platform" / "values.yaml").read_text(encoding="utf-8")
+    tables = {"resnet-train": chart_values.table(), "resnet-platform": chart_platform.table(platform)}
+    for name, table in tables.items():
+        readme = (CHECKOUT / "helm" / name / "README.md").read_text(encoding="utf-8")
+        found[f"{name}/README.md"] = f"{readme.partition(VALUES)[0]}{VALUES}\n\n{table}"
+    return found | {"resnet-train/values.yaml": chart_values.values_yaml()}
 
 
 def write(path: Path, text: str) -> None:
@@ -129,8 +135,8 @@ def main(root: Path) -> None:
     page = (CHECKOUT / "docs" / "training.md").read_text(encoding="utf-8")
     write(root / "docs" / "training.md", training_page(page))
     write(root / "launcher" / "train_fields.json", train_fields())
-    for name, text in chart().items():
-        write(root / "helm" / "resnet-train" / name, text)
+    for name, text in charts().items():
+        write(root / "helm" / name, text)
     for name in [name for name in os.environ if name.startswith("RESNET_LAUNCH_")]:
         del os.environ[name]
     with (

@@ -1,0 +1,67 @@
+{{- /* Kueue's objects of the whole cluster: (root, apiVersion). A flavor is one kind of hardware. */ -}}
+{{- define "resnet-platform.cluster" -}}
+{{- $root := index . 0 -}}
+{{- $api := index . 1 -}}
+{{- $v := $root.Values.kueue -}}
+{{- $known := $root.Files.Get "files/flavors.json" | fromJson -}}
+{{- if not $v.flavors }}{{ fail "kueue.flavors: must name hardware where kueue.cluster is true (--set kueue.flavors.v4-32=64)" }}{{ end -}}
+{{- range $v.topologyFlavors -}}
+{{- if not (and $v.topology (hasKey $v.flavors .)) }}{{ fail (printf "kueue.topologyFlavors: must be flavors, with kueue.topology, got '%s'" .) }}{{ end -}}
+{{- end -}}
+{{- $groups := dict -}}
+{{- range $name, $amount := $v.flavors -}}
+{{- $flavor := get $known $name -}}
+{{- if not $flavor }}{{ fail (printf "kueue.flavors: must be a TPU slice, a generation of GPUs or cpu, got '%s' (resnet-launch slices lists them)" $name) }}{{ end -}}
+{{- $quota := list (dict "name" $flavor.resource "nominalQuota" (include "resnet-platform.text" $amount)) -}}
+{{- $_ := set $groups $flavor.resource (append (get $groups $flavor.resource | default list) (dict "name" $name "resources" $quota)) }}
+---
+apiVersion: {{ $api }}
+kind: ResourceFlavor
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "resnet-platform.labels" $root | nindent 4 }}
+spec:
+  {{- merge (dict "nodeLabels" $flavor.labels) (has $name $v.topologyFlavors | ternary (dict "topologyName" $v.clusterQueue) dict) | toYaml | nindent 2 }}
+{{- end }}
+{{- if $v.topology }}
+---
+apiVersion: {{ $api }}
+kind: Topology
+metadata:
+  name: {{ $v.clusterQueue }}
+  labels:
+    {{- include "resnet-platform.labels" $root | nindent 4 }}
+spec:
+  levels:
+  {{- range $v.topology }}
+  - nodeLabel: {{ . }}
+  {{- end }}
+{{- end }}
+---
+apiVersion: {{ $api }}
+kind: ClusterQueue
+metadata:
+  name: {{ $v.clusterQueue }}
+  labels:
+    {{- include "resnet-platform.labels" $root | nindent 4 }}
+spec:
+  namespaceSelector: {}
+  resourceGroups:
+  {{- range $resource, $flavors := $groups }}
+  - coveredResources: [{{ $resource }}]
+    flavors:
+    {{- toYaml $flavors | nindent 4 }}
+  {{- end }}
+{{- range $name, $value := $v.priorities }}
+---
+apiVersion: {{ $api }}
+kind: WorkloadPriorityClass
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "resnet-platform.labels" $root | nindent 4 }}
+value: {{ int $value }}
+description: runs submitted with --priority {{ $name }}
+{{- end }}
+{{- end -}}

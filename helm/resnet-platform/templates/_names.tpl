@@ -1,0 +1,41 @@
+{{- define "resnet-platform.namespace" -}}
+{{- .Values.namespace | default .Release.Namespace -}}
+{{- end -}}
+
+{{- define "resnet-platform.labels" -}}
+app.kubernetes.io/name: resnet-platform
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- /* metadata of an object of the namespace: (root, name). */ -}}
+{{- define "resnet-platform.metadata" -}}
+name: {{ index . 1 }}
+namespace: {{ include "resnet-platform.namespace" (index . 0) }}
+labels:
+  {{- include "resnet-platform.labels" (index . 0) | nindent 2 }}
+{{- end -}}
+
+{{- /* Text of a text or a number: 1000000 and not 1e+06. */ -}}
+{{- define "resnet-platform.text" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
+{{- end -}}
+
+{{- /* Kueue serves v1beta2 from 0.14 on. */ -}}
+{{- define "resnet-platform.kueue" -}}
+kueue.x-k8s.io/{{ .Capabilities.APIVersions.Has "kueue.x-k8s.io/v1beta2" | ternary "v1beta2" "v1beta1" }}
+{{- end -}}
+
+{{- /* On a cluster, which is told by its list of kinds: is there what this chart builds on? */ -}}
+{{- define "resnet-platform.installed" -}}
+{{- $has := .Capabilities.APIVersions -}}
+{{- $kinds := dict "jobsets.jobset.x-k8s.io" (list "jobset.x-k8s.io/v1alpha2/JobSet") -}}
+{{- if .Values.kueue.enabled -}}
+{{- $_ := set $kinds "clusterqueues.kueue.x-k8s.io" (list "kueue.x-k8s.io/v1beta2/ClusterQueue" "kueue.x-k8s.io/v1beta1/ClusterQueue") -}}
+{{- end -}}
+{{- range $name, $versions := $has.Has "v1/Pod" | ternary $kinds dict -}}
+{{- $found := false -}}
+{{- range $versions }}{{ if $has.Has . }}{{ $found = true }}{{ end }}{{ end -}}
+{{- if not $found }}{{ fail (printf "cluster: this cluster has no %s (docs/cluster-teams.md says how to install it)" $name) }}{{ end -}}
+{{- end -}}
+{{- end -}}

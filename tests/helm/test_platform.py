@@ -1,0 +1,222 @@
+"""The chart that a cluster team installs once: what it makes, what it refuses."""
+
+import json
+
+import pytest
+import yaml
+from charts import PLATFORM, Answer, Helm, Object
+
+from launcher import TrainingJob, config
+from launcher.jobset import render
+
+QUEUES: Object = {"enabled": True, "flavors": {"v4-32": 64, "v6e-8": 8, "v6e-8-1": 8, "h100": 32, "cpu": 4}}
+
+
+def template(helm: Helm, values: Object, *words: str) -> Answer:
+    return helm(
+        "template", "p", str(PLATFORM), "--namespace", "vision", *words, "-f", "-", given=json.dumps(values)
+    )
+
+
+def made(helm: Helm, values: Object, *words: str) -> dict[str, Object]:
+    """KIND/NAME: the object."""
+    objects = template(helm, values, *words).objects
+    return {f"{found['kind']}/{found['metadata']['name']}": found for found in objects}
+
+
+def test_without_values_it_makes_what_a_namespace_needs(helm: Helm) -> None:
+    found = made(helm, {})
+    assert found.keys() == {
+        "ServiceAccount/trainer",
+        "Role/resnet-launch-researcher",
+        "ConfigMap/resnet-launch-defaults",
+        "NetworkPolicy/resnet-launch-runs",
+        "Service/smoke-p",
+        "Job/smoke-p",
+    }
+    assert {thing["metadata"]["namespace"] for thing in found.values()} == {"vision"}
+
+
+def test_the_defaults_are_what_the_launcher_reads(helm: Helm) -> None:
+    given = {
+        "bucket": "team-runs",
+        "image": "r/i:1",
+        "secret-env": {"WANDB_API_KEY": "wandb/key"},
+        "batch": 4096,
+    }
+    found = made(helm, {"defaults": given, "kueue": {**QUEUES, "localQueue": "team"}})
+    source = config.configmap("here", found["ConfigMap/resnet-launch-defaults"]["data"])
+    assert source.values == {
+        "bucket": "team-runs",
+        "image": "r/i:1",
+        "secret_env": {"WANDB_API_KEY": "wandb/key"},
+        "batch": 4096,
+        "queue": "team",
+        "service_account": "trainer",
+    }
+    job = TrainingJob(slice="v4-32", arch="resnet50", **source.values)
+    assert (job.queue, job.batch, job.run_dir) == ("team", 4096, "gs://team-runs/resnet50-v4-32")
+
+
+def test_flavors_have_the_labels_that_runs_select(helm: Helm) -> None:
+    found = made(helm, {"kueue": {**QUEUES, "topology": ["block"], "topologyFlavors": ["h100"]}})
+    labels = {name: found[f"ResourceFlavor/{name}"]["spec"]["nodeLabels"] for name in QUEUES["flavors"]}
+    assert labels == {
+        "v4-32": {
+            "cloud.google.com/gke-tpu-accelerator": "tpu-v4-podslice",
+            "cloud.google.com/gke-tpu-topology": "2x2x4",
+        },
+        "v6e-8": {
+            "cloud.google.com/gke-tpu-accelerator": "tpu-v6e-slice",
+            "cloud.google.com/gke-tpu-topology": "2x4",
+            "node.kubernetes.io/instance-type": "ct6e-standard-4t",
+        },
+        "v6e-8-1": {
+            "cloud.google.com/gke-tpu-accelerator": "tpu-v6e-slice",
+            "cloud.google.com/gke-tpu-topology": "2x4",
+            "node.kubernetes.io/instance-type": "ct6e-standard-8t",
+        },
+        "h100": {"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"},
+        "cpu": {},
+    }
+    assert found["ResourceFlavor/h100"]["spec"]["topologyName"] == "resnet"
+    assert "topologyName" not in found["ResourceFlavor/v4-32"]["spec"]
+    groups = found["ClusterQueue/resnet"]["spec"]["resourceGroups"]
+    assert [(group["coveredResources"], [f["name"] for f in group["flavors"]]) for group in groups] == [
+        (["cpu"], ["cpu"]),
+        (["google.com/tpu"], ["v4-32", "v6e-8", "v6e-8-1"]),
+        (["nvidia.com/gpu"], ["h100"]),
+    ]
+    assert found["WorkloadPriorityClass/high"]["value"] == 1000
+
+
+def test_kueue_s_newest_version_that_the_cluster_has(helm: Helm) -> None:
+    newer = made(helm, {"kueue": QUEUES}, "--api-versions", "kueue.x-k8s.io/v1beta2")
+    assert newer["ClusterQueue/resnet"]["apiVersion"] == "kueue.x-k8s.io/v1beta2"
+    assert made(helm, {"kueue": QUEUES})["ClusterQueue/resnet"]["apiVersion"] == "kueue.x-k8s.io/v1beta1"
+
+
+def test_large_numbers_stay_numbers(helm: Helm) -> None:
+    found = made(helm, {"quota": {"count/pods": 1000000}, "kueue": {**QUEUES, "flavors": {"v4-32": 3000000}}})
+    assert found["ResourceQuota/resnet-launch"]["spec"] == {"hard": {"count/pods": "1000000"}}
+    [group] = found["ClusterQueue/resnet"]["spec"]["resourceGroups"]
+    assert group["flavors"][0]["resources"] == [{"name": "google.com/tpu", "nominalQuota": "3000000"}]
+
+
+def test_a_second_namespace_shares_the_cluster_queue(helm: Helm) -> None:
+    found = made(helm, {"kueue": {**QUEUES, "cluster": False, "clusterQueue": "shared"}})
+    assert found["LocalQueue/resnet"]["spec"] == {"clusterQueue": "shared"}
+    assert not [name for name in found if name.startswith(("ClusterQueue", "ResourceFlavor", "WorkloadP"))]
+
+
+def test_a_namespace_of_its_own_enforces_pod_security(helm: Helm) -> None:
+    found = made(helm, {"namespace": "vision-runs", "createNamespace": True})
+    labels = found["Namespace/vision-runs"]["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    places = {thing["metadata"].get("namespace") for name, thing in found.items() if "Namespace" not in name}
+    assert places == {"vision-runs"}
+
+
+def test_the_google_account_and_the_subjects(helm: Helm) -> None:
+    account = "trainer@my-project.iam.gserviceaccount.com"
+    researchers = [{"kind": "Group", "name": "v@example.com"}, {"kind": "ServiceAccount", "name": "ci"}]
+    found = made(helm, {"serviceAccount": {"googleServiceAccount": account}, "researchers": researchers})
+    annotations = found["ServiceAccount/trainer"]["metadata"]["annotations"]
+    assert annotations == {"iam.gke.io/gcp-service-account": account}
+    assert found["RoleBinding/resnet-launch-researcher"]["subjects"] == [
+        {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "v@example.com"},
+        {"kind": "ServiceAccount", "name": "ci", "namespace": "vision"},
+    ]
+
+
+def test_the_policy_lets_a_run_s_own_ports_through(helm: Helm) -> None:
+    policy = made(helm, {})["NetworkPolicy/resnet-launch-runs"]["spec"]
+    [jobset] = render(TrainingJob(slice="cpu-2x1", arch="resnet18", bucket="b-1"))
+    pod = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
+    selected = policy["podSelector"]["matchLabels"]
+    assert selected.items() <= pod["metadata"]["labels"].items()
+    assert policy["ingress"] == [{"from": [{"podSelector": {"matchLabels": selected}}]}]
+    ports = {port["port"] for rule in policy["egress"] for port in rule.get("ports", [])}
+    assert ports == {53, 80, 443, 988}
+
+
+def test_the_dashboard_where_its_kind_is_served(helm: Helm) -> None:
+    kind = "grafana.integreatly.org/v1beta1/GrafanaDashboard"
+    board = json.loads(
+        made(helm, {}, "--api-versions", kind)["GrafanaDashboard/resnet-launch"]["spec"]["json"]
+    )
+    assert board["title"] == "resnet-launch, vision"
+    assert 'namespace="vision"' in board["panels"][0]["targets"][0]["expr"]
+    assert not [name for name in made(helm, {}) if name.startswith("Grafana")]
+
+
+def test_the_smoke_job_is_what_the_launcher_renders(helm: Helm) -> None:
+    found = made(helm, {"smokeTest": {"image": "r/i:1"}})
+    [jobset] = render(
+        TrainingJob(
+            slice="cpu-2x1",
+            arch="resnet-tiny",
+            name="smoke-p",
+            image="r/i:1",
+            data="digits",
+            steps=3,
+            service_account="trainer",
+            set=("model.width=8", "log.wandb=off"),
+        )
+    )
+    expected = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    pod = found["Job/smoke-p"]["spec"]["template"]["spec"]
+    env = {entry["name"]: entry.get("value") for entry in pod["containers"][0].pop("env")}
+    assert env["RESNET_COORDINATOR"] == "smoke-p-0.smoke-p:8476"
+    assert env.keys() == {entry["name"] for entry in expected["containers"][0].pop("env")}
+    assert pod.pop("subdomain") == "smoke-p"
+    assert pod == expected
+    hooks = [
+        found[name]["metadata"]["annotations"]["helm.sh/hook"] for name in ("Job/smoke-p", "Service/smoke-p")
+    ]
+    assert hooks == ["test", "test"]
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"queue": "q"}, "additional properties 'queue' not allowed"),
+        ({"kueue": {"enable": True}}, "additional properties 'enable' not allowed"),
+        ({"defaults": {"bukket": "b"}}, "additional properties 'bukket' not allowed"),
+        ({"defaults": {"name": "n"}}, "additional properties 'name' not allowed"),
+        ({"defaults": {"bucket": "B"}}, "'/defaults/bucket'"),
+        ({"podSecurity": "none"}, "'/podSecurity'"),
+        ({"researchers": [{"kind": "Team", "name": "x"}]}, "'/researchers/0/kind'"),
+        ({"researchers": [{"kind": "Group"}]}, "missing property 'name'"),
+        ({"quota": {"count/pods": -1}}, "'/quota/count~1pods'"),
+        ({"serviceAccount": {"googleServiceAccount": "me"}}, "'/serviceAccount/googleServiceAccount'"),
+        ({"kueue": {"enabled": True}}, "kueue.flavors: must name hardware where kueue.cluster is true"),
+        (
+            {"kueue": {"enabled": True, "flavors": {"v4-33": 1}}},
+            "kueue.flavors: must be a TPU slice, a generation of GPUs or cpu, got 'v4-33'",
+        ),
+        (
+            {"kueue": {**QUEUES, "topologyFlavors": ["h100"]}},
+            "kueue.topologyFlavors: must be flavors, with kueue.topology, got 'h100'",
+        ),
+        ({"createNamespace": True}, "createNamespace: must go with a namespace other than the release's"),
+    ],
+)
+def test_refusals(helm: Helm, values: Object, error: str) -> None:
+    answer = template(helm, values)
+    assert (answer.code, answer.out) == (1, "")
+    assert error in answer.err
+
+
+@pytest.mark.parametrize("values", [{}, {"kueue": QUEUES, "quota": {"count/pods": 10}}])
+def test_lint(helm: Helm, values: Object) -> None:
+    answer = helm("lint", "--strict", str(PLATFORM), "-f", "-", given=json.dumps(values))
+    assert answer.code == 0, answer.out
+
+
+def test_every_value_is_documented() -> None:
+    document = yaml.safe_load((PLATFORM / "values.yaml").read_text())
+    table = (PLATFORM / "README.md").read_text()
+    for key, value in document.items():
+        names = [f"{key}.{inner}" for inner in value] if isinstance(value, dict) and value else [key]
+        assert [name for name in names if f"| `{name}` |" not in table] == []

@@ -1,0 +1,154 @@
+"""The chart resnet-platform: hardware for Kueue and a smoke job from the launcher; its schema and table."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from chart_catalogue import hollow, pod_of
+from chart_values import DNS, FLAG, FORMS, Json, many, text
+
+from launcher import TrainingJob, catalogue, config, render
+
+# Two CPU pods that join and train; `helm test` waits for a Job, and not for a JobSet.
+SMOKE: dict[str, Any] = {
+    "slice": "cpu-2x1",
+    "arch": "resnet-tiny",
+    "name": "probe-run",
+    "image": "probe/image:1",
+    "data": "digits",
+    "steps": 3,
+    "service_account": "probe-account",
+    "set": ["model.width=8", "log.wandb=off"],
+}
+
+
+def flavors() -> Json:
+    """flavors.json: a TPU slice, a generation of GPUs or cpu -> its resource and the labels of its nodes."""
+    found: Json = {"cpu": {"resource": "cpu", "labels": {}}}
+    for shape in catalogue.slices():
+        name = shape.generation if shape.kind == "gpu" else shape.name
+        found[name] = {"resource": shape.resource, "labels": shape.node_selector}
+    return found
+
+
+def smoke() -> list[Json]:
+    """smoke.json: a headless Service, and a Job of the pods that the launcher renders for two hosts."""
+    request = TrainingJob(**SMOKE)
+    [jobset] = render(request)
+    job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
+    pod = pod_of(jobset)
+    # Not a JobSet's pods: what its labels tell them is told outright.
+    told = {
+        "RESNET_RESTART": "0",
+        "RESNET_SLICE_INDEX": "0",
+        "RESNET_OWNER": "{name}",
+        "RESNET_COORDINATOR": "{name}-0.{name}:8476",
+    }
+    for entry in pod["spec"]["containers"][0]["env"]:
+        if entry["name"] in told:
+            entry.pop("valueFrom", None)
+            entry["value"] = told[entry["name"]]
+    pod["spec"]["subdomain"] = "{name}"
+    metadata = {"name": "{name}", "labels": pod["metadata"]["labels"]}
+    spec = {key: value for key, value in job.items() if key != "podFailurePolicy"}
+    service = {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,  # hosts look for each other before they are ready
+        "selector": {"batch.kubernetes.io/job-name": "{name}"},
+    }
+    things = [
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service},
+        {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec},
+    ]
+    return hollow(things, {request.image: "{image}", request.service_account: "{account}"})
+
+
+def closed(properties: Json, required: list[str] | None = None) -> Json:
+    found = {"type": "object", "properties": properties, "additionalProperties": False}
+    return found | ({"required": required} if required else {})
+
+
+QUANTITIES: Json = {
+    "type": "object",
+    "additionalProperties": {
+        "type": ["integer", "string"],
+        "minimum": 0,
+        "pattern": r"^[0-9]+(\.[0-9]+)?[A-Za-z]*$",
+    },
+}
+OR_EMPTY = {"type": "string", "maxLength": 0}
+SUBJECT = closed(
+    {
+        "kind": {"enum": ["User", "Group", "ServiceAccount"]},
+        "name": {"type": "string", "minLength": 1},
+        "namespace": text(DNS, 63),
+    },
+    ["kind", "name"],
+)
+GOOGLE_ACCOUNT = text(r"^[a-z]([-a-z0-9]*[a-z0-9])?@[-a-z0-9.]+\.iam\.gserviceaccount\.com$")
+
+
+def defaults() -> Json:
+    """What the ConfigMap may hold: the launcher refuses any other key."""
+    names = sorted(config.FIELDS.keys() - config.NOT_SHARED - {"namespace"})
+    forms = {name.replace("_", "-"): FORMS[name] for name in names}
+    return closed(forms | {"patch": {"type": "object"}})
+
+
+def values_schema() -> Json:
+    """values.schema.json: closed, so that a misspelled value is refused."""
+    kueue = {
+        "enabled": FLAG,
+        "cluster": FLAG,
+        "localQueue": text(DNS, 63),
+        "clusterQueue": text(DNS, 63),
+        "flavors": QUANTITIES,
+        "priorities": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "topology": many({"type": "string", "minLength": 1}),
+        "topologyFlavors": many({"type": "string"}),
+    }
+    smoke_test = {"image": FORMS["image"], "deadlineSeconds": {"type": "integer", "minimum": 1}}
+    found = closed(
+        {
+            "namespace": {"anyOf": [FORMS["namespace"], OR_EMPTY]},
+            "createNamespace": FLAG,
+            "podSecurity": {"enum": ["restricted", "baseline", "privileged"]},
+            "serviceAccount": closed(
+                {
+                    "name": {"anyOf": [text(DNS), OR_EMPTY]},
+                    "googleServiceAccount": {"anyOf": [GOOGLE_ACCOUNT, OR_EMPTY]},
+                }
+            ),
+            "researchers": many(SUBJECT),
+            "defaults": defaults(),
+            "kueue": closed(kueue),
+            "quota": QUANTITIES,
+            "networkPolicy": closed({"enabled": FLAG, "egress": many({"type": "object"})}),
+            "dashboard": closed({"enabled": FLAG, "instanceLabels": {"type": "object"}}),
+            "smokeTest": closed(smoke_test),
+            "global": {"type": "object"},
+        }
+    )
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Values of resnet-platform",
+        **found,
+    }
+
+
+def table(values: str) -> str:
+    """The values as a table of Markdown, from the `# --` comments of values.yaml."""
+    lines = ["| value | default | means |", "| --- | --- | --- |"]
+    parent, means = "", ""
+    for line in values.splitlines():
+        if match := re.fullmatch(r"\s*# -- (.*)", line):
+            means = match[1]
+        elif match := re.fullmatch(r"( *)([A-Za-z]+):\s*(.*)", line):
+            indent, key, default = match.groups()
+            parent = parent if indent else key
+            if means:
+                name = f"{parent}.{key}" if indent else key
+                lines.append(f"| `{name}` | `{default}` | {means} |")
+            means = ""
+    return "\n".join(lines) + "\n"
