@@ -10,10 +10,12 @@ from launcher.reasons import condition
 JSON = Mapping[str, Any]
 
 
-def why(workload: JSON | None, others: Iterable[JSON]) -> list[str]:
+def why(workload: JSON | None, others: Iterable[JSON], name: str) -> list[str]:
     """Why Kueue has not admitted a run, and what is before it in its queue."""
     if workload is None:
         return ["Kueue has not seen the run yet: is its JobSet integration on?"]
+    if not workload["spec"].get("active", True):
+        return [f"it was suspended: resnet-launch resume {name}"]
     found = []
     for c in workload.get("status", {}).get("conditions", []):
         if c["type"] == "QuotaReserved" and c["status"] == "False":

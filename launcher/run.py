@@ -7,6 +7,7 @@ from typing import Any
 from launcher import keys, reasons
 from launcher.cluster import JSON, Cluster, selector
 from launcher.errors import ActionError, closest
+from launcher.refusals import Refused
 
 
 def find(cluster: Cluster, name: str) -> JSON:
@@ -38,6 +39,47 @@ def place(pod: JSON) -> tuple[int, int]:
     """(slice, host) of a pod."""
     labels = pod["metadata"]["labels"]
     return int(labels.get(keys.JOB_INDEX, 0)), int(labels.get(keys.COMPLETION_INDEX, 0))
+
+
+def workload(cluster: Cluster, jobset: JSON) -> tuple[str, JSON | None, list[JSON]]:
+    """(kind, Kueue's Workload of a queued run or None, all Workloads of the namespace).
+
+    Raises Refused where they may not be read.
+    """
+    for kind in ("Workload", "OldWorkload"):
+        try:
+            every, _ = cluster.list(kind)
+        except Refused as error:
+            if error.status == 404 and kind == "Workload":
+                continue
+            raise
+        uid = jobset["metadata"]["uid"]
+        owned = (w for w in every if any(o["uid"] == uid for o in w["metadata"].get("ownerReferences", [])))
+        return kind, next(owned, None), every
+    return "Workload", None, []
+
+
+def switch(cluster: Cluster, jobset: JSON, suspended: bool) -> bool:
+    """Suspends or resumes a run; False where it was so already.
+
+    Kueue starts whatever it has admitted, so a run of a queue is taken out of it or put back instead.
+    Raises ActionError where the run has a queue and Kueue has not seen it.
+    """
+    name = jobset["metadata"]["name"]
+    if keys.QUEUE not in jobset["metadata"].get("labels", {}):
+        if jobset["spec"].get("suspend", False) == suspended:
+            return False
+        cluster.patch("JobSet", name, {"spec": {"suspend": suspended}})
+        return True
+    kind, own, _ = workload(cluster, jobset)
+    if own is None:
+        raise ActionError(
+            f"run {name!r} is in a queue and Kueue has not seen it yet", "try again in a moment"
+        )
+    if own["spec"].get("active", True) != suspended:
+        return False
+    cluster.patch(kind, own["metadata"]["name"], {"spec": {"active": not suspended}})
+    return True
 
 
 def delete_companions(cluster: Cluster, name: str) -> None:

@@ -41,27 +41,15 @@ def _why(cluster: Cluster, jobset: JSON, pods: list[JSON], phase: str, events: l
     if phase == "Suspended":
         return [f"it was suspended: resnet-launch resume {name}"]
     if phase == "Queued":
-        workloads = _workloads(cluster)
-        if workloads is None:
+        try:
+            _, own, every = run.workload(cluster, jobset)
+        except Refused:
             return ["queued by Kueue; its Workloads may not be read here"]
-        uid = jobset["metadata"]["uid"]
-        own = [w for w in workloads if any(o["uid"] == uid for o in w["metadata"].get("ownerReferences", []))]
-        return queueing.why(own[0] if own else None, workloads)
+        return queueing.why(own, every, name)
     if phase in ("Pending", "Restarting"):
         found = reasons.scheduling(pods)
         return found if found and len(pods) == reasons.hosts(jobset) else found + reasons.events(events)
     return []
-
-
-def _workloads(cluster: Cluster) -> list[JSON] | None:
-    """Kueue's view of the namespace's runs; None where it may not be read or Kueue is not there."""
-    for kind in ("Workload", "OldWorkload"):
-        try:
-            return cluster.list(kind)[0]
-        except Refused as error:
-            if error.status != 404:
-                break
-    return None
 
 
 def _events(cluster: Cluster, name: str) -> list[JSON]:

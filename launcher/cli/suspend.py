@@ -27,8 +27,8 @@ def switch(
     kubeconfig: str | None,
     namespace: str | None,
 ) -> None:
-    """Sets spec.suspend of a run. Raises ActionError for a run that is over or waits in a queue."""
-    from launcher import keys, reasons, run
+    """Suspends or resumes a run. Raises ActionError for a run that is over."""
+    from launcher import reasons, run
     from launcher.errors import ActionError
 
     cluster = target.cluster(context, kubeconfig, namespace)
@@ -38,14 +38,7 @@ def switch(
         raise ActionError(
             f"run {name!r} is {over.lower()}", f"resnet-launch delete {name}, then submit again"
         )
-    if not suspended and keys.QUEUE in jobset["metadata"].get("labels", {}):
-        raise ActionError(
-            f"run {name!r} is in a queue: Kueue starts it when there is room",
-            f"resnet-launch status {name} says what it waits for",
-        )
-    changed = jobset["spec"].get("suspend", False) != suspended
-    if changed:
-        cluster.patch("JobSet", name, {"spec": {"suspend": suspended}})
+    changed = run.switch(cluster, jobset, suspended)
     state = "suspended" if suspended else "resumed"
     if as_json:
         click.echo(json.dumps({"name": name, "suspended": suspended, "changed": changed}, indent=2))

@@ -224,10 +224,22 @@ def test_a_queued_run_says_what_it_waits_for_and_starts_when_there_is_room(
 
     assert eventually(lambda: "insufficient unused quota" in why()), why()
     assert "quota is used by first" in why()
-    assert launch("list --json").json[0]["phase"] == "Queued"
-    refused = launch("resume second")
-    assert refused.err.splitlines()[0] == (
-        "error: run 'second' is in a queue: Kueue starts it when there is room"
-    )
+    phases = {row["name"]: row["phase"] for row in launch("list --json").json}
+    assert phases == {"first": "Pending", "second": "Queued"}
     launch("delete first --yes")
     assert eventually(lambda: launch("status second --json").json["phase"] == "Pending")
+
+
+def test_a_run_of_a_queue_is_suspended_through_kueue_which_would_start_it_again(
+    control_plane: Cluster, namespace: str, launch: Command, hand: Pods
+) -> None:
+    control_plane.api.apply(queue(namespace, namespace, 2))
+    launch(f"{RUN} --slice cpu-2x1 --queue {namespace} --cpu 1 --name run")
+    hand.attempt(0)
+    assert launch("suspend run").out == "run suspended\n"
+    assert eventually(lambda: pods(control_plane.api, namespace) == [])
+    found = launch("status run --json").json
+    assert (found["phase"], found["why"]) == ("Queued", ["it was suspended: resnet-launch resume run"])
+    assert launch("suspend run").out == "run was suspended already\n"
+    assert launch("resume run").out == "run resumed\n"
+    hand.attempt(0)
