@@ -49,7 +49,7 @@ def test_a_killed_host_restarts_the_run_and_its_logs_go_on(
     text = tmp_path / "log"
     follower = follow(cluster, namespace, text)
     try:
-        assert eventually(lambda: "slice-0-0 | progress step=" in text.read_text(), 180), (
+        assert eventually(lambda: "slice-0-0 | progress step=" in text.read_text(), 400), (
             text.read_text() + launch("status run").out
         )
         (victim,) = [
@@ -58,7 +58,7 @@ def test_a_killed_host_restarts_the_run_and_its_logs_go_on(
             if pod["metadata"]["name"].startswith("run-slice-0-1-")
         ]
         cluster.kill(victim, namespace)
-        assert launch("wait run --timeout 4m").out == "run completed\n"
+        assert launch("wait run --timeout 8m").out == "run completed\n"
         assert follower.wait(30) == 0
     finally:
         follower.kill()
