@@ -44,7 +44,7 @@ def holes(request: TrainingJob) -> dict[Any, str]:
         request.image: "{image}",
         request.shape.topology: "{topology}",
     }
-    return {**numbers, **texts, **names}
+    return {value: word for value, word in {**numbers, **texts, **names}.items() if value is not None}
 
 
 def hollow(value: Any, words: dict[Any, str]) -> Any:

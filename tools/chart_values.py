@@ -157,7 +157,7 @@ def table() -> str:
     for name, field in FIELDS.items():
         default = f"`{json.dumps(field.default)}`" if field.default not in (None, ()) else ""
         form = f" (`{field.metadata['metavar']}`)" if field.metadata["metavar"] else ""
-        lines.append(f"| `{chart.key(name)}` | {default} | {help_of(name)}{form} |".replace("[:", "\\[:"))
+        lines.append(f"| `{chart.key(name)}` | {default} | {help_of(name)}{form} |")
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ from commands import Command
 from testcluster import Cluster
 from testcluster.api import Object, Refused
 from testcluster.build import binary
-from testcluster.objects import eventually
+from testcluster.objects import eventually, queue
 
 from launcher import cluster as launcher_cluster
 from launcher.cli import main
@@ -166,6 +166,19 @@ def test_a_run_that_waits_in_a_queue_is_suspended(
     release("install", "run", str(TRAIN), "--set", f"{RUN},queue=none", "--wait", "--timeout", "60s")
     assert jobset(control_plane, namespace, "run")["spec"]["suspend"] is True
     release("uninstall", "run")
+
+
+def test_a_run_that_kueue_has_started_is_not_stopped_by_an_upgrade(
+    control_plane: Cluster, namespace: str, release: Release
+) -> None:
+    control_plane.api.apply(queue(namespace, f"q-{namespace}", cpus=4))
+    words = (str(TRAIN), "--set", f"{RUN},queue=q-{namespace}")
+    release("install", "run", *words)
+    assert eventually(lambda: jobset(control_plane, namespace, "run")["spec"]["suspend"] is False, 30)
+    answer = release("upgrade", "run", *words, "--set", "ttl=7d", fails=True)
+    assert ".spec.suspend" in answer.err
+    assert jobset(control_plane, namespace, "run")["spec"]["suspend"] is False
+    release("uninstall", "run", "--wait", "--timeout", "60s")
 
 
 def test_another_run_under_the_name_is_refused(

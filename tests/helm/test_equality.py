@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 SIZES = ["v4-8", "v4-32", "v5e-1", "v5e-8", "v5e-8-1", "v5p-12288", "tpu7x-64", "l4-1", "a100-16", "h100-16"]
 SIZES += ["h100-mega-16", "h200-24", "gb200-72", "cpu-1x1", "cpu-2x4", "v4:4x4x16", "v6e:2x4-1"]
+COMBINATIONS = 200
 GENERIC = {"platform": "generic", "gpu_resource": "amd.com/gpu"}
 
 
@@ -141,6 +143,20 @@ def test_every_option_with_every_kind_of_slice(helm: Helm, tmp_path: Path) -> No
     assert len(jobs) > 400
     generic = [request(name, {**GENERIC, **OPTIONS[o]}) for name in ("a100-16", "h100-8") for o in OPTIONS]
     compare(helm, tmp_path / "all", [*jobs.values(), *filter(None, generic)])
+
+
+def test_options_together(helm: Helm, tmp_path: Path) -> None:
+    """Three options at a time, the same ones in each run of the test."""
+    dice = random.Random(7)
+    found = []
+    for _ in range(COMBINATIONS):
+        fields: dict[str, Any] = {}
+        for option in dice.sample(sorted(OPTIONS), 3):
+            fields |= OPTIONS[option]
+        found.append(request(dice.choice(SIZES), fields))
+    jobs = [job for job in found if job]
+    assert len(jobs) > COMBINATIONS // 2
+    compare(helm, tmp_path / "all", jobs)
 
 
 def test_every_field_of_a_request_is_in_the_grid() -> None:
