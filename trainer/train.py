@@ -67,11 +67,11 @@ def train(
     log.event("joined", at=marks["joined"])
     plan = make_plan(config, train_source.size)
 
-    compile.use_cache(config.train.compile_cache, config.run_dir)
+    platform = jax.devices()[0].platform
+    executables = compile.use_cache(config.train.compile_cache, config.run_dir, platform)
 
     # Model and the two steps, as pure functions.
     height, _, channels = train_source.image_shape
-    platform = jax.devices()[0].platform
     net, init = network.build(config.model, train_source.num_classes, channels, height, platform)
     schedule = optim.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
     optimizer = optim.make_optimizer(config.optim, schedule)
@@ -88,8 +88,14 @@ def train(
     sample_eval = next(pipeline.eval_batches(test_source, config.train.batch, placer.rows, config.data))
     batch_of = functools.partial(compile.batch_shapes, batch=config.train.batch)
     begun = time.monotonic()
-    compiling = compiler.submit(compile.compile_train, train_step, shapes, batch_of(sample), devices)
-    compiling_eval = compiler.submit(compile.compile_eval, eval_step, shapes, batch_of(sample_eval), devices)
+    compiling = compiler.submit(
+        compile.compile_train, train_step, shapes, batch_of(sample), devices, executables
+    )
+    compiler.submit(executables.keep)
+    compiling_eval = compiler.submit(
+        compile.compile_eval, eval_step, shapes, batch_of(sample_eval), devices, executables
+    )
+    compiler.submit(executables.keep)
 
     # State: the newest whole checkpoint, or fresh.
     same = mesh.replicated(devices)
@@ -101,7 +107,7 @@ def train(
             state, start, accuracy = found.state, found.step, found.accuracy
             log.event("restore", step=start)
     if state is None:
-        state = jax.jit(init_state, out_shardings=same)(key)
+        state = compile.compile_init(init_state, key, devices)(key)
     log.resume_at(start)
     leaves = tuple(jax.tree.leaves(state))
     treedef = jax.tree.structure(state)
