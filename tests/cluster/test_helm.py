@@ -1,15 +1,14 @@
 """Both charts on a real API server: installed, changed, rolled back, gone; what a researcher may do there."""
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from charts import PLATFORM, TRAIN, Answer, Helm
+from charts import PLATFORM, TRAIN, Helm
 from commands import Answer as Said
 from commands import Command
+from releases import Release, kubeconfig_of
 from testcluster import Cluster
 from testcluster.api import Object, Refused
 from testcluster.build import binary
@@ -24,26 +23,13 @@ JOBSET: Object = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet"}
 
 
 @pytest.fixture(scope="module")
-def helm() -> Helm:
+def helm(control_plane: Cluster) -> Helm:  # where no cluster can be, there is no Go to build helm either
     return Helm(binary("helm"))
 
 
 @pytest.fixture(autouse=True)
 def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-class Release:
-    """helm against the test cluster, in one namespace."""
-
-    def __init__(self, helm: Helm, cluster: Cluster, namespace: str) -> None:
-        self.helm, self.cluster, self.namespace = helm, cluster, namespace
-
-    def __call__(self, *words: str, given: str = "", fails: bool = False) -> Answer:
-        place = ("--namespace", self.namespace)
-        answer = self.helm(*words, *place, given=given, kubeconfig=self.cluster.kubeconfig)
-        assert (answer.code != 0) == fails, answer.err
-        return answer
 
 
 @pytest.fixture
@@ -201,22 +187,6 @@ def test_a_kind_that_the_cluster_does_not_have(release: Release) -> None:
 
 
 # ---- a researcher, with the rights of the chart and no others
-
-
-def kubeconfig_of(cluster: Cluster, namespace: str, account: str, path: Path) -> Path:
-    """A kubeconfig that is a service account's, with a token that the API server gave."""
-    metadata = {"name": account, "namespace": namespace}
-    cluster.api.apply([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}])
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    tokens = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
-    token = cluster.api.request("POST", tokens, request)["status"]["token"]
-    document = yaml.safe_load(cluster.kubeconfig.read_text())
-    document["users"] = [{"name": user["name"], "user": {"token": token}} for user in document["users"]]
-    for context in document["contexts"]:
-        context["context"]["namespace"] = namespace
-    path.write_text(yaml.safe_dump(document))
-    assert account in base64.urlsafe_b64decode(token.split(".")[1] + "==").decode()
-    return path
 
 
 @pytest.fixture

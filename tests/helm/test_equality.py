@@ -196,6 +196,13 @@ def test_words_of_helm_and_of_the_launcher(
     assert found == list(yaml.load_all(rendered(f"{flags} --name rn152"), yaml.CSafeLoader))
 
 
+def test_an_old_jobset_tells_submissions_apart_by_the_release_s_namespace(helm: Helm) -> None:
+    values = {"slice": "v4-8", "arch": "resnet18", "jobsetVersion": "0.8"}
+    [jobset] = helm.template(values, "--namespace", "team").objects
+    pod = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    assert {"name": "RESNET_OWNER", "value": "team/run"} in pod["containers"][0]["env"]
+
+
 def test_the_values_of_render(helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`resnet-launch render --format helm-values … | helm template … -f -`."""
     monkeypatch.chdir(tmp_path)

@@ -214,6 +214,17 @@ def test_lint(helm: Helm, values: Object) -> None:
     assert answer.code == 0, answer.out
 
 
+def test_the_guide_s_values(helm: Helm) -> None:
+    guide = (PLATFORM.parents[1] / "docs" / "cluster-teams.md").read_text()
+    block = guide.partition("```yaml\n# vision.yaml\n")[2].partition("```")[0]
+    for word in ("PROJECT", "BUCKET", "REGISTRY"):
+        assert word in block
+        block = block.replace(word, f"my-{word.lower()}")
+    found = made(helm, yaml.safe_load(block))
+    assert found["ClusterQueue/resnet"]["spec"]["resourceGroups"][0]["flavors"][0]["name"] == "v4-32"
+    assert found["Job/smoke-p"]["spec"]["completions"] == 2
+
+
 def test_every_value_is_documented() -> None:
     document = yaml.safe_load((PLATFORM / "values.yaml").read_text())
     table = (PLATFORM / "README.md").read_text()

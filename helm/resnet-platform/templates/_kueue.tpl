@@ -4,16 +4,24 @@
 {{- $api := index . 1 -}}
 {{- $v := $root.Values.kueue -}}
 {{- $known := $root.Files.Get "files/flavors.json" | fromJson -}}
-{{- if not $v.flavors }}{{ fail "kueue.flavors: must name hardware where kueue.cluster is true (--set kueue.flavors.v4-32=64)" }}{{ end -}}
+{{- if not $v.flavors -}}
+{{- fail "kueue.flavors: must name hardware where kueue.cluster is true (--set kueue.flavors.v4-32=64)" -}}
+{{- end -}}
 {{- range $v.topologyFlavors -}}
-{{- if not (and $v.topology (hasKey $v.flavors .)) }}{{ fail (printf "kueue.topologyFlavors: must be flavors, with kueue.topology, got '%s'" .) }}{{ end -}}
+{{- if not (and $v.topology (hasKey $v.flavors .)) -}}
+{{- fail (printf "kueue.topologyFlavors: must be flavors, with kueue.topology, got '%s'" .) -}}
+{{- end -}}
 {{- end -}}
 {{- $groups := dict -}}
 {{- range $name, $amount := $v.flavors -}}
 {{- $flavor := get $known $name -}}
-{{- if not $flavor }}{{ fail (printf "kueue.flavors: must be a TPU slice, a generation of GPUs or cpu, got '%s' (resnet-launch slices lists them)" $name) }}{{ end -}}
+{{- if not $flavor -}}
+{{- $known := "a TPU slice, a generation of GPUs or cpu" -}}
+{{- fail (printf "kueue.flavors: must be %s, got '%s' (resnet-launch slices lists them)" $known $name) -}}
+{{- end -}}
 {{- $quota := list (dict "name" $flavor.resource "nominalQuota" (include "resnet-platform.text" $amount)) -}}
-{{- $_ := set $groups $flavor.resource (append (get $groups $flavor.resource | default list) (dict "name" $name "resources" $quota)) }}
+{{- $others := get $groups $flavor.resource | default list -}}
+{{- $_ := set $groups $flavor.resource (append $others (dict "name" $name "resources" $quota)) }}
 ---
 apiVersion: {{ $api }}
 kind: ResourceFlavor
@@ -22,7 +30,10 @@ metadata:
   labels:
     {{- include "resnet-platform.labels" $root | nindent 4 }}
 spec:
-  {{- merge (dict "nodeLabels" $flavor.labels) (has $name $v.topologyFlavors | ternary (dict "topologyName" $v.clusterQueue) dict) | toYaml | nindent 2 }}
+  nodeLabels: {{ toJson $flavor.labels }}
+  {{- if has $name $v.topologyFlavors }}
+  topologyName: {{ $v.clusterQueue }}
+  {{- end }}
 {{- end }}
 {{- if $v.topology }}
 ---

@@ -1,6 +1,6 @@
 {{- /* The trainer's command, as far as the request adds to it. */ -}}
 {{- define "resnet-train.command" -}}
-{{- $command := .trainer_.command -}}
+{{- $command := .container.command -}}
 {{- $v := .values -}}
 {{- range $flag := list "recipe" "data" "batch" "epochs" "steps" "seed" -}}
 {{- if hasKey $v $flag }}{{ $command = concat $command (list (print "--" $flag) (include "resnet-train.text" (get $v $flag))) }}{{ end -}}
@@ -8,7 +8,7 @@
 {{- $settings := and (gt (int .hosts) 1) (not .kept) | ternary (list "checkpoint.enabled=false") list -}}
 {{- range concat $settings ($v.set | default list) }}{{ $command = concat $command (list "--set" .) }}{{ end -}}
 {{- range $v.args }}{{ $command = append $command (include "resnet-train.text" .) }}{{ end -}}
-{{- $_ := set .trainer_ "command" $command -}}
+{{- $_ := set .container "command" $command -}}
 {{- end -}}
 
 {{- /* The request's variables come last and win; one that was there stays in its place. */ -}}
@@ -16,14 +16,14 @@
 {{- $run := . -}}
 {{- $order := list -}}
 {{- $entries := dict -}}
-{{- range .trainer_.env -}}
+{{- range .container.env -}}
 {{- if not (and (eq .name "LD_LIBRARY_PATH") (not $run.gke)) -}}
 {{- $order = append $order .name -}}
 {{- $_ := set $entries .name . -}}
 {{- end -}}
 {{- end -}}
 {{- $owner := include "resnet-train.fill" (list $run $run.policy.owner) | fromJson -}}
-{{- if and .values.namespace $owner.value }}{{ $_ := set $owner "value" (print .values.namespace "/" .name) }}{{ end -}}
+{{- if $owner.value }}{{ $_ := set $owner "value" (print (.values.namespace | default .root.Release.Namespace) "/" .name) }}{{ end -}}
 {{- $_ := set $entries $owner.name $owner -}}
 {{- $given := include "resnet-train.pairs" .values.env | fromJson -}}
 {{- range $given.names -}}
@@ -37,7 +37,7 @@
 {{- end -}}
 {{- $env := list -}}
 {{- range concat $order $given.names $secrets.names | uniq }}{{ $env = append $env (get $entries .) }}{{ end -}}
-{{- $_ := set .trainer_ "env" $env -}}
+{{- $_ := set .container "env" $env -}}
 {{- end -}}
 
 {{- define "resnet-train.resources" -}}
@@ -47,10 +47,10 @@
 {{- $_ := set $limits (eq .slice.kind "gpu" | ternary ($v.gpuResource | default .slice.row.resource) .slice.row.resource) (int .slice.perHost) -}}
 {{- end -}}
 {{- if $v.memory }}{{ $_ := set $limits "memory" (include "resnet-train.text" $v.memory) }}{{ end -}}
-{{- $requests := merge dict $limits (pick .trainer_.resources.requests "cpu") -}}
+{{- $requests := merge dict $limits (pick .container.resources.requests "cpu") -}}
 {{- if $v.cpu }}{{ $_ := set $requests "cpu" (include "resnet-train.text" $v.cpu) }}{{ end -}}
 {{- $found := dict -}}
 {{- if $requests }}{{ $_ := set $found "requests" $requests }}{{ end -}}
 {{- if $limits }}{{ $_ := set $found "limits" $limits }}{{ end -}}
-{{- $_ := set .trainer_ "resources" $found -}}
+{{- $_ := set .container "resources" $found -}}
 {{- end -}}

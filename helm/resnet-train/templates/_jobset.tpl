@@ -1,12 +1,12 @@
-{{- /* The JobSet of the slice's kind of hardware, filled in, and what the options add: sets $run.jobset_. */ -}}
+{{- /* The JobSet of the slice's kind of hardware, filled in, and what the options add: sets $run.made. */ -}}
 {{- define "resnet-train.build" -}}
 {{- $run := . -}}
 {{- $v := .values -}}
 {{- $made := include "resnet-train.fill" (list $run (get .jobset.kinds .slice.kind)) | fromJson -}}
 {{- $job := (index $made.spec.replicatedJobs 0).template.spec -}}
-{{- $_ := set . "jobset_" $made -}}
+{{- $_ := set . "made" $made -}}
 {{- $_ := set . "pod" $job.template.spec -}}
-{{- $_ := set . "trainer_" (index .pod.containers 0) -}}
+{{- $_ := set . "container" (index .pod.containers 0) -}}
 {{- $policy := empty .deadline | ternary .policy.jobset .policy.jobsetWithDeadline -}}
 {{- $_ := set $made.spec "failurePolicy" (include "resnet-train.fill" (list $run $policy) | fromJson) -}}
 {{- $_ := set $job "podFailurePolicy" .policy.job -}}
@@ -21,7 +21,7 @@
 {{- end -}}
 {{- range $part := list "placement" "volumes" "command" "env" "resources" }}{{ include (print "resnet-train." $part) $run }}{{ end -}}
 {{- if .network }}{{ include "resnet-train.network" $run }}{{ end -}}
-{{- if not .trainer_.resources }}{{ $_ := unset .trainer_ "resources" }}{{ end -}}
+{{- if not .container.resources }}{{ $_ := unset .container "resources" }}{{ end -}}
 {{- end -}}
 
 {{- /* Labels and annotations of the JobSet and its pods; the request's own come last and win. */ -}}

@@ -6,7 +6,8 @@
 {{- if and (kindIs "map" $target) (kindIs "map" $patch) (ne (get $patch "$patch" | toString) "replace") -}}
 {{- $merged := merge dict $target -}}
 {{- range $key, $value := omit $patch "$patch" -}}
-{{- $gone := kindIs "map" $value | ternary (eq (get (kindIs "map" $value | ternary $value dict) "$patch" | toString) "delete") (kindIs "invalid" $value) -}}
+{{- $order := kindIs "map" $value | ternary $value dict -}}
+{{- $gone := or (kindIs "invalid" $value) (eq (get $order "$patch" | toString) "delete") -}}
 {{- if $gone -}}
 {{- $merged = omit $merged $key -}}
 {{- else -}}
@@ -51,7 +52,9 @@
 {{- if kindIs "map" . -}}
 {{- $found = dict -}}
 {{- range $key, $value := . -}}
-{{- if not (or (eq $key "$patch") (kindIs "invalid" $value)) }}{{ $_ := set $found $key (include "resnet-train.plain" $value | fromJson).v }}{{ end -}}
+{{- if not (or (eq $key "$patch") (kindIs "invalid" $value)) -}}
+{{- $_ := set $found $key (include "resnet-train.plain" $value | fromJson).v -}}
+{{- end -}}
 {{- end -}}
 {{- else if kindIs "slice" . -}}
 {{- $found = list -}}

@@ -60,14 +60,14 @@
 {{- $mount := dict "name" (index . 1).name "mountPath" (index . 2) -}}
 {{- if index . 3 }}{{ $_ := set $mount "readOnly" true }}{{ end -}}
 {{- $_ := set $run.pod "volumes" (append $run.pod.volumes (index . 1)) -}}
-{{- $_ := set $run.trainer_ "volumeMounts" (append $run.trainer_.volumeMounts $mount) -}}
+{{- $_ := set $run.container "volumeMounts" (append $run.container.volumeMounts $mount) -}}
 {{- end -}}
 
 {{- /* The fast network between GPU hosts: what files/slices.json says that it adds. */ -}}
 {{- define "resnet-train.network" -}}
 {{- $run := . -}}
 {{- $net := include "resnet-train.fill" (list $run .network) | fromJson -}}
-{{- $container := .trainer_ -}}
+{{- $container := .container -}}
 {{- $_ := set .pod "volumes" (concat .pod.volumes $net.volumes) -}}
 {{- $_ := set $container "volumeMounts" (concat $container.volumeMounts $net.mounts) -}}
 {{- $_ := set $container "command" (concat ($net.command | default list) $container.command) -}}

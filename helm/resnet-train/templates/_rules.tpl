@@ -116,7 +116,9 @@
 {{- $has := .root.Capabilities.APIVersions -}}
 {{- if $has.Has "v1/Pod" -}}
 {{- $kinds := dict "jobsets.jobset.x-k8s.io" "jobset.x-k8s.io/v1alpha2/JobSet" -}}
-{{- if (.network | default dict).objects }}{{ $_ := set $kinds "computedomains.resource.nvidia.com" "resource.nvidia.com/v1beta1/ComputeDomain" }}{{ end -}}
+{{- if (.network | default dict).objects -}}
+{{- $_ := set $kinds "computedomains.resource.nvidia.com" "resource.nvidia.com/v1beta1/ComputeDomain" -}}
+{{- end -}}
 {{- if .values.queue }}{{ $_ := set $kinds "workloads.kueue.x-k8s.io" "kueue.x-k8s.io/v1beta1/Workload" }}{{ end -}}
 {{- range $name, $kind := $kinds -}}
 {{- if not ($has.Has $kind) }}{{ include "resnet-train.wrong" (list $run "not-installed" (dict "name" $name)) }}{{ end -}}

@@ -36,7 +36,7 @@
 {{- if $v.bucket }}{{ $place = include "resnet-train.bucket" $v.bucket }}{{ end -}}
 {{- $directory := $v.runDir | default (print $place "/" .name) -}}
 {{- if hasPrefix "gs://" $directory }}{{ $directory = include "resnet-train.bucket" $directory }}{{ end -}}
-{{- $_ := set . "runDir" (hasPrefix "/" $directory | ternary (print "/" (trimAll "/" $directory)) $directory) -}}
+{{- $_ := set . "runDir" (regexReplaceAll "/+$" $directory "" | default "/") -}}
 {{- $_ := set . "kept" (not (hasPrefix "/scratch/" .runDir)) -}}
 {{- end -}}
 
