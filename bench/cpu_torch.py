@@ -1,4 +1,4 @@
-"""Examples a second of the same network in PyTorch: `cpu_torch.py ARCH PIXELS BATCH SECONDS`.
+"""Examples a second and a core-second of PyTorch's training: `cpu_torch.py ARCH PIXELS BATCH SECONDS`.
 
 Written from the paper (arXiv:1512.03385, version 1.5), with the small-image stem for 64 pixels and less.
 """
@@ -48,7 +48,7 @@ def build(arch: str, side: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, 1000))
 
 
-def main(arch: str, side: int, batch: int, seconds: float) -> float:
+def main(arch: str, side: int, batch: int, seconds: float) -> tuple[float, float]:
     """Warms up and steps for so many seconds."""
     torch.manual_seed(0)
     model = build(arch, side).to(memory_format=torch.channels_last).train()
@@ -65,12 +65,13 @@ def main(arch: str, side: int, batch: int, seconds: float) -> float:
 
     for _ in range(2):
         update()
-    begun, steps = time.perf_counter(), 0
+    begun, used, steps = time.perf_counter(), time.process_time(), 0
     while time.perf_counter() - begun < seconds:
         update()
         steps += 1
-    return steps * batch / (time.perf_counter() - begun)
+    examples = steps * batch
+    return examples / (time.perf_counter() - begun), examples / (time.process_time() - used)
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))
+    print(*main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])))

@@ -1,0 +1,17 @@
+"""Lists the measurements: `python -m bench`; each is a command of its own with `--help`."""
+
+import ast
+from pathlib import Path
+
+PARTS = {"__main__", "cpu_ours", "cpu_torch"}  # this list, and what cpu_pytorch runs
+
+
+def main() -> None:
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.stem not in PARTS:
+            text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            print(f"python bench/{path.name:<16}{text.splitlines()[0]}")
+
+
+if __name__ == "__main__":
+    main()
