@@ -14,12 +14,14 @@ only kwok knows. One cluster serves a whole test session, so each test uses name
 RESNET_CLUSTER=running uses the cluster of `make cluster-up`: it is there at once, and is left running.
 """
 
+import contextlib
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from runs import SHORT, TINY, Run
 from testcluster import Cluster, image, requirements
 from testcluster.api import Object
 
@@ -67,9 +69,30 @@ def kubeconfig(request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def namespace(control_plane: Cluster) -> Iterator[str]:
     """A namespace of the test's own that enforces Pod Security `restricted`; deleted afterwards."""
+    with _namespace(control_plane) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def module_namespace(control_plane: Cluster) -> Iterator[str]:
+    """The same for all tests of a module: for a run that several of them look at."""
+    with _namespace(control_plane) as name:
+        yield name
+
+
+@contextlib.contextmanager
+def _namespace(cluster: Cluster) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:8]}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     thing: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    control_plane.api.apply([thing])
+    cluster.api.apply([thing])
     yield name
-    control_plane.api.delete(thing)
+    cluster.api.delete(thing)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cluster: Cluster, module_namespace: str) -> Run:
+    """The run that others are compared with: 160 steps of a tiny network on two pods, saved every 20."""
+    run = Run(cluster, module_namespace, "undisturbed", f"{TINY} {SHORT}")
+    assert run.wait() == "Completed", run.report()
+    return run

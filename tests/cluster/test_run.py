@@ -1,0 +1,66 @@
+"""The main job on real pods: joined through the headless service, kept in the bucket, the same each time."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from runs import SHORT, TINY, Run
+from testcluster import Cluster
+
+
+def test_two_pods_train_to_completion_and_keep_their_run_in_the_bucket(undisturbed: Run) -> None:
+    found = undisturbed.status()
+    assert (found["phase"], found["hosts"], found["restarts"]["total"]) == ("Completed", 2, 0)
+    assert found["run_dir"] == f"{undisturbed.bucket}/undisturbed"
+    assert [step for step, _ in undisturbed.losses()] == list(range(1, 161))
+    assert json.loads(undisturbed.read("config.json"))["train"]["batch"] == 32
+    # The two latest, which are the best too: only the last was evaluated.
+    committed = [name for name in undisturbed.objects("checkpoints/") if name.count("/") == 2]
+    assert sorted(name for name in committed if name.endswith("commit_success.txt")) == [
+        "checkpoints/140/commit_success.txt",
+        "checkpoints/160/commit_success.txt",
+    ]
+    [evaluated] = undisturbed.rows("evaluate")
+    assert (evaluated["step"], evaluated["examples"]) == (160, 360)
+
+
+def test_the_same_seed_gives_the_same_losses_bit_for_bit(
+    cluster: Cluster, namespace: str, undisturbed: Run
+) -> None:
+    again = Run(cluster, namespace, "again", f"{TINY} {SHORT}")
+    assert again.wait() == "Completed", again.report()
+    assert again.losses() == undisturbed.losses()
+    assert again.rows("evaluate") == undisturbed.rows("evaluate")
+
+
+def test_two_slices_are_one_job_of_the_same_arithmetic(
+    cluster: Cluster, namespace: str, undisturbed: Run
+) -> None:
+    """Two slices of one host see the batches of one slice of two hosts, and add up in the same order."""
+    slices = Run(cluster, namespace, "slices", f"--num-slices 2 {TINY} {SHORT}", "cpu-1x1")
+    assert slices.wait() == "Completed", slices.report()
+    assert [pod["metadata"]["labels"]["jobset.sigs.k8s.io/job-index"] for pod in slices.pods()] == ["0", "1"]
+    assert slices.losses() == undisturbed.losses()
+
+
+def test_a_bigger_network_reaches_the_accuracy_of_local_processes(
+    cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    """97 of 100 digits, and no other loss than `local` gives where its JAX is the image's."""
+    flags = "--arch resnet18 --data digits --set model.width=16 --epochs 8 --set log.every_steps=1 --grace 10"
+    run = Run(cluster, namespace, "digits", flags)
+    assert run.wait(10) == "Completed", run.report()
+    accuracy = run.rows("evaluate")[-1]["accuracy"]
+    assert accuracy >= 0.95, run.report()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_"))}
+    words = [*flags.split()[:-2], "--slice", "cpu-2x1", "--run-dir", str(tmp_path / "digits")]
+    words += ["--name", "digits", "--set", "log.wandb=off"]
+    command = [sys.executable, "-m", "launcher", "local", *words]
+    local = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert local.returncode == 0, local.stderr
+    rows = [json.loads(line) for line in (tmp_path / "digits" / "metrics.jsonl").read_text().splitlines()]
+    here = [row["accuracy"] for row in rows if row["kind"] == "evaluate"][-1]
+    assert here == pytest.approx(accuracy, abs=0.02)
