@@ -56,6 +56,10 @@ class RunDirectoryError(TrainError):
     exit_code = FATAL
 
 
+class StorageError(TrainError):
+    """The bucket or disk of the run directory does not answer; it may in a while."""
+
+
 class NonFiniteError(TrainError):
     """The loss or the gradient is not a finite number any more."""
 

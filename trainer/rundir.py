@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import time
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ from etils import epath
 
 from trainer.config import TrainConfig
 from trainer.display import warn
-from trainer.errors import RunDirectoryError, TrainError
+from trainer.errors import RunDirectoryError, StorageError, TrainError
 
 # A run is continued only where these agree: with others, the same step means other data or another network.
 IDENTITY = ("model", "data", "optim.name", "train.batch", "train.seed")
+LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST)
 UPLOAD_SECONDS = 30.0  # a bucket has no append; the whole file is written again at most this often
 
 
@@ -77,14 +79,31 @@ def _line(row: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def writing_to(path: str) -> Iterator[None]:
-    """Turns whatever a file system or a bucket's client says into one RunDirectoryError."""
+    """Turns whatever a file system or a bucket's client says into an error of ours.
+
+    Raises:
+      RunDirectoryError: it is not there or not allowed, which no restart can mend.
+      StorageError: anything else, such as an overloaded bucket or a network that is down.
+    """
     try:
         yield
     except TrainError:
         raise
     except Exception as error:  # each client has its own kinds
+        if not _lasts(error):
+            raise StorageError(f"run directory {path} does not answer: {error}") from error
         hint = "--run-dir names another place; on a bucket the pod's service account needs objectAdmin"
         raise RunDirectoryError(f"run directory {path} cannot be written: {error}", hint) from error
+
+
+def _lasts(error: Exception) -> bool:
+    """Whether a failure is one of names and rights, which time does not change."""
+    code = getattr(error, "code", None)  # of HTTP, in the errors of both clients
+    if isinstance(code, int):
+        return 400 <= code < 500 and code not in (408, 429)
+    if isinstance(error, OSError) and (error.errno in LASTING or str(error).startswith("Forbidden")):
+        return True  # gcsfs makes a plain OSError of a 403
+    return isinstance(error, (FileNotFoundError, ValueError))
 
 
 def make(path: str) -> epath.Path:
