@@ -167,7 +167,7 @@ class Cluster:
             )
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(
-                f"the cluster at {self.server} does not answer: {_cause(error)}",
+                f"the cluster at {self.server} cannot be reached: {_cause(error)}",
                 f"is context {self.context!r} right, and is this machine in its network?",
             ) from None
         if response.status >= 400:
@@ -194,8 +194,8 @@ def _lines(response: Any) -> Iterator[bytes]:
     except urllib3.exceptions.HTTPError as error:
         raise Unreachable(f"the connection to the cluster broke: {_cause(error)}") from None
     finally:
+        response.close()  # first: a connection with an answer half read must not be used again
         response.release_conn()
-        response.close()
 
 
 def _body(data: bytes) -> JSON:

@@ -61,6 +61,12 @@ WORDS = [
         "kubectl create namespace {0}, or another --namespace",
     ),
     (
+        "login",
+        r'User "system:anonymous" cannot',
+        "the cluster does not know who you are",
+        "log in again: the kubeconfig gave no credentials",
+    ),
+    (
         "permission",
         r'User "([^"]+)" cannot (\w+) resource "([^"]+)".* (in the namespace "[^"]+"|at the cluster scope)',
         "{0} may not {1} {2} {3}",

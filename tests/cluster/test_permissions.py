@@ -86,6 +86,50 @@ def test_rights_on_jobsets_and_to_read_pods_suffice(
     assert jane("list --json").json == []
 
 
+@pytest.mark.parametrize("way", ["tokenFile", "exec"])
+def test_a_token_may_come_from_a_file_or_a_plugin(
+    control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any, way: str
+) -> None:
+    jane = Person(control_plane, namespace, tmp_path, capsys)
+    config = _read(jane.kubeconfig)
+    token = config["users"][0]["user"].pop("token")
+    answer = tmp_path / "answer"
+    if way == "tokenFile":
+        answer.write_text(token)
+        user: Object = {"tokenFile": "answer"}
+    else:
+        api = {"apiVersion": "client.authentication.k8s.io/v1"}
+        answer.write_text(json.dumps({**api, "kind": "ExecCredential", "status": {"token": token}}))
+        user = {"exec": {**api, "command": "cat", "args": [str(answer)], "interactiveMode": "Never"}}
+    config["users"][0]["user"] = user
+    jane.kubeconfig.write_text(json.dumps(config))
+    assert jane("list").err.startswith(f"error: system:serviceaccount:{namespace}:jane may not list jobsets")
+
+
+def test_a_plugin_that_gives_nothing_is_not_taken_for_a_lack_of_rights(
+    control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
+) -> None:
+    jane = Person(control_plane, namespace, tmp_path, capsys)
+    config = _read(jane.kubeconfig)
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "false", "interactiveMode": "Never"}
+    config["users"][0]["user"] = {"exec": plugin}
+    jane.kubeconfig.write_text(json.dumps(config))
+    assert "error: the cluster does not know who you are" in jane("list").err
+
+
+def test_an_authority_that_has_not_signed_the_server(
+    control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
+) -> None:
+    jane = Person(control_plane, namespace, tmp_path, capsys)
+    config = _read(jane.kubeconfig)
+    del config["clusters"][0]["cluster"]["certificate-authority-data"]  # the system's authorities then hold
+    jane.kubeconfig.write_text(json.dumps(config))
+    found = jane("list")
+    assert found.code == 1
+    assert "cannot be reached: " in found.err
+    assert "CERTIFICATE_VERIFY_FAILED" in found.err
+
+
 def test_a_token_that_has_expired_says_so(
     control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
 ) -> None:

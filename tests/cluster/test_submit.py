@@ -155,6 +155,6 @@ def test_nobody_answers(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> No
 
     assert main(["list", "--kubeconfig", str(config)]) == 1
     error, hint = capsys.readouterr().err.splitlines()
-    assert error.startswith("error: the cluster at http://127.0.0.1:1 does not answer: ")
+    assert error.startswith("error: the cluster at http://127.0.0.1:1 cannot be reached: ")
     assert error.endswith("Connection refused")
     assert hint == "hint: is context 'c' right, and is this machine in its network?"
