@@ -1,0 +1,61 @@
+"""A run of 512 hosts, on nodes that only kwok knows."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from commands import Command, command
+from testcluster import Cluster
+from testcluster.objects import eventually, pods
+
+LABELS = {
+    "cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice",
+    "cloud.google.com/gke-tpu-topology": "16x16",
+}
+RUN = (
+    "submit --slice v5e-256 --num-slices 8 --arch resnet152 --data digits --bucket b-1 --image r/i:1 "
+    "--name run"
+)
+SLICES, HOSTS = 8, 64  # 256 chips, four a host
+
+
+@pytest.fixture
+def pools(control_plane: Cluster) -> Iterator[None]:
+    """A node pool a slice, as GKE has them."""
+    names = [f"pool-{number}" for number in range(SLICES)]
+    for name in names:
+        control_plane.add_fake_nodes(name, HOSTS, LABELS, resource="google.com/tpu", devices=4)
+    yield
+    for name in names:
+        control_plane.remove_fake_nodes(name)
+
+
+@pytest.mark.usefixtures("pools")
+def test_512_hosts_are_placed_read_and_deleted(
+    control_plane: Cluster,
+    namespace: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    launch: Command = command(control_plane, namespace, capsys)
+    assert launch(RUN).code == 0
+    assert eventually(lambda: launch("list --json").json[0]["phase"] == "Running", 600), launch("list").out
+    before = time.process_time()
+    found = launch("status run --json").json
+    assert time.process_time() - before < 1  # of ours: the server is busy with others
+    assert (found["phase"], found["pods"], found["why"]) == ("Running", {"Running": 512}, [])
+    assert list(found["startup_seconds"]) == ["created", "scheduled", "started", "total"]
+    # One slice a pool: exclusive placement, which JobSet keeps.
+    placed = {
+        (
+            pod["metadata"]["labels"]["jobset.sigs.k8s.io/job-index"],
+            pod["spec"]["nodeName"].rpartition("-")[0],
+        )
+        for pod in pods(control_plane.api, namespace)
+    }
+    assert len(placed) == len({pool for _, pool in placed}) == SLICES
+    assert launch("delete run --yes").out == "run deleted\n"
+    assert pods(control_plane.api, namespace) == []
