@@ -58,6 +58,7 @@ def pairs(key: str, value: Json, entry: str) -> Json:
 LABELS = pairs(KEY, {"type": "string", "pattern": f"^{LABEL}$"}, LABEL)
 ANYTHING: Json = {"type": ["string", "number"]}
 ANY = r"[\s\S]*"
+ABOVE_ZERO = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|[0-9]+\.[0-9]*[1-9][0-9]*)$"
 SECONDS = {"anyOf": [{"type": "integer", "minimum": 0}, text(DURATION)]}
 SOURCES = "|".join(f"{kind}{'/' if form else ''}{form}" for kind, form in volumes.NAMES.items())
 
@@ -69,7 +70,7 @@ FORMS: dict[str, Json] = {
     "recipe": {"enum": schema.document()["recipes"]},
     "data": {"enum": schema.document()["datasets"]},
     "batch": whole(1),
-    "epochs": {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, text(r"^[0-9]{1,12}(\.[0-9]{1,17})?$")]},
+    "epochs": {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, text(ABOVE_ZERO)]},
     "steps": whole(1),
     "seed": whole(0),
     "set": many({"type": "string"}),
@@ -113,7 +114,6 @@ HELP = {
     "namespace": "namespace of the objects; the release's if not given",
     "args": "arguments of the trainer, a flag and its value by turns",
     "patch": "strategic merge patch of the JobSet as YAML text: --set-file patch=patch.yaml",
-    "num_slices": "slices trained on together",
 }
 FIELDS = {field.name: field for field in dataclasses.fields(TrainingJob)}
 

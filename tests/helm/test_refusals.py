@@ -1,12 +1,14 @@
 """What the chart refuses, and in whose words: the launcher's; of a wrong form, the schema's."""
 
 import json
+from typing import Any
 
 import pytest
 from charts import TRAIN, Helm, Object
 from jsonschema import Draft202012Validator
+from test_fuzz import GOOD as GOOD_VALUES
 
-from launcher import TrainingJob, chart
+from launcher import TrainingJob, chart, config
 from launcher.errors import RequestError
 
 GOOD: Object = {"slice": "v5p-384", "arch": "resnet50", "bucket": "b-1"}
@@ -124,6 +126,7 @@ FORMS: list[tuple[Object, str]] = [
     ({"batch": 0}, "'/batch'"),
     ({"batch": 1.5}, "'/batch'"),
     ({"epochs": 0}, "'/epochs'"),
+    ({"epochs": "0.0"}, "'/epochs'"),
     ({"seed": -1}, "'/seed'"),
     ({"set": "optim.lr=1"}, "'/set'"),
     ({"name": "Run"}, "'/name'"),
@@ -172,6 +175,25 @@ def test_the_schema_is_one_and_closed(helm: Helm) -> None:
     Draft202012Validator.check_schema(schema)
     assert schema["additionalProperties"] is False
     assert all("description" in entry for entry in schema["properties"].values())
+
+
+def given(name: str, text: str) -> Any:
+    """A flag's text as a value of the chart."""
+    if name in ("num_slices", "max_restarts"):
+        return int(text)
+    return [text] if config.is_repeated(name) else text
+
+
+def test_the_schema_takes_what_the_launcher_takes() -> None:
+    """Every value that its fuzzing calls good, but for a patch, which is a file there and text here."""
+    schema = Draft202012Validator(json.loads((TRAIN / "values.schema.json").read_text()))
+    wrong = [
+        (name, text)
+        for name, texts in GOOD_VALUES.items()
+        for text in texts
+        if name != "patch" and not schema.is_valid({chart.key(name): given(name, text)})
+    ]
+    assert wrong == []
 
 
 def test_text_that_is_no_patch(helm: Helm) -> None:
