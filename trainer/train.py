@@ -65,6 +65,7 @@ def train(
     closing.callback(log.close)
     log.event("start", at=marks["start"], restart=job.restart, hosts=job.hosts, devices=devices.size)
     log.event("joined", at=marks["joined"])
+    log.event("opened", cpu_seconds=processor_seconds())
     plan = make_plan(config, train_source.size)
 
     platform = jax.devices()[0].platform
@@ -105,7 +106,7 @@ def train(
         checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
         if found := checkpoints.restore(shapes, same):
             state, start, accuracy = found.state, found.step, found.accuracy
-            log.event("restore", step=start)
+            log.event("restore", step=start, cpu_seconds=processor_seconds())
     if state is None:
         state = compile.compile_init(init_state, key, devices)(key)
     log.resume_at(start)
@@ -113,7 +114,8 @@ def train(
     treedef = jax.tree.structure(state)
     del state
     compiled = compiling.result()
-    log.event("compiled", seconds=round(time.monotonic() - begun, 3))
+    seconds = round(time.monotonic() - begun, 3)
+    log.event("compiled", seconds=seconds, cpu_seconds=processor_seconds())
 
     pending = Pending()
     meter = Meter(config.train.batch)
@@ -165,7 +167,7 @@ def train(
             pending.push(done, metrics)
             if done == start + 1:
                 jax.block_until_ready(metrics)
-                log.event("first_step", step=done)
+                log.event("first_step", step=done, cpu_seconds=processor_seconds())
             report(log, plan, config, meter, pending.ready())
             watchdog.beat()
             leave_if_preempted(done)
@@ -182,6 +184,11 @@ def train(
     if checkpoints:
         checkpoints.wait()
     log.event("end", step=plan.steps, **({} if accuracy is None else {"accuracy": accuracy}))
+
+
+def processor_seconds() -> float:
+    """What this process has used so far: beside the clock it tells work from waiting."""
+    return round(time.process_time(), 3)
 
 
 class Meter:
