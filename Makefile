@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 export RESNET_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet-launch
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' constraints.txt)
 
-.PHONY: help setup demo test check lint types data-packages generate verify charts lock clean
+.PHONY: help setup demo test soak check lint types data-packages generate verify charts lock clean
 .PHONY: cluster-packages cluster-up cluster-down cluster-status image
 
 help:  ## show this list
@@ -34,6 +34,9 @@ test: setup data-packages  ## set up and run every test that this machine can ru
 	  setsid nice -n 19 env $(TESTCLUSTER) tools > $(RESNET_CACHE)/tools.log 2>&1 & build=$$!; \
 	  trap 'kill -- -$$build 2> /dev/null || true' EXIT; \
 	  $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+soak: setup  ## twenty random faults over one run on the test cluster (about half an hour)
+	$(BIN)/python -m pytest -m soak tests/cluster/test_soak.py -s
 
 check: setup lint types verify test  ## everything: style, types, generated files, tests
 
