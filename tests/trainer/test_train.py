@@ -61,7 +61,7 @@ def test_a_run_leaves_what_the_design_says(finished):
     [evaluation] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
     assert (evaluation["step"], evaluation["examples"]) == (6, 360)
     names = [row["name"] for row in rows(run_dir, "events.jsonl")]
-    assert names == ["start", "joined", "compiled", "first_step", "save", "end"]
+    assert names == ["start", "joined", "opened", "compiled", "first_step", "save", "end"]
     assert [line.split()[0] for line in out.splitlines()].count("progress") == 6
 
 
