@@ -11,7 +11,7 @@ from etils import epath
 
 from trainer.display import Display
 from trainer.errors import NonFiniteError
-from trainer.rundir import JsonLines
+from trainer.jsonlines import JsonLines
 
 LAG_STEPS = 2  # a loss is fetched this many steps after it was asked for, so that no step waits for it
 
@@ -66,10 +66,16 @@ class Log:
             if self._mirror:
                 self._mirror(row["step"], {f"{kind}/{k}": v for k, v in row.items() if k != "step"})
 
+    def upload(self) -> None:
+        """Begins to bring a bucket up to date; asked before a save, so that a resumed run has its rows."""
+        for lines in (self._metrics, self._events):
+            if lines:
+                lines.upload()
+
     def close(self) -> None:
         for lines in (self._metrics, self._events):
             if lines:
-                lines.flush()
+                lines.close()
 
 
 class Pending:

@@ -7,74 +7,17 @@ import contextlib
 import dataclasses
 import errno
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from etils import epath
 
 from trainer.config import TrainConfig
-from trainer.display import warn
 from trainer.errors import RunDirectoryError, StorageError, TrainError
 
 # A run is continued only where these agree: with others, the same step means other data or another network.
 IDENTITY = ("model", "data", "optim.name", "train.batch", "train.seed")
 LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST)
-UPLOAD_SECONDS = 30.0  # a bucket has no append; the whole file is written again at most this often
-
-
-class JsonLines:
-    """A file of one JSON object a line. Local: each line is on disk at once. Bucket: within 30 s."""
-
-    def __init__(self, path: epath.Path):
-        self._path = path
-        self._local = "://" not in str(path)
-        self._uploaded = 0.0
-        self.rows = self._read()
-
-    def append(self, row: dict[str, Any]) -> None:
-        self.rows.append(row)
-        if self._local:
-            with open(self._path, "a") as file:
-                file.write(_line(row))
-        elif time.monotonic() - self._uploaded > UPLOAD_SECONDS:
-            try:
-                self._write()
-            except Exception as error:  # the rows are kept, and the next upload has them
-                warn(f"{self._path} is behind: {error}")
-
-    def keep(self, wanted) -> None:
-        """Drops every row for which ``wanted(row)`` is false: those of steps that are done again."""
-        kept = [row for row in self.rows if wanted(row)]
-        if kept != self.rows:
-            self.rows = kept
-            self._write()
-
-    def flush(self) -> None:
-        if not self._local:
-            self._write()
-
-    def _write(self) -> None:
-        self._uploaded = time.monotonic()
-        temporary = self._path.with_name(self._path.name + ".new") if self._local else self._path
-        temporary.write_text("".join(map(_line, self.rows)))
-        if self._local:
-            temporary.replace(self._path)  # never a half-written file
-
-    def _read(self) -> list[dict[str, Any]]:
-        if not self._path.exists():
-            return []
-        rows = []
-        for line in self._path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:  # a kill in the middle of the last line
-                break
-        return rows
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, separators=(", ", ": ")) + "\n"
 
 
 @contextlib.contextmanager

@@ -122,6 +122,7 @@ def train(
 
     def save(at: int, accuracy: float | None = None, wait: bool = False) -> None:
         if checkpoints:
+            log.upload()
             checkpoints.save(jax.tree.unflatten(treedef, leaves), at, accuracy, wait)
             log.event("save", step=at)
 
