@@ -125,6 +125,13 @@ def values_schema() -> Json:
             "kueue": closed(kueue),
             "quota": QUANTITIES,
             "networkPolicy": closed({"enabled": FLAG, "egress": many({"type": "object"})}),
+            "monitoring": closed(
+                {
+                    "enabled": FLAG,
+                    "port": {"type": "integer", "minimum": 1024, "maximum": 65535},
+                    "interval": text(r"^[0-9]+(s|m)$"),
+                }
+            ),
             "dashboard": closed({"enabled": FLAG, "instanceLabels": {"type": "object"}}),
             "smokeTest": closed(smoke_test),
             "global": {"type": "object"},

@@ -75,6 +75,13 @@ def run(arguments: list[str]) -> None:
 
     early.stop()
     display = make_display()
+    if config.log.metrics_port:
+        import jax
+
+        from trainer.exposition import Exposition
+
+        if jax.process_index() == 0:
+            display = Exposition(display, config.log.metrics_port)
     with contextlib.ExitStack() as closing:
         closing.callback(display.close)
         train(config, job, display, watchdog, {"start": STARTED, "joined": joined}, closing)

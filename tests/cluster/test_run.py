@@ -36,6 +36,20 @@ def test_the_same_seed_gives_the_same_losses_bit_for_bit(
     assert again.rows("evaluate") == undisturbed.rows("evaluate")
 
 
+def test_a_prometheus_server_can_read_the_figures_of_a_run(cluster: Cluster, namespace: str) -> None:
+    """Through the API server, which reaches the port as a scraper would: from outside of the pod."""
+    run = Run(cluster, namespace, "scraped", f"{TINY} --steps 100000 --set log.metrics_port=9400 --grace 5")
+    run.reach("progress step=20 ")
+    path = f"/api/v1/namespaces/{namespace}/pods/{run.pod(0)}:9400/proxy/metrics"
+    found = dict(line.split() for line in cluster.api.text(path).splitlines() if line[0] != "#")
+    assert float(found["resnet_step"]) >= 20
+    assert float(found["resnet_steps"]) == 100000
+    labels = run.pods()[0]["metadata"]["labels"]
+    first = ("jobset.sigs.k8s.io/job-index", "batch.kubernetes.io/job-completion-index")
+    assert [labels[name] for name in first] == ["0", "0"]  # what the platform chart's monitors select by
+    run.delete()
+
+
 def test_two_slices_are_one_job_of_the_same_arithmetic(
     cluster: Cluster, namespace: str, undisturbed: Run
 ) -> None:

@@ -140,6 +140,47 @@ def test_the_policy_lets_a_run_s_own_ports_through(helm: Helm) -> None:
     assert ports == {53, 80, 443, 988}
 
 
+GOOGLE = "monitoring.googleapis.com/v1/PodMonitoring"
+OPERATOR = "monitoring.coreos.com/v1/PodMonitor"
+FIRST_PODS = {
+    "app.kubernetes.io/name": "resnet-launch",
+    "jobset.sigs.k8s.io/job-index": "0",
+    "batch.kubernetes.io/job-completion-index": "0",
+}
+
+
+def test_nothing_is_scraped_where_nothing_scrapes(helm: Helm) -> None:
+    for values, flags in (({}, ()), ({"monitoring": {"enabled": False}}, ("--api-versions", GOOGLE))):
+        found = made(helm, values, *flags)
+        assert not [name for name in found if name.startswith("PodMonitor")]
+        assert "metrics_port" not in found["ConfigMap/resnet-launch-defaults"]["data"]["resnet-launch.yaml"]
+
+
+def test_google_s_prometheus_scrapes_the_first_pod_of_each_run(helm: Helm) -> None:
+    values = {"monitoring": {"port": 9500}, "defaults": {"set": ["log.every_steps=5"]}}
+    found = made(helm, values, "--api-versions", GOOGLE)
+    assert found["PodMonitoring/resnet-launch-runs"]["spec"] == {
+        "selector": {"matchLabels": FIRST_PODS},
+        "targetLabels": {"fromPod": [{"from": "jobset.sigs.k8s.io/jobset-name", "to": "run"}]},
+        "endpoints": [{"port": 9500, "interval": "30s"}],
+    }
+    assert "PodMonitor/resnet-launch-runs" not in found
+    shared = yaml.safe_load(found["ConfigMap/resnet-launch-defaults"]["data"]["resnet-launch.yaml"])
+    assert shared["set"] == ["log.metrics_port=9500", "log.every_steps=5"]
+    ingress = found["NetworkPolicy/resnet-launch-runs"]["spec"]["ingress"]
+    assert ingress[1] == {"ports": [{"port": 9500, "protocol": "TCP"}]}
+
+
+def test_the_prometheus_operator_does_too(helm: Helm) -> None:
+    spec = made(helm, {}, "--api-versions", OPERATOR)["PodMonitor/resnet-launch-runs"]["spec"]
+    assert spec["selector"] == {"matchLabels": FIRST_PODS}
+    [endpoint] = spec["podMetricsEndpoints"]
+    address, run, rest = endpoint["relabelings"]
+    assert (address["targetLabel"], address["replacement"]) == ("__address__", "$1:9400")
+    assert run["targetLabel"] == "run"
+    assert rest == {"regex": "container|endpoint", "action": "labeldrop"}
+
+
 def test_the_dashboard_where_its_kind_is_served(helm: Helm) -> None:
     kind = "grafana.integreatly.org/v1beta1/GrafanaDashboard"
     board = json.loads(
@@ -186,6 +227,8 @@ def test_the_smoke_job_is_what_the_launcher_renders(helm: Helm) -> None:
         ({"defaults": {"name": "n"}}, "additional properties 'name' not allowed"),
         ({"defaults": {"bucket": "B"}}, "'/defaults/bucket'"),
         ({"podSecurity": "none"}, "'/podSecurity'"),
+        ({"monitoring": {"port": 80}}, "'/monitoring/port'"),
+        ({"monitoring": {"interval": "often"}}, "'/monitoring/interval'"),
         ({"researchers": [{"kind": "Team", "name": "x"}]}, "'/researchers/0/kind'"),
         ({"researchers": [{"kind": "Group"}]}, "missing property 'name'"),
         ({"quota": {"count/pods": -1}}, "'/quota/count~1pods'"),

@@ -21,6 +21,13 @@ labels:
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- end -}}
 
+{{- /* Whether something scrapes runs here; empty if not. */ -}}
+{{- define "resnet-platform.scraped" -}}
+{{- range list "monitoring.googleapis.com/v1/PodMonitoring" "monitoring.coreos.com/v1/PodMonitor" -}}
+{{- if and $.Values.monitoring.enabled ($.Capabilities.APIVersions.Has .) }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Kueue serves v1beta2 from 0.14 on. */ -}}
 {{- define "resnet-platform.kueue" -}}
 kueue.x-k8s.io/{{ .Capabilities.APIVersions.Has "kueue.x-k8s.io/v1beta2" | ternary "v1beta2" "v1beta1" }}
