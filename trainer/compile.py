@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jax.stages import Lowered, Traced
 
 from trainer.executables import KEEP_NOTHING, Executables
 from trainer.mesh import batch_sharding, replicated
@@ -54,6 +55,11 @@ def compile_train(
       batch: name -> ShapeDtypeStruct of the global batch.
       executables: where the program is looked for first.
     """
+    return executables.compile(lower_train(step, shapes, batch, mesh))
+
+
+def lower_train(step: TrainStep, shapes: State, batch: dict[str, Any], mesh: Mesh) -> Lowered:
+    """The training step for the devices of a mesh, which need not be here."""
     same = replicated(mesh)
     jitted = jax.jit(
         on_leaves(step, shapes),
@@ -61,13 +67,18 @@ def compile_train(
         out_shardings=(same, same),
         donate_argnums=0,
     )
-    return executables.compile(jitted.lower(tuple(jax.tree.leaves(shapes)), batch))
+    return _lower(jitted.trace(tuple(jax.tree.leaves(shapes)), batch), mesh)
 
 
 def compile_eval(
     step: EvalStep, shapes: State, batch: dict[str, Any], mesh: Mesh, executables: Executables = KEEP_NOTHING
 ):
     """Compiles the evaluation step: ``(leaves of (params, stats), batch) -> sums``."""
+    return executables.compile(lower_eval(step, shapes, batch, mesh))
+
+
+def lower_eval(step: EvalStep, shapes: State, batch: dict[str, Any], mesh: Mesh) -> Lowered:
+    """The evaluation step for the devices of a mesh, which need not be here."""
     treedef = jax.tree.structure((shapes.params, shapes.stats))
 
     def flat_step(leaves: Leaves, batch: Batch) -> Metrics:
@@ -76,8 +87,13 @@ def compile_eval(
 
     same = replicated(mesh)
     jitted = jax.jit(flat_step, in_shardings=(same, batch_sharding(mesh)), out_shardings=same)
-    lowered = jitted.lower(tuple(jax.tree.leaves((shapes.params, shapes.stats))), batch)
-    return executables.compile(lowered)
+    return _lower(jitted.trace(tuple(jax.tree.leaves((shapes.params, shapes.stats))), batch), mesh)
+
+
+def _lower(traced: Traced, mesh: Mesh) -> Lowered:
+    """TPUs that are not here have no backend to ask; the other platforms go by the one of this process."""
+    tpu = mesh.devices.flat[0].platform == "tpu"
+    return traced.lower(lowering_platforms=("tpu",) if tpu else None)
 
 
 def use_cache(choice: str, run_dir: str, platform: str) -> Executables:

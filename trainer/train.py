@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from trainer import checkpoint, compile, lease, mesh, network, optim, rundir, step, tracking
+from trainer import checkpoint, compile, lease, mesh, rundir, tracking
 from trainer.agreement import agreed
 from trainer.config import TrainConfig
 from trainer.data import pipeline, source
@@ -18,8 +18,9 @@ from trainer.display import Display
 from trainer.errors import NonFiniteError, PreemptedError
 from trainer.join import Job
 from trainer.metrics import Log, Pending
-from trainer.plan import Plan, make_plan
+from trainer.plan import Plan
 from trainer.preemption import Preemption
+from trainer.program import make_program
 from trainer.watchdog import Watchdog
 
 
@@ -66,21 +67,13 @@ def train(
     log.event("start", at=marks["start"], restart=job.restart, hosts=job.hosts, devices=devices.size)
     log.event("joined", at=marks["joined"])
     log.event("opened", cpu_seconds=processor_seconds())
-    plan = make_plan(config, train_source.size)
 
     platform = jax.devices()[0].platform
     executables = compile.use_cache(config.train.compile_cache, config.run_dir, platform)
 
     # Model and the two steps, as pure functions.
-    height, _, channels = train_source.image_shape
-    net, init = network.build(config.model, train_source.num_classes, channels, height, platform)
-    schedule = optim.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
-    optimizer = optim.make_optimizer(config.optim, schedule)
-    train_step = step.make_train_step(net, optimizer, schedule, train_source, config)
-    eval_step = step.make_eval_step(net, test_source)
-    init_state = step.make_init(init, optimizer)
-    key = jax.random.key(config.train.seed)
-    shapes = jax.eval_shape(init_state, key)
+    program = make_program(config, train_source, test_source, platform)
+    plan, shapes = program.plan, program.shapes
 
     # Compile in a thread while the state is made or read back.
     compiler = concurrent.futures.ThreadPoolExecutor(1, "compile")
@@ -90,11 +83,11 @@ def train(
     batch_of = functools.partial(compile.batch_shapes, batch=config.train.batch)
     begun = time.monotonic()
     compiling = compiler.submit(
-        compile.compile_train, train_step, shapes, batch_of(sample), devices, executables
+        compile.compile_train, program.train_step, shapes, batch_of(sample), devices, executables
     )
     compiler.submit(executables.keep)
     compiling_eval = compiler.submit(
-        compile.compile_eval, eval_step, shapes, batch_of(sample_eval), devices, executables
+        compile.compile_eval, program.eval_step, shapes, batch_of(sample_eval), devices, executables
     )
     compiler.submit(executables.keep)
 
@@ -108,7 +101,7 @@ def train(
             state, start, accuracy = found.state, found.step, found.accuracy
             log.event("restore", step=start, cpu_seconds=processor_seconds())
     if state is None:
-        state = compile.compile_init(init_state, key, devices)(key)
+        state = compile.compile_init(program.init_state, program.key, devices)(program.key)
     log.resume_at(start)
     leaves = tuple(jax.tree.leaves(state))
     treedef = jax.tree.structure(state)

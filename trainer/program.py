@@ -1,0 +1,44 @@
+"""The programs of a run, built from its configuration: what the devices run, and what is compiled ahead."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from trainer import network, optim, step
+from trainer.config import TrainConfig
+from trainer.data.source import Source
+from trainer.plan import Plan, make_plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """Pure functions and the shapes that they work on.
+
+    ``init_state(key) -> State``; ``shapes`` is a State of ShapeDtypeStruct.
+    """
+
+    plan: Plan
+    train_step: step.TrainStep
+    eval_step: step.EvalStep
+    init_state: Any
+    key: jax.Array
+    shapes: step.State
+
+
+def make_program(config: TrainConfig, train_source: Source, test_source: Source, platform: str) -> Program:
+    """platform: "cpu", "gpu" or "tpu", of the devices that will run it; decides what dtype "auto" is."""
+    plan = make_plan(config, train_source.size)
+    height, _, channels = train_source.image_shape
+    net, init = network.build(config.model, train_source.num_classes, channels, height, platform)
+    schedule = optim.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
+    optimizer = optim.make_optimizer(config.optim, schedule)
+    init_state, key = step.make_init(init, optimizer), jax.random.key(config.train.seed)
+    return Program(
+        plan=plan,
+        train_step=step.make_train_step(net, optimizer, schedule, train_source, config),
+        eval_step=step.make_eval_step(net, test_source),
+        init_state=init_state,
+        key=key,
+        shapes=jax.eval_shape(init_state, key),
+    )
