@@ -12,9 +12,15 @@ from trainer.errors import ConfigError
 from trainer.models import ARCHS
 
 
-def option(default: Any, text: str, choices: Iterable[str] = (), minimum: float | None = None) -> Any:
-    """A field with what the command line has to know of it: help text, choices, the least value."""
-    metadata = {"help": text, "choices": tuple(choices), "minimum": minimum}
+def option(
+    default: Any,
+    text: str,
+    choices: Iterable[str] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """A field with what the command line has to know of it: help text, choices, the bounds."""
+    metadata = {"help": text, "choices": tuple(choices), "minimum": minimum, "maximum": maximum}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -28,10 +34,29 @@ class ModelConfig:
         ("auto", "bfloat16", "float32"),
     )
     stem: str = option(
-        "auto", "first layers; small: 3x3 without pooling, for 8 to 64 pixels", ("auto", "small", "imagenet")
+        "auto",
+        "first layers; small: 3x3 without pooling, for 8 to 64 pixels; deep: three 3x3 (ResNet-D)",
+        ("auto", "small", "imagenet", "deep"),
+    )
+    shortcut: str = option(
+        "conv", "where the image is halved; pool: mean pooling, then 1x1 (ResNet-D)", ("conv", "pool")
+    )
+    blur: str = option(
+        "off",
+        "smooths strides; after: the 3x3 and the pooling; before: each convolution with stride, as ffcv does",
+        ("off", "after", "before"),
+    )
+    squeeze: float = option(
+        0.0, "squeeze and excitation: channels squeezed to this share; 0: none", minimum=0, maximum=1
+    )
+    stochastic_depth: float = option(
+        0.0, "share of examples that skip the last block; rises from 0 at the first", minimum=0, maximum=0.99
     )
     bn_momentum: float = option(0.9, "share of the old running statistics kept at each step", minimum=0)
     bn_epsilon: float = option(1e-5, "added to the variance", minimum=0)
+    bn_group: int = option(
+        0, "examples that share BatchNorm statistics; 0: the whole global batch", minimum=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +215,9 @@ def _problem(path: str, f: dataclasses.Field, value: Any) -> str | None:
         return text + (f"; did you mean {close[0]}?" if close else "")
     if minimum is not None and not (value >= minimum and math.isfinite(value)):
         return f"{path}: must be a number of at least {minimum}, got {value}"
+    maximum = f.metadata["maximum"]
+    if maximum is not None and value > maximum:
+        return f"{path}: must be a number of at most {maximum}, got {value}"
     return None
 
 

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from trainer.config import ModelConfig
+from trainer.errors import ConfigError
 from trainer.models import ARCHS
+from trainer.models.variants import Variant
 
 Arrays = dict[str, jax.Array]
 
@@ -28,22 +30,36 @@ class Network:
     variables: dict[str, tuple[tuple, type]]  # name -> (path in the module tree, nnx variable type)
 
     def apply(
-        self, params: Arrays, stats: Arrays, images: jax.Array, train: bool
+        self,
+        params: Arrays,
+        stats: Arrays,
+        images: jax.Array,
+        train: bool,
+        key: jax.Array | None = None,
     ) -> tuple[jax.Array, Arrays]:
-        """images: [B, H, W, C] float32, normalised. Returns logits [B, classes] and the new statistics."""
+        """images: [B, H, W, C] float32, normalised; key: of what is random in training (stochastic depth).
+
+        Returns logits [B, classes] and the new statistics.
+        """
         arrays = params | stats
         state = nnx.from_flat_state([(path, kind(arrays[n])) for n, (path, kind) in self.variables.items()])
         module = nnx.merge(self.graphdef, state)
-        logits = module(images, train=train)
+        logits = module(images, train=train, key=key)
         return logits, _arrays(nnx.state(module, nnx.BatchStat))
 
 
-def build(config: ModelConfig, num_classes: int, channels: int, image_size: int, platform: str):
+def build(
+    config: ModelConfig, num_classes: int, channels: int, image_size: int, platform: str, batch: int = 0
+):
     """Returns (network, init) where ``init(key) -> (params, stats)`` may be traced and jitted.
 
     Args:
       platform: "cpu", "gpu" or "tpu"; decides what dtype "auto" is.
       image_size: pixels of a side; decides what stem "auto" is.
+      batch: examples that go through the network at once, over all devices; for ``model.bn_group``.
+
+    Raises:
+      ConfigError: the settings contradict each other.
     """
     module_name, class_name, sizes = ARCHS[config.arch]
     family = getattr(importlib.import_module(f"trainer.models.{module_name}"), class_name)
@@ -51,11 +67,14 @@ def build(config: ModelConfig, num_classes: int, channels: int, image_size: int,
         "width": config.width,
         "num_classes": num_classes,
         "channels": channels,
-        "small_stem": uses_small_stem(config, image_size),
+        "stem": stem(config, image_size),
+        "variant": _variant(config, sizes),
         "dtype": compute_dtype(config, platform),
         "bn_momentum": config.bn_momentum,
         "bn_epsilon": config.bn_epsilon,
+        "norm_groups": _norm_groups(config, batch),
     }
+    sizes = {key: sizes[key] for key in ("block", "stage_sizes")}
 
     def make(key: jax.Array) -> nnx.Module:
         return family(**sizes, **arguments, rngs=nnx.Rngs(key))
@@ -77,8 +96,35 @@ def compute_dtype(config: ModelConfig, platform: str) -> jnp.dtype:
     return jnp.dtype(name)
 
 
-def uses_small_stem(config: ModelConfig, image_size: int) -> bool:
-    return image_size <= SMALL_STEM_PIXELS if config.stem == "auto" else config.stem == "small"
+def stem(config: ModelConfig, image_size: int) -> str:
+    if config.stem != "auto":
+        return config.stem
+    return "small" if image_size <= SMALL_STEM_PIXELS else "imagenet"
+
+
+def _variant(config: ModelConfig, sizes: dict[str, Any]) -> Variant:
+    made = Variant(
+        **{key: sizes[key] for key in ("groups", "group_width") if key in sizes},
+        pool_shortcut=config.shortcut == "pool",
+        blur=config.blur,
+        squeeze=config.squeeze,
+        depth_rate=config.stochastic_depth,
+    )
+    if not made.inner_width(config.width):
+        least = -(-64 // made.group_width)
+        raise ConfigError(f"model.width: must be at least {least} for {config.arch}, got {config.width}")
+    return made
+
+
+def _norm_groups(config: ModelConfig, batch: int) -> int:
+    if not config.bn_group or not batch or config.bn_group == batch:
+        return 1
+    if batch % config.bn_group:
+        raise ConfigError(
+            f"model.bn_group: must divide the {batch} examples that go through the network at once, "
+            f"got {config.bn_group}"
+        )
+    return batch // config.bn_group
 
 
 def _arrays(state: nnx.State) -> Arrays:

@@ -30,7 +30,8 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
     """platform: "cpu", "gpu" or "tpu", of the devices that will run it; decides what dtype "auto" is."""
     plan = make_plan(config, train_source.size)
     height, _, channels = train_source.image_shape
-    net, init = network.build(config.model, train_source.num_classes, channels, height, platform)
+    batch = config.train.batch
+    net, init = network.build(config.model, train_source.num_classes, channels, height, platform, batch)
     schedule = optim.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
     optimizer = optim.make_optimizer(config.optim, schedule)
     init_state, key = step.make_init(init, optimizer), jax.random.key(config.train.seed)

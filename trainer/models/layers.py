@@ -16,9 +16,20 @@ class Conv(nnx.Module):
     has no fast path there.
     """
 
-    def __init__(self, cin: int, cout: int, size: int, stride: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(KERNEL_INIT(rngs.params(), (size, size, cin, cout), jnp.float32))
+    def __init__(
+        self,
+        cin: int,
+        cout: int,
+        size: int,
+        stride: int,
+        *,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+        groups: int = 1,
+    ):
+        self.kernel = nnx.Param(KERNEL_INIT(rngs.params(), (size, size, cin // groups, cout), jnp.float32))
         self.stride = stride
+        self.groups = groups
         self.dtype = dtype
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -26,7 +37,7 @@ class Conv(nnx.Module):
         x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
         size, stride = kernel.shape[0], self.stride
         pad = (size - 1) // 2
-        if (min(x.shape[1:3]) + 2 * pad - size) // stride + 1 < size:
+        if self.groups == 1 and (min(x.shape[1:3]) + 2 * pad - size) // stride + 1 < size:
             return _patch_product(x, kernel, stride, pad)
         return jax.lax.conv_general_dilated(
             x,
@@ -34,6 +45,7 @@ class Conv(nnx.Module):
             (stride, stride),
             ((pad, pad), (pad, pad)),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=self.groups,
         )
 
 
@@ -42,19 +54,30 @@ class BatchNorm(nnx.Module):
 
     The batch statistics are taken in one pass (mean and mean of squares), over the whole sharded batch. The
     running variance is the unbiased one, as in PyTorch.
+
+    Args:
+      groups: more than 1: each of so many parts of the batch, in order, has statistics of its own, also
+        running ones [groups, C], which evaluation averages. Where no part spans two devices, training
+        needs no communication here.
     """
 
-    def __init__(self, features: int, momentum: float, epsilon: float, zero_scale: bool = False):
+    def __init__(
+        self, features: int, momentum: float, epsilon: float, zero_scale: bool = False, groups: int = 1
+    ):
         init = jnp.zeros if zero_scale else jnp.ones
+        running = (features,) if groups == 1 else (groups, features)
         self.scale = nnx.Param(init(features, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(features, jnp.float32))
-        self.mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
-        self.var = nnx.BatchStat(jnp.ones(features, jnp.float32))
+        self.mean = nnx.BatchStat(jnp.zeros(running, jnp.float32))
+        self.var = nnx.BatchStat(jnp.ones(running, jnp.float32))
         self.momentum = momentum
         self.epsilon = epsilon
+        self.groups = groups
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """x: [B, H, W, C] of any float dtype; returns the same shape and dtype."""
+        if self.groups > 1:
+            return self._grouped(x, train)
         wide = x.astype(jnp.float32)
         if train:
             mean = jnp.mean(wide, axis=(0, 1, 2))  # [C]
@@ -65,6 +88,20 @@ class BatchNorm(nnx.Module):
             mean, var = self.mean[...], self.var[...]
         multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
         return ((wide - mean) * multiplier + self.bias[...]).astype(x.dtype)
+
+    def _grouped(self, x: jax.Array, train: bool) -> jax.Array:
+        parts = self.groups if train else 1
+        wide = x.astype(jnp.float32).reshape(parts, -1, *x.shape[1:])  # [G, B / G, H, W, C]
+        if train:
+            mean = jnp.mean(wide, axis=(1, 2, 3))  # [G, C]
+            var = jnp.maximum(jnp.mean(jnp.square(wide), axis=(1, 2, 3)) - jnp.square(mean), 0.0)
+            self._track(mean, var, wide[0].size // x.shape[-1])
+        else:
+            mean = jnp.mean(self.mean[...], axis=0, keepdims=True)  # [1, C]
+            var = jnp.mean(self.var[...], axis=0, keepdims=True)
+        multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
+        wide = (wide - mean[:, None, None, None]) * multiplier[:, None, None, None] + self.bias[...]
+        return wide.reshape(x.shape).astype(x.dtype)
 
     def _track(self, mean: jax.Array, var: jax.Array, count: int) -> None:
         keep = self.momentum

@@ -12,56 +12,111 @@ import jax.numpy as jnp
 from flax import nnx
 
 from trainer.models.layers import BatchNorm, Conv
+from trainer.models.variants import PLAIN, SqueezeExcite, Variant, blur, drop_branch, mean_pool
 
 HEAD_INIT = nnx.initializers.normal(0.01)
 
 
 class ConvNorm(nnx.Module):
-    """A convolution without bias, then BatchNorm."""
+    """A convolution without bias, then BatchNorm; ``smooth`` blurs what a stride would leave out."""
 
     def __init__(
-        self, cin, cout, kernel, stride, *, dtype, norm: dict[str, Any], rngs, zero_scale: bool = False
+        self,
+        cin,
+        cout,
+        kernel,
+        stride,
+        *,
+        dtype,
+        norm: dict[str, Any],
+        rngs,
+        zero_scale: bool = False,
+        groups: int = 1,
+        smooth: bool = False,
     ):
-        self.conv = Conv(cin, cout, kernel, stride, dtype=dtype, rngs=rngs)
+        self.conv = Conv(cin, cout, kernel, stride, dtype=dtype, rngs=rngs, groups=groups)
         self.norm = BatchNorm(cout, **norm, zero_scale=zero_scale)
+        self.smooth = smooth and stride > 1
 
     def __call__(self, x, train):
+        x = blur(x, 1, "constant") if self.smooth else x
         return self.norm(self.conv(x), train)
 
 
-class BasicBlock(nnx.Module):
-    """Two 3x3 convolutions (ResNet-18 and 34)."""
+class Shortcut(ConvNorm):
+    """A 1x1 with a stride, or mean pooling and a 1x1 without, where the shape changes."""
+
+    def __init__(self, cin, cout, stride, variant: Variant, **kw):
+        self.pooled = variant.pool_shortcut and stride > 1
+        stride = 1 if self.pooled else stride
+        super().__init__(cin, cout, 1, stride, smooth=variant.blur == "before", **kw)
+
+    def __call__(self, x, train):
+        return super().__call__(mean_pool(x) if self.pooled else x, train)
+
+
+class Block(nnx.Module):
+    """A branch of convolutions and a shortcut around it; ``branch`` is what the kinds differ in."""
 
     expansion = 1
 
-    def __init__(self, cin, width, stride, **kw):
-        self.conv1 = ConvNorm(cin, width, 3, stride, **kw)
-        self.conv2 = ConvNorm(width, width, 3, 1, zero_scale=True, **kw)
-        self.shortcut = nnx.data(_shortcut(cin, width, stride, **kw))
+    def _surround(self, cin, cout, stride, variant, drop, **kw):
+        self.shortcut = nnx.data(
+            None if cin == cout and stride == 1 else Shortcut(cin, cout, stride, variant, **kw)
+        )
+        squeeze = {"dtype": kw["dtype"], "rngs": kw["rngs"]}
+        self.squeeze = nnx.data(SqueezeExcite(cout, variant.squeeze, **squeeze) if variant.squeeze else None)
+        self.drop = drop
+        self.blurred = stride > 1 and variant.blur == "after"
 
-    def __call__(self, x, train):
-        y = nnx.relu(self.conv1(x, train))
-        y = self.conv2(y, train)
+    def _stride(self, stride, variant):
+        """Of the 3x3 that halves the image: none where a blur does it afterwards."""
+        return 1 if variant.blur == "after" else stride
+
+    def __call__(self, x, train, key=None):
+        """x: [B, H, W, cin]; key: of the examples that skip this block, where any may."""
+        y = self.branch(x, train)
+        if self.squeeze is not None:
+            y = self.squeeze(y)
+        if train and self.drop and key is not None:
+            y = drop_branch(y, self.drop, key)
         return nnx.relu(y + (x if self.shortcut is None else self.shortcut(x, train)))
 
+    def branch(self, x, train):
+        raise NotImplementedError
 
-class Bottleneck(nnx.Module):
+
+class BasicBlock(Block):
+    """Two 3x3 convolutions (ResNet-18 and 34)."""
+
+    def __init__(self, cin, width, stride, variant: Variant = PLAIN, drop: float = 0.0, **kw):
+        before = variant.blur == "before"
+        self.conv1 = ConvNorm(cin, width, 3, self._stride(stride, variant), smooth=before, **kw)
+        self.conv2 = ConvNorm(width, width, 3, 1, zero_scale=True, **kw)
+        self._surround(cin, width, stride, variant, drop, **kw)
+
+    def branch(self, x, train):
+        y = nnx.relu(self.conv1(x, train))
+        return self.conv2(blur(y, 2, "reflect") if self.blurred else y, train)
+
+
+class Bottleneck(Block):
     """1x1, 3x3 with the stride, 1x1 to four times the width (ResNet-50 and deeper)."""
 
     expansion = 4
 
-    def __init__(self, cin, width, stride, **kw):
-        cout = width * self.expansion
-        self.conv1 = ConvNorm(cin, width, 1, 1, **kw)
-        self.conv2 = ConvNorm(width, width, 3, stride, **kw)
-        self.conv3 = ConvNorm(width, cout, 1, 1, zero_scale=True, **kw)
-        self.shortcut = nnx.data(_shortcut(cin, cout, stride, **kw))
+    def __init__(self, cin, width, stride, variant: Variant = PLAIN, drop: float = 0.0, **kw):
+        inner, cout = variant.inner_width(width), width * self.expansion
+        middle = {"groups": variant.groups, "smooth": variant.blur == "before"}
+        self.conv1 = ConvNorm(cin, inner, 1, 1, **kw)
+        self.conv2 = ConvNorm(inner, inner, 3, self._stride(stride, variant), **middle, **kw)
+        self.conv3 = ConvNorm(inner, cout, 1, 1, zero_scale=True, **kw)
+        self._surround(cin, cout, stride, variant, drop, **kw)
 
-    def __call__(self, x, train):
+    def branch(self, x, train):
         y = nnx.relu(self.conv1(x, train))
         y = nnx.relu(self.conv2(y, train))
-        y = self.conv3(y, train)
-        return nnx.relu(y + (x if self.shortcut is None else self.shortcut(x, train)))
+        return self.conv3(blur(y, 2, "reflect") if self.blurred else y, train)
 
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
@@ -75,8 +130,11 @@ class ResNet(nnx.Module):
       stage_sizes: blocks of each stage.
       width: channels of the first stage.
       channels, num_classes: of the images and of the logits.
-      small_stem: one 3x3 convolution for images of 8 to 64 pixels, instead of 7x7, stride 2 and max pooling.
+      stem: "imagenet": 7x7 with stride 2 and max pooling; "deep": three 3x3 instead of the 7x7 (ResNet-D);
+        "small": one 3x3 without stride or pooling, for images of 8 to 64 pixels.
+      variant: what the blocks have beyond the paper's.
       dtype: arithmetic of the convolutions.
+      norm_groups: parts of the batch with BatchNorm statistics of their own.
     """
 
     def __init__(
@@ -88,34 +146,49 @@ class ResNet(nnx.Module):
         rngs: nnx.Rngs,
         width: int = 64,
         channels: int = 3,
-        small_stem: bool = False,
+        stem: str = "imagenet",
+        variant: Variant = PLAIN,
         dtype: jnp.dtype = jnp.float32,
         bn_momentum: float = 0.9,
         bn_epsilon: float = 1e-5,
+        norm_groups: int = 1,
     ):
-        kw = {"dtype": dtype, "norm": {"momentum": bn_momentum, "epsilon": bn_epsilon}, "rngs": rngs}
-        self.small_stem = small_stem
+        norm = {"momentum": bn_momentum, "epsilon": bn_epsilon, "groups": norm_groups}
+        kw = {"dtype": dtype, "norm": norm, "rngs": rngs}
+        self.pooled, self.blurred = stem != "small", variant.blur == "after"
         self.dtype = dtype
-        self.stem = ConvNorm(channels, width, 3 if small_stem else 7, 1 if small_stem else 2, **kw)
+        if stem == "deep":
+            half = width // 2
+            self.deep = nnx.List([ConvNorm(channels, half, 3, 2, **kw), ConvNorm(half, half, 3, 1, **kw)])
+            self.stem = ConvNorm(half, width, 3, 1, **kw)
+        else:
+            self.deep = nnx.List([])
+            size, stride = (3, 1) if stem == "small" else (7, 2)
+            self.stem = ConvNorm(channels, width, size, stride, **kw)
         make, blocks, features = BLOCKS[block], [], width
         for stage, size in enumerate(stage_sizes):
             for i in range(size):
                 stride = 2 if stage > 0 and i == 0 else 1
-                blocks.append(make(features, width * 2**stage, stride, **kw))
+                drop = variant.depth_rate * len(blocks) / max(sum(stage_sizes) - 1, 1)
+                blocks.append(make(features, width * 2**stage, stride, variant, drop, **kw))
                 features = width * 2**stage * make.expansion
         self.blocks = nnx.List(blocks)
         self.head = nnx.Linear(features, num_classes, kernel_init=HEAD_INIT, rngs=rngs)
 
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        """images: [B, H, W, channels] float, normalised; returns logits [B, num_classes] float32."""
-        x = nnx.relu(self.stem(images.astype(self.dtype), train))  # [B, H, W, width] or [B, H/2, W/2, width]
-        if not self.small_stem:
-            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]  # [B, H/4, W/4, width]
-        for block in self.blocks:
-            x = block(x, train)
+    def __call__(self, images: jax.Array, train: bool, key: jax.Array | None = None) -> jax.Array:
+        """images: [B, H, W, channels] float, normalised; returns logits [B, num_classes] float32.
+
+        key: of the examples that skip blocks in training, where any may.
+        """
+        x = images.astype(self.dtype)
+        for layer in self.deep:
+            x = nnx.relu(layer(x, train))
+        x = nnx.relu(self.stem(x, train))  # [B, H, W, width] or [B, H/2, W/2, width]
+        if self.pooled:
+            stride = 1 if self.blurred else 2
+            x = nnx.max_pool(x, (3, 3), strides=(stride, stride), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
+            x = blur(x, 2, "reflect") if self.blurred else x  # [B, H/4, W/4, width]
+        for i, block in enumerate(self.blocks):
+            x = block(x, train, None if key is None else jax.random.fold_in(key, i))
         x = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, features]
         return self.head(x)
-
-
-def _shortcut(cin: int, cout: int, stride: int, **kw) -> ConvNorm | None:
-    return None if cin == cout and stride == 1 else ConvNorm(cin, cout, 1, stride, **kw)

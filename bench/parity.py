@@ -1,0 +1,33 @@
+"""Every network beside torchvision's or timm's on the same weights: largest differences, as a table.
+
+    python bench/parity.py
+
+The other side is in tests/trainer/parity.json (tools/parity_goldens.py writes it with PyTorch). A case that
+is further off than the tests allow ends it with an error.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+CHECKOUT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests" / "trainer")]
+
+import test_parity  # noqa: E402
+
+
+def main() -> None:
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    print("| network | largest difference of a logit | length of the gradient, relative |")
+    print("| --- | ---: | ---: |")
+    for case in test_parity.WANTED:
+        logit, gradient = test_parity.compare(case)
+        print(f"| {case} | {logit:.1e} | {gradient:+.1e} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Write tests/trainer/parity.json: what torchvision's and timm's networks compute, for `test_parity.py`.
+
+    python tools/parity_goldens.py [--write]
+
+PyTorch gets an environment of its own in the cache folder (pins in bench/requirements-parity.txt); the script
+starts itself there. No weights are downloaded: every tensor is drawn from numpy's RandomState(seed of its
+name), whose numbers never change, so that the test makes the same ones without PyTorch. Without --write it
+compares with the file and fails where they differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("RESNET_CACHE") or Path.home() / ".cache" / "resnet-launch")
+FILE = CHECKOUT / "tests" / "trainer" / "parity.json"
+IMAGES = (4, 64, 64, 3)
+LABELS = (1, 3, 5, 7)
+CLASSES = 10
+
+# case: (library, its name for the network, further arguments)
+CASES = {
+    "resnet18": ("torchvision", "resnet18", {}),
+    "resnet34": ("torchvision", "resnet34", {}),
+    "resnet50": ("torchvision", "resnet50", {}),
+    "resnet101": ("torchvision", "resnet101", {}),
+    "resnet152": ("torchvision", "resnet152", {}),
+    "wide-resnet50-2": ("torchvision", "wide_resnet50_2", {}),
+    "wide-resnet101-2": ("torchvision", "wide_resnet101_2", {}),
+    "resnext50-32x4d": ("torchvision", "resnext50_32x4d", {}),
+    "resnext101-32x8d": ("torchvision", "resnext101_32x8d", {}),
+    "resnext101-64x4d": ("torchvision", "resnext101_64x4d", {}),
+    "resnet-d": ("timm", "resnet18d", {}),
+    "blur": ("timm", "resnetblur50", {}),
+    "squeeze": ("timm", "seresnet50", {}),
+}
+
+
+def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The tensor of this name: variances near one, kernels of He's size, nothing that is zero or one."""
+    stream = np.random.RandomState(zlib.crc32(name.encode()))
+    values = stream.standard_normal(shape)
+    if name.endswith("running_var"):
+        values = np.exp(0.1 * values)
+    elif len(shape) == 1:
+        scale = name.endswith("weight")
+        values = (0.5 if scale else 0.0) + 0.1 * values
+        if name.endswith("bn3.weight"):
+            values *= 0.4  # else gradients grow by thousands in 50 layers, and float32 has few digits left
+    else:
+        values = values * np.sqrt(2.0 / np.prod(shape[1:]))
+    return values.astype(np.float32)
+
+
+def images() -> np.ndarray:
+    return np.random.RandomState(0).standard_normal(IMAGES).astype(np.float32)
+
+
+def torch_python() -> Path:
+    """The interpreter of the environment that has PyTorch; makes it where it is missing."""
+    place = CACHE / "torch-parity"
+    if not (place / "ready").exists():
+        uv = Path(sys.executable).parent / "uv"
+        subprocess.run([uv, "venv", "--quiet", "--clear", place], check=True)
+        pins = CHECKOUT / "bench" / "requirements-parity.txt"
+        environment = {**os.environ, "VIRTUAL_ENV": str(place)}
+        subprocess.run([uv, "pip", "install", "--quiet", "-r", pins], env=environment, check=True)
+        (place / "ready").touch()
+    return place / "bin" / "python"
+
+
+def compute(case: str) -> dict:
+    """Logits in evaluation (float32); loss, gradients and running statistics in training (float64)."""
+    import torch
+
+    library, name, arguments = CASES[case]
+    if library == "torchvision":
+        import torchvision
+
+        model = torchvision.models.get_model(name, num_classes=CLASSES, **arguments)
+    else:
+        import timm
+
+        model = timm.create_model(name, num_classes=CLASSES, **arguments)
+    drawn = {
+        key: torch.from_numpy(draw(key, tuple(value.shape)))
+        for key, value in model.state_dict().items()
+        if value.dtype == torch.float32 and not key.endswith(".filt")
+    }
+    model.load_state_dict(drawn, strict=False)
+    pixels = torch.from_numpy(images()).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        logits = model.eval()(pixels)
+    model = model.double().train()
+    loss = torch.nn.functional.cross_entropy(model(pixels.double()), torch.tensor(LABELS))
+    loss.backward()
+    norms = {key: float(p.grad.norm()) for key, p in model.named_parameters()}
+    sums = {key: float(p.grad.flatten()[::7].sum()) for key, p in model.named_parameters()}
+    running = {k: float(v.norm()) for k, v in model.state_dict().items() if "running" in k}
+    return {
+        "logits": [[round(float(x), 6) for x in row] for row in logits],
+        "loss": loss.item(),
+        "total": float(np.sqrt(sum(n * n for n in norms.values()))),
+        "gradients": _few(norms),
+        "sums": _few(sums),
+        "running": _few(running),
+    }
+
+
+def _few(values: dict[str, float]) -> dict[str, float]:
+    """The first, the last and six between: a file of a few kB that still sees every stage."""
+    names = list(values)
+    chosen = sorted({round(i * (len(names) - 1) / 7) for i in range(8)})
+    return {names[i]: float(f"{values[names[i]]:.7g}") for i in chosen}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="rewrite the file")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if not given.inside:
+        words = [torch_python(), __file__, "--inside"]
+        done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+        if given.write:
+            FILE.write_text(done.stdout, encoding="utf-8")
+        elif done.stdout != FILE.read_text(encoding="utf-8"):
+            raise SystemExit(f"{FILE.name} differs from what PyTorch computes here; --write rewrites it")
+        return
+    found = {}
+    for case in CASES:
+        found[case] = compute(case)
+        print(case, file=sys.stderr, flush=True)
+    rows = ",\n".join(f' "{case}": {json.dumps(row)}' for case, row in found.items())
+    print("{\n" + rows + "\n}")
+
+
+if __name__ == "__main__":
+    main()
