@@ -39,12 +39,11 @@ def test_stochastic_depth_rises_from_the_first_block_to_the_last():
     params, stats = init(jax.random.key(0))
     params = {k: jnp.ones_like(v) if k.endswith("norm.scale") else v for k, v in params.items()}
     images = jax.random.normal(jax.random.key(1), (64, 8, 8, 1))
-    logits, again, other = (net.apply(params, stats, images, True, jax.random.key(k))[0] for k in (0, 0, 1))
+    apply = jax.jit(lambda key: net.apply(params, stats, images, True, key)[0])
+    logits, again, other = (apply(jax.random.key(k)) for k in (0, 0, 1))
     np.testing.assert_array_equal(logits, again)
     differs = np.abs(np.asarray(logits - other)).max(axis=1) > 1e-6
     assert 0.25 < differs.mean() < 0.75  # two draws of a coin differ for half of the examples
-    plain = net.apply(params, stats, images, True)[0]
-    assert np.isfinite(np.asarray(plain)).all()
 
 
 def test_statistics_in_groups_by_hand():
