@@ -48,7 +48,7 @@ class TrainingJob:
     arch: str = option(schema.known("archs", "a network"), "network to train", "ARCH")
     name: str = option(names.run, "name of the run; ARCH-SLICE if not given", "NAME")
     recipe: str | None = option(schema.known("recipes", "a recipe"), "training recipe", "RECIPE")
-    data: str | None = option(schema.known("datasets", "a dataset"), "dataset", "DATA")
+    data: str | None = option(schema.dataset, "dataset: a name, gs://… or a path that the pods see", "DATA")
     batch: int | None = option(values.integer(1), "examples of one step, over all devices", "N")
     epochs: float | None = option(values.positive, "passes over the training data", "N")
     steps: int | None = option(values.integer(1), "optimizer updates, instead of epochs", "N")

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from launcher import values
+from launcher import names, values
 from launcher.errors import closest
 from launcher.values import Wrong
 
@@ -38,13 +38,20 @@ def known(kind: str, what: str) -> values.Reader:
     """Reads one of the names that the trainer has: kind is archs, datasets or recipes."""
 
     def read(value: Any) -> str:
-        names = document()[kind]
-        if value not in names:
-            hint = closest(value, names) if isinstance(value, str) else ""
-            raise Wrong(f"must be {what} ({', '.join(names)})", value, hint)
+        found = document()[kind]
+        if value not in found:
+            hint = closest(value, found) if isinstance(value, str) else ""
+            raise Wrong(f"must be {what} ({', '.join(found)})", value, hint)
         return value
 
     return read
+
+
+def dataset(value: Any) -> str:
+    """One of the trainer's datasets, or where another lies: gs://BUCKET/… or an absolute path."""
+    if isinstance(value, str) and "/" in value:
+        return names.directory(value)
+    return known("datasets", "gs://BUCKET/…, an absolute path or a dataset")(value)
 
 
 def setting(value: Any) -> str:
@@ -70,7 +77,12 @@ def _check(row: dict[str, Any], given: str) -> None:
         number = {"int": int, "float": float, "bool": values.flag, "str": len}[kind](given)
     except ValueError:
         raise Wrong(must, given) from None
-    if "choices" in row and given not in row["choices"]:
+    if row.get("paths") and "/" in given:
+        try:
+            dataset(given)
+        except Wrong:
+            raise Wrong(f"{row['field']} must be gs://BUCKET/… or an absolute path", given) from None
+    elif "choices" in row and given not in row["choices"]:
         choices = ", ".join(row["choices"])
         raise Wrong(f"{row['field']} must be one of {choices}", given, closest(given, row["choices"]))
     if "minimum" in row and not row["minimum"] <= number < float("inf"):
@@ -101,6 +113,6 @@ FLAGS: dict[str, values.Reader] = {  # those of the trainer that a run may still
     "--epochs": values.positive,
     "--steps": values.integer(1),
     "--seed": values.integer(0),
-    "--data": known("datasets", "a dataset"),
+    "--data": dataset,
     "--recipe": known("recipes", "a recipe"),
 }

@@ -68,7 +68,12 @@ FORMS: dict[str, Json] = {
     "arch": {"enum": schema.document()["archs"]},
     "name": text(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", 63),
     "recipe": {"enum": schema.document()["recipes"]},
-    "data": {"enum": schema.document()["datasets"]},
+    "data": {
+        "anyOf": [
+            {"enum": schema.document()["datasets"]},
+            text(rf"^(gs://{BUCKET}|/[^\x00-\x1f]*$)", 1024) | {"not": {"pattern": UPWARD}},
+        ]
+    },
     "batch": whole(1),
     "epochs": {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, text(ABOVE_ZERO)]},
     "steps": whole(1),
@@ -164,7 +169,7 @@ def table() -> str:
 def trainer() -> Json:
     """trainer.json: what a setting of the trainer may hold, and the flags that may follow after `--`."""
     rows = [
-        {key: row[key] for key in ("field", "type", "choices", "minimum") if key in row}
+        {key: row[key] for key in ("field", "type", "choices", "minimum", "paths") if key in row}
         for row in schema.document()["fields"]
     ]
     number = r"^[+-]?[0-9]+$"
@@ -173,5 +178,6 @@ def trainer() -> Json:
         "float": r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?$",
         "bool": "^(true|false|1|0|True|False)$",
         "str": "",
+        "path": f"^(gs://{BUCKET}|/[^\\x00-\\x1f]*$)",
     }
     return {"fields": {row["field"]: row for row in rows}, "forms": forms, "flags": list(schema.FLAGS)}

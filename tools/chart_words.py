@@ -56,6 +56,7 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"set": ["model.dtype=qqq"]},
         {"model.dtype": "field", "auto, bfloat16, float32": "choices", "'qqq'": "'{got}'"},
     ),
+    "set-path": ({"set": ["data.name=qqq/x"]}, {"data.name": "field", "'qqq/x'": "'{got}'"}),
     "set-minimum-int": (
         {"set": ["model.width=-7"]},
         {"model.width": "field", "least 1": "least {minimum}", "'-7'": "'{got}'"},

@@ -18,9 +18,14 @@ def option(
     choices: Iterable[str] = (),
     minimum: float | None = None,
     maximum: float | None = None,
+    paths: bool = False,
 ) -> Any:
-    """A field with what the command line has to know of it: help text, choices, the bounds."""
-    metadata = {"help": text, "choices": tuple(choices), "minimum": minimum, "maximum": maximum}
+    """A field with what the command line has to know of it: help text, choices, the bounds.
+
+    ``paths``: beside the choices it takes a path or gs://…, which is anything with a slash.
+    """
+    metadata = {"help": text, "choices": tuple(choices), "paths": paths}
+    metadata |= {"minimum": minimum, "maximum": maximum}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -61,13 +66,25 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    name: str = option("synthetic", "dataset", DATASETS)
-    root: str = option("", "folder of the dataset's files; empty: where its package puts them")
-    image_size: int = option(224, "pixels of a side of a synthetic image", minimum=8)
+    name: str = option("synthetic", "dataset: a name, a folder or gs://…", DATASETS, paths=True)
+    root: str = option("", "folder of a named dataset's files; empty: where its package puts them")
+    image_size: int = option(224, "pixels of a side of what the network sees", minimum=8)
+    eval_crop: float = option(0.875, "share of the shorter side that evaluation sees", minimum=0.1, maximum=1)
+    min_area: float = option(
+        0.08, "least share of an image that training sees; 1: all of it", minimum=0.01, maximum=1
+    )
     shift_pixels: int = option(0, "largest random translation, zeros come in", minimum=0)
     flip: bool = option(False, "mirror half of the training images left to right")
-    threads: int = option(4, "threads that prepare batches on each host", minimum=1)
-    prefetch: int = option(4, "batches prepared ahead on each host", minimum=1)
+    threads: int = option(0, "threads that prepare batches on each host; 0: one a core", minimum=0)
+    prefetch: int = option(4, "batches prepared ahead on each host, at least one a thread", minimum=1)
+    bad_images: int = option(10, "damaged images a host replaces by black ones before it ends", minimum=0)
+    max_megapixels: int = option(100, "an image of more is taken for damaged", minimum=1)
+    stage: str = option("/tmp/resnet-data", "folder on this host for shards of a bucket")
+    stage_gib: float = option(100.0, "GiB that the shards may take there", minimum=0)
+
+    @property
+    def max_pixels(self) -> int:
+        return self.max_megapixels * 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +189,7 @@ def schema() -> list[dict[str, Any]]:
         row = {"field": path, "type": TYPES[path].__name__, "default": f.default, "help": f.metadata["help"]}
         row |= {key: list(f.metadata[key]) for key in ("choices",) if f.metadata[key]}
         row |= {key: f.metadata[key] for key in ("minimum",) if f.metadata[key] is not None}
+        row |= {"paths": True} if f.metadata["paths"] else {}
         rows.append(row)
     return rows
 
@@ -209,7 +227,7 @@ def _problem(path: str, f: dataclasses.Field, value: Any) -> str | None:
     choices, minimum = f.metadata["choices"], f.metadata["minimum"]
     if type(value) is not TYPES[path]:
         return f"{path}: must be {_kind_name(TYPES[path])}, got {value!r}"
-    if choices and value not in choices:
+    if choices and value not in choices and not (f.metadata["paths"] and "/" in value):
         close = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
         text = f"{path}: must be one of {', '.join(choices)}, got '{value}'"
         return text + (f"; did you mean {close[0]}?" if close else "")

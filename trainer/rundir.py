@@ -5,7 +5,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,10 +13,16 @@ from etils import epath
 
 from trainer.config import TrainConfig
 from trainer.errors import RunDirectoryError, StorageError, TrainError
+from trainer.faults import lasts
 
 # A run is continued only where these agree: with others, the same step means other data or another network.
-IDENTITY = ("model", "data", "optim.name", "train.batch", "train.seed")
-LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST)
+IDENTITY = (
+    "model",
+    *(f"data.{name}" for name in ("name", "root", "image_size", "min_area", "shift_pixels", "flip")),
+    "optim.name",
+    "train.batch",
+    "train.seed",
+)
 
 
 @contextlib.contextmanager
@@ -33,20 +38,10 @@ def writing_to(path: str) -> Iterator[None]:
     except TrainError:
         raise
     except Exception as error:  # each client has its own kinds
-        if not _lasts(error):
+        if not lasts(error):
             raise StorageError(f"run directory {path} does not answer: {error}") from error
         hint = "--run-dir names another place; on a bucket the pod's service account needs objectAdmin"
         raise RunDirectoryError(f"run directory {path} cannot be written: {error}", hint) from error
-
-
-def _lasts(error: Exception) -> bool:
-    """Whether a failure is one of names and rights, which time does not change."""
-    code = getattr(error, "code", None)  # of HTTP, in the errors of both clients
-    if isinstance(code, int):
-        return 400 <= code < 500 and code not in (408, 429)
-    if isinstance(error, OSError) and (error.errno in LASTING or str(error).startswith("Forbidden")):
-        return True  # gcsfs makes a plain OSError of a 403
-    return isinstance(error, (FileNotFoundError, ValueError))
 
 
 def make(path: str) -> epath.Path:

@@ -52,7 +52,7 @@ def train(
     # Data, and the directory that everything is written to. One host may fail here: all end with its code.
     root = None
     with agreed():
-        train_source, test_source = source.load(config.data, "train"), source.load(config.data, "test")
+        train_source, test_source = source.load_both(config.data)
         if first:
             with rundir.writing_to(config.run_dir):
                 root = rundir.make(config.run_dir)
@@ -78,8 +78,9 @@ def train(
     # Compile in a thread while the state is made or read back.
     compiler = concurrent.futures.ThreadPoolExecutor(1, "compile")
     stream = pipeline.TrainStream(size=train_source.size, batch=config.train.batch, seed=config.train.seed)
-    sample = next(pipeline.train_batches(train_source, stream, placer.rows, range(1), config.data))
-    sample_eval = next(pipeline.eval_batches(test_source, config.train.batch, placer.rows, config.data))
+    none = placer.rows[:0]  # a batch without rows has the shapes, and waits for no data
+    sample = next(pipeline.train_batches(train_source, stream, none, range(1), config.data))
+    sample_eval = next(pipeline.eval_batches(test_source, config.train.batch, none, config.data))
     batch_of = functools.partial(compile.batch_shapes, batch=config.train.batch)
     begun = time.monotonic()
     compiling = compiler.submit(

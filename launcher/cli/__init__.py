@@ -29,6 +29,7 @@ VERBS = {
     "diff": "Show what a new render would change.",
     "render": "Print the manifests of a run; needs no cluster.",
     "local": "Run the same JobSet as processes on this machine.",
+    "data": "Pack, check and measure datasets.",
     "slices": "List the hardware that a run can have.",
     "config": "Show each setting and where it comes from.",
     "completion": "Print the completion script of a shell.",

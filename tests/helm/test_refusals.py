@@ -82,6 +82,15 @@ WORDS: list[tuple[Object, str]] = [
     ({"set": ["data.flip=x"]}, "set: data.flip must be true or false, got 'x'"),
     ({"set": ["train.batch=1.5"]}, "set: train.batch must be a whole number, got '1.5'"),
     ({"set": ["model.dtype=f8"]}, "set: model.dtype must be one of auto, bfloat16, float32, got 'f8'"),
+    (
+        {"set": ["data.name=digis"]},
+        "set: data.name must be one of digits, fashion-mnist, synthetic, got 'digis'",
+    ),
+    ({"set": ["data.name=a/b"]}, "set: data.name must be gs://BUCKET/… or an absolute path, got 'a/b'"),
+    (
+        {"set": ["data.name=/a/../b"]},
+        "set: data.name must be gs://BUCKET/… or an absolute path, got '/a/../b'",
+    ),
     ({"set": ["model.width=0"]}, "set: model.width must be a whole number of at least 1, got '0'"),
     ({"args": ["--nope"]}, "args: must be flags of the trainer after --, got '--nope'"),
     ({"args": ["--seed"]}, "args: must have a value after --seed, got '--seed'"),

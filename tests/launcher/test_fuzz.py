@@ -24,7 +24,7 @@ GOOD = {
     "num_slices": ["1", "2", "1000", "4096"],
     "name": ["a", "run-1", "x" * 40],
     "recipe": ["classic-90", "smoke"],
-    "data": ["digits", "synthetic"],
+    "data": ["digits", "synthetic", "gs://bucket/imagenet"],
     "batch": ["147456", "4096"],
     "epochs": ["1", "0.5"],
     "steps": ["100"],

@@ -1,11 +1,12 @@
-"""The version is said in two files; they agree."""
+"""The version is said in three files; they agree."""
 
 import tomllib
 from pathlib import Path
 
 import launcher
+import trainer
 
 
 def test_version():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    assert project["project"]["version"] == launcher.__version__
+    assert project["project"]["version"] == launcher.__version__ == trainer.__version__

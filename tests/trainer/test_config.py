@@ -39,7 +39,7 @@ def test_a_bad_value_names_field_expectation_and_value(setting, message):
 
 def test_all_problems_are_reported_at_once():
     with pytest.raises(ConfigError) as caught:
-        resolve("r", "/d", "", {"train.batch": 0, "data.threads": 0})
+        resolve("r", "/d", "", {"train.batch": 0, "data.threads": -1})
     assert len(str(caught.value).splitlines()) == 2
 
 

@@ -8,11 +8,12 @@ import gzip
 import math
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 
 from trainer.config import DataConfig
+from trainer.data import labels as class_labels
+from trainer.data.place import Place
 from trainer.data.source import Source, from_arrays
 from trainer.errors import DataError
 
@@ -34,37 +35,60 @@ CLASSES = (
 
 def load(split: str, config: DataConfig) -> Source:
     """Images [N, 28, 28, 1] uint8 of the 60,000 training or 10,000 test examples."""
-    root = Path(config.root or DEBIAN_ROOT)
-    images = read_idx(root / f"{FILES[split]}-images-idx3-ubyte.gz", dimensions=3)[..., None]
-    labels = read_idx(root / f"{FILES[split]}-labels-idx1-ubyte.gz", dimensions=1)
+    images, labels, _ = read_split(Place(config.root or DEBIAN_ROOT), split)
     # Mean and deviation of the training pixels, scaled to 0..1.
     return from_arrays("fashion-mnist", images, labels, CLASSES, mean=0.2860, std=0.3530)
 
 
-def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """Reads one gzipped IDX file of uint8.
+def load_from(place: Place, split: str) -> Source:
+    """The same from any folder of IDX files; mean and deviation are those of its training pixels."""
+    images, labels, names = read_split(place, split)
+    of_training = images if split == "train" else read_split(place, "train")[0]
+    mean, std = float(of_training.mean() / 255), float(of_training.std() / 255)
+    return from_arrays(place.path, images, labels, names, mean=mean, std=std or 1.0)
+
+
+def read_split(place: Place, split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Images [N, H, W, 1] and labels [N], both uint8, and the names of the classes; files may be gzipped."""
+    images = read_idx(place, f"{FILES[split]}-images-idx3-ubyte", dimensions=3)[..., None]
+    labels = read_idx(place, f"{FILES[split]}-labels-idx1-ubyte", dimensions=1)
+    classes = int(labels.max()) + 1 if labels.size else 0
+    names = class_labels.from_file(place) or [str(number) for number in range(classes)]
+    return images, labels, names
+
+
+def read_idx(place: Place, name: str, dimensions: int) -> np.ndarray:
+    """Reads one IDX file of uint8, gzipped or not.
 
     Raises:
       DataError: the file is missing, truncated, longer than its header says, or not IDX.
     """
-    try:
-        raw = gzip.decompress(path.read_bytes())
-    except FileNotFoundError:
+    packed = place.read_if_there(f"{name}.gz")
+    address = place.address(name if packed is None else f"{name}.gz")
+    raw = place.read_if_there(name) if packed is None else _unpacked(packed, address)
+    if raw is None:
         hint = "apt-get install dataset-fashion-mnist, or --set data.root=FOLDER with the four .gz files"
-        raise DataError(f"data.root: {path} does not exist", hint) from None
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataError(
-            f"data.root: {path} is truncated or damaged: {error}", "fetch the file again"
-        ) from None
+        raise DataError(f"data.root: {address}.gz does not exist", hint)
     header = 4 + 4 * dimensions
     if len(raw) < header or raw[:4] != bytes((0, 0, 8, dimensions)):
         raise DataError(
-            f"data.root: {path} must be an IDX file of {dimensions} dimensions of uint8, got {raw[:4].hex()}"
+            f"data.root: {address} must be an IDX file of {dimensions} dimensions of uint8, "
+            f"got {raw[:4].hex()}"
         )
     shape = struct.unpack(f">{dimensions}I", raw[4:header])
     if len(raw) - header != math.prod(shape):
         raise DataError(
-            f"data.root: {path} must hold {math.prod(shape)} bytes after its header, got {len(raw) - header}",
+            f"data.root: {address} must hold {math.prod(shape)} bytes after its header, "
+            f"got {len(raw) - header}",
             "fetch the file again",
         )
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
+
+
+def _unpacked(packed: bytes, address: str) -> bytes:
+    try:
+        return gzip.decompress(packed)
+    except (EOFError, OSError, zlib.error) as error:
+        raise DataError(
+            f"data.root: {address} is truncated or damaged: {error}", "fetch the file again"
+        ) from None

@@ -6,6 +6,7 @@ the step. No batch is dropped or padded at the end of an epoch; the next epoch's
 """
 
 import functools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import grain
 import numpy as np
 
 from trainer.config import DataConfig
+from trainer.data import crop
 from trainer.data.source import Source
 
 Batch = dict[str, np.ndarray]
@@ -54,7 +56,7 @@ def train_batches(
 
     def make(step: int) -> Batch:
         epochs, indices = stream.rows(step, rows)
-        images, labels = source.gather(indices)
+        images, labels = source.gather(indices, crop.draws(stream.seed, epochs, indices))
         return {
             "image": images,
             "label": labels,
@@ -82,5 +84,11 @@ def eval_steps(size: int, batch: int) -> int:
 
 def _prepared(make, steps: range, config: DataConfig) -> Iterator[Batch]:
     dataset = grain.MapDataset.range(steps.start, steps.stop).map(make)
-    options = grain.ReadOptions(num_threads=config.threads, prefetch_buffer_size=config.prefetch)
+    threads = config.threads or cores()
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(config.prefetch, threads))
     return iter(dataset.to_iter_dataset(options))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

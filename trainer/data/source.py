@@ -1,8 +1,9 @@
 """Source: what a dataset gives to the pipeline, and how one is found by name."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -13,12 +14,20 @@ from trainer.errors import DataError
 SPLITS = ("train", "test")
 
 
+class Gather(Protocol):
+    def __call__(
+        self, indices: np.ndarray, draws: np.ndarray | None = None, /
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """Random access to the examples of one split.
 
-    ``gather(indices [b] int64) -> (images [b, H, W, C] uint8, labels [b] int32)``; it may be called from
-    several threads at once. ``mean`` and ``std`` are per channel, of images scaled to 0..1.
+    ``gather(indices [b] int64, draws) -> (images [b, H, W, C] uint8, labels [b] int32)``; it may be called
+    from several threads at once. ``draws`` (crop.draws, [b, DRAWS]) are for training, and without them the
+    images are those of the evaluation; sources of whole images take no notice of them. ``mean`` and ``std``
+    are per channel, of images scaled to 0..1.
     """
 
     name: str
@@ -27,7 +36,7 @@ class Source:
     class_names: Sequence[str]
     mean: Sequence[float]
     std: Sequence[float]
-    gather: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+    gather: Gather
 
     @property
     def num_classes(self) -> int:
@@ -35,16 +44,31 @@ class Source:
 
 
 def load(config: DataConfig, split: str) -> Source:
-    """Opens one split ("train" or "test") of the configured dataset.
+    """Opens one split ("train" or "test") of the configured dataset, a name or a path.
 
     Raises:
       DataError: missing, truncated or inconsistent data; the message names the file.
     """
-    module = importlib.import_module(f"trainer.data.{DATASETS[config.name]}")
+    module = importlib.import_module(f"trainer.data.{DATASETS.get(config.name, 'path')}")
     source = module.load(split, config)
     if source.size == 0:
         raise DataError(f"data: split '{split}' of '{source.name}' must hold examples, got none")
     return source
+
+
+def load_both(config: DataConfig) -> tuple[Source, Source]:
+    """The training and the test split, of the same classes.
+
+    Raises:
+      DataError: as `load`, or the test split has classes that training does not know.
+    """
+    train, test = load(config, "train"), load(config, "test")
+    if test.num_classes > train.num_classes:
+        raise DataError(
+            f"data: the test split of '{train.name}' must have the {train.num_classes} classes of training, "
+            f"got {test.num_classes}"
+        )
+    return train, test
 
 
 def from_arrays(
@@ -69,5 +93,5 @@ def from_arrays(
         class_names=class_names,
         mean=(mean,) * channels,
         std=(std,) * channels,
-        gather=lambda indices: (images[indices], labels[indices]),
+        gather=lambda indices, draws=None: (images[indices], labels[indices]),
     )

@@ -18,7 +18,7 @@ def load(split: str, config: DataConfig) -> Source:
     side = config.image_size
     noise = np.random.default_rng(0).integers(0, 128, size=(2 * side, 2 * side, 3), dtype=np.uint8)
 
-    def gather(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def gather(indices: np.ndarray, draws: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         labels = (indices % CLASSES).astype(np.int32)
         top, left = indices * 7919 % side, indices * 104_729 % side  # primes spread the corners
         images = np.empty((len(indices), side, side, 3), np.uint8)

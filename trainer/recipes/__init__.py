@@ -18,8 +18,9 @@ DEFAULTS = {"digits": "digits", "fashion-mnist": "fashion", "synthetic": "smoke"
 
 
 def default(dataset: str | None) -> str:
-    """The recipe of a dataset; of an unknown one any will do, since its name is refused later."""
-    return DEFAULTS.get(dataset or DataConfig().name, "smoke")
+    """The recipe of a dataset, for images at a path ImageNet's; an unknown name is refused later."""
+    name = dataset or DataConfig().name
+    return DEFAULTS.get(name, "classic-90" if "/" in name else "smoke")
 
 
 def load(name: str) -> dict[str, Any]:

@@ -37,6 +37,10 @@
 {{- include "resnet-train.wrong" (list $run "set-field" $words) -}}
 {{- else if not (regexMatch (get $run.trainer.forms $row.type) $value) -}}
 {{- include "resnet-train.wrong" (list $run (print "set-" $row.type) $words) -}}
+{{- else if and $row.paths (contains "/" $value) -}}
+{{- if or (contains ".." $value) (not (regexMatch (get $run.trainer.forms "path") $value)) -}}
+{{- include "resnet-train.wrong" (list $run "set-path" $words) -}}
+{{- end -}}
 {{- else if and $row.choices (not (has $value $row.choices)) -}}
 {{- include "resnet-train.wrong" (list $run "set-choices" (set $words "choices" (join ", " $row.choices))) -}}
 {{- else if and (hasKey $row "minimum") (lt (float64 $value) (float64 $row.minimum)) -}}

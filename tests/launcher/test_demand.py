@@ -1,0 +1,59 @@
+"""What a host's chips ask of its input, and the command line that measures against it."""
+
+import pytest
+
+from launcher import demand, slices
+from launcher.cli import main
+from launcher.cli.data import with_need
+from launcher.errors import RequestError
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "expected"),
+    [
+        ("v4-32", "resnet50", 13_184),  # 4 chips x 3,296, MLPerf
+        ("h100-8", "resnet50", 55_272),  # 8 GPUs x 6,909
+        ("v5e-16", "resnet50", 8_820),  # 4 chips x 819 GB/s / 286 MB x 0.77
+        ("v5e-8-1", "resnet50", 17_640),  # the same chip, 8 in the host
+        ("v4-32", "resnet152", 6_457),  # 584 MB an image instead of 286
+    ],
+)
+def test_images_per_second_of_a_host(name, arch, expected):
+    assert demand.images_per_second(slices.parse(name), arch) == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "message"),
+    [
+        ("cpu-2x1", "resnet50", "slice: must be TPUs or GPUs of the catalogue, got 'cpu-2x1'"),
+        ("v4-32", "resnet50d", "arch: must be one of resnet18, resnet34, resnet50, resnet101, resnet152"),
+    ],
+)
+def test_what_nobody_has_a_figure_for_is_refused(name, arch, message):
+    with pytest.raises(RequestError, match=message):
+        demand.images_per_second(slices.parse(name), arch)
+
+
+def test_slice_and_arch_become_a_number():
+    words = with_need(["bench", "photos", "--slice", "v5e-16", "--arch=resnet50", "--seconds", "1"])
+    assert words == ["bench", "photos", "--seconds", "1", "--need", "8820", "--for", "v5e-16 with resnet50"]
+    assert with_need(["bench", "photos"]) == ["bench", "photos"]
+    with pytest.raises(RequestError, match="slice: must go with --arch"):
+        with_need(["bench", "photos", "--arch", "resnet50"])
+
+
+def test_the_verbs_are_the_trainers(capfd):
+    assert main(["data", "--help"]) == 0
+    said = capfd.readouterr().out
+    assert "usage: resnet-launch data" in said
+    assert [word for word in ("pack", "verify", "stats", "stage", "bench") if f"\n    {word} " in said] == [
+        "pack",
+        "verify",
+        "stats",
+        "stage",
+        "bench",
+    ]
+    assert main(["data", "pack", "/nothing-here", "/nowhere"]) == 1
+    assert "error: data: /nothing-here must be a dataset, got nothing there" in capfd.readouterr().err
+    assert main(["data", "pack", "a", "b", "--quality", "101"]) == 2
+    assert "error: argument --quality: must be 1 to 100, got 101" in capfd.readouterr().err

@@ -1,0 +1,153 @@
+"""Every layout: found out by its path, the same images and labels; what is damaged is named."""
+
+import numpy as np
+import pytest
+from datasets import CLASSES, examples, folder, make_all
+
+from trainer import recipes
+from trainer.config import DataConfig
+from trainer.data import source
+from trainer.data.path import find
+from trainer.errors import DataError
+
+SMALL = {"image_size": 32, "min_area": 1.0, "eval_crop": 1.0}
+KINDS = {
+    "folder": "folder",
+    "tar": "tar",
+    "tfrecord": "tfrecord",
+    "tfds": "tfds",
+    "packed": "packed",
+    "raw": "packed",
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Layout -> where it lies."""
+    return make_all(tmp_path_factory.mktemp("layouts"))
+
+
+@pytest.mark.parametrize("layout", KINDS)
+def test_a_layout_is_found_out_and_read(made, layout):
+    assert find(str(made[layout])).kind == KINDS[layout]
+    train, test = source.load_both(DataConfig(name=str(made[layout]), **SMALL))
+    assert (train.size, test.size, list(train.class_names)) == (96, 32, CLASSES)
+    images, labels = train.gather(np.arange(96))
+    assert list(labels) == [label for _, label in examples("train")]
+    expected, _ = source.load(DataConfig(name=str(made["folder"]), **SMALL), "train").gather(np.arange(96))
+    # A JPEG of quality 100 loses the last bits of a pixel, all others nothing.
+    assert np.abs(images.astype(int) - expected).max() <= (6 if layout == "packed" else 0)
+    assert images.shape == (96, 32, 32, 3)
+    assert images.max() == 255
+
+
+def test_the_pixels_are_those_of_the_file(made):
+    images, _ = source.load(DataConfig(name=str(made["folder"]), **SMALL), "train").gather(np.array([0]))
+    digits = source.load(DataConfig(name="digits"), "train")
+    labels = digits.gather(np.arange(96))[1]
+    first = digits.gather(np.flatnonzero(labels == 0)[:1])[0]  # [1, 8, 8, 1], each pixel four by four here
+    np.testing.assert_array_equal(images[0, ::4, ::4, 0], first[0, :, :, 0])
+    np.testing.assert_array_equal(images[0, 3::4, 3::4, 2], first[0, :, :, 0])
+
+
+def test_images_at_a_path_are_trained_as_imagenet_is():
+    assert recipes.default("/data/imagenet") == recipes.default("gs://bucket/imagenet") == "classic-90"
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([], "must be a dataset, got nothing there"),
+        (["readme.txt"], "tar shards, got readme.txt\nhint: train/CLASS/IMAGE.jpg is the simplest"),
+        (["pack.json"], "is not finished\nhint: the same `data pack` command again goes on with it"),
+        (["train-00000-of-00003", "train-00002-of-00003"], "must be 3 shards, got 2: number 1 is missing"),
+        (["x-train.array_record-00000-of-00002"], "must be 2 shards, got 1: number 1 is missing"),
+        (["train/a/1.jpg"], "must hold a split 'test', got train\nhint: it is called validation or val or"),
+        (["train/1.jpg", "val/a/1.jpg"], "must lie in the folder of a class, got '1.jpg'"),
+        (["train/a/1.jpg", "val/b/1.jpg"], "val/b/1.jpg must lie in the folder of a class, got 'b'"),
+        (["train/a/1.gif", "val/a/1.jpg"], "split 'train' of 'folder' must hold examples, got none"),
+    ],
+)
+def test_what_is_not_a_dataset_is_named(tmp_path, files, message):
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        source.load_both(DataConfig(name=str(tmp_path)))
+    assert message in str(caught.value)
+    assert str(tmp_path) in str(caught.value) or "split 'train'" in str(caught.value)
+
+
+def test_classes_that_training_does_not_know_are_refused(tmp_path, made):
+    root = tmp_path / "tar"
+    root.mkdir()
+    for name in (
+        "train-000000.tar",
+        "val-000001.tar",
+    ):  # digits 0 to 5 of the first half, up to 9 of the second
+        (root / name).write_bytes((made["tar"] / name).read_bytes())
+    with pytest.raises(DataError, match="must have the 6 classes of training, got 10"):
+        source.load_both(DataConfig(name=str(root), **SMALL))
+
+
+def cut(path, size):
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("layout", "damage", "message"),
+    [
+        ("tfrecord", lambda d: cut(d / "train-00001-of-00002", 3000), "train-00001-of-00002 ends early"),
+        ("tfrecord", lambda d: flip(d / "train-00001-of-00002", 8), "-00001-of-00002 is damaged at byte 0"),
+        ("tar", lambda d: cut(d / "train-000001.tar", 5000), "train-000001.tar"),
+        (
+            "tfds",
+            lambda d: cut(d / "digits-train.array_record-00000-of-00002", 100),
+            "-00000-of-00002 is damaged: its end is missing",
+        ),
+        (
+            "packed",
+            lambda d: cut(d / "train-00000-of-00003.array_record", 100),
+            "-00000-of-00003.array_record",
+        ),
+        (
+            "packed",
+            lambda d: (d / "train-00000-of-00003.array_record").unlink(),
+            "array_record does not exist",
+        ),
+        ("packed", lambda d: cut(d / "train.index.npy", 200), "train.index.npy is damaged"),
+        ("packed", lambda d: cut(d / "manifest.json", 20), "manifest.json is damaged"),
+        ("packed", lambda d: (d / "train.index.npy").unlink(), "train.index.npy: No such file"),
+    ],
+)
+def test_a_damaged_shard_is_named(tmp_path, made, layout, damage, message):
+    for path in made[layout].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    damage(tmp_path)
+    with pytest.raises(DataError, match=message):
+        source.load(DataConfig(name=str(tmp_path), **SMALL), "train").gather(np.arange(96))
+
+
+def test_damaged_images_are_named_and_only_so_many_allowed(tmp_path, capfd):
+    root = folder(tmp_path)
+    names = sorted((root / "train").glob("*/*.png"))
+    cut(names[3], 60)
+    names[7].write_bytes(b"")
+    found = source.load(DataConfig(name=str(root), bad_images=2, **SMALL), "train")
+    images, labels = found.gather(np.arange(96))
+    assert (images[3].max(), images[7].max(), images[4].max()) == (0, 0, 255)
+    assert list(labels) == [label for _, label in examples("train")]
+    found.gather(np.arange(96))  # each counts once
+    said = capfd.readouterr().err
+    assert said.count("warning") == 2
+    assert f"{names[7]}: it must be a JPEG or PNG file, got an empty file; a black image stands in" in said
+    strict = source.load(DataConfig(name=str(root), bad_images=1, **SMALL), "train")
+    with pytest.raises(DataError, match=r"(?s)0007.png: .* \(damaged images met: 2, data.bad_images is 1\)"):
+        strict.gather(np.arange(96))
