@@ -27,6 +27,7 @@ VERBS = {
     "resume": "Go on from its last checkpoint.",
     "delete": "End it and wait until it is gone.",
     "diff": "Show what a new render would change.",
+    "check": "Compile it here, predict its speed, ask the cluster what it lacks.",
     "render": "Print the manifests of a run; needs no cluster.",
     "local": "Run the same JobSet as processes on this machine.",
     "data": "Pack, check and measure datasets.",

@@ -1,0 +1,97 @@
+"""`resnet-launch check`: the truth before the launch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+import click
+
+from launcher import answer as told
+from launcher import check, preflight, submission
+from launcher.cli import options, table, target
+from launcher.cli.progress import Progress
+from launcher.errors import Problem, RequestError
+from launcher.job import TrainingJob
+from launcher.kubeconfig import is_configured
+
+OWN = [
+    click.Option(["--no-compile"], is_flag=True, help="ask the cluster alone"),
+    click.Option(["--no-cluster"], is_flag=True, help="ask the compiler alone"),
+    click.Option(["--compare"], metavar="SLICE,…", help="compile for several slices and list them by time"),
+    click.Option(["--price"], type=float, metavar="MONEY", help="of a chip and hour: adds the cost"),
+]
+
+
+@click.command(
+    "check",
+    cls=options.Command,
+    params=[*options.flags(options.ALL), *target.flags(namespace=False), *OWN, target.as_json()],
+    example="resnet-launch check --slice v4-32 --arch resnet152",
+)
+def command(
+    context: str | None,
+    kubeconfig: str | None,
+    no_compile: bool,
+    no_cluster: bool,
+    compare: str | None,
+    price: float | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Compile a run for its slice on this machine, predict its speed, and ask the cluster what it lacks.
+
+    The compiler is the TPU's own (pip install 'resnet-launch[check]'): no TPU is needed, answers are kept.
+    --batch auto finds the batch with the best predicted rate. Exit code 1: the run would fail.
+    """
+    if price is not None and not 0 < price < 1e6:
+        raise RequestError(Problem("price", f"must be a number above zero, got {price:g}", "--price 3.22"))
+    chosen = given["batch"] == "auto"
+    if chosen:
+        given["batch"] = None
+    if compare:
+        return _compare(compare, given, price, as_json)
+    cluster = None
+    if not no_cluster and (context or kubeconfig or is_configured(os.environ)):
+        cluster = target.cluster(context, kubeconfig, options.values(given).get("namespace"))
+    job = options.job(given, *([submission.defaults(cluster)] if cluster else []))
+    shown: dict[str, Any] = {}
+    lines: list[str] = []
+    findings: list[preflight.Finding] = []
+    with Progress() as progress:
+        if not no_compile:
+            answers = _compile(job, chosen, progress)
+            shown |= told.document(answers[0], price)
+            lines += told.lines(answers[0], price)
+            if chosen:
+                lines += ["", *table.lines(told.COLUMNS, (told.row(answer, price) for answer in answers))]
+        if cluster:
+            progress.show("asking the cluster")
+            findings = [*preflight.findings(job, cluster)]
+    if cluster:
+        shown["cluster"] = [dataclasses.asdict(finding) for finding in findings]
+        lines += ["", *(line for finding in findings for line in finding.lines())]
+    click.echo(json.dumps(shown, indent=2) if as_json else "\n".join(lines).strip("\n"))
+    return int(any(finding.level == "error" for finding in findings))
+
+
+def _compile(job: TrainingJob, choose: bool, progress: Progress) -> list[check.Answer]:
+    """The answer for the job's batch, or those for a few batches, the best first; it fits."""
+    answers = check.choose(job, progress.show) if choose else [check.ask(job, progress.show)]
+    if not answers[0].fits:
+        raise check.refusal(answers[0], check.largest(answers[0], progress.show))
+    return answers
+
+
+def _compare(names: str, given: dict[str, Any], price: float | None, as_json: bool) -> int:
+    """A table of slices; one that does not fit is listed so."""
+    jobs = [options.job(given | {"slice": name}) for name in names.split(",") if name.strip()]
+    with Progress() as progress:
+        answers = check.compare(jobs, progress.show)
+    if as_json:
+        click.echo(json.dumps([told.document(answer, price) for answer in answers], indent=2))
+    else:
+        click.echo("\n".join(table.lines(told.COLUMNS, (told.row(answer, price) for answer in answers))))
+    return 0

@@ -1,0 +1,129 @@
+"""How fast a compiled program will be, as a range with its assumptions. Pure.
+
+A step takes at least the larger of its arithmetic and its memory traffic (all of it overlapped), and about
+the sum of both and of its communication where nothing overlaps: the two ends of the range. What is between is
+called `expected`, in the middle of the two times; docs/check.md compares it with public measurements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from launcher import slices
+from launcher.slices import Slice
+
+DCN_BYTES = 12.5e9  # bytes a second of a host's network card: 100 Gbit/s, the least of the TPU machine types
+ICI_DELAY, DCN_DELAY = 10e-6, 200e-6  # seconds a collective takes to begin: assumed, not measured
+ASSUMPTIONS = (
+    "fast end: arithmetic, memory and network overlap wholly; slow end: not at all",
+    f"a host's network card moves {DCN_BYTES * 8 / 1e9:.0f} Gbit/s; a collective begins in "
+    f"{ICI_DELAY * 1e6:.0f} us inside a slice and {DCN_DELAY * 1e6:.0f} us between slices",
+    "the input keeps up; start-up, compilation and saves are not counted",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """low <= expected <= high, in one unit."""
+
+    low: float
+    expected: float
+    high: float
+
+    def times(self, factor: float) -> Range:
+        return Range(low=self.low * factor, expected=self.expected * factor, high=self.high * factor)
+
+    def under(self, amount: float) -> Range:
+        """amount / each: a rate becomes a time and the reverse."""
+        return Range(low=amount / self.high, expected=amount / self.expected, high=amount / self.low)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """Of one run on its slices.
+
+    step: seconds. rate: images a second and chip. total: seconds of all steps and evaluations.
+    flops_share, memory_share: of the chip's peaks, at the expected speed.
+    """
+
+    step: Range
+    rate: Range
+    total: Range
+    epochs_a_day: float
+    chip_hours: Range
+    flops_share: float
+    memory_share: float
+    bound: str
+
+
+def predict(found: Mapping[str, Any], shape: Slice, count: int) -> Prediction:
+    """From what the compiler said of both steps (launcher.aot) and the chip's figures.
+
+    Args:
+      found: with the key `train`, and `eval` where evaluations are to be counted.
+      count: slices.
+    """
+    train, chips = found["train"], count * shape.chips
+    step = seconds(train, shape)
+    total = step.times(found["steps"])
+    if found.get("eval", {}).get("fits"):
+        evaluation = seconds(found["eval"], shape).times(found["evaluations"])
+        total = Range(
+            low=total.low + evaluation.low,
+            expected=total.expected + evaluation.expected,
+            high=total.high + evaluation.high,
+        )
+    arithmetic, memory, _ = parts(train, shape)
+    return Prediction(
+        step=step,
+        rate=step.under(found["batch"] / chips),
+        total=total,
+        epochs_a_day=86400 / step.expected / found["steps_per_epoch"],
+        chip_hours=total.times(chips / 3600),
+        flops_share=arithmetic / step.expected,
+        memory_share=memory / step.expected,
+        bound="arithmetic" if arithmetic > memory else "memory",
+    )
+
+
+def seconds(step: Mapping[str, Any], shape: Slice) -> Range:
+    """One step, from its parts."""
+    arithmetic, memory, network = parts(step, shape)
+    low, high = max(arithmetic, memory, network), arithmetic + memory + network
+    return Range(low=low, expected=(low + high) / 2, high=high)
+
+
+def parts(step: Mapping[str, Any], shape: Slice) -> tuple[float, float, float]:
+    """Seconds of arithmetic, of memory traffic, of communication: each alone at the chip's peak."""
+    chip = slices.facts()[shape.generation]["chip"]
+    share = 1 / shape.devices_per_chip
+    network = 0.0
+    for row in step["collectives"]:
+        if row["network"] == "dcn":
+            pace, delay = DCN_BYTES / shape.devices_per_host, DCN_DELAY
+        else:
+            pace, delay = chip["ici"] * 1e9 * share, ICI_DELAY
+        # A ring sends each byte of an all-reduce twice: once to add up, once to hand out.
+        network += row["number"] * delay + (2 if row["kind"] == "all-reduce" else 1) * row["bytes"] / pace
+    return (
+        step["flops"] / (chip["bf16"] * 1e12 * share),
+        step["bytes"] / (chip["bandwidth"] * 1e9 * share),
+        network,
+    )
+
+
+def largest(tried: Mapping[int, int], fixed: int, limit: int) -> int:
+    """The batch a device that should fit, from compilations that did not, or did.
+
+    Args:
+      tried: batch a device -> bytes needed, of the nearest tries.
+      fixed: bytes that do not grow with the batch (parameters, optimizer).
+      limit: bytes of a device.
+
+    Memory grows about linearly with the batch: what remains of the limit over what an image takes.
+    """
+    batch, needed = max(tried.items())
+    fits = int((limit - fixed) / max((needed - fixed) / batch, 1))
+    return fits if fits < 8 else fits // 8 * 8

@@ -1,0 +1,56 @@
+"""How a slice is spelled for the compiler, and what is said when its process fails."""
+
+import pytest
+
+from launcher import aot, slices
+from launcher.errors import RequestError
+
+
+# Host bounds and names as jax.experimental.topologies wants them; rings as Google's documentation draws them.
+@pytest.mark.parametrize(
+    ("name", "topology", "bounds", "chip_config", "rings"),
+    [
+        ("v4-32", "v4:2x2x4", "2x2x1", "megacore", None),
+        ("v4-128", "v4:4x4x4", "2x2x1", "megacore", "1x1x1"),
+        ("v5p-16", "v5:2x2x2", "2x2x1", "megacore", None),
+        ("v5e-1", "v5e:1x1", "1x1x1", "default", None),
+        ("v5e-8", "v5e:2x4", "2x2x1", "default", None),
+        ("v6e-8-1", "v6e:2x4", "2x4x1", "default", None),
+        ("v5e-128", "v5e:8x16", "2x2x1", "default", "0x1x0"),
+        ("v6e-256", "v6e:16x16", "2x2x1", "default", "1x1x0"),
+        ("tpu7x-8", "tpu7x:2x2x1", "2x2x1", "default", None),
+    ],
+)
+def test_a_slice_as_the_compiler_spells_it(name, topology, bounds, chip_config, rings):
+    expected = ["--topology", topology, "--slices", "1", "--host-bounds", bounds, "--chip-config", chip_config]
+    assert aot.arguments(slices.parse(name), 1) == expected + (["--wrap", rings] if rings else [])
+
+
+def test_only_tpus_are_compiled_for():
+    with pytest.raises(RequestError, match="slice: must be a TPU slice to be compiled here, got 'h100-8'"):
+        aot.arguments(slices.parse("h100-8"), 1)
+
+
+def test_the_trainers_own_error_is_the_error():
+    said = ["progress: tracing", "error: train.batch: must be a multiple of 4 devices, got 6", "hint: --batch 4"]
+    error = aot._failure(44, said)
+    assert error.problems() == [("train.batch: must be a multiple of 4 devices, got 6", "--batch 4")]
+
+
+def test_a_crash_of_the_compiler_is_not_taken_for_a_fault_of_the_run():
+    said = [
+        "progress: compiling the train step",
+        "*** SIGSEGV STACK OVERFLOW (see go/cppstackoverflow) received by PID 2584 ***",
+    ]
+    [(message, hint)] = aot._failure(-11, said).problems()
+    assert message == (
+        "the TPU compiler crashed while compiling the train step: "
+        "SIGSEGV STACK OVERFLOW (see go/cppstackoverflow)"
+    )
+    assert hint.startswith("a fault of this libtpu")
+
+
+def test_a_missing_package_names_the_extra():
+    [(message, hint)] = aot._failure(1, ["ModuleNotFoundError: No module named 'jax'"]).problems()
+    assert message == "the trainer is not installed here"
+    assert hint == "pip install 'resnet-launch[check]'"

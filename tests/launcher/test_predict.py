@@ -1,0 +1,54 @@
+"""The prediction, worked out by hand for round numbers."""
+
+import pytest
+
+from launcher import predict, slices
+
+V4 = slices.parse("v4-32")  # 275 TFLOP/s, 1,228 GB/s, 300 GB/s of links a chip; 4 hosts of 4
+
+# 0.1 s of arithmetic and 0.2 s of memory traffic at the chip's peaks
+STEP = {"fits": True, "flops": 27.5e12, "bytes": 245.6e9, "collectives": []}
+
+
+def test_a_step_takes_between_the_larger_part_and_the_sum():
+    step = predict.seconds(STEP, V4)
+    assert (step.low, step.expected, step.high) == pytest.approx((0.2, 0.25, 0.3))
+
+
+def test_collectives_take_the_links_and_a_delay():
+    over_ici = {"kind": "all-reduce", "network": "ici", "number": 100, "bytes": 300_000_000}
+    over_dcn = {"kind": "send", "network": "dcn", "number": 10, "bytes": 31_250_000}
+    arithmetic, memory, network = predict.parts(STEP | {"collectives": [over_ici, over_dcn]}, V4)
+    assert (arithmetic, memory) == pytest.approx((0.1, 0.2))
+    # inside: 100 x 10 us and twice 0.3 GB at 300 GB/s = 3 ms; between: 10 x 200 us and 31.25 MB at a
+    # quarter of 12.5 GB/s = 12 ms
+    assert network == pytest.approx(0.003 + 0.012)
+
+
+def test_a_run_is_its_steps_and_its_evaluations():
+    found = {"batch": 4096, "steps": 36000, "steps_per_epoch": 400.0, "evaluations": 3600, "train": STEP}
+    told = predict.predict(found | {"eval": STEP}, V4, 1)
+    # 4,096 images over 16 chips in 0.2 to 0.3 s
+    assert (told.rate.low, told.rate.expected, told.rate.high) == pytest.approx((853.33, 1024, 1280), rel=1e-4)
+    assert told.total.expected == pytest.approx(39600 * 0.25)
+    assert told.chip_hours.expected == pytest.approx(39600 * 0.25 * 16 / 3600)
+    assert told.epochs_a_day == pytest.approx(86400 / 0.25 / 400)
+    assert (told.bound, told.flops_share, told.memory_share) == ("memory", pytest.approx(0.4), pytest.approx(0.8))
+
+
+def test_two_devices_a_chip_have_half_of_it_each():
+    half = predict.seconds(STEP, slices.parse("tpu7x-8"))
+    # 245.6 GB at half of 7,380 GB/s
+    assert half.low == pytest.approx(0.06656, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("tried", "batch"),
+    [
+        ({512: 41 * 2**30}, 368),  # 1 GiB stays, 80 MiB an image: 29 GiB / 80 MiB = 371, in eights
+        ({4: 61 * 2**30}, 1),  # 15 GiB an image
+        ({4: 401 * 2**30}, 0),
+    ],
+)
+def test_the_largest_batch_is_guessed_from_one_that_does_not_fit(tried, batch):
+    assert predict.largest(tried, fixed=2**30, limit=30 * 2**30) == batch

@@ -1,0 +1,39 @@
+"""Collectives are read from the text of compiled programs: lines as libtpu 0.0.42 and 0.0.50 print them."""
+
+from trainer import hlo
+
+INSIDE = """
+  %all-reduce.1 = (f32[64]{0:T(128)S(1)}, f32[64]{0:T(128)S(1)}) all-reduce(%a, %b), channel_id=2
+  ROOT %all-reduce.2 = bf16[256,1024]{1,0:T(8,128)(2,1)} all-reduce(%c), channel_id=3
+  %gte = f32[64]{0} get-tuple-element(%all-reduce.1), index=0
+  %fusion = f32[64]{0} fusion(%all-reduce.1), kind=kLoop, calls=%fused
+"""
+ASYNC = """
+  %ag = (f32[16]{0}, f32[64]{0}) all-gather-start(%a), channel_id=1
+  %agd = f32[64]{0} all-gather-done(%ag)
+  %ar = f32[8]{0} all-reduce-start(%a), channel_id=2
+"""
+BETWEEN = """
+  %all-reduce.66 = f32[1,1,128]{2,1,0:T(1,128)} all-reduce(%m), channel_id=1
+  %send = (f32[1,1,128]{2,1,0}, u32[], token[]) send(%all-reduce.66), frontend_attributes=\
+{_xla_host_transfer_handler_name="xla_megascale_runtime"}
+  %recv = (f32[1,1,128]{2,1,0}, u32[], token[]) recv(%after), frontend_attributes=\
+{_xla_host_transfer_handler_name="xla_megascale_runtime"}
+"""
+
+
+def row(kind, network, number, size):
+    return {"kind": kind, "network": network, "number": number, "bytes": size}
+
+
+def test_results_are_added_up_and_their_users_are_not():
+    # 2 x 64 x 4 bytes, and 256 x 1024 x 2
+    assert hlo.collectives(INSIDE) == [row("all-reduce", "ici", 2, 512 + 524_288)]
+
+
+def test_the_start_of_a_gather_holds_operand_and_result():
+    assert hlo.collectives(ASYNC) == [row("all-gather", "ici", 1, 256), row("all-reduce", "ici", 1, 32)]
+
+
+def test_what_leaves_a_slice_is_a_send():
+    assert hlo.collectives(BETWEEN) == [row("all-reduce", "ici", 1, 512), row("send", "dcn", 1, 512)]

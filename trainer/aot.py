@@ -1,0 +1,196 @@
+"""``python -m trainer.aot``: compiles a run's own steps for a TPU slice that is not here; JSON on stdout.
+
+The TPU compiler of the ``libtpu`` wheel needs no TPU. Lines on stderr that begin with ``progress:`` say how
+far it is; everything else there is the compiler's own log.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import re
+import sys
+import time
+from typing import Any
+
+# Before jax is imported: no TPU is looked for, and two checks may run side by side.
+os.environ |= {
+    "JAX_PLATFORMS": "cpu",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+import jax
+import numpy as np
+
+from trainer import compile, hlo, mesh
+from trainer.__main__ import Parser, leave, parse
+from trainer.config import TrainConfig
+from trainer.data import pipeline, source
+from trainer.errors import ConfigError, TrainError
+from trainer.program import Program, make_program
+
+# How the compiler says that a program is too large: its two passes have words of their own.
+FULL = (
+    re.compile(r"Used (?P<used>[\d.]+)(?P<u>[KMGT]?) of (?P<limit>[\d.]+)(?P<v>[KMGT]?) hbm"),
+    re.compile(
+        r"\((?P<used>[\d.]+)(?P<u>[KMGT]?)\) exceeds available HBM \((?P<limit>[\d.]+)(?P<v>[KMGT]?)\)"
+    ),
+)
+PREFIX = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def main(arguments: list[str]) -> int:
+    """Returns the exit code: 0 with JSON on stdout, or that of the error."""
+    cut = arguments.index("--")
+    parser = Parser(prog="python -m trainer.aot", description="Compile for a TPU slice that is not here.")
+    parser.add_argument(
+        "--topology", required=True, help="as jax.experimental.topologies spells it: v4:2x2x4"
+    )
+    parser.add_argument("--host-bounds", required=True, help="chips of a host: 2x2x1")
+    parser.add_argument("--chip-config", default="default", help="megacore where both cores are one device")
+    parser.add_argument("--wrap", default="", help="axes that are rings, as in 1x1x0")
+    parser.add_argument("--slices", type=int, default=1)
+    parser.add_argument("--steps", default="train,eval", help="which of the two steps")
+    try:
+        parsed = parser.parse_args(arguments[:cut])
+        config = parse([*arguments[cut + 1 :], "--run-dir", "unused"])
+        print(json.dumps(check(config, parsed)))
+        return 0
+    except TrainError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
+    """What the compiler says of the run's steps on the slice; bytes, FLOPs and collectives are a device's."""
+    progress("asking the compiler for the slice")
+    devices = topology(slice)
+    grid = mesh.make_mesh(slice.slices, devices)
+    mesh.check_batch(grid, config.train.batch)
+    train, test = source.load(config.data, "train"), source.load(config.data, "test")
+    program = make_program(config, train, test, "tpu")
+    found: dict[str, Any] = {
+        "versions": {name: importlib.metadata.version(name) for name in ("jax", "libtpu", "flax")},
+        "device_kind": devices[0].device_kind,
+        "devices": len(devices),
+        "batch": config.train.batch,
+        "image": list(train.image_shape),
+        "examples": train.size,
+        "steps": program.plan.steps,
+        "steps_per_epoch": program.plan.steps_per_epoch,
+        "evaluations": evaluations(program, config, test.size),
+        "parameters": sum(int(np.prod(a.shape)) for a in program.shapes.params.values()),
+    }
+    rows = np.arange(1)
+    if "train" in slice.steps:
+        stream = pipeline.TrainStream(size=train.size, batch=config.train.batch, seed=config.train.seed)
+        sample = next(pipeline.train_batches(train, stream, rows, range(1), config.data))
+        batch = compile.batch_shapes(sample, config.train.batch)
+        found["train"] = measure("train", program, batch, grid, compile.lower_train, program.train_step)
+    if "eval" in slice.steps:
+        sample = next(pipeline.eval_batches(test, config.train.batch, rows, config.data))
+        batch = compile.batch_shapes(sample, config.train.batch)
+        found["eval"] = measure("eval", program, batch, grid, compile.lower_eval, program.eval_step)
+    return found
+
+
+def topology(slice: argparse.Namespace) -> list[Any]:
+    """The devices of the slices, as the compiler describes them.
+
+    Raises:
+      ConfigError: there is no compiler here, or it does not know the generation.
+    """
+    from jax.experimental import topologies
+
+    try:
+        importlib.metadata.version("libtpu")
+    except importlib.metadata.PackageNotFoundError:
+        raise ConfigError("the TPU compiler is not installed", "pip install 'resnet-launch[check]'") from None
+    given: dict[str, Any] = {"chips_per_host_bounds": _numbers(slice.host_bounds)}
+    if slice.chip_config != "default":
+        given["chip_config_name"] = slice.chip_config
+    if slice.wrap:
+        given["wrap"] = tuple(map(bool, _numbers(slice.wrap)))
+    if slice.slices > 1:
+        given["num_slices"] = slice.slices
+    try:
+        found = topologies.get_topology_desc(platform="tpu", topology_name=slice.topology, **given)
+    except Exception as error:  # the runtime's own kind of error, whose text is all there is
+        version = importlib.metadata.version("libtpu")
+        raise ConfigError(f"libtpu {version} cannot compile for {slice.topology}: {_line(error)}") from None
+    return list(found.devices)
+
+
+def measure(name: str, program: Program, batch: dict[str, Any], grid: Any, lower: Any, step: Any) -> dict:
+    """Lowers and compiles one step."""
+    progress(f"tracing the {name} step")
+    held = {**_state(program, name), "batch": _batch(batch, grid.size)}
+    begun = time.monotonic()
+    lowered = lower(step, program.shapes, batch, grid)
+    progress(f"compiling the {name} step")
+    try:
+        compiled = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        if full := next(filter(None, (form.search(str(error)) for form in FULL)), None):
+            used, limit = _size(full["used"], full["u"]), _size(full["limit"], full["v"])
+            return {"fits": False, "peak": used, "limit": limit, "seconds": _since(begun), "memory": held}
+        raise TrainError(f"the compiler refuses the {name} step: {_line(error)}") from None
+    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    return {
+        "fits": True,
+        "seconds": _since(begun),
+        "peak": memory.peak_memory_in_bytes,
+        "memory": held
+        | {"activations": memory.temp_size_in_bytes, "program": memory.generated_code_size_in_bytes},
+        "flops": cost["flops"],
+        "bytes": cost["bytes accessed"],
+        "collectives": hlo.collectives(compiled.as_text()),
+    }
+
+
+def evaluations(program: Program, config: TrainConfig, examples: int) -> int:
+    """Evaluation steps of the whole run."""
+    plan = program.plan
+    times = sum(plan.evaluates(step) for step in range(1, plan.steps + 1))
+    return times * pipeline.eval_steps(examples, config.train.batch)
+
+
+def _state(program: Program, name: str) -> dict[str, int]:
+    """Bytes of what stays on every device."""
+    held = {"parameters": program.shapes.params, "statistics": program.shapes.stats}
+    held |= {"optimizer": program.shapes.opt} if name == "train" else {}
+    return {part: sum(map(_nbytes, jax.tree.leaves(tree))) for part, tree in held.items()}
+
+
+def _batch(batch: dict[str, Any], devices: int) -> int:
+    return sum(map(_nbytes, batch.values())) // devices
+
+
+def _nbytes(array: Any) -> int:
+    return int(np.prod(array.shape)) * array.dtype.itemsize
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split("x"))
+
+
+def _size(number: str, prefix: str) -> int:
+    return round(float(number) * PREFIX[prefix])
+
+
+def _since(begun: float) -> float:
+    return round(time.monotonic() - begun, 1)
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+
+
+def progress(text: str) -> None:
+    print(f"progress: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))
