@@ -24,6 +24,7 @@ from flax import nnx
 from trainer import compile, network, optim, step
 from trainer.config import resolve
 from trainer.data import source
+from trainer.loss import cross_entropy
 from trainer.mesh import make_mesh
 
 ARCHS = ("resnet50", "resnet152")
@@ -101,7 +102,7 @@ class Case:
         images = step.normalise(batch["image"], self.data)
 
         def loss_of(module):
-            return jnp.mean(step.cross_entropy(module(images, train=True), batch["label"], 0.1))
+            return jnp.mean(cross_entropy(module(images, train=True), batch["label"], 0.1))
 
         loss, grads = nnx.value_and_grad(loss_of)(module)
         optimizer.update(module, grads)

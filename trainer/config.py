@@ -89,13 +89,65 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    name: str = option("sgd", "optimizer", ("sgd",))
-    lr: float = option(0.1, "peak learning rate per 256 examples of the global batch", minimum=0)
-    momentum: float = option(0.9, "Nesterov momentum", minimum=0)
-    weight_decay: float = option(1e-4, "L2 on kernels only, added to the gradient", minimum=0)
-    warmup_epochs: float = option(5.0, "linear warm-up from zero", minimum=0)
-    schedule: str = option("cosine", "learning rate after the warm-up", ("cosine", "constant"))
-    label_smoothing: float = option(0.1, "probability spread over all classes", minimum=0)
+    name: str = option("sgd", "optimizer", ("sgd", "adamw", "lamb", "lars", "muon", "schedule-free"))
+    lr: float = option(0.1, "peak learning rate, for as many examples as lr_batch says", minimum=0)
+    lr_batch: int = option(
+        256, "examples that lr is stated for: it grows with the batch; 0: lr as it is", minimum=0
+    )
+    momentum: float = option(0.9, "momentum; the first beta of adamw and lamb", minimum=0, maximum=0.99999)
+    nesterov: bool = option(True, "Nesterov's momentum (sgd, lars, muon)")
+    beta2: float = option(0.999, "second beta of adamw and lamb", minimum=0, maximum=0.99999)
+    epsilon: float = option(1e-6, "added to a denominator (adamw, lamb)", minimum=0)
+    trust: float = option(0.001, "trust coefficient of lars", minimum=0)
+    weight_decay: float = option(
+        1e-4, "L2 added to the gradient; adamw, lamb, muon: apart from the gradient", minimum=0
+    )
+    decay: str = option("kernels", "what decays: kernels only, or scales and biases too", ("kernels", "all"))
+    warmup_epochs: float = option(5.0, "linear warm-up", minimum=0)
+    warmup_lr: float = option(0.0, "where the warm-up begins, stated as lr is", minimum=0)
+    schedule: str = option(
+        "cosine", "learning rate after the warm-up", ("cosine", "constant", "step", "polynomial", "linear")
+    )
+    final_lr: float = option(0.0, "where cosine, polynomial and linear end, stated as lr is", minimum=0)
+    power: float = option(2.0, "of the polynomial", minimum=0)
+    step_epochs: str = option("30,60,80", "epochs at which schedule=step multiplies the rate")
+    step_factor: float = option(0.1, "by this", minimum=0)
+    loss: str = option(
+        "softmax", "softmax: cross-entropy; binary: one a class (arXiv:2110.00476)", ("softmax", "binary")
+    )
+    label_smoothing: float = option(0.1, "probability spread over all classes", minimum=0, maximum=1)
+    clip_norm: float = option(0.0, "longest gradient; 0: any", minimum=0)
+    clip_adaptive: float = option(
+        0.0, "longest gradient of a unit as a share of its weights (arXiv:2102.06171); 0: any", minimum=0
+    )
+    ema: float = option(
+        0.0,
+        "decay of the averaged weights that are evaluated beside the raw ones; 0: none",
+        minimum=0,
+        maximum=1,
+    )
+    ema_every_steps: int = option(1, "steps between updates of the averaged weights", minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """On the device, after the decoding."""
+
+    policy: str = option(
+        "none", "trivial: TrivialAugment wide; rand: RandAugment, two operations", ("none", "trivial", "rand")
+    )
+    magnitude: float = option(7.0, "strength of RandAugment, of 10", minimum=0, maximum=10)
+    magnitude_std: float = option(0.5, "deviation of that strength", minimum=0)
+    erase: float = option(0.0, "share of images with a rectangle erased", minimum=0, maximum=1)
+    mixup: float = option(0.0, "alpha of mixup; 0: none", minimum=0)
+    cutmix: float = option(0.0, "alpha of CutMix; with mixup: one or the other, a coin a step", minimum=0)
+    repeats: int = option(1, "times that an example stands in an epoch, which stays as long", minimum=1)
+    resolution: int = option(0, "pixels that training images are resized to; 0: as they come", minimum=0)
+    final_resolution: int = option(0, "pixels at the end of the ramp; 0: no ramp", minimum=0)
+    ramp_from_epoch: int = option(0, "last epoch of the first resolution", minimum=0)
+    ramp_to_epoch: int = option(
+        0, "first epoch of the final resolution; between: steps of 32 pixels", minimum=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +155,9 @@ class LoopConfig:
     batch: int = option(1024, "examples of one step, over all hosts", minimum=1)
     epochs: float = option(90.0, "passes over the training data", minimum=0)
     steps: int = option(0, "optimizer updates; 0: as many as the epochs need", minimum=0)
+    accumulate: int = option(
+        1, "parts of a batch that go through the network one after another, for one update", minimum=1
+    )
     seed: int = option(0, "of the parameters, the data order and the augmentation", minimum=0)
     eval_every_epochs: float = option(1.0, "epochs between evaluations; 0: only at the end", minimum=0)
     hang_seconds: float = option(600.0, "a step that takes longer is hung (exit 45); 0: never", minimum=0)
@@ -138,6 +193,7 @@ class TrainConfig:
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     optim: OptimConfig = OptimConfig()
+    augment: AugmentConfig = AugmentConfig()
     train: LoopConfig = LoopConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     log: LogConfig = LogConfig()
@@ -152,6 +208,7 @@ SECTIONS = {
     "model": ModelConfig,
     "data": DataConfig,
     "optim": OptimConfig,
+    "augment": AugmentConfig,
     "train": LoopConfig,
     "checkpoint": CheckpointConfig,
     "log": LogConfig,

@@ -1,35 +1,112 @@
-"""Optimizer and learning-rate schedule from the configuration."""
+"""The optimizer from the configuration: clipping, weight decay, update rule, averages."""
 
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
 import optax
+from optax import contrib
 
 from trainer.config import OptimConfig
 from trainer.network import Arrays
+from trainer.schedule import make_schedule
 
-REFERENCE_BATCH = 256  # learning rates are stated for this many examples (Goyal et al. 2017, 2.1)
-
-
-def make_schedule(config: OptimConfig, batch: int, steps: int, steps_per_epoch: float) -> optax.Schedule:
-    """step -> learning rate: linear from zero to the peak, then a cosine to zero at ``steps``."""
-    peak = config.lr * batch / REFERENCE_BATCH
-    warmup = min(round(config.warmup_epochs * steps_per_epoch), steps - 1)
-    after = (
-        optax.cosine_decay_schedule(peak, steps - warmup)
-        if config.schedule == "cosine"
-        else optax.constant_schedule(peak)
-    )
-    if not warmup:
-        return after
-    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), after], [warmup])
+__all__ = ["averaged", "evaluated_params", "kernels", "make_optimizer", "make_schedule"]
 
 
 def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """SGD with Nesterov momentum; weight decay is added to the gradient of kernels, and of nothing else."""
-    return optax.chain(
-        optax.add_decayed_weights(config.weight_decay, mask=kernels),
-        optax.sgd(schedule, momentum=config.momentum or None, nesterov=config.momentum > 0),
-    )
+    """Clipping, then the update rule; decay touches kernels only unless ``optim.decay`` says all."""
+    rule = _rules(config, schedule)[config.name]()
+    chain = [rule]
+    if config.clip_adaptive:
+        chain.insert(0, optax.masked(optax.adaptive_grad_clip(config.clip_adaptive), _convolutions))
+    if config.clip_norm:
+        chain.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    return optax.chain(*chain) if len(chain) > 1 else rule
+
+
+def _rules(config: OptimConfig, schedule: optax.Schedule) -> dict[str, Any]:
+    decayed = kernels if config.decay == "kernels" else everything
+    momentum, decay = config.momentum, config.weight_decay
+    betas: dict[str, Any] = {"b1": momentum, "b2": config.beta2, "eps": config.epsilon, "weight_decay": decay}
+    nesterov = config.nesterov and momentum > 0
+
+    def sgd() -> optax.GradientTransformation:
+        return optax.chain(
+            optax.add_decayed_weights(decay, mask=decayed),
+            optax.sgd(schedule, momentum=momentum or None, nesterov=nesterov),
+        )
+
+    def lars() -> optax.GradientTransformation:
+        # Scales and biases move without decay and without a trust ratio (arXiv:1909.09756, section 3).
+        masks: dict[str, Any] = {"weight_decay_mask": decayed, "trust_ratio_mask": kernels}
+        masks |= {"weight_decay": decay, "trust_coefficient": config.trust}
+        return optax.lars(schedule, **masks, momentum=momentum, nesterov=nesterov)
+
+    def muon() -> optax.GradientTransformation:
+        return contrib.muon(
+            schedule,
+            beta=momentum,
+            nesterov=nesterov,
+            weight_decay=decay,
+            weight_decay_mask=decayed,
+            adam_weight_decay=0.0,
+            muon_weight_dimension_numbers=cast(Any, _matrices),
+        )
+
+    def schedule_free() -> optax.GradientTransformation:
+        base = optax.chain(optax.add_decayed_weights(decay, mask=decayed), optax.sgd(schedule))
+        return contrib.schedule_free(base, schedule, b1=momentum)
+
+    return {
+        "sgd": sgd,
+        "adamw": lambda: optax.adamw(schedule, mask=decayed, **betas),
+        "lamb": lambda: optax.lamb(schedule, mask=decayed, **betas),
+        "lars": lars,
+        "muon": muon,
+        "schedule-free": schedule_free,
+    }
+
+
+def averaged(config: OptimConfig, count: jax.Array, old: Arrays, new: Arrays) -> Arrays:
+    """The exponential average of arrays after ``count`` updates; it changes every ``ema_every_steps``."""
+    turns = count / config.ema_every_steps
+    # At first the average would be mostly of the initial weights.
+    share = jnp.minimum(config.ema, (1.0 + turns) / (10.0 + turns))
+    share = jnp.where(count % config.ema_every_steps == 0, share, 1.0)
+    return {name: share * old[name] + (1.0 - share) * array for name, array in new.items()}
+
+
+def evaluated_params(config: OptimConfig, opt: Any, params: Arrays) -> Arrays:
+    """The parameters that stand for the run: those trained, but of schedule-free their running mean."""
+    if config.name != "schedule-free":
+        return params
+    [state] = [s for s in jax.tree.leaves(opt, is_leaf=_is_schedule_free) if _is_schedule_free(s)]
+    return cast(Arrays, contrib.schedule_free_eval_params(state, cast(Any, params)))
+
+
+def _is_schedule_free(state: Any) -> bool:
+    return isinstance(state, contrib.ScheduleFreeState)
 
 
 def kernels(params: Arrays) -> dict[str, bool]:
     """Which parameters are kernels of convolutions and of the head (not scales, not biases)."""
     return {name: name.endswith(".kernel") for name in params}
+
+
+def everything(params: Arrays) -> dict[str, bool]:
+    return dict.fromkeys(params, True)
+
+
+def _convolutions(params: Arrays) -> dict[str, bool]:
+    """All but the head, which adaptive clipping leaves alone (arXiv:2102.06171, section 4.1)."""
+    return {name: not name.startswith("head.") for name in params}
+
+
+def _matrices(params: Arrays) -> dict[str, Any]:
+    """Kernels as matrices of inputs and outputs for Muon; the head and what is no kernel go to Adam."""
+    numbers = {2: contrib.MuonDimensionNumbers(0, 1), 4: contrib.MuonDimensionNumbers((0, 1, 2), 3)}
+    return {
+        name: numbers[p.ndim] if name.endswith(".kernel") and not name.startswith("head.") else None
+        for name, p in params.items()
+    }

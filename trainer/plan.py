@@ -1,5 +1,6 @@
 """When a run evaluates, saves and ends, counted in steps."""
 
+import math
 from dataclasses import dataclass
 
 from trainer.config import TrainConfig
@@ -13,12 +14,30 @@ class Plan:
     steps_per_epoch: float
     eval_every: int  # 0: only at the end
     save_every: int  # 0: with each evaluation
+    pixels: tuple[int, int] = (0, 0)  # of training images, at first and in the end; 0: as they come
+    ramp: tuple[int, int] = (0, 0)  # epochs: the last of the first, the first of the last
 
     def evaluates(self, step: int) -> bool:
         return step == self.steps or (self.eval_every > 0 and step % self.eval_every == 0)
 
     def saves(self, step: int) -> bool:
         return self.save_every > 0 and step % self.save_every == 0
+
+    def resolution(self, step: int) -> int:
+        """Pixels of the images of the step after ``step``; between the two a multiple of 32, by the epoch."""
+        (first, last), (begin, end) = self.pixels, self.ramp
+        epoch = int(self.epoch(step))
+        if not last or epoch <= begin:
+            return first
+        if epoch >= end:
+            return last
+        return round((first + (last - first) * (epoch - begin) / (end - begin)) / 32) * 32
+
+    def resolutions(self, start: int = 0) -> list[int]:
+        """All that occur from a step on, in order."""
+        epochs = range(int(self.epoch(start)), int(self.epoch(self.steps)) + 1)
+        firsts = [start, *(math.ceil(e * self.steps_per_epoch) for e in epochs)]
+        return list(dict.fromkeys(self.resolution(s) for s in firsts if start <= s < self.steps))
 
     def epoch(self, step: int) -> float:
         return step / self.steps_per_epoch
@@ -32,6 +51,8 @@ def make_plan(config: TrainConfig, examples: int) -> Plan:
         steps_per_epoch=steps_per_epoch,
         eval_every=_steps(config.train.eval_every_epochs, steps_per_epoch),
         save_every=config.checkpoint.every_steps,
+        pixels=(config.augment.resolution, config.augment.final_resolution),
+        ramp=(config.augment.ramp_from_epoch, config.augment.ramp_to_epoch),
     )
 
 

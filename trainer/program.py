@@ -15,29 +15,37 @@ from trainer.plan import Plan, make_plan
 class Program:
     """Pure functions and the shapes that they work on.
 
-    ``init_state(key) -> State``; ``shapes`` is a State of ShapeDtypeStruct.
+    ``init_state(key) -> State``; ``shapes`` is a State of ShapeDtypeStruct; ``train_steps`` has one step for
+    each resolution of the plan, and ``train_step`` is the last of them.
     """
 
     plan: Plan
-    train_step: step.TrainStep
+    train_steps: dict[int, step.TrainStep]
     eval_step: step.EvalStep
     init_state: Any
     key: jax.Array
     shapes: step.State
+
+    @property
+    def train_step(self) -> step.TrainStep:
+        return list(self.train_steps.values())[-1]
 
 
 def make_program(config: TrainConfig, train_source: Source, test_source: Source, platform: str) -> Program:
     """platform: "cpu", "gpu" or "tpu", of the devices that will run it; decides what dtype "auto" is."""
     plan = make_plan(config, train_source.size)
     height, _, channels = train_source.image_shape
-    batch = config.train.batch
+    batch = config.train.batch // config.train.accumulate
     net, init = network.build(config.model, train_source.num_classes, channels, height, platform, batch)
     schedule = optim.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
     optimizer = optim.make_optimizer(config.optim, schedule)
-    init_state, key = step.make_init(init, optimizer), jax.random.key(config.train.seed)
+    init_state, key = step.make_init(init, optimizer, config.optim), jax.random.key(config.train.seed)
     return Program(
         plan=plan,
-        train_step=step.make_train_step(net, optimizer, schedule, train_source, config),
+        train_steps={
+            pixels: step.make_train_step(net, optimizer, schedule, train_source, config, pixels)
+            for pixels in plan.resolutions() or [0]
+        },
         eval_step=step.make_eval_step(net, test_source),
         init_state=init_state,
         key=key,

@@ -1,5 +1,6 @@
 """The training and the evaluation step: pure functions, written once."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -7,10 +8,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from trainer.augment import augment
-from trainer.config import TrainConfig
+from trainer import optim
+from trainer.augment import apply_policy, augment, erase, resize
+from trainer.config import OptimConfig, TrainConfig
 from trainer.data.source import Source
+from trainer.loss import cross_entropy, loss_of
+from trainer.mixing import Mix, mix
 from trainer.network import Arrays, Network
+
+DEPTH_SALT = 0x646570  # the stream of stochastic depth, keyed by (seed, step)
 
 
 class State(NamedTuple):
@@ -19,7 +25,15 @@ class State(NamedTuple):
     step: jax.Array  # int32, updates done
     params: Arrays
     stats: Arrays  # running statistics of BatchNorm
-    opt: Any  # optimizer state
+    opt: Any  # optimizer state, or an Averaging
+
+
+class Averaging(NamedTuple):
+    """Optimizer state and, with ``optim.ema``, averages of parameters and running statistics."""
+
+    rule: Any
+    params: Arrays
+    stats: Arrays
 
 
 Batch = dict[str, jax.Array]
@@ -28,12 +42,17 @@ TrainStep = Callable[[State, Batch], tuple[State, Metrics]]
 EvalStep = Callable[[Arrays, Arrays, Batch], Metrics]
 
 
-def make_init(init: Callable, optimizer: optax.GradientTransformation) -> Callable[[jax.Array], State]:
+def make_init(
+    init: Callable, optimizer: optax.GradientTransformation, config: OptimConfig | None = None
+) -> Callable[[jax.Array], State]:
     """Returns ``init_state(key) -> State`` at step 0."""
 
     def init_state(key: jax.Array) -> State:
         params, stats = init(key)
-        return State(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params))
+        opt = optimizer.init(params)
+        if config and config.ema:
+            opt = Averaging(opt, jax.tree.map(jnp.array, params), jax.tree.map(jnp.array, stats))
+        return State(jnp.zeros((), jnp.int32), params, stats, opt)
 
     return init_state
 
@@ -44,34 +63,100 @@ def make_train_step(
     schedule: optax.Schedule,
     source: Source,
     config: TrainConfig,
+    pixels: int = 0,
 ) -> TrainStep:
     """Returns ``step(state, batch) -> (state, metrics)``: one update over one global batch.
 
     batch: image [B, H, W, C] uint8; label, epoch, index [B] int32. Metrics are scalars: loss (mean over the
     batch, label smoothing included), accuracy (before the update), grad_norm, lr.
+
+    Args:
+      pixels: sides that the images are resized to; 0: as they come.
     """
 
     def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
-        images = augment(batch["image"], batch["epoch"], batch["index"], config.train.seed, config.data)
-        images = normalise(images, source)
-
-        def loss_of(params: Arrays) -> tuple[jax.Array, tuple[jax.Array, Arrays]]:
-            logits, stats = network.apply(params, state.stats, images, train=True)
-            loss = jnp.mean(cross_entropy(logits, batch["label"], config.optim.label_smoothing))
-            return loss, (logits, stats)
-
-        (loss, (logits, stats)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        updates, opt = optimizer.update(grads, state.opt, state.params)
-        params = optax.apply_updates(state.params, updates)
-        metrics = {
-            "loss": loss,
-            "accuracy": jnp.mean((jnp.argmax(logits, -1) == batch["label"]).astype(jnp.float32)),
-            "grad_norm": optax.tree.norm(grads),
-            "lr": jnp.asarray(schedule(state.step), jnp.float32),
-        }
-        return State(state.step + 1, cast(Arrays, params), stats, opt), metrics
+        images, mixed = prepare(batch, state.step, source, config, pixels)
+        key = None
+        if config.model.stochastic_depth:
+            key = jax.random.fold_in(jax.random.key(config.train.seed ^ DEPTH_SALT), state.step)
+        grads, stats, sums = _gradients(network, state, images, batch["label"], mixed, key, config)
+        rule = state.opt.rule if config.optim.ema else state.opt
+        updates, rule = optimizer.update(grads, rule, state.params)
+        params = cast(Arrays, optax.apply_updates(state.params, updates))
+        opt = rule
+        if config.optim.ema:
+            count = state.step + 1
+            average = functools.partial(optim.averaged, config.optim, count)
+            opt = Averaging(rule, average(state.opt.params, params), average(state.opt.stats, stats))
+        metrics = {**sums, "grad_norm": optax.tree.norm(grads)}
+        metrics["lr"] = jnp.asarray(schedule(state.step), jnp.float32)
+        return State(state.step + 1, params, stats, opt), metrics
 
     return train_step
+
+
+def evaluated(state: State, config: OptimConfig) -> dict[str, tuple[Arrays, Arrays]]:
+    """Parameters and statistics to evaluate: "" stands for the run; with averages, "raw_" is beside them."""
+    params = optim.evaluated_params(config, state.opt.rule if config.ema else state.opt, state.params)
+    if config.ema:
+        return {"": (state.opt.params, state.opt.stats), "raw_": (params, state.stats)}
+    return {"": (params, state.stats)}
+
+
+def prepare(
+    batch: Batch, step: jax.Array, source: Source, config: TrainConfig, pixels: int
+) -> tuple[jax.Array, Mix | None]:
+    """What the network sees of a batch: [B, H, W, C] float32, and how labels were mixed."""
+    seed, who = config.train.seed, (batch["epoch"], batch["index"])
+    images = augment(batch["image"], *who, seed, config.data)
+    images = apply_policy(resize(images, pixels), *who, seed, config.augment)
+    images = erase(normalise(images, source), *who, seed, config.augment.erase)
+    return mix(images, batch["label"], seed, step, config.augment)
+
+
+def _gradients(
+    network: Network,
+    state: State,
+    images: jax.Array,
+    labels: jax.Array,
+    mixed: Mix | None,
+    key: jax.Array | None,
+    config: TrainConfig,
+) -> tuple[Arrays, Arrays, Metrics]:
+    """Gradients and metrics of a batch, which goes through the network in ``train.accumulate`` parts.
+
+    The parts are summed as the whole batch would be; BatchNorm sees one part at a time.
+    """
+
+    def part(stats: Arrays, images: jax.Array, labels: jax.Array, mixed: Mix | None, key: jax.Array | None):
+        def objective(params: Arrays) -> tuple[jax.Array, tuple[jax.Array, Arrays]]:
+            logits, changed = network.apply(params, stats, images, train=True, key=key)
+            return jnp.mean(loss_of(logits, labels, mixed, config.optim)), (logits, changed)
+
+        (loss, (logits, changed)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        hits = jnp.mean((jnp.argmax(logits, -1) == labels).astype(jnp.float32))
+        return grads, changed, {"loss": loss, "accuracy": hits}
+
+    parts = config.train.accumulate
+    if parts == 1:
+        return part(state.stats, images, labels, mixed, key)
+
+    def one(carry: tuple[Arrays, Metrics, Arrays], at: tuple) -> tuple[tuple[Arrays, Metrics, Arrays], None]:
+        grads, sums, stats = carry
+        which, images, labels, mixed = at
+        own = None if key is None else jax.random.fold_in(key, which)
+        more, stats, values = part(stats, images, labels, mixed, own)
+        added = jax.tree.map(lambda a, b: a + b / parts, (grads, sums), (more, values))
+        return (*added, stats), None
+
+    zeros = jax.tree.map(jnp.zeros_like, state.params)
+    sums = {"loss": jnp.zeros(()), "accuracy": jnp.zeros(())}
+    # Part i takes every parts-th example, so that each device keeps its own.
+    inputs = jax.tree.map(
+        lambda a: jnp.swapaxes(a.reshape(-1, parts, *a.shape[1:]), 0, 1), (images, labels, mixed)
+    )
+    (grads, sums, stats), _ = jax.lax.scan(one, (zeros, sums, state.stats), (jnp.arange(parts), *inputs))
+    return grads, stats, sums
 
 
 def make_eval_step(network: Network, source: Source) -> EvalStep:
@@ -96,14 +181,7 @@ def make_eval_step(network: Network, source: Source) -> EvalStep:
 
 
 def normalise(images: jax.Array, source: Source) -> jax.Array:
-    """[B, H, W, C] uint8 -> float32 of mean 0 and deviation 1 a channel."""
+    """[B, H, W, C], 0..255 -> float32 of mean 0 and deviation 1 a channel."""
     mean = jnp.asarray(source.mean, jnp.float32)
     std = jnp.asarray(source.std, jnp.float32)
     return (images.astype(jnp.float32) / 255.0 - mean) / std
-
-
-def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float) -> jax.Array:
-    """[B, K] float32, [B] int32 -> [B] float32, with ``smoothing`` spread over all K classes."""
-    log_probs = jax.nn.log_softmax(logits)
-    picked = jnp.take_along_axis(log_probs, labels[:, None], axis=-1)[:, 0]
-    return -(1.0 - smoothing) * picked - smoothing * jnp.mean(log_probs, axis=-1)

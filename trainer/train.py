@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from trainer import checkpoint, compile, lease, mesh, rundir, tracking
+from trainer import checkpoint, compile, lease, mesh, rundir, step, tracking
 from trainer.agreement import agreed
 from trainer.config import TrainConfig
 from trainer.data import pipeline, source
@@ -77,15 +77,21 @@ def train(
 
     # Compile in a thread while the state is made or read back.
     compiler = concurrent.futures.ThreadPoolExecutor(1, "compile")
-    stream = pipeline.TrainStream(size=train_source.size, batch=config.train.batch, seed=config.train.seed)
+    stream = pipeline.TrainStream(
+        size=train_source.size,
+        batch=config.train.batch,
+        seed=config.train.seed,
+        repeats=config.augment.repeats,
+    )
     none = placer.rows[:0]  # a batch without rows has the shapes, and waits for no data
     sample = next(pipeline.train_batches(train_source, stream, none, range(1), config.data))
     sample_eval = next(pipeline.eval_batches(test_source, config.train.batch, none, config.data))
     batch_of = functools.partial(compile.batch_shapes, batch=config.train.batch)
     begun = time.monotonic()
-    compiling = compiler.submit(
-        compile.compile_train, program.train_step, shapes, batch_of(sample), devices, executables
-    )
+    compiling = {
+        pixels: compiler.submit(compile.compile_train, one, shapes, batch_of(sample), devices, executables)
+        for pixels, one in program.train_steps.items()
+    }
     compiler.submit(executables.keep)
     compiling_eval = compiler.submit(
         compile.compile_eval, program.eval_step, shapes, batch_of(sample_eval), devices, executables
@@ -107,9 +113,9 @@ def train(
     leaves = tuple(jax.tree.leaves(state))
     treedef = jax.tree.structure(state)
     del state
-    compiled = compiling.result()
+    compiling[plan.resolution(start)].result()
     seconds = round(time.monotonic() - begun, 3)
-    log.event("compiled", seconds=seconds, cpu_seconds=processor_seconds())
+    log.event("compiled", seconds=seconds, cpu_seconds=processor_seconds(), programs=len(compiling))
 
     pending = Pending()
     meter = Meter(config.train.batch)
@@ -127,28 +133,24 @@ def train(
             log.event("preempted", step=at)
             raise PreemptedError(f"preempted at step {at}" + (", state saved" if checkpoints else ""))
 
-    def evaluate(at: int) -> float:
+    def count(network_leaves: compile.Leaves, at: int) -> dict[str, float]:
         batches = pipeline.eval_batches(test_source, config.train.batch, placer.rows, config.data)
-        current = jax.tree.unflatten(treedef, leaves)
-        network_leaves = tuple(jax.tree.leaves((current.params, current.stats)))
         sums = []
         for local in batches:
             sums.append(compiling_eval.result()(network_leaves, placer.place(local)))
             watchdog.beat()
             leave_if_preempted(at)
-        totals = {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}
-        accuracy = totals["correct"] / totals["examples"]
-        loss = totals["loss"] / totals["examples"]
-        log.evaluation(
-            {
-                "step": at,
-                "epoch": round(plan.epoch(at), 4),
-                "accuracy": accuracy,
-                "loss": loss,
-                "examples": totals["examples"],
-            }
-        )
-        return accuracy
+        return {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}
+
+    def evaluate(at: int) -> float:
+        row = {"step": at, "epoch": round(plan.epoch(at), 4)}
+        for kind, arrays in step.evaluated(jax.tree.unflatten(treedef, leaves), config.optim).items():
+            totals = count(tuple(jax.tree.leaves(arrays)), at)
+            row[f"{kind}accuracy"] = totals["correct"] / totals["examples"]
+            row[f"{kind}loss"] = totals["loss"] / totals["examples"]
+            row["examples"] = totals["examples"]
+        log.evaluation(row)
+        return row["accuracy"]
 
     # The loop. The host runs ahead of the devices by LAG_STEPS and never waits for a loss.
     if start and plan.evaluates(start) and accuracy is None:
@@ -158,6 +160,7 @@ def train(
     )
     try:
         for done, local in enumerate(meter.waiting_for(batches), start + 1):
+            compiled = compiling[plan.resolution(done - 1)].result()
             leaves, metrics = compiled(leaves, placer.place(local))
             pending.push(done, metrics)
             if done == start + 1:

@@ -7,6 +7,7 @@ import pytest
 from trainer import compile, mesh, network, optim, step
 from trainer.config import resolve
 from trainer.data import pipeline, source
+from trainer.loss import cross_entropy
 
 SETTINGS = {
     "model.arch": "resnet-tiny",
@@ -29,7 +30,7 @@ class Run:
         net, init = network.build(self.config.model, 10, 1, 8, "cpu")
         schedule = optim.make_schedule(self.config.optim, 32, 100, 45)
         optimizer = optim.make_optimizer(self.config.optim, schedule)
-        init_state = step.make_init(init, optimizer)
+        init_state = step.make_init(init, optimizer, self.config.optim)
         self.shapes = jax.eval_shape(init_state, jax.random.key(0))
         self.placer = mesh.BatchPlacer(self.mesh, 32)
         self.stream = pipeline.TrainStream(size=self.data.size, batch=32, seed=0)
@@ -106,12 +107,40 @@ def test_weight_decay_touches_kernels_only():
 def test_cross_entropy_by_hand():
     logits = np.log(np.array([[0.7, 0.2, 0.1]], np.float32))
     labels = np.array([0], np.int32)
-    assert float(step.cross_entropy(logits, labels, 0.0)[0]) == pytest.approx(0.356675, abs=1e-5)  # -ln 0.7
+    assert float(cross_entropy(logits, labels, 0.0)[0]) == pytest.approx(0.356675, abs=1e-5)  # -ln 0.7
     # 0.9 x 0.356675 + 0.1 x mean(0.356675, 1.609438, 2.302585)
-    assert float(step.cross_entropy(logits, labels, 0.1)[0]) == pytest.approx(0.463297, abs=1e-5)
+    assert float(cross_entropy(logits, labels, 0.1)[0]) == pytest.approx(0.463297, abs=1e-5)
 
 
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(Exception, match=r"train\.batch: must be a multiple of 8 devices, got 100") as caught:
         mesh.check_batch(mesh.make_mesh(), 100)
     assert "--batch 96 gives 12 examples a device" in str(caught.value)
+
+
+def test_parts_of_a_batch_add_up_to_the_batch():
+    """Every example twice in a row: both parts are the same, and so are the statistics of BatchNorm."""
+    whole, parts = (
+        Run(2, **{"train.accumulate": n, "data.shift_pixels": 0, "data.flip": False}) for n in (1, 2)
+    )
+    [batch] = whole.batches(1)
+    batch = {name: np.repeat(array[:16], 2, axis=0) for name, array in batch.items()}
+    results = []
+    for run in (whole, parts):
+        leaves, metrics = run.train(tuple(jax.tree.leaves(run.state)), run.placer.place(batch))
+        results.append((jax.tree.unflatten(jax.tree.structure(run.shapes), leaves), float(metrics["loss"])))
+    (one, loss), (two, again) = results
+    assert again == pytest.approx(loss, abs=1e-6)
+    for name, array in one.params.items():
+        np.testing.assert_allclose(two.params[name], array, atol=2e-6, err_msg=name)
+
+
+def test_everything_at_once_trains_alike_on_one_device_and_on_eight():
+    settings = {
+        "augment.policy": "rand", "augment.mixup": 0.2, "augment.cutmix": 1.0, "augment.erase": 0.3,
+        "optim.ema": 0.9, "optim.loss": "binary", "optim.name": "lamb", "model.stochastic_depth": 0.2,
+    }  # fmt: skip
+    one, eight = Run(1, **settings), Run(8, **settings)
+    assert eight.losses(6) == pytest.approx(one.losses(6), abs=1e-5)
+    averaged, raw = step.evaluated(one.state, one.config.optim).values()
+    assert any((averaged[0][name] != raw[0][name]).any() for name in raw[0])

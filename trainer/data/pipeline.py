@@ -28,11 +28,14 @@ class TrainStream:
       size: examples of an epoch.
       batch: examples of a step, over all hosts.
       seed: of the permutations.
+      repeats: times that an example stands in an epoch, one after the other (arXiv:1902.05509); an epoch
+        stays as long and holds fewer examples. Each time has an epoch number of its own.
     """
 
     size: int
     batch: int
     seed: int
+    repeats: int = 1
 
     @functools.cached_property
     def _order(self) -> grain.MapDataset:
@@ -42,8 +45,9 @@ class TrainStream:
     def rows(self, step: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The epoch and the example index of the given rows (0..batch-1) of a step, both int64."""
         positions = step * self.batch + rows
-        indices = np.fromiter((self._order[int(p)] for p in positions), np.int64, len(positions))
-        return positions // self.size, indices
+        turns, times = divmod(positions, self.repeats)
+        indices = np.fromiter((self._order[int(p)] for p in turns), np.int64, len(positions))
+        return turns // self.size * self.repeats + times, indices
 
 
 def train_batches(

@@ -1,0 +1,121 @@
+"""Each recipe beside its source: ten points of training, worked out by hand from the published numbers.
+
+The rates are those of a run of ``epochs`` epochs of 100 steps, at the given epochs.
+"""
+
+import dataclasses
+
+import pytest
+
+from trainer import recipes
+from trainer.config import resolve
+from trainer.plan import make_plan
+from trainer.schedule import make_schedule
+
+# Warm-up to the peak, then peak x (1 + cos(pi x share of what is left)) / 2; shares of 1/4, 1/2, 3/4 give
+# 0.8535534, 0.5 and 0.1464466 of the peak.
+RATES = {
+    # 0.1 for 256, so 0.4 for 1,024; 85 epochs after the warm-up.
+    "classic-90": {0: 0, 1: 0.08, 2.5: 0.2, 4: 0.32, 5: 0.4, 26.25: 0.3414214, 47.5: 0.2, 68.75: 0.0585786,
+                   75.8333333: 0.0267949, 90: 0},  # 5/6 of the cosine: 0.0669873
+    "rsb-a1": {0: 0, 1: 0.001, 2.5: 0.0025, 4: 0.004, 5: 0.005, 153.75: 0.004267767, 302.5: 0.0025,
+               451.25: 0.000732233, 203.3333333: 0.00375, 600: 0},  # a third: 0.75
+    "rsb-a2": {0: 0, 1: 0.001, 2.5: 0.0025, 4: 0.004, 5: 0.005, 78.75: 0.004267767, 152.5: 0.0025,
+               226.25: 0.000732233, 103.3333333: 0.00375, 300: 0},
+    "rsb-a3": {0: 0, 1: 0.0016, 2.5: 0.004, 4: 0.0064, 5: 0.008, 28.75: 0.006828427, 52.5: 0.004,
+               76.25: 0.001171573, 36.6666667: 0.006, 100: 0},
+    # The warm-up begins at a hundredth: 0.005 + 0.099 an epoch.
+    "torchvision-v2": {0: 0.005, 1: 0.104, 2: 0.203, 4: 0.401, 5: 0.5, 153.75: 0.4267767, 302.5: 0.25,
+                       451.25: 0.0732233, 203.3333333: 0.375, 600: 0},
+    # From 1.7e-4 to 1.7 in two epochs, then straight to 0.
+    "fast-16": {0: 0.00017, 1: 0.850085, 2: 1.7, 4: 1.4571429, 5.5: 1.275, 9: 0.85, 11: 0.6071429,
+               12.5: 0.425,
+                14: 0.2428571, 16: 0},
+    "fast-88": {0: 0.00017, 1: 0.850085, 2: 1.7, 23.5: 1.275, 45: 0.85, 65: 0.4546512, 66.5: 0.425,
+                70: 0.3558140, 76: 0.2372093, 88: 0},
+    # Linear warm-up, then 1e-4 + (peak - 1e-4) x (share that is left)^2.
+    "lars-4k": {0: 0, 0.5: 2.625, 1: 5.25, 2: 10.5, 9: 6.720036, 16: 3.780064, 19.5: 2.625075, 23: 1.680084,
+                30: 0.420096, 37: 0.0001},
+    "lars-8k": {0: 0, 1: 3.4, 2.5: 8.5, 4: 13.6, 5: 17, 14.25: 9.56254375, 23.5: 4.250075, 32.75: 1.06259375,
+                38.3: 0.170099, 42: 0.0001},
+    "lars-16k": {0: 0, 1: 5, 2.5: 12.5, 4: 20, 5: 25, 17.75: 14.06254375, 30.5: 6.250075, 43.25: 1.56259375,
+                 50.9: 0.250099, 56: 0.0001},
+    "lars-32k": {0: 0, 4.5: 7.25, 9: 14.5, 13.5: 21.75, 18: 29, 29.5: 16.31254375, 41: 7.250075,
+                 52.5: 1.81259375, 59.4: 0.290099, 64: 0.0001},
+    "lars-64k": {0: 0, 8.25: 5.77025, 16.5: 11.5405, 24.75: 17.31075, 33: 23.081, 47.75: 12.98310625,
+                 62.5: 5.770325, 77.25: 1.44265625, 86.1: 0.230909, 92: 0.0001},
+}  # fmt: skip
+
+# What stays the same over the run: batch, epochs, weight decay, momentum, label smoothing, and augmentation.
+PLAIN = {"mixup": 0.0, "cutmix": 0.0, "erase": 0.0, "repeats": 1, "policy": "none"}
+RSB = {"mixup": 0.1, "cutmix": 1.0, "erase": 0.0, "repeats": 3, "policy": "rand", "magnitude": 7.0}
+TORCHVISION = {"mixup": 0.2, "cutmix": 1.0, "erase": 0.1, "repeats": 4, "policy": "trivial"}
+CONSTANTS = {
+    "classic-90": (1024, 90, "sgd", 1e-4, 0.9, 0.1, PLAIN),
+    "rsb-a1": (2048, 600, "lamb", 0.01, 0.9, 0.1, RSB | {"mixup": 0.2}),
+    "rsb-a2": (2048, 300, "lamb", 0.02, 0.9, 0.0, RSB),
+    "rsb-a3": (2048, 100, "lamb", 0.02, 0.9, 0.0, RSB | {"repeats": 1, "magnitude": 6.0}),
+    "torchvision-v2": (1024, 600, "sgd", 2e-5, 0.9, 0.1, TORCHVISION),
+    "fast-16": (4096, 16, "sgd", 1e-4, 0.9, 0.1, PLAIN),
+    "fast-88": (4096, 88, "sgd", 1e-4, 0.9, 0.1, PLAIN),
+    "lars-4k": (3264, 37, "lars", 5e-5, 0.9, 0.1, PLAIN),
+    "lars-8k": (8192, 42, "lars", 2e-4, 0.9, 0.1, PLAIN),
+    "lars-16k": (16384, 56, "lars", 2e-4, 0.9, 0.1, PLAIN),
+    "lars-32k": (32768, 64, "lars", 1e-4, 0.929, 0.1, PLAIN),
+    "lars-64k": (65536, 92, "lars", 1e-4, 0.95372, 0.1, PLAIN),
+}
+
+# Pixels of the training images in an epoch; between, to the nearest multiple of 32, half up.
+# fast-16: epoch 12 has 176 = 5.5 x 32. fast-88: epoch 69 has 171.6, epoch 71 has 177.5.
+PIXELS = {
+    "classic-90": {0: 0, 89: 0},
+    "rsb-a1": {0: 0, 599: 0},
+    "rsb-a2": {0: 0, 299: 0},
+    "rsb-a3": {0: 160, 99: 160},
+    "torchvision-v2": {0: 176, 599: 176},
+    "fast-16": {0: 160, 5: 160, 11: 160, 12: 192, 13: 192, 15: 192},
+    "fast-88": {0: 160, 30: 160, 65: 160, 69: 160, 71: 192, 76: 192, 87: 192},
+}
+
+
+def configured(name):
+    return resolve("r", "/d", name, recipes.load(name))
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_the_learning_rate_at_ten_points(name):
+    config = configured(name)
+    schedule = make_schedule(config.optim, config.train.batch, round(config.train.epochs * 6000), 6000.0)
+    found = {epoch: float(schedule(round(epoch * 6000))) for epoch in RATES[name]}
+    assert len(found) == 10
+    assert found == pytest.approx(RATES[name], rel=2e-5, abs=2e-7)
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_what_stays_the_same(name):
+    config = configured(name)
+    batch, epochs, optimizer, decay, momentum, smoothing, augmentation = CONSTANTS[name]
+    assert (config.train.batch, config.train.epochs, config.optim.name) == (batch, epochs, optimizer)
+    assert (config.optim.weight_decay, config.optim.momentum) == (decay, momentum)
+    assert config.optim.label_smoothing == smoothing
+    assert dataclasses.asdict(config.augment).items() >= augmentation.items()
+
+
+@pytest.mark.parametrize("name", PIXELS)
+def test_the_resolution(name):
+    config = configured(name)
+    plan = make_plan(config, 1_281_167)
+    at = {epoch: plan.resolution(round((epoch + 0.5) * plan.steps_per_epoch)) for epoch in PIXELS[name]}
+    assert at == PIXELS[name]
+    assert plan.resolutions() == list(dict.fromkeys(PIXELS[name].values()))
+
+
+def test_every_recipe_states_its_command_and_what_to_expect():
+    for name in recipes.RECIPES:
+        text = __import__(f"trainer.recipes.{name.replace('-', '_')}", fromlist=["x"]).__doc__
+        assert all(f"{word}:" in text for word in ("command", "expected", "time")), name
+        assert configured(name).recipe == name
+
+
+def test_ones_that_are_tested_by_training_are_all_that_is_left():
+    assert set(recipes.RECIPES) == {*RATES, "digits", "fashion", "smoke"}

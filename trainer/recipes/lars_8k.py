@@ -1,0 +1,24 @@
+"""ResNet-50 with LARS at a batch of 8,192 (reference points of MLPerf Training, ResNet).
+
+command:   resnet-launch --slice v4-128 --arch resnet50 --recipe lars-8k
+expected:  75.9 % top-1 with ResNet-50, MLPerf's target
+time:      not measured here
+"""
+
+SETTINGS = {
+    "train.batch": 8192,
+    "train.epochs": 42.0,
+    "optim.name": "lars",
+    "optim.lr": 17.0,
+    "optim.lr_batch": 0,
+    "optim.momentum": 0.9,
+    "optim.nesterov": False,
+    "optim.trust": 0.001,
+    "optim.weight_decay": 0.0002,
+    "optim.warmup_epochs": 5.0,
+    "optim.schedule": "polynomial",
+    "optim.power": 2.0,
+    "optim.final_lr": 0.0001,
+    "optim.label_smoothing": 0.1,
+    "data.flip": True,
+}
