@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from datasets import CLASSES, examples, folder, make_all
+from layouts import CLASSES, examples, folder, make_all
 
 from trainer import recipes
 from trainer.config import DataConfig

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from datasets import folder, make_all
+from layouts import folder, make_all
 
 COMMAND = [
     sys.executable,

@@ -104,6 +104,7 @@ class Shards:
 
     def _download(self, blob: Any, file: Path) -> None:
         from google.cloud.storage import transfer_manager
+        from google.cloud.storage.retry import DEFAULT_RETRY
 
         if not blob.size:
             file.touch()
@@ -115,7 +116,10 @@ class Shards:
             worker_type=transfer_manager.THREAD,
             max_workers=WORKERS,
             crc32c_checksum=True,
-            download_kwargs={"timeout": (self._timeout, self._timeout)},
+            download_kwargs={
+                "timeout": (self._timeout, self._timeout),
+                "retry": DEFAULT_RETRY.with_timeout(2 * self._timeout),
+            },
         )
 
     def _report(self, name: str) -> None:

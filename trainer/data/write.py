@@ -117,7 +117,7 @@ class Writing:
             self.left_out.extend(lines)
             if len(self.left_out) > self.packing.max_bad:
                 found = (
-                    f"{self.left_out[-1]} (damaged: {len(self.left_out)}, max-bad: {self.packing.max_bad})"
+                    f"{self.left_out[-1]} (damaged: {len(self.left_out)}, --max-bad {self.packing.max_bad})"
                 )
                 hint = "mend it, or --max-bad N leaves out up to N; data verify names them all"
                 raise DataError(f"data pack: {found}", hint)

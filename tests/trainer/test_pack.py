@@ -1,0 +1,203 @@
+"""Packing: the same bytes each time, on after a kill, nothing half done taken for whole; verify and stats."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from layouts import CLASSES, folder
+
+from trainer.config import DataConfig
+from trainer.data import source
+from trainer.data.__main__ import main
+from trainer.data.keep import Packing
+from trainer.data.pack import pack
+from trainer.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return folder(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """A folder whose training images 3 and 50 are cut."""
+    root = folder(tmp_path / "damaged")
+    names = sorted((root / "train").glob("*/*.png"))
+    for number in (3, 50):
+        names[number].write_bytes(names[number].read_bytes()[:50])
+    return root, names
+
+
+def packed(origin, target, done=lambda more: None, **changes):
+    return pack(str(origin), str(target), Packing(shard_images=20, **changes), DataConfig(), done)
+
+
+def contents(root):
+    return {path.name: path.read_bytes() for path in root.iterdir() if path.name != ".lock"}
+
+
+def test_the_same_bytes_by_any_number_of_threads(photos, tmp_path):
+    packed(photos, tmp_path / "one")
+    pack(
+        str(photos), str(tmp_path / "two"), Packing(shard_images=20), DataConfig(threads=7), lambda more: None
+    )
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert sorted(contents(tmp_path / "one")) == sorted(
+        ["manifest.json", "train.index.npy", "train.names.txt", "test.index.npy", "test.names.txt"]
+        + [f"train-{number:05d}-of-00005.array_record" for number in range(5)]
+        + [f"test-{number:05d}-of-00002.array_record" for number in range(2)]
+    )
+
+
+def test_the_manifest_says_what_is_there(photos, tmp_path):
+    manifest = packed(photos, tmp_path / "p", encoding="raw", short_side=16)
+    assert manifest["classes"] == CLASSES
+    assert {split: part["images"] for split, part in manifest["splits"].items()} == {"train": 96, "test": 32}
+    assert [shard["images"] for shard in manifest["splits"]["train"]["shards"]] == [20, 20, 20, 20, 16]
+    assert (manifest["encoding"], manifest["left_out"]) == ("raw", [])
+    assert manifest["request"]["source"] == str(photos)
+    assert manifest["request"]["tool"] == "resnet-launch 0.1.0"
+    assert (tmp_path / "p" / "train.names.txt").read_text().splitlines()[0] == "train/digit 0/0000.png"
+    index = np.load(tmp_path / "p" / "train.index.npy")
+    assert set(index["bytes"].tolist()) == {16 * 16 * 3}  # 32 pixels made 16
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kills by process id")
+def test_a_killed_pack_goes_on_and_ends_with_the_same_bytes(photos, tmp_path):
+    target = tmp_path / "p"
+    words = [sys.executable, "-m", "trainer.data", "pack", str(photos), str(target)]
+    words += ["--shard-images", "4", "--threads", "1"]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(target.glob("*.part.json"))) < 4 and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    finished = {path.name for path in target.glob("*.part.json")}
+    assert 4 <= len(finished) < 32
+    with pytest.raises(DataError, match="is not finished\nhint: the same `data pack` command again"):
+        source.load(DataConfig(name=str(target)), "train")
+    kept = {path: path.stat().st_mtime_ns for path in target.glob("*.array_record")}
+    assert main(words[3:]) == 0
+    for name in finished:  # what was whole has not been written again
+        shard = target / name.replace(".part.json", ".array_record")
+        assert shard.stat().st_mtime_ns == kept[shard]
+    whole = tmp_path / "whole"
+    pack(str(photos), str(whole), Packing(shard_images=4), DataConfig(), lambda more: None)
+    assert contents(target) == contents(whole)
+
+
+def test_a_finished_pack_is_left_alone(photos, tmp_path):
+    packed(photos, tmp_path / "p")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "p").iterdir() if path.name != ".lock"}
+    packed(photos, tmp_path / "p")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda d: (d / "holiday.txt").write_text(""), "must be empty, got holiday.txt"),
+        (
+            lambda d: packed(d.parent / "photos", d, quality=80),
+            "holds another pack: its quality was 80, got 90",
+        ),
+    ],
+    ids=["other files", "another pack"],
+)
+def test_a_target_of_another_kind_is_refused(photos, tmp_path, prepare, message):
+    (tmp_path / "photos").symlink_to(photos)
+    target = tmp_path / "target"
+    target.mkdir()
+    prepare(target)
+    before = contents(target)
+    with pytest.raises(DataError, match=message):
+        packed(tmp_path / "photos", target)
+    assert contents(target) == before
+
+
+def test_a_damaged_image_ends_it_or_is_left_out(damaged, tmp_path):
+    root, _ = damaged
+    with pytest.raises(
+        DataError, match=r"\.png: it is damaged: the file ends early \(damaged: [12], --max-bad"
+    ):
+        packed(root, tmp_path / "p")
+    assert not (tmp_path / "p" / "manifest.json").exists()
+    manifest = packed(root, tmp_path / "q", max_bad=2)
+    assert manifest["left_out"] == [
+        "train/digit 0/0003.png: it is damaged: the file ends early",
+        "train/digit 5/0050.png: it is damaged: the file ends early",
+    ]
+    assert manifest["splits"]["train"]["images"] == 94
+    images, _ = source.load(DataConfig(name=str(tmp_path / "q")), "train").gather(np.arange(94))
+    assert (images.max(axis=(1, 2, 3)) > 0).all()
+
+
+def test_verify_names_each_bad_image_and_each_that_is_there_twice(damaged, tmp_path, capsys):
+    root, names = damaged
+    twin = names[60].parent / "zz.png"
+    twin.write_bytes(names[60].read_bytes())
+    (root / "val" / "digit 9" / "wrong.png").write_bytes(names[0].read_bytes())
+    assert main(["verify", str(root)]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert f"bad: {names[3]}: it is damaged: the file ends early" in said
+    assert f"bad: {names[50]}: it is damaged: the file ends early" in said
+    assert f"duplicate: {twin} (label 6) is {names[60]} (label 6)" in said
+    assert f"conflict: {root}/val/digit 9/wrong.png (label 9) is {names[0]} (label 0)" in said
+    assert said[-1].startswith("bad: 2, duplicates: ")
+
+
+def test_verify_names_the_records_that_differ_from_their_checksum(photos, tmp_path, capsys):
+    target = tmp_path / "p"
+    packed(photos, target, encoding="raw")
+    assert main(["verify", str(target)]) == 0
+    shard = target / "train-00001-of-00005.array_record"
+    data = bytearray(shard.read_bytes())
+    data[30_000] ^= 1
+    shard.write_bytes(data)
+    (target / "test-00001-of-00002.array_record").unlink()
+    capsys.readouterr()
+    assert main(["verify", str(target)]) == 1
+    bad = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("bad: data") or "record" in line
+    ]
+    assert len(bad) == 2
+    assert bad[0].startswith(f"bad: {shard} record 9 (train/digit")
+    assert "/0029.png): the record cannot be read: Corrupted" in bad[0]  # 20 in the shard before, and 9
+    assert bad[1] == f"bad: data: shard {target}/test-00001-of-00002.array_record does not exist"
+
+
+def test_stats_count_and_show(photos, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    assert main(["stats", str(photos), "--json", "--sheet", str(sheet)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    train = found["splits"]["train"]
+    assert (found["kind"], found["classes"], train["images"], train["damaged"]) == ("folder", 10, 96, 0)
+    assert (train["median_pixels"], train["empty_classes"]) == ([32, 32], [])
+    assert found["splits"]["test"]["called"] == "val"
+    picture = cv2.imread(str(sheet))
+    assert picture.shape == (6 * 146, 1280, 3)  # 60 of them, ten a row, each 128 pixels and a line of text
+    assert main(["stats", str(photos), "--sheet", str(tmp_path / "no" / "sheet.png")]) == 1
+    assert "error: --sheet: must be a .png or .jpg file" in capsys.readouterr().err
+
+
+def test_bench_says_whether_a_host_would_starve(photos, capsys):
+    words = ["bench", str(photos), "--seconds", "0.2", "--image-size", "32"]
+    assert main([*words, "--need", "1", "--for", "a slice"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == "it would not starve"
+    assert said[-2].startswith("a slice asks 1 images/s of each host; this one gives ")
+    assert main([*words, "--need", "1e9", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [rate["way"].split()[0] for rate in found["rates"]] == ["as", "data", "data"]
+    assert "it would starve on such a host" in found["verdict"][1]
+    assert found["verdict"][3].startswith("data pack SRC DST --raw 256: gives 0%, all of it from")
