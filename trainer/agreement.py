@@ -1,36 +1,62 @@
-"""One host's failure is every host's: so that all pods of a run end with the same exit code."""
+"""One host's failure is every host's: so that all pods of a run end with the same exit code and reason."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import jax
-import numpy as np
+from jax._src import distributed  # its client of the coordination service has no public name
 from jax.experimental import multihost_utils
 
-from trainer.errors import FINISHED, TrainError
+from trainer.errors import JoinError, TrainError
+
+WAIT_SECONDS = 900  # above what the clients of a bucket may take to give up
+
+_rounds = itertools.count()
 
 
 class PeerError(TrainError):
-    """Another host failed; its own log says why."""
+    """Another host failed; says which, and what it said."""
 
-    def __init__(self, process: int, exit_code: int):
-        super().__init__(f"process {process} failed with exit code {exit_code}; its log says why")
+    def __init__(self, process: int, exit_code: int, message: str):
+        super().__init__(f"process {process} failed: {message}")
         self.exit_code = exit_code
 
 
 @contextlib.contextmanager
 def agreed() -> Iterator[None]:
-    """Runs a block on every host and raises on all of them where it raised TrainError on one."""
+    """Runs a block on every host and raises on all of them where it raised TrainError on one.
+
+    The hosts may take minutes longer than each other.
+    """
     failure: TrainError | None = None
     try:
         yield
     except TrainError as error:
         failure = error
     if jax.process_count() > 1:
-        code = np.int32(failure.exit_code if failure else FINISHED)
-        codes = np.asarray(multihost_utils.process_allgather(code))  # [processes]
-        failed = np.flatnonzero(codes)
-        if failed.size and failure is None:
-            raise PeerError(int(failed[0]), int(codes[failed[0]]))
+        peer = _first_failure(failure)
+        failure = failure or peer
     if failure:
         raise failure
+    if jax.process_count() > 1:
+        # While all are here: this sets up the transport between hosts, for which Gloo waits 30 s at most.
+        multihost_utils.sync_global_devices("agreed")
+
+
+def _first_failure(mine: TrainError | None) -> PeerError | None:
+    """The failure of the first process that has one, through the coordination service."""
+    client: Any = distributed.global_state.client
+    place = f"resnet/agreed/{next(_rounds)}"
+    try:
+        if mine:
+            client.key_value_set(f"{place}/{jax.process_index():06d}", f"{mine.exit_code} {mine}")
+        client.wait_at_barrier(place, WAIT_SECONDS * 1000)
+        failed = sorted(client.key_value_dir_get(place))
+    except RuntimeError as error:
+        raise mine or JoinError(f"a host is gone before the run began: {error}") from error
+    if not failed:
+        return None
+    process, (code, _, message) = failed[0][0].rpartition("/")[2], failed[0][1].partition(" ")
+    return PeerError(int(process), int(code), message)
