@@ -73,13 +73,6 @@ def namespace(control_plane: Cluster) -> Iterator[str]:
         yield name
 
 
-@pytest.fixture(scope="module")
-def module_namespace(control_plane: Cluster) -> Iterator[str]:
-    """The same for all tests of a module: for a run that several of them look at."""
-    with _namespace(control_plane) as name:
-        yield name
-
-
 @contextlib.contextmanager
 def _namespace(cluster: Cluster) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:8]}"
@@ -90,9 +83,10 @@ def _namespace(cluster: Cluster) -> Iterator[str]:
     cluster.api.delete(thing)
 
 
-@pytest.fixture(scope="module")
-def undisturbed(cluster: Cluster, module_namespace: str) -> Run:
-    """The run that others are compared with: 160 steps of a tiny network on two pods, saved every 20."""
-    run = Run(cluster, module_namespace, "undisturbed", f"{TINY} {SHORT}")
-    assert run.wait() == "Completed", run.report()
-    return run
+@pytest.fixture(scope="session")
+def undisturbed(cluster: Cluster) -> Iterator[Run]:
+    """The run that others are compared with: 240 steps of a tiny network on two pods, saved every 20."""
+    with _namespace(cluster) as name:
+        run = Run(cluster, name, "undisturbed", f"{TINY} {SHORT}")
+        assert run.wait() == "Completed", run.report()
+        yield run

@@ -14,7 +14,7 @@ from testcluster.objects import eventually, log
 
 TINY = "--arch resnet-tiny --set model.width=8 --batch 32 --data digits"
 SHORT = (
-    "--steps 160 --set checkpoint.every_steps=20 --set log.every_steps=1 --set train.eval_every_epochs=0 "
+    "--steps 240 --set checkpoint.every_steps=20 --set log.every_steps=1 --set train.eval_every_epochs=0 "
     "--grace 10"
 )
 ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"
@@ -112,6 +112,27 @@ class Run:
 
         assert eventually(ended, seconds), f"no pod of attempt {attempt} ended:\n{self.report()}"
         return found[0]
+
+    def newest(self) -> list[Object]:
+        """The pods of the newest attempt, host by host."""
+        found = self.pods()
+        attempts = [int(pod["metadata"]["labels"][ATTEMPT]) for pod in found]
+        return [pod for pod, attempt in zip(found, attempts, strict=True) if attempt == max(attempts)]
+
+    def signal(self, host: int, number: int, attempt: int = 0) -> None:
+        """Sends a signal to the trainer of a host's pod."""
+        self.cluster.kill(self.pod(host, attempt), self.namespace, number)
+
+    def delete_pod(self, pod: str) -> None:
+        """Deletes a pod, as `kubectl delete pod` does."""
+        self.cluster.api.request("DELETE", f"/api/v1/namespaces/{self.namespace}/pods/{pod}")
+
+    def evict(self, pod: str) -> None:
+        """Asks the API server to evict a pod, as a drain of its node does."""
+        metadata = {"name": pod, "namespace": self.namespace}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"
+        self.cluster.api.request("POST", path, eviction)
 
     def objects(self, prefix: str = "") -> list[str]:
         """Names of the objects in the run directory."""

@@ -15,16 +15,16 @@ def test_two_pods_train_to_completion_and_keep_their_run_in_the_bucket(undisturb
     found = undisturbed.status()
     assert (found["phase"], found["hosts"], found["restarts"]["total"]) == ("Completed", 2, 0)
     assert found["run_dir"] == f"{undisturbed.bucket}/undisturbed"
-    assert [step for step, _ in undisturbed.losses()] == list(range(1, 161))
+    assert [step for step, _ in undisturbed.losses()] == list(range(1, 241))
     assert json.loads(undisturbed.read("config.json"))["train"]["batch"] == 32
     # The two latest, which are the best too: only the last was evaluated.
     committed = [name for name in undisturbed.objects("checkpoints/") if name.count("/") == 2]
     assert sorted(name for name in committed if name.endswith("commit_success.txt")) == [
-        "checkpoints/140/commit_success.txt",
-        "checkpoints/160/commit_success.txt",
+        "checkpoints/220/commit_success.txt",
+        "checkpoints/240/commit_success.txt",
     ]
     [evaluated] = undisturbed.rows("evaluate")
-    assert (evaluated["step"], evaluated["examples"]) == (160, 360)
+    assert (evaluated["step"], evaluated["examples"]) == (240, 360)
 
 
 def test_the_same_seed_gives_the_same_losses_bit_for_bit(

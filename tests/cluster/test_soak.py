@@ -1,0 +1,97 @@
+"""Twenty random faults over one run: it ends with the losses of a run that nothing disturbed.
+
+Not part of `make test`, it takes too long for that: `make soak`. RESNET_SOAK_SEED repeats another draw.
+"""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+from runs import TINY, Run
+from testcluster import Cluster
+from testcluster.objects import eventually
+
+FAULTS = 20
+STEPS = 3000
+FLAGS = f"{TINY} --steps {STEPS} --set checkpoint.every_steps=50 --set log.every_steps=1 --grace 5"
+FLAGS += " --set train.eval_every_epochs=0 --set train.hang_seconds=30 --max-restarts 100"
+
+
+class Soak:
+    """A run under fire; every fault is one of its methods.
+
+    Args:
+      draw: where the randomness comes from.
+    """
+
+    def __init__(self, run: Run, draw: random.Random) -> None:
+        self.run, self.draw = run, draw
+
+    def pod(self) -> str:
+        """A random pod of the newest attempt."""
+        return self.draw.choice(self.run.newest())["metadata"]["name"]
+
+    def kill(self) -> None:
+        self.run.cluster.kill(self.pod(), self.run.namespace, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.run.cluster.kill(self.pod(), self.run.namespace, signal.SIGTERM)
+
+    def stop(self) -> None:
+        self.run.cluster.kill(self.pod(), self.run.namespace, signal.SIGSTOP)
+
+    def delete(self) -> None:
+        self.run.delete_pod(self.pod())
+
+    def evict(self) -> None:
+        self.run.evict(self.pod())
+
+    def restart_apiserver(self) -> None:
+        self.run.cluster.restart_apiserver()
+
+    def refuse(self) -> None:
+        self.run.cluster.bucket.refuse()
+        time.sleep(self.draw.uniform(1, 15))
+        self.run.cluster.bucket.start()
+
+    def strike(self) -> str:
+        """Waits until the run has trained for a moment, then deals out one fault; its name."""
+        faults: list[Callable[[], None]] = [
+            self.kill,
+            self.terminate,
+            self.stop,
+            self.delete,
+            self.evict,
+            self.restart_apiserver,
+            self.refuse,
+        ]
+        fault = self.draw.choice(faults)
+        assert eventually(self.trains, 300), self.run.report()
+        time.sleep(self.draw.uniform(0, 3))
+        fault()
+        return fault.__name__
+
+    def trains(self) -> bool:
+        """Whether the newest attempt is past its first step and still running."""
+        pods = self.run.newest()
+        running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
+        return len(running) == 2 and "event name=first_step" in self.run.log(pods[0])
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(5400)
+def test_twenty_random_faults(cluster: Cluster, namespace: str) -> None:
+    calm = Run(cluster, namespace, "calm", FLAGS)
+    assert calm.wait(20) == "Completed", calm.report()
+    seed = int(os.environ.get("RESNET_SOAK_SEED", "0"))
+    soak = Soak(Run(cluster, namespace, "soak", FLAGS), random.Random(seed))
+    for number in range(FAULTS):
+        print(f"fault {number + 1}: {soak.strike()}", flush=True)
+    assert soak.run.wait(30) == "Completed", soak.run.report()
+    assert soak.run.losses() == calm.losses()
+    assert soak.run.rows("evaluate") == calm.rows("evaluate")
+    print(f"restarts {soak.run.status()['restarts']}, seed {seed}")
+    soak.run.delete()
