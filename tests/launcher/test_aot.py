@@ -22,7 +22,16 @@ from launcher.errors import RequestError
     ],
 )
 def test_a_slice_as_the_compiler_spells_it(name, topology, bounds, chip_config, rings):
-    expected = ["--topology", topology, "--slices", "1", "--host-bounds", bounds, "--chip-config", chip_config]
+    expected = [
+        "--topology",
+        topology,
+        "--slices",
+        "1",
+        "--host-bounds",
+        bounds,
+        "--chip-config",
+        chip_config,
+    ]
     assert aot.arguments(slices.parse(name), 1) == expected + (["--wrap", rings] if rings else [])
 
 
@@ -32,7 +41,11 @@ def test_only_tpus_are_compiled_for():
 
 
 def test_the_trainers_own_error_is_the_error():
-    said = ["progress: tracing", "error: train.batch: must be a multiple of 4 devices, got 6", "hint: --batch 4"]
+    said = [
+        "progress: tracing",
+        "error: train.batch: must be a multiple of 4 devices, got 6",
+        "hint: --batch 4",
+    ]
     error = aot._failure(44, said)
     assert error.problems() == [("train.batch: must be a multiple of 4 devices, got 6", "--batch 4")]
 

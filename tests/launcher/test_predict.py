@@ -29,11 +29,17 @@ def test_a_run_is_its_steps_and_its_evaluations():
     found = {"batch": 4096, "steps": 36000, "steps_per_epoch": 400.0, "evaluations": 3600, "train": STEP}
     told = predict.predict(found | {"eval": STEP}, V4, 1)
     # 4,096 images over 16 chips in 0.2 to 0.3 s
-    assert (told.rate.low, told.rate.expected, told.rate.high) == pytest.approx((853.33, 1024, 1280), rel=1e-4)
+    assert (told.rate.low, told.rate.expected, told.rate.high) == pytest.approx(
+        (853.33, 1024, 1280), rel=1e-4
+    )
     assert told.total.expected == pytest.approx(39600 * 0.25)
     assert told.chip_hours.expected == pytest.approx(39600 * 0.25 * 16 / 3600)
     assert told.epochs_a_day == pytest.approx(86400 / 0.25 / 400)
-    assert (told.bound, told.flops_share, told.memory_share) == ("memory", pytest.approx(0.4), pytest.approx(0.8))
+    assert (told.bound, told.flops_share, told.memory_share) == (
+        "memory",
+        pytest.approx(0.4),
+        pytest.approx(0.8),
+    )
 
 
 def test_two_devices_a_chip_have_half_of_it_each():
