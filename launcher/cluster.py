@@ -28,6 +28,11 @@ GROUPS = {
     "Pod": ("v1", "pods"),
     "Event": ("v1", "events"),
     "ConfigMap": ("v1", "configmaps"),
+    "ServiceAccount": ("v1", "serviceaccounts"),
+    "Node": ("v1", "nodes"),
+    "LocalQueue": ("kueue.x-k8s.io/v1beta1", "localqueues"),
+    "ClusterQueue": ("kueue.x-k8s.io/v1beta1", "clusterqueues"),
+    "ResourceFlavor": ("kueue.x-k8s.io/v1beta1", "resourceflavors"),
 }
 
 

@@ -1,21 +1,30 @@
-"""What a cluster lacks for a run."""
+"""What a cluster lacks for a run: one line a question, each with what to do. Nothing is changed.
+
+Whoever may read little is told what could not be read; nothing is guessed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from launcher import keys, placement, queueing, storage, submission
+from launcher.errors import LauncherError
+from launcher.refusals import Refused
 
 if TYPE_CHECKING:
     from launcher.cluster import Cluster
     from launcher.job import TrainingJob
 
 Level = Literal["ok", "warning", "error"]
+GOOGLE_ACCOUNT = "iam.gke.io/gcp-service-account"  # annotation of a Kubernetes account that acts as another
+REGION = "topology.kubernetes.io/region"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: about what, how it stands, and what to do where it does not."""
+    """One line: how it stands, with what, and what to do where it does not."""
 
     level: Level
     about: str
@@ -23,11 +32,142 @@ class Finding:
     hint: str = ""
 
     def lines(self) -> list[str]:
-        return [
-            f"{self.level:8} {self.about}: {self.text}",
-            *([f"{'':8} hint: {self.hint}"] if self.hint else []),
-        ]
+        hint = [f"{'':8} hint: {self.hint}"] if self.hint else []
+        return [f"{self.level:8} {self.about}: {self.text}", *hint]
+
+
+Ask = Callable[["TrainingJob", "Cluster"], Iterator[Finding]]
 
 
 def findings(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
-    yield Finding("ok", "cluster", cluster.server)
+    """The answers to all questions, in the order in which a run meets them.
+
+    Raises ActionError where the cluster does not answer at all.
+    """
+    for about, ask in QUESTIONS.items():
+        try:
+            yield from ask(job, cluster)
+        except Refused as error:
+            if error.about == "permission" or (error.status == 403 and not error.about):
+                yield Finding("warning", about, f"cannot be seen: {error}", "the cluster's team can look")
+            else:
+                yield Finding("error", about, str(error), error.hint)
+
+
+def _name(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+    before = cluster.get("JobSet", job.name)
+    if before:
+        problem = submission.name_in_use(job.name, before)
+        yield Finding("error", "name", problem.message, problem.hint)
+    else:
+        yield Finding("ok", "name", f"{job.name} is free in namespace {cluster.namespace}")
+
+
+def _server(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+    submission.rehearse(job, cluster)
+    text = "the server takes the run's objects and one of its pods: JobSet's fields, Pod Security, quota"
+    yield Finding("ok", "server", text)
+
+
+def _account(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+    name = job.service_account or "default"
+    account = cluster.get("ServiceAccount", name)
+    if account is None:
+        hint = f"kubectl create serviceaccount {name}, or another --service-account"
+        yield Finding("error", "service account", f"{name} does not exist", hint)
+        return
+    google = account["metadata"].get("annotations", {}).get(GOOGLE_ACCOUNT)
+    if google or job.platform != "gke" or not job.run_dir.startswith("gs://"):
+        yield Finding("ok", "service account", f"{name}" + (f" acts as {google}" if google else ""))
+    else:
+        text = f"{name} acts as no Google account: only a grant to itself lets it into {job.run_dir}"
+        yield Finding("warning", "service account", text, "docs/cluster-teams.md, Workload Identity")
+
+
+def _nodes(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+    wanted = placement.node_selector(job)
+    label = ",".join(f"{key}={value}" for key, value in wanted.items())
+    nodes, _ = cluster.list("Node", "", **({"labelSelector": label} if label else {}))
+    ready = [node for node in nodes if _is_ready(node)]
+    pools = sorted({node["metadata"]["labels"].get(keys.NODEPOOL, "") for node in ready} - {""})
+    where = f" in {len(pools)} node pools" if len(pools) > 1 else f" in node pool {pools[0]}" if pools else ""
+    text = f"{len(ready)} of {job.hosts} hosts are there and ready{where}" + (f" ({label})" if label else "")
+    if len(ready) >= job.hosts:
+        yield Finding("ok", "nodes", text)
+    else:
+        hint = "a node pool that scales up makes them when the run is submitted; else the run waits"
+        yield Finding("warning", "nodes", text, hint)
+
+
+def _queue(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+    if not job.queue:
+        return
+    queue = cluster.get("LocalQueue", job.queue)
+    if queue is None:
+        found, _ = cluster.list("LocalQueue")
+        names = ", ".join(entry["metadata"]["name"] for entry in found)
+        hint = f"--queue {names}" if names else "the cluster's team makes one: docs/cluster-teams.md"
+        yield Finding("error", "queue", f"{job.queue} does not exist in namespace {cluster.namespace}", hint)
+        return
+    name = queue["spec"]["clusterQueue"]
+    shared = cluster.request("GET", f"{cluster.path('ClusterQueue', '')}/{name}")
+    flavors = {
+        flavor["metadata"]["name"]: flavor["spec"].get("nodeLabels", {})
+        for flavor in cluster.list("ResourceFlavor", "")[0]
+    }
+    wanted = {job.shape.resource: job.num_slices * job.shape.chips} if job.shape.resource else {}
+    level, text, hint = queueing.room(shared, flavors, placement.node_selector(job), wanted)
+    yield Finding(level, "queue", f"{job.queue}: {text}", hint)
+
+
+def _bucket(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+    if not job.run_dir.startswith("gs://"):
+        return
+    found = storage.look(job.run_dir.removeprefix("gs://").partition("/")[0])
+    if found.problem:
+        yield Finding("warning" if found.unknown else "error", "bucket", found.problem, found.hint)
+        return
+    if found.missing:
+        hint = "roles/storage.objectAdmin and roles/storage.legacyBucketReader on the bucket give all of them"
+        yield Finding("error", "bucket", f"you lack {', '.join(found.missing)} on gs://{found.name}", hint)
+    else:
+        yield Finding("ok", "bucket", f"you may do all on gs://{found.name} that a run does")
+    regions = _regions(cluster)
+    if regions and found.location and found.location.lower() not in regions | {r[:2] for r in regions}:
+        nodes = ", ".join(sorted(regions))
+        text = f"gs://{found.name} is in {found.location.lower()}, the nodes are in {nodes}"
+        yield Finding("warning", "bucket", text, "reads and saves cross regions: slower, and billed")
+
+
+def _image(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+    if "/" in job.image:
+        text = f"{job.image} was not asked for: registries want credentials of their own"
+        yield Finding("warning", "image", text, f"docker manifest inspect {job.image}")
+    else:
+        text = f"{job.image} names no registry: only nodes that have it can run it"
+        yield Finding("warning", "image", text, "--image REGISTRY/…")
+
+
+def _regions(cluster: Cluster) -> set[str]:
+    try:
+        nodes, _ = cluster.list("Node", "")
+    except LauncherError:
+        return set()
+    return {node["metadata"]["labels"].get(REGION, "") for node in nodes} - {""}
+
+
+def _is_ready(node: Any) -> bool:
+    conditions = node.get("status", {}).get("conditions", [])
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return ready and not node["spec"].get("unschedulable")
+
+
+QUESTIONS: dict[str, Ask] = {
+    "name": _name,
+    "server": _server,
+    "service account": _account,
+    "queue": _queue,
+    "nodes": _nodes,
+    "bucket": _bucket,
+    "image": _image,
+}

@@ -40,22 +40,39 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False) -> JSON:
       RequestError: the name is in use.
       ActionError: the server refused; nothing was stored.
     """
-    things = render(job)
-    for thing in things:
-        thing["metadata"].setdefault("namespace", cluster.namespace)
+    things = _objects(job, cluster)
     before = cluster.get("JobSet", job.name)
     if before and not replace:
-        raise RequestError(_name_in_use(job.name, before))
-    for thing in things:
-        cluster.apply(_renamed(thing) if before else thing, dry_run=True)
-    _try_pod(cluster, things[-1], waits=bool(before or job.queue))
+        raise RequestError(name_in_use(job.name, before))
+    _try(job, cluster, things, before)
     if before:
         cluster.delete("JobSet", job.name)
         until_gone(cluster, before, REPLACE_SECONDS)
     return [cluster.apply(thing) for thing in things][-1]
 
 
-def _name_in_use(name: str, before: JSON) -> Problem:
+def rehearse(job: TrainingJob, cluster: Cluster) -> None:
+    """Lets the server check all objects of a run and one of its pods; nothing is stored.
+
+    Raises ActionError where the server refuses.
+    """
+    _try(job, cluster, _objects(job, cluster), cluster.get("JobSet", job.name))
+
+
+def _objects(job: TrainingJob, cluster: Cluster) -> list[JSON]:
+    things = render(job)
+    for thing in things:
+        thing["metadata"].setdefault("namespace", cluster.namespace)
+    return things
+
+
+def _try(job: TrainingJob, cluster: Cluster, things: list[JSON], before: JSON | None) -> None:
+    for thing in things:
+        cluster.apply(_renamed(thing) if before else thing, dry_run=True)
+    _try_pod(cluster, things[-1], waits=bool(before or job.queue))
+
+
+def name_in_use(name: str, before: JSON) -> Problem:
     phase = reasons.phase(before)
     verb = "resume" if phase == "Suspended" else "status"
     hint = f"resnet-launch {verb} {name}, submit --replace, or another --name"

@@ -62,7 +62,7 @@ def command(
     findings: list[preflight.Finding] = []
     with Progress() as progress:
         if not no_compile:
-            answers = _compile(job, chosen, progress)
+            answers = compiled(job, chosen, progress)
             shown |= told.document(answers[0], price)
             lines += told.lines(answers[0], price)
             if chosen:
@@ -77,7 +77,7 @@ def command(
     return int(any(finding.level == "error" for finding in findings))
 
 
-def _compile(job: TrainingJob, choose: bool, progress: Progress) -> list[check.Answer]:
+def compiled(job: TrainingJob, choose: bool, progress: Progress) -> list[check.Answer]:
     """The answer for the job's batch, or those for a few batches, the best first; it fits."""
     answers = check.choose(job, progress.show) if choose else [check.ask(job, progress.show)]
     if not answers[0].fits:

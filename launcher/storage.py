@@ -1,0 +1,63 @@
+"""The only module of the launcher that talks to a bucket, as whoever is logged in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+# What a run does: write, read, list and replace its files, and Orbax reads the bucket itself, which
+# roles/storage.objectAdmin alone does not allow.
+NEEDED = (
+    "storage.objects.create",
+    "storage.objects.get",
+    "storage.objects.list",
+    "storage.objects.delete",
+    "storage.buckets.get",
+)
+SECONDS = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """What could be learned: permissions that are missing, where it is, or why nothing could."""
+
+    name: str
+    missing: tuple[str, ...] = ()
+    location: str = ""
+    problem: str = ""
+    hint: str = ""
+    unknown: bool = False
+
+
+def look(name: str) -> Bucket:
+    """Asks for a bucket and for what may be done with it (`testIamPermissions`)."""
+    import requests
+    from google.api_core import exceptions
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud import storage
+
+    try:
+        bucket: Any = storage.Client(project="-").bucket(name)
+        try:
+            granted = bucket.test_iam_permissions([*NEEDED], timeout=SECONDS, retry=None)
+        except exceptions.NotFound:
+            if not bucket.exists(timeout=SECONDS, retry=None):
+                raise
+            problem = f"gs://{name} is there and does not say what you may do with it"
+            return Bucket(name=name, problem=problem, unknown=True)
+        if "storage.buckets.get" in granted:
+            bucket.reload(timeout=SECONDS, retry=None)
+        missing = tuple(permission for permission in NEEDED if permission not in granted)
+        return Bucket(name=name, missing=missing, location=bucket.location or "")
+    except exceptions.NotFound:
+        hint = f"gcloud storage buckets create gs://{name}, or another --bucket"
+        return Bucket(name=name, problem=f"gs://{name} does not exist", hint=hint)
+    except GoogleAuthError as error:
+        hint = "gcloud auth application-default login"
+        return Bucket(name=name, problem=f"not asked: {_line(error)}", hint=hint, unknown=True)
+    except (exceptions.GoogleAPIError, requests.RequestException) as error:
+        return Bucket(name=name, problem=f"gs://{name} does not answer: {_line(error)}", unknown=True)
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

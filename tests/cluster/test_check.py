@@ -1,0 +1,115 @@
+"""`check` and `submit --check` ask a real API server, Kueue and a bucket; few rights are no error."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Command, command
+from test_permissions import Person
+from testcluster import Cluster
+from testcluster.api import Object
+from testcluster.objects import eventually, queue
+
+RUN = "--slice v4-32 --arch resnet50 --data digits --image r/i:1 --name run"
+LABELS = {
+    "cloud.google.com/gke-tpu-accelerator": "tpu-v4-podslice",
+    "cloud.google.com/gke-tpu-topology": "2x2x4",
+}
+
+
+@pytest.fixture(autouse=True)
+def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def launch(control_plane: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> Command:
+    return command(control_plane, namespace, capsys)
+
+
+@pytest.fixture
+def bucket(control_plane: Cluster, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", control_plane.bucket.url)
+    return control_plane.bucket.create("runs").removeprefix("gs://")
+
+
+@pytest.fixture
+def pool(control_plane: Cluster) -> Iterator[None]:
+    control_plane.add_fake_nodes("v4-pool", 4, LABELS, resource="google.com/tpu", devices=4)
+    yield
+    control_plane.remove_fake_nodes("v4-pool")
+
+
+def lines(found: Any) -> list[str]:
+    return found.out.splitlines()
+
+
+@pytest.mark.usefixtures("pool")
+def test_all_that_a_run_needs_is_there(launch: Command, namespace: str, bucket: str) -> None:
+    assert eventually(lambda: "4 of 4 hosts are there" in launch(f"check --no-compile {RUN}").out, 60)
+    found = launch(f"check --no-compile {RUN} --bucket {bucket}")
+    label = ",".join(f"{key}={value}" for key, value in LABELS.items())
+    assert found.code == 0, found.out
+    assert lines(found) == [
+        f"ok       name: run is free in namespace {namespace}",
+        "ok       server: the server takes the run's objects and one of its pods: JobSet's fields, "
+        "Pod Security, quota",
+        "warning  service account: default acts as no Google account: only a grant to itself lets it into "
+        "gs://runs/run",
+        "         hint: docs/cluster-teams.md, Workload Identity",
+        f"ok       nodes: 4 of 4 hosts are there and ready in node pool v4-pool ({label})",
+        # The emulator has no testIamPermissions; tests/launcher/test_storage.py has a server that does.
+        "warning  bucket: gs://runs is there and does not say what you may do with it",
+        "warning  image: r/i:1 was not asked for: registries want credentials of their own",
+        "         hint: docker manifest inspect r/i:1",
+    ]
+
+
+def test_all_that_is_missing_is_named_at_once_and_submit_refuses(launch: Command, bucket: str) -> None:
+    flags = "--slice cpu-2x1 --arch resnet18 --data digits --image r/i:1 --name run --bucket no-such-bucket"
+    found = launch(f"check --no-compile {flags} --service-account nobody --queue nowhere --json")
+    levels = {finding["about"]: finding["level"] for finding in found.json["cluster"]}
+    assert found.code == 1
+    assert levels == {
+        "name": "ok",
+        "server": "error",  # a pod of an account that does not exist is refused
+        "service account": "error",
+        "queue": "error",
+        "nodes": "warning",
+        "bucket": "error",
+        "image": "warning",
+    }
+    refused = launch(f"submit --check {flags}")
+    assert refused.code == 1
+    assert "error    bucket: gs://no-such-bucket does not exist" in refused.err.splitlines()
+    assert refused.err.splitlines()[-1] == (
+        "error: the check found 1 thing wrong: bucket; nothing was submitted"
+    )
+    assert launch("list").out == ""
+
+
+def test_a_name_in_use_is_an_error_and_a_full_queue_a_warning(
+    control_plane: Cluster, namespace: str, launch: Command
+) -> None:
+    control_plane.api.apply(queue(namespace, namespace, 1))
+    flags = f"--slice cpu-2x1 --arch resnet18 --data digits --image r/i:1 --name run --queue {namespace}"
+    assert eventually(lambda: "has room" in launch(f"check --no-compile {flags}").out, 30)
+    assert launch(f"submit {flags}").code == 0
+    found = launch(f"check --no-compile {flags}")
+    assert found.code == 1
+    assert lines(found)[0].startswith("error    name: must be new, got 'run', a run that is ")
+
+
+def test_who_may_read_little_is_told_what_could_not_be_seen(
+    control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
+) -> None:
+    verbs = ["get", "list", "watch", "create", "patch", "delete"]
+    jobsets: Object = {"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": verbs}
+    jane = Person(control_plane, namespace, tmp_path, capsys, jobsets)
+    found = jane(f"check --no-compile {RUN}")
+    who = f"system:serviceaccount:{namespace}:jane"
+    assert found.code == 0
+    assert lines(found)[0] == f"ok       name: run is free in namespace {namespace}"
+    assert f"warning  nodes: cannot be seen: {who} may not list nodes at the cluster scope" in lines(found)
+    assert "ok       server:" in found.out
