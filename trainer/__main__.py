@@ -9,16 +9,14 @@ import contextlib  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
-from pathlib import Path  # noqa: E402
 
 from trainer import recipes  # noqa: E402
 from trainer.config import TrainConfig, parse_setting, resolve  # noqa: E402
+from trainer.display import complain  # noqa: E402
 from trainer.errors import FATAL, FINISHED, PREEMPTED, RETRY, ConfigError, TrainError  # noqa: E402
 from trainer.join import join, part, read_environment  # noqa: E402
 from trainer.preemption import EarlyExit  # noqa: E402
 from trainer.watchdog import Watchdog  # noqa: E402
-
-TERMINATION_LOG = Path("/dev/termination-log")  # what Kubernetes shows as the reason of a failed container
 
 # Flags with a field of their own: the launcher renders these, and ``--set`` for everything else.
 FLAGS = {
@@ -110,14 +108,6 @@ def parse(arguments: list[str]) -> TrainConfig:
     chosen = flags | settings
     recipe = parsed["recipe"] or recipes.default(chosen.get("data.name"))
     return resolve(parsed["name"], parsed["run_dir"], recipe, recipes.load(recipe), flags, settings)
-
-
-def complain(message: str) -> None:
-    text = f"error: {message}"
-    print(text, file=sys.stderr, flush=True)
-    if TERMINATION_LOG.exists():
-        with contextlib.suppress(OSError):  # read-only outside Kubernetes
-            TERMINATION_LOG.write_text(text[:4000] + "\n")
 
 
 def leave(code: int) -> None:

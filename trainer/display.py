@@ -1,7 +1,11 @@
 """What people see while a run trains: plain lines in pods and pipes, a progress bar on a terminal."""
 
+import contextlib
 import sys
+from pathlib import Path
 from typing import Any, Protocol
+
+TERMINATION_LOG = Path("/dev/termination-log")  # what Kubernetes shows as the reason of a failed container
 
 
 class Display(Protocol):
@@ -27,6 +31,15 @@ def logfmt(kind: str, row: dict[str, Any]) -> str:
 
 def warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def complain(message: str) -> None:
+    """Says why the process ends, to people and to Kubernetes."""
+    text = f"error: {message}"
+    print(text, file=sys.stderr, flush=True)
+    if TERMINATION_LOG.exists():
+        with contextlib.suppress(OSError):  # read-only outside Kubernetes
+            TERMINATION_LOG.write_text(text[:4000] + "\n")
 
 
 def _text(value: Any) -> str:

@@ -51,6 +51,7 @@ def train(
 
     # Data, and the directory that everything is written to. One host may fail here: all end with its code.
     root = None
+    watchdog.now(f"opening data and run directory {config.run_dir}")
     with agreed():
         train_source, test_source = source.load_both(config.data)
         if first:
@@ -70,6 +71,8 @@ def train(
 
     platform = jax.devices()[0].platform
     executables = compile.use_cache(config.train.compile_cache, config.run_dir, platform)
+
+    watchdog.now("tracing and compiling")
 
     # Model and the two steps, as pure functions.
     program = make_program(config, train_source, test_source, platform)
@@ -103,6 +106,7 @@ def train(
     checkpoints = None
     state, start, accuracy = None, 0, None
     if config.checkpoint.enabled:
+        watchdog.now(f"restoring from run directory {config.run_dir}")
         checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
         if found := checkpoints.restore(shapes, same):
             state, start, accuracy = found.state, found.step, found.accuracy
@@ -113,6 +117,7 @@ def train(
     leaves = tuple(jax.tree.leaves(state))
     treedef = jax.tree.structure(state)
     del state
+    watchdog.now("compiling")
     compiling[plan.resolution(start)].result()
     seconds = round(time.monotonic() - begun, 3)
     log.event("compiled", seconds=seconds, cpu_seconds=processor_seconds(), programs=len(compiling))
@@ -122,9 +127,11 @@ def train(
 
     def save(at: int, accuracy: float | None = None, wait: bool = False) -> None:
         if checkpoints:
+            watchdog.now(f"saving step {at} to run directory {config.run_dir}")
             log.upload()
             checkpoints.save(jax.tree.unflatten(treedef, leaves), at, accuracy, wait)
             log.event("save", step=at)
+            watchdog.now("training")
 
     def leave_if_preempted(at: int) -> None:
         if preemption.reached():
@@ -151,6 +158,8 @@ def train(
             row["examples"] = totals["examples"]
         log.evaluation(row)
         return row["accuracy"]
+
+    watchdog.now("training")
 
     # The loop. The host runs ahead of the devices by LAG_STEPS and never waits for a loss.
     if start and plan.evaluates(start) and accuracy is None:
@@ -180,6 +189,7 @@ def train(
             checkpoints.wait()  # a save under way is of a state that was finite
         raise
     if checkpoints:
+        watchdog.now(f"saving to run directory {config.run_dir}")
         checkpoints.wait()
     log.event("end", step=plan.steps, **({} if accuracy is None else {"accuracy": accuracy}))
 

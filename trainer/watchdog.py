@@ -5,10 +5,10 @@ JAX detects a dead process but not one that lives and hangs: its heartbeats come
 
 import faulthandler
 import os
-import sys
 import threading
 import time
 
+from trainer.display import complain
 from trainer.errors import HUNG
 
 CHECK_SECONDS = 1.0
@@ -26,12 +26,17 @@ class Watchdog:
         self._seconds = seconds
         self._limit = first_seconds
         self._last = time.monotonic()
+        self._doing = "joining the other hosts"
         self._stopped = threading.Event()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def beat(self) -> None:
         self._last = time.monotonic()
         self._limit = self._seconds
+
+    def now(self, doing: str) -> None:
+        """Says what follows, for the message of an end; it is no progress."""
+        self._doing = doing
 
     def stop(self) -> None:
         self._stopped.set()
@@ -40,6 +45,6 @@ class Watchdog:
         while not self._stopped.wait(CHECK_SECONDS):
             idle = time.monotonic() - self._last
             if self._limit and idle > self._limit:
-                print(f"error: no progress for {idle:.0f} s; all stacks follow", file=sys.stderr, flush=True)
                 faulthandler.dump_traceback(all_threads=True)
+                complain(f"no progress for {idle:.0f} s while {self._doing}; all stacks are above")
                 os._exit(HUNG)
