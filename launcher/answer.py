@@ -20,6 +20,7 @@ COLUMNS = (
     "time",
     "chip-hours",
     "cost",
+    "by",
 )
 
 
@@ -27,8 +28,6 @@ def lines(answer: Answer, price: float | None) -> list[str]:
     """A paragraph a question: does it fit, what does it do, how fast, how long."""
     found, train = answer.found, answer.found["train"]
     side = "x".join(map(str, found["image"][:2]))
-    took = sum(found[step]["seconds"] for step in ("train", "eval") if step in found)
-    kept = ", an earlier answer" if found["cached"] else ""
     work = f"{train['flops'] / 1e12:.3g} TFLOP and {train['bytes'] / 1e9:.3g} GB a step and device"
     rows = [
         ("memory", _memory(answer)),
@@ -41,13 +40,32 @@ def lines(answer: Answer, price: float | None) -> list[str]:
         f"{answer.job.arch} on {summary.lines(answer.job)[0]}",
         f"batch {found['batch']} = {answer.per_device} a device, images of {side}, "
         f"{found['parameters'] / 1e6:.3g} M parameters",
-        f"compiled by libtpu {found['versions']['libtpu']} for {found['device_kind']} in {took:.0f} s{kept}",
+        _basis(found),
         "",
         *(f"{name:9} {text}" for name, text in rows),
-        "",
-        "The speed is predicted, not measured:",
-        *(f"  {line}" for line in ASSUMPTIONS),
+        *(["", "The speed is predicted, not measured:"] if answer.prediction else []),
+        *(f"  {line}" for line in ASSUMPTIONS if answer.prediction),
+        *(
+            ["  communication between devices is not counted"]
+            if answer.prediction and found["estimated"]
+            else []
+        ),
     ]
+
+
+def _caveats(found: Mapping[str, Any]) -> list[str]:
+    lines = [*ASSUMPTIONS, *(["communication is not counted"] if found["estimated"] else [])]
+    return ["", "The speed is predicted, not measured:", *(f"  {line}" for line in lines)]
+
+
+def _basis(found: Mapping[str, Any]) -> str:
+    took = sum(found[step]["seconds"] for step in ("train", "eval") if step in found)
+    kept = ", an earlier answer" if found["cached"] else ""
+    if found["estimated"]:
+        return f"an estimate from the run's traced operations, nothing was compiled ({took:.0f} s{kept})"
+    return (
+        f"compiled by libtpu {found['versions']['libtpu']} for {found['device_kind']} in {took:.0f} s{kept}"
+    )
 
 
 def _speed(answer: Answer, told: Prediction, price: float | None) -> Iterator[tuple[str, str]]:
@@ -72,6 +90,7 @@ def row(answer: Answer, price: float | None) -> dict[str, Any]:
         "batch": answer.found["batch"],
         "a device": answer.per_device,
         "GiB a device": f"{answer.found['train']['peak'] / GIB:.1f} of {memory(job) / GIB:.0f}",
+        "by": "estimate" if answer.found["estimated"] else "compiler",
     }
     if told is None:
         return dict.fromkeys(COLUMNS, "") | shown | {"images/s a chip": "does not fit"}
@@ -102,8 +121,9 @@ def duration(seconds: float) -> str:
 
 def _memory(answer: Answer) -> str:
     peak, limit = answer.found["train"]["peak"], memory(answer.job)
-    evaluation = _size(answer.found["eval"]["peak"]) if "eval" in answer.found else "not compiled"
-    return f"{_size(peak)} of {limit / GIB:.0f} GiB a device ({peak / limit:.0%}); evaluation: {evaluation}"
+    share = f" of {limit / GIB:.0f} GiB a device ({peak / limit:.0%})" if limit else " a device"
+    evaluation = f"; evaluation: {_size(answer.found['eval']['peak'])}" if "eval" in answer.found else ""
+    return f"{_size(peak)}{share}{evaluation}"
 
 
 def _made_of(memory: Mapping[str, int]) -> str:
@@ -120,7 +140,7 @@ def _network(step: Mapping[str, Any]) -> list[tuple[str, str]]:
         f"{row['number']} {row['kind']} of {row['bytes'] / 1e6:.3g} MB together over {row['network'].upper()}"
         for row in step["collectives"]
     ]
-    return [("" if n else "network", line) for n, line in enumerate(found or ["no collectives"])]
+    return [("" if n else "network", line) for n, line in enumerate(found)]
 
 
 def _range(value: Range) -> str:

@@ -37,12 +37,18 @@ Show = Callable[[str], None]
 
 
 def compile(
-    job: TrainingJob, show: Show, *, seconds: float = SECONDS, steps: str = "train,eval"
+    job: TrainingJob,
+    show: Show,
+    *,
+    seconds: float = SECONDS,
+    steps: str = "train,eval",
+    estimate: bool = False,
 ) -> dict[str, Any]:
     """What the TPU compiler says of a job: sizes in bytes, FLOPs, collectives (trainer.aot has the keys).
 
     Args:
       show: gets a line for people whenever there is news.
+      estimate: count the operations instead, which takes seconds and goes for any hardware.
       seconds: longest wait.
 
     Raises:
@@ -51,7 +57,8 @@ def compile(
     """
     run = container.command(job)
     run = run[run.index("--arch") :]  # name and directory change no program
-    words = [*arguments(job.shape, job.num_slices), "--steps", steps, "--", *run]
+    where = estimating(job) if estimate else arguments(job.shape, job.num_slices)
+    words = [*where, "--steps", steps, "--", *run]
     path = _folder() / f"{_key(words)}.json"
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8")) | {"cached": True}
@@ -70,12 +77,17 @@ def arguments(shape: Slice, count: int) -> list[str]:
     """
     row = slices.facts().get(shape.generation, {})
     if "aot" not in row or not shape.topology:
-        text = f"must be a TPU slice to be compiled here, got {shape.name!r}"
-        raise RequestError(Problem("slice", text, "resnet-launch slices"))
+        text = f"must be a TPU slice to be compiled for here, got {shape.name!r}"
+        raise RequestError(Problem("slice", text, "--estimate counts the operations instead"))
     words = ["--topology", f"{row['aot']['prefix']}:{shape.topology}", "--slices", str(count)]
     words += ["--host-bounds", HOST_BOUNDS[shape.chips_per_host]]
     words += ["--chip-config", row["aot"]["chip_config"]]
     return words + (["--wrap", rings] if (rings := _rings(shape.topology)) else [])
+
+
+def estimating(job: TrainingJob) -> list[str]:
+    """What has the operations counted for the job's devices."""
+    return ["--estimate", f"{job.shape.kind}:{job.devices}"]
 
 
 def _rings(shape: str) -> str:
@@ -87,33 +99,33 @@ def _rings(shape: str) -> str:
 
 def _run(words: list[str], show: Show, seconds: float) -> str:
     """Standard output of the compiling process, watched for time and memory."""
-    begun = time.monotonic()
-    process = subprocess.Popen(
+    said: list[str] = []
+    output: list[str] = []
+    with subprocess.Popen(
         [sys.executable, "-m", "trainer.aot", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    said: list[str] = []
-    reader = threading.Thread(target=_read, args=(process.stderr, said, show), daemon=True)
-    output: list[str] = []
-    writer = threading.Thread(target=lambda: output.append(process.stdout.read()), daemon=True)  # pyright: ignore[reportOptionalMemberAccess]
-    reader.start()
-    writer.start()
-    try:
-        why = _watch(process, begun + seconds, seconds)
-    finally:
-        process.kill()
-        process.wait()
-    for thread in (reader, writer):
-        thread.join(10)
+    ) as process:
+        readers = [
+            threading.Thread(target=_read, args=(process.stderr, said, show), daemon=True),
+            threading.Thread(target=output.extend, args=(process.stdout,), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        try:
+            why = _watch(process, time.monotonic() + seconds, seconds)
+        finally:
+            process.kill()
+        for reader in readers:
+            reader.join(10)
     if why:
-        raise ActionError(why, "a smaller network or slice compiles in less; --no-compile leaves it out")
+        raise ActionError(why, "a smaller network or slice compiles in less; --estimate needs seconds")
     if process.returncode:
         raise _failure(process.returncode, said)
-    return output[0]
+    return "".join(output)
 
 
 def _watch(process: subprocess.Popen[str], until: float, seconds: float) -> str:

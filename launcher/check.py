@@ -13,6 +13,8 @@ from launcher.job import TrainingJob
 
 GIB = 2**30
 TRIES = 4  # compilations of a search
+ROOM = 0.97  # of the memory: it does not grow in a straight line, and each miss costs a compilation
+NEAR = 0.99  # of the best rate is as good: the prediction is not so sharp
 FIRST = 128  # examples a device that a search begins with: fits every TPU with every network
 
 
@@ -36,23 +38,29 @@ class Answer:
 Show = Callable[[str], None]
 
 
-def ask(job: TrainingJob, show: Show, steps: str = "train,eval") -> Answer:
+def ask(job: TrainingJob, show: Show, steps: str = "train,eval", estimate: bool = False) -> Answer:
     """Compiles, or takes the kept answer, and predicts where it fits.
+
+    Args:
+      estimate: count operations instead of compiling; the only way where the slice is not of TPUs.
 
     Raises what launcher.aot raises.
     """
-    found = aot.compile(job, show, steps=steps)
-    fits = found["train"]["fits"]
-    return Answer(
-        job=job,
-        found=found,
-        prediction=predict.predict(found, job.shape, job.num_slices) if fits else None,
-    )
+    found = aot.compile(job, show, steps=steps, estimate=estimate or job.shape.kind != "tpu")
+    limit = memory(job)
+    if found["estimated"] and limit:
+        for step in set(found) & {"train", "eval"}:
+            found[step] |= {"fits": found[step]["peak"] < limit, "limit": limit}
+    told = None
+    if found["train"]["fits"] and limit:
+        told = predict.predict(found, job.shape, job.num_slices)
+    return Answer(job=job, found=found, prediction=told)
 
 
 def memory(job: TrainingJob) -> int:
-    """Bytes of a device's memory, as its vendor counts them."""
-    return slices.facts()[job.shape.generation]["chip"]["memory"] * GIB // job.shape.devices_per_chip
+    """Bytes of a device's memory, as its vendor counts them; 0 where the hardware is not of the catalogue."""
+    chip = slices.facts().get(job.shape.generation, {}).get("chip")
+    return chip["memory"] * GIB // job.shape.devices_per_chip if chip else 0
 
 
 def with_batch(job: TrainingJob, per_device: int) -> TrainingJob:
@@ -66,33 +74,34 @@ def largest(answer: Answer, show: Show) -> Answer | None:
     """The largest batch a device that compiles, found from one that does not fit, or does; None: not one."""
     train = answer.found["train"]
     fixed = sum(train["memory"][part] for part in ("parameters", "statistics", "optimizer"))
-    limit = train.get("limit", memory(answer.job))
+    limit, guesses = train.get("limit", memory(answer.job)), answer.found["estimated"]
     tried, below = {answer.per_device: train["peak"]}, answer.per_device if not answer.fits else None
     best = answer if answer.fits else None
     for _ in range(TRIES):
-        guess = predict.largest(tried, fixed, limit)
-        guess = guess if below is None else min(guess, below - 1)
+        guess = predict.largest(tried, fixed, int(ROOM * limit))
+        guess = guess if below is None else min(guess, int(ROOM * below))
         if guess < 1 or (best and guess <= best.per_device):
             break
         show(f"trying {guess} a device")
-        found = ask(with_batch(answer.job, guess), show, "train")
+        found = ask(with_batch(answer.job, guess), show, "train", guesses)
         if found.fits:
             return found
         tried, below = {guess: found.found["train"]["peak"]}, guess
     return best
 
 
-def choose(job: TrainingJob, show: Show) -> list[Answer]:
-    """The answers for a few batches, the best predicted rate first, of equal ones the smaller batch."""
-    first = ask(with_batch(job, FIRST), show, "train")
+def choose(job: TrainingJob, show: Show, estimate: bool = False) -> list[Answer]:
+    """The answers for a few batches, first the smallest with nearly the best predicted rate."""
+    first = ask(with_batch(job, FIRST), show, "train", estimate)
     most = largest(first, show)
     if most is None:
         raise refusal(first, None)
     found = {first.per_device: first} if first.fits else {}
     found[most.per_device] = most
     if (half := most.per_device // 2) not in found and half > FIRST:
-        found[half] = ask(with_batch(job, half), show, "train")
-    return sorted(found.values(), key=_rank)
+        found[half] = ask(with_batch(job, half), show, "train", estimate)
+    best = max(map(rate, found.values()))
+    return sorted(found.values(), key=lambda a: (rate(a) < NEAR * best, a.per_device))
 
 
 def refusal(answer: Answer, most: Answer | None) -> RequestError:
@@ -101,7 +110,7 @@ def refusal(answer: Answer, most: Answer | None) -> RequestError:
     hint = (
         f"--batch {most.found['batch']} is the largest that fits, {most.per_device} a device"
         if most
-        else "no batch of this network fits this slice's devices: take another generation"
+        else "no smaller batch that was tried fits either: take another generation"
     )
     text = (
         f"must fit the devices' memory, got {answer.found['batch']} = {answer.per_device} a device, which "
@@ -110,18 +119,18 @@ def refusal(answer: Answer, most: Answer | None) -> RequestError:
     return RequestError(Problem("batch", text, hint))
 
 
-def compare(jobs: Iterable[TrainingJob], show: Show) -> list[Answer]:
+def compare(jobs: Iterable[TrainingJob], show: Show, estimate: bool = False) -> list[Answer]:
     """Answers for several slices, by predicted time."""
     found = []
     for job in jobs:
         show(f"{job.slice}:")
-        found.append(ask(job, show))
+        found.append(ask(job, show, estimate=estimate))
     return sorted(found, key=lambda a: a.prediction.total.expected if a.prediction else float("inf"))
 
 
-def _rank(answer: Answer) -> tuple[float, int]:
-    rate = answer.prediction.rate.expected if answer.prediction else 0.0
-    return -round(rate / 50), answer.per_device  # 50 images a second: far below what the range leaves open
+def rate(answer: Answer) -> float:
+    """Images a second and chip; 0 where it does not fit."""
+    return answer.prediction.rate.expected if answer.prediction else 0.0
 
 
 def _without_batch(args: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,13 +23,17 @@ os.environ |= {
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from trainer import compile, hlo, mesh
 from trainer.__main__ import Parser, leave, parse
 from trainer.config import TrainConfig
 from trainer.data import pipeline, source
 from trainer.errors import ConfigError, TrainError
+from trainer.estimate import estimate
 from trainer.program import Program, make_program
+
+PACKAGES = ("jax", "flax", "libtpu")
 
 # How the compiler says that a program is too large: its two passes have words of their own.
 FULL = (
@@ -45,10 +49,9 @@ def main(arguments: list[str]) -> int:
     """Returns the exit code: 0 with JSON on stdout, or that of the error."""
     cut = arguments.index("--")
     parser = Parser(prog="python -m trainer.aot", description="Compile for a TPU slice that is not here.")
-    parser.add_argument(
-        "--topology", required=True, help="as jax.experimental.topologies spells it: v4:2x2x4"
-    )
-    parser.add_argument("--host-bounds", required=True, help="chips of a host: 2x2x1")
+    parser.add_argument("--estimate", default="", help="compile nothing, for devices of a platform: gpu:8")
+    parser.add_argument("--topology", default="", help="as jax.experimental.topologies spells it: v4:2x2x4")
+    parser.add_argument("--host-bounds", default="", help="chips of a host: 2x2x1")
     parser.add_argument("--chip-config", default="default", help="megacore where both cores are one device")
     parser.add_argument("--wrap", default="", help="axes that are rings, as in 1x1x0")
     parser.add_argument("--slices", type=int, default=1)
@@ -64,17 +67,18 @@ def main(arguments: list[str]) -> int:
 
 
 def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
-    """What the compiler says of the run's steps on the slice; bytes, FLOPs and collectives are a device's."""
-    progress("asking the compiler for the slice")
-    devices = topology(slice)
-    grid = mesh.make_mesh(slice.slices, devices)
-    mesh.check_batch(grid, config.train.batch)
+    """What the compiler says of the run's steps on the slice, or an estimate; all sizes are a device's."""
+    platform, _, number = slice.estimate.partition(":")
+    grid = None if platform else mesh.make_mesh(slice.slices, topology(slice))
+    devices = grid.size if grid else int(number)
+    mesh.check_batch(devices, config.train.batch)
     train, test = source.load(config.data, "train"), source.load(config.data, "test")
-    program = make_program(config, train, test, "tpu")
+    program = make_program(config, train, test, platform or "tpu")
     found: dict[str, Any] = {
-        "versions": {name: importlib.metadata.version(name) for name in ("jax", "libtpu", "flax")},
-        "device_kind": devices[0].device_kind,
-        "devices": len(devices),
+        "estimated": grid is None,
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if grid or name != "libtpu"},
+        "device_kind": grid.devices.flat[0].device_kind if grid else platform,
+        "devices": devices,
         "batch": config.train.batch,
         "image": list(train.image_shape),
         "examples": train.size,
@@ -83,17 +87,22 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
         "evaluations": evaluations(program, config, test.size),
         "parameters": sum(int(np.prod(a.shape)) for a in program.shapes.params.values()),
     }
-    rows = np.arange(1)
-    if "train" in slice.steps:
-        stream = pipeline.TrainStream(size=train.size, batch=config.train.batch, seed=config.train.seed)
-        sample = next(pipeline.train_batches(train, stream, rows, range(1), config.data))
-        batch = compile.batch_shapes(sample, config.train.batch)
-        found["train"] = measure("train", program, batch, grid, compile.lower_train, program.train_step)
-    if "eval" in slice.steps:
-        sample = next(pipeline.eval_batches(test, config.train.batch, rows, config.data))
-        batch = compile.batch_shapes(sample, config.train.batch)
-        found["eval"] = measure("eval", program, batch, grid, compile.lower_eval, program.eval_step)
+    per_step = config.train.batch if grid else config.train.batch // devices
+    for name, sample in samples(config, train, test).items():
+        if name in slice.steps:
+            batch = compile.batch_shapes(sample, per_step)
+            found[name] = measure(name, program, batch, grid) if grid else guess(name, program, batch)
     return found
+
+
+def samples(config: TrainConfig, train: source.Source, test: source.Source) -> dict[str, dict[str, Any]]:
+    """A batch of one example for each step, as the run's own pipeline makes it."""
+    rows, size = np.arange(1), config.train.batch
+    stream = pipeline.TrainStream(size=train.size, batch=size, seed=config.train.seed)
+    return {
+        "train": next(pipeline.train_batches(train, stream, rows, range(1), config.data)),
+        "eval": next(pipeline.eval_batches(test, size, rows, config.data)),
+    }
 
 
 def topology(slice: argparse.Namespace) -> list[Any]:
@@ -104,6 +113,7 @@ def topology(slice: argparse.Namespace) -> list[Any]:
     """
     from jax.experimental import topologies
 
+    progress("asking the compiler for the slice")
     try:
         importlib.metadata.version("libtpu")
     except importlib.metadata.PackageNotFoundError:
@@ -123,12 +133,15 @@ def topology(slice: argparse.Namespace) -> list[Any]:
     return list(found.devices)
 
 
-def measure(name: str, program: Program, batch: dict[str, Any], grid: Any, lower: Any, step: Any) -> dict:
+def measure(name: str, program: Program, batch: dict[str, Any], grid: Mesh) -> dict[str, Any]:
     """Lowers and compiles one step."""
     progress(f"tracing the {name} step")
     held = {**_state(program, name), "batch": _batch(batch, grid.size)}
     begun = time.monotonic()
-    lowered = lower(step, program.shapes, batch, grid)
+    if name == "train":
+        lowered = compile.lower_train(program.train_step, program.shapes, batch, grid)
+    else:
+        lowered = compile.lower_eval(program.eval_step, program.shapes, batch, grid)
     progress(f"compiling the {name} step")
     try:
         compiled = lowered.compile()
@@ -137,7 +150,8 @@ def measure(name: str, program: Program, batch: dict[str, Any], grid: Any, lower
             used, limit = _size(full["used"], full["u"]), _size(full["limit"], full["v"])
             return {"fits": False, "peak": used, "limit": limit, "seconds": _since(begun), "memory": held}
         raise TrainError(f"the compiler refuses the {name} step: {_line(error)}") from None
-    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    cost: Any = compiled.cost_analysis()
+    memory: Any = compiled.memory_analysis()
     return {
         "fits": True,
         "seconds": _since(begun),
@@ -146,8 +160,23 @@ def measure(name: str, program: Program, batch: dict[str, Any], grid: Any, lower
         | {"activations": memory.temp_size_in_bytes, "program": memory.generated_code_size_in_bytes},
         "flops": cost["flops"],
         "bytes": cost["bytes accessed"],
-        "collectives": hlo.collectives(compiled.as_text()),
+        "collectives": hlo.collectives(compiled.as_text() or ""),
     }
+
+
+def guess(name: str, program: Program, batch: dict[str, Any]) -> dict[str, Any]:
+    """The same of one device, without a compiler: fits is left to who knows the device."""
+    progress(f"tracing the {name} step")
+    shapes, begun = program.shapes, time.monotonic()
+    if name == "train":
+        cost = estimate(program.train_step, shapes, batch)
+    else:
+        cost = estimate(program.eval_step, shapes.params, shapes.stats, batch)
+    held = {**_state(program, name), "batch": _batch(batch, 1), "activations": cost["activations"]}
+    if name == "eval":
+        held["activations"] = 0  # the next layer's take their place
+    told = {"seconds": _since(begun), "peak": sum(held.values()), "memory": held, "collectives": []}
+    return {"fits": True, "flops": cost["flops"], "bytes": cost["bytes"]} | told
 
 
 def evaluations(program: Program, config: TrainConfig, examples: int) -> int:
@@ -161,15 +190,11 @@ def _state(program: Program, name: str) -> dict[str, int]:
     """Bytes of what stays on every device."""
     held = {"parameters": program.shapes.params, "statistics": program.shapes.stats}
     held |= {"optimizer": program.shapes.opt} if name == "train" else {}
-    return {part: sum(map(_nbytes, jax.tree.leaves(tree))) for part, tree in held.items()}
+    return {part: sum(map(compile.nbytes, jax.tree.leaves(tree))) for part, tree in held.items()}
 
 
 def _batch(batch: dict[str, Any], devices: int) -> int:
-    return sum(map(_nbytes, batch.values())) // devices
-
-
-def _nbytes(array: Any) -> int:
-    return int(np.prod(array.shape)) * array.dtype.itemsize
+    return sum(map(compile.nbytes, batch.values())) // devices
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -42,13 +42,13 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 
-def check_batch(mesh: Mesh, batch: int) -> None:
+def check_batch(devices: int, batch: int) -> None:
     """Raises ConfigError where the global batch does not divide over the devices."""
-    if batch % mesh.size:
-        nearest = max(batch // mesh.size, 1) * mesh.size
+    if batch % devices:
+        nearest = max(batch // devices, 1) * devices
         raise ConfigError(
-            f"train.batch: must be a multiple of {mesh.size} devices, got {batch}",
-            f"--batch {nearest} gives {nearest // mesh.size} examples a device",
+            f"train.batch: must be a multiple of {devices} devices, got {batch}",
+            f"--batch {nearest} gives {nearest // devices} examples a device",
         )
 
 

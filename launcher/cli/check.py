@@ -18,6 +18,7 @@ from launcher.job import TrainingJob
 from launcher.kubeconfig import is_configured
 
 OWN = [
+    click.Option(["--estimate"], is_flag=True, help="count operations instead of compiling: seconds"),
     click.Option(["--no-compile"], is_flag=True, help="ask the cluster alone"),
     click.Option(["--no-cluster"], is_flag=True, help="ask the compiler alone"),
     click.Option(["--compare"], metavar="SLICE,…", help="compile for several slices and list them by time"),
@@ -34,6 +35,7 @@ OWN = [
 def command(
     context: str | None,
     kubeconfig: str | None,
+    estimate: bool,
     no_compile: bool,
     no_cluster: bool,
     compare: str | None,
@@ -44,7 +46,8 @@ def command(
     """Compile a run for its slice on this machine, predict its speed, and ask the cluster what it lacks.
 
     The compiler is the TPU's own (pip install 'resnet-launch[check]'): no TPU is needed, answers are kept.
-    --batch auto finds the batch with the best predicted rate. Exit code 1: the run would fail.
+    What is not a TPU slice is estimated. --batch auto finds the batch with the best predicted rate. Exit
+    code 1: the cluster lacks something; 2: it does not fit, and the largest batch that does is named.
     """
     if price is not None and not 0 < price < 1e6:
         raise RequestError(Problem("price", f"must be a number above zero, got {price:g}", "--price 3.22"))
@@ -52,7 +55,7 @@ def command(
     if chosen:
         given["batch"] = None
     if compare:
-        return _compare(compare, given, price, as_json)
+        return _compare(compare, given, price, estimate, as_json)
     cluster = None
     if not no_cluster and (context or kubeconfig or is_configured(os.environ)):
         cluster = target.cluster(context, kubeconfig, options.values(given).get("namespace"))
@@ -62,7 +65,7 @@ def command(
     findings: list[preflight.Finding] = []
     with Progress() as progress:
         if not no_compile:
-            answers = compiled(job, chosen, progress)
+            answers = compiled(job, chosen, estimate, progress)
             shown |= told.document(answers[0], price)
             lines += told.lines(answers[0], price)
             if chosen:
@@ -77,19 +80,22 @@ def command(
     return int(any(finding.level == "error" for finding in findings))
 
 
-def compiled(job: TrainingJob, choose: bool, progress: Progress) -> list[check.Answer]:
+def compiled(job: TrainingJob, choose: bool, estimate: bool, progress: Progress) -> list[check.Answer]:
     """The answer for the job's batch, or those for a few batches, the best first; it fits."""
-    answers = check.choose(job, progress.show) if choose else [check.ask(job, progress.show)]
+    if choose:
+        answers = check.choose(job, progress.show, estimate)
+    else:
+        answers = [check.ask(job, progress.show, estimate=estimate)]
     if not answers[0].fits:
         raise check.refusal(answers[0], check.largest(answers[0], progress.show))
     return answers
 
 
-def _compare(names: str, given: dict[str, Any], price: float | None, as_json: bool) -> int:
+def _compare(names: str, given: dict[str, Any], price: float | None, estimate: bool, as_json: bool) -> int:
     """A table of slices; one that does not fit is listed so."""
     jobs = [options.job(given | {"slice": name}) for name in names.split(",") if name.strip()]
     with Progress() as progress:
-        answers = check.compare(jobs, progress.show)
+        answers = check.compare(jobs, progress.show, estimate)
     if as_json:
         click.echo(json.dumps([told.document(answer, price) for answer in answers], indent=2))
     else:

@@ -65,9 +65,7 @@ def _check(job: TrainingJob, cluster: Cluster, replace: bool) -> None:
     from launcher.cli.progress import Progress
 
     with Progress() as progress:
-        lines = []
-        if job.shape.kind == "tpu":
-            lines = [*answer.lines(compiled(job, False, progress)[0], None), ""]
+        lines = [*answer.lines(compiled(job, False, False, progress)[0], None), ""]
         progress.show("asking the cluster")
         found = [f for f in preflight.findings(job, cluster) if not (replace and f.about == "name")]
     lines += [line for finding in found for line in finding.lines()]

@@ -36,7 +36,9 @@ def test_a_slice_as_the_compiler_spells_it(name, topology, bounds, chip_config, 
 
 
 def test_only_tpus_are_compiled_for():
-    with pytest.raises(RequestError, match="slice: must be a TPU slice to be compiled here, got 'h100-8'"):
+    with pytest.raises(
+        RequestError, match="slice: must be a TPU slice to be compiled for here, got 'h100-8'"
+    ):
         aot.arguments(slices.parse("h100-8"), 1)
 
 

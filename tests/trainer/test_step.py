@@ -114,7 +114,7 @@ def test_cross_entropy_by_hand():
 
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(Exception, match=r"train\.batch: must be a multiple of 8 devices, got 100") as caught:
-        mesh.check_batch(mesh.make_mesh(), 100)
+        mesh.check_batch(8, 100)
     assert "--batch 96 gives 12 examples a device" in str(caught.value)
 
 

@@ -1,0 +1,62 @@
+"""`resnet-launch check` from the command line to the real compiler and back; answers are kept."""
+
+import importlib.util
+import json
+import re
+
+import pytest
+
+from launcher.cli import main
+
+TINY = "--arch resnet-tiny --set model.width=8 --set data.image_size=16"
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNET_CACHE", str(tmp_path / "cache"))
+
+    def check(line):
+        code = main(["check", "--no-cluster", *line.split()])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return check
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed: pip install '.[check]'"
+)
+def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(run):
+    code, out, err = run(f"--slice v5e-1 {TINY} --batch 1048576")
+    error, hint = err.splitlines()[-2:]
+    assert (code, out) == (2, "")
+    assert error.startswith(
+        "error: batch: must fit the devices' memory, got 1048576 = 1048576 a device, which"
+    )
+    assert re.search(r"needs [0-9.]+ GiB of 15\.\d$", error)  # of 16 GiB the runtime keeps some
+    largest = int(re.fullmatch(r"hint: --batch (\d+) is the largest that fits, \1 a device", hint)[1])
+    code, out, _ = run(f"--slice v5e-1 {TINY} --batch {largest} --json")
+    found = json.loads(out)
+    assert (code, found["fits"]) == (0, True)
+    # Nine tenths of the memory are in use: not any batch that fits, but about the largest.
+    assert found["compiled"]["train"]["peak"] > 0.9 * 15 * 2**30
+    _, out, err = run(f"--slice v5e-1 {TINY} --batch {largest} --json")
+    assert json.loads(out)["compiled"]["cached"]
+    assert "compiling" not in err
+
+
+def test_an_estimate_says_that_it_is_one_and_compares_slices(run):
+    code, out, _ = run(f"--slice h100-8 {TINY} --batch 64 --price 2")
+    assert code == 0
+    assert "an estimate from the run's traced operations, nothing was compiled" in out
+    code, out, _ = run(f"--slice v4-8 {TINY} --batch 64 --estimate --compare v5e-4,h100-8,v6e-4")
+    assert code == 0
+    assert sorted(line.split()[0] for line in out.splitlines()[1:]) == ["h100-8", "v5e-4", "v6e-4"]
+    assert all(line.endswith("estimate") for line in out.splitlines()[1:])
+
+
+def test_a_wrong_setting_of_the_trainer_is_its_own_error(run):
+    code, out, err = run("--slice v4-8 --arch resnet50 --data digits --set data.root=/nowhere --batch 6")
+    assert (code, out) == (2, "")
+    assert "error: batch: must be a multiple of the run's 4 devices, got 6" in err

@@ -1,0 +1,44 @@
+"""Counted operations: by hand for one layer, and beside the published numbers of whole networks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from trainer.config import resolve
+from trainer.data import source
+from trainer.estimate import TRAFFIC, estimate
+from trainer.program import make_program
+
+S = jax.ShapeDtypeStruct
+
+
+def test_one_convolution_and_its_gradients():
+    def loss(kernel, image):
+        numbers = ("NHWC", "HWIO", "NHWC")
+        out = jax.lax.conv_general_dilated(image, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=numbers)
+        return jnp.sum(out)
+
+    kernel, image = S((3, 3, 8, 16), jnp.bfloat16), S((2, 32, 32, 8), jnp.bfloat16)
+    forward = estimate(loss, kernel, image)
+    # 2 x 16 x 16 results of 16 channels, each 3 x 3 x 8 multiplications and additions
+    assert forward["flops"] == 2 * 8192 * 72
+    # image 16,384, kernel 1,152, result 8,192 elements of two bytes
+    assert forward["bytes"] == round(TRAFFIC * 2 * (16384 + 1152 + 8192))
+    assert forward["activations"] == 2 * 8192
+    # Either gradient takes what the layer takes.
+    both = estimate(jax.grad(loss, argnums=(0, 1)), kernel, image)
+    assert both["flops"] == pytest.approx(3 * forward["flops"], rel=0.01)
+
+
+# GFLOP of training an image at 224 pixels: three times twice the multiplications and additions that are
+# published for the forward pass (1.81, 4.09 and 11.51 G), less the gradient of the images.
+@pytest.mark.parametrize(("arch", "gflop"), [("resnet18", 10.9), ("resnet50", 24.5), ("resnet152", 69.1)])
+def test_networks_take_the_published_number_of_operations(arch, gflop):
+    config = resolve("r", "/d", "", {"model.arch": arch, "train.batch": 4})
+    data = source.load(config.data, "train")
+    program = make_program(config, data, data, "tpu")
+    one = S((4,), np.int32)
+    batch = {"image": S((4, 224, 224, 3), np.uint8), "label": one, "epoch": one, "index": one}
+    found = estimate(program.train_step, program.shapes, batch)
+    assert found["flops"] / 4 / 1e9 == pytest.approx(gflop, rel=0.03)
