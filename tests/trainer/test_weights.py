@@ -1,0 +1,123 @@
+"""Files of weights: ours, PyTorch's, ONNX; what is refused."""
+
+import dataclasses
+import pickle
+import zipfile
+
+import jax
+import numpy as np
+import onnxruntime
+import pytest
+
+from trainer import onnx_file, torchfile, weights
+from trainer.config import ModelConfig
+
+SIZE = 40
+
+
+def made(seed=0, classes=5, channels=3, **fields):
+    """A network with weights and statistics that are all drawn."""
+    model = ModelConfig(**({"arch": "resnet-tiny", "width": 8, "stem": "imagenet"} | fields))
+    _, shapes = weights.describe(model, classes, channels, SIZE, "cpu")
+    stream = np.random.RandomState(seed)
+    arrays = {
+        n: (stream.uniform(0.5, 1.5, s) / max(np.prod(s[:-1]), 1)).astype(np.float32)
+        for n, s in shapes.items()
+    }
+    return weights.Weights(
+        model=model,
+        class_names=[f"c{i}" for i in range(classes)],
+        image_size=SIZE,
+        mean=(0.5,) * channels,
+        std=(0.25,) * channels,
+        arrays=arrays,
+    )
+
+
+def logits(w, images):
+    net, _ = w.network("cpu")
+    stats = {n: a for n, a in w.arrays.items() if n.endswith((".mean", ".var"))}
+    params = {n: a for n, a in w.arrays.items() if n not in stats}
+    return np.asarray(jax.jit(lambda p, s, x: net.apply(p, s, x, train=False)[0])(params, stats, images))
+
+
+def test_a_file_holds_everything(tmp_path):
+    before = made()
+    before.save(tmp_path / "w.safetensors")
+    after = weights.load(tmp_path / "w.safetensors")
+    assert dataclasses.replace(after, arrays={}) == dataclasses.replace(before, arrays={})
+    for name, array in before.arrays.items():
+        np.testing.assert_array_equal(after.arrays[name], array)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"arch": "resnet-tiny"},
+        {"arch": "resnet-tiny", "stem": "small", "blur": "before", "squeeze": 0.25},
+        {"arch": "resnext50-32x4d", "width": 16, "stem": "deep", "shortcut": "pool", "blur": "after"},
+    ],
+    ids=["plain", "small", "resnext-d"],
+)
+def test_onnx_computes_the_same(tmp_path, fields):
+    w = made(**fields)
+    onnx_file.save(w, str(tmp_path / "w.onnx"))
+    session = onnxruntime.InferenceSession(str(tmp_path / "w.onnx"), providers=["CPUExecutionProvider"])
+    images = np.random.RandomState(1).standard_normal((2, SIZE, SIZE, 3)).astype(np.float32)
+    [theirs] = session.run(None, {"images": images.transpose(0, 3, 1, 2)})
+    np.testing.assert_allclose(theirs, logits(w, images), rtol=1e-4, atol=1e-4)
+
+
+def archive(path, value, files=()):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x/data.pkl", value if isinstance(value, bytes) else pickle.dumps(value))
+        for name, data in files:
+            file.writestr(f"x/data/{name}", data)
+    return path
+
+
+def test_a_file_that_runs_code_is_refused_and_its_code_is_not_run(tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    with pytest.raises(Exception, match=r"must be a state dict that PyTorch saved, got .*io\.open in it"):
+        torchfile.load(archive(tmp_path / "a.pth", {"w": Attack()}))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip"])
+def test_what_is_no_pytorch_file_is_one_error(tmp_path, content):
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(Exception, match=r"a\.pth: must be a state dict that PyTorch saved"):
+        torchfile.load(tmp_path / "a.pth")
+
+
+def test_tensors_of_any_stride_are_read(tmp_path):
+    """A pickle as PyTorch writes it, by hand: a transposed view of six numbers, from the second on."""
+    data = np.arange(7, dtype=np.float32)
+    text = (
+        b"\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02"
+        b"((X\x07\x00\x00\x00storageq\x03ctorch\nFloatStorage\nq\x04X\x01\x00\x00\x000q\x05"
+        b"X\x03\x00\x00\x00cpuq\x06K\x07tq\x07QK\x01K\x03K\x02\x86q\x08K\x01K\x03\x86q\x09\x89"
+        b"}q\x0atq\x0bRq\x0cs."
+    )
+    path = archive(tmp_path / "a.pth", text, [("0", data.tobytes())])
+    np.testing.assert_array_equal(torchfile.load(path)["w"], [[1, 4], [2, 5], [3, 6]])
+    short = archive(tmp_path / "b.pth", text.replace(b"K\x07tq", b"K\x05tq"), [("0", data[:5].tobytes())])
+    with pytest.raises(Exception, match="a tensor that is larger than its data"):
+        torchfile.load(short)
+
+
+def test_a_new_head_starts_afresh_and_another_network_is_refused(tmp_path):
+    path = str(tmp_path / "w.safetensors")
+    made(classes=5).save(path)
+    other = made(seed=1, classes=7)
+    kept = weights.start_from(path, other.arrays, other.model, SIZE)
+    assert set(other.arrays) - set(kept) == {"head.kernel", "head.bias"}
+    wide = made(width=16)
+    with pytest.raises(Exception, match=r"must fit the network: .* must be \(.*\), got \(") as caught:
+        weights.start_from(path, wide.arrays, wide.model, SIZE)
+    assert "the file holds resnet-tiny" in str(caught.value)
+    with pytest.raises(Exception, match="must be a file of weights, got"):
+        weights.start_from(str(tmp_path / "none"), other.arrays, other.model, SIZE)
