@@ -58,13 +58,18 @@ class Checkpoints:
         if wait:
             self.wait()
 
-    def restore(self, shapes: State, sharding: Sharding) -> Restored | None:
-        """The newest whole checkpoint on the given sharding, or None where there is none.
+    def best(self) -> int | None:
+        """The step of the best validation accuracy that is kept, else the newest."""
+        best = self._manager.best_step()
+        return self._manager.latest_step() if best is None else best
+
+    def restore(self, shapes: State, sharding: Sharding, step: int | None = None) -> Restored | None:
+        """A checkpoint, by default the newest, on the given sharding; None where there is none.
 
         Raises:
           ConfigError: it was saved by another network or optimizer; the message names the first difference.
         """
-        step = self._manager.latest_step()
+        step = self._manager.latest_step() if step is None else step
         if step is None:
             return None
         wanted = jax.tree.map(

@@ -158,6 +158,8 @@ class LoopConfig:
     accumulate: int = option(
         1, "parts of a batch that go through the network one after another, for one update", minimum=1
     )
+    init: str = option("", "file of weights to start from (resnet-train import or export); empty: none")
+    freeze: str = option("", "parameters that stay as they are, by the start of their names: stem,blocks.0")
     seed: int = option(0, "of the parameters, the data order and the augmentation", minimum=0)
     eval_every_epochs: float = option(1.0, "epochs between evaluations; 0: only at the end", minimum=0)
     hang_seconds: float = option(600.0, "a step that takes longer is hung (exit 45); 0: never", minimum=0)

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Sharding
 
-from trainer import network, optim, step
+from trainer import network, optim, step, weights
 from trainer.config import TrainConfig
 from trainer.data.source import Source
 from trainer.plan import Plan, make_plan
@@ -25,6 +28,20 @@ class Program:
     init_state: Any
     key: jax.Array
     shapes: step.State
+    image_size: int
+    config: TrainConfig
+    optimizer: optax.GradientTransformation
+
+    def start_from(self, path: str, state: step.State, sharding: Sharding) -> step.State:
+        """A fresh state with the parameters and statistics of a file of weights; see weights.start_from."""
+        arrays = state.params | state.stats
+        found = weights.start_from(path, arrays, self.config.model, self.image_size)
+        placed = arrays | {name: jax.device_put(a, sharding) for name, a in found.items()}
+        params, stats = ({name: placed[name] for name in part} for part in (state.params, state.stats))
+        opt = jax.jit(self.optimizer.init, out_shardings=sharding)(params)  # some rules keep the parameters
+        if self.config.optim.ema:
+            opt = step.Averaging(opt, jax.tree.map(jnp.copy, params), jax.tree.map(jnp.copy, stats))
+        return state._replace(params=params, stats=stats, opt=opt)
 
     @property
     def train_step(self) -> step.TrainStep:
@@ -50,4 +67,7 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
         init_state=init_state,
         key=key,
         shapes=jax.eval_shape(init_state, key),
+        image_size=height,
+        config=config,
+        optimizer=optimizer,
     )

@@ -11,8 +11,8 @@ from typing import Any
 
 from etils import epath
 
-from trainer.config import TrainConfig
-from trainer.errors import RunDirectoryError, StorageError, TrainError
+from trainer.config import FIELDS, SECTIONS, TrainConfig, resolve
+from trainer.errors import ConfigError, RunDirectoryError, StorageError, TrainError
 from trainer.faults import lasts
 
 # A run is continued only where these agree: with others, the same step means other data or another network.
@@ -60,6 +60,19 @@ def claim(root: epath.Path, config: TrainConfig) -> None:
     (root / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
 
 
+def read(root: epath.Path) -> TrainConfig:
+    """The configuration of the run in a directory.
+
+    Raises:
+      ConfigError: there is no run, or one of another version with settings that are not known here.
+    """
+    found = _read_config(root)
+    if found is None:
+        raise ConfigError(f"{root}: must be the directory of a run, got no config.json in it")
+    settings = {f"{s}.{k}": v for s in SECTIONS for k, v in found.get(s, {}).items()}
+    return resolve(found["name"], str(root), found["recipe"], settings)
+
+
 def _read_config(root: epath.Path) -> dict[str, Any] | None:
     path = root / "config.json"
     if not path.exists():
@@ -76,6 +89,8 @@ def _check_same_run(path: str, before: dict[str, Any] | None, config: TrainConfi
     now = dataclasses.asdict(config)
     for name in IDENTITY:
         old, new = _lookup(before, name), _lookup(now, name)
+        if isinstance(old, dict):  # a run of an older version lacks fields, which had their defaults then
+            old = {k: FIELDS[f"{name}.{k}"].default for k in new} | old
         if old != new:
             keys = [k for k in new if old.get(k) != new[k]] if isinstance(new, dict) and old else []
             field = f"{name}.{keys[0]}" if keys else name

@@ -12,6 +12,7 @@ from trainer import optim
 from trainer.augment import apply_policy, augment, erase, resize
 from trainer.config import OptimConfig, TrainConfig
 from trainer.data.source import Source
+from trainer.errors import ConfigError
 from trainer.loss import cross_entropy, loss_of
 from trainer.mixing import Mix, mix
 from trainer.network import Arrays, Network
@@ -74,6 +75,8 @@ def make_train_step(
       pixels: sides that the images are resized to; 0: as they come.
     """
 
+    frozen = _frozen(network, config.train.freeze)
+
     def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
         images, mixed = prepare(batch, state.step, source, config, pixels)
         key = None
@@ -81,7 +84,9 @@ def make_train_step(
             key = jax.random.fold_in(jax.random.key(config.train.seed ^ DEPTH_SALT), state.step)
         grads, stats, sums = _gradients(network, state, images, batch["label"], mixed, key, config)
         rule = state.opt.rule if config.optim.ema else state.opt
-        updates, rule = optimizer.update(grads, rule, state.params)
+        updates, rule = cast(Any, optimizer.update(grads, rule, state.params))
+        updates = {name: jnp.zeros_like(u) if frozen(name) else u for name, u in updates.items()}
+        stats = {name: state.stats[name] if frozen(name) else a for name, a in stats.items()}
         params = cast(Arrays, optax.apply_updates(state.params, updates))
         opt = rule
         if config.optim.ema:
@@ -93,6 +98,16 @@ def make_train_step(
         return State(state.step + 1, params, stats, opt), metrics
 
     return train_step
+
+
+def _frozen(network: Network, text: str) -> Callable[[str], bool]:
+    """Raises ConfigError where a word of ``train.freeze`` begins no parameter's name."""
+    words = tuple(f"{word.strip()}." for word in text.split(",") if word.strip())
+    for word in words:
+        if not any(name.startswith(word) for name in network.variables):
+            known = ", ".join(dict.fromkeys(name.split(".")[0] for name in network.variables))
+            raise ConfigError(f"train.freeze: must name parts of the network ({known}), got '{word[:-1]}'")
+    return lambda name: name.startswith(words)
 
 
 def evaluated(state: State, config: OptimConfig) -> dict[str, tuple[Arrays, Arrays]]:

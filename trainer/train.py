@@ -113,6 +113,8 @@ def train(
             log.event("restore", step=start, cpu_seconds=processor_seconds())
     if state is None:
         state = compile.compile_init(program.init_state, program.key, devices)(program.key)
+        if config.train.init:
+            state = program.start_from(config.train.init, state, same)
     log.resume_at(start)
     leaves = tuple(jax.tree.leaves(state))
     treedef = jax.tree.structure(state)

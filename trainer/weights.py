@@ -24,7 +24,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Weights:
     """Parameters and running statistics by name, and the network and images that they are for.
 
-    ``mean`` and ``std`` are per channel, of images scaled to 0..1; ``image_size`` is in pixels.
+    ``mean`` and ``std`` are per channel, of images scaled to 0..1; ``image_size`` is in pixels, ``crop`` the
+    share of an image's shorter side that the network sees.
     """
 
     model: ModelConfig
@@ -32,6 +33,7 @@ class Weights:
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    crop: float = 0.875
     arrays: dict[str, np.ndarray]
 
     def network(self, platform: str) -> tuple[Network, dict[str, tuple]]:

@@ -1,0 +1,124 @@
+"""resnet-train: a real run evaluated, asked, exported, and trained further; what a wrong request says."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from test_train import finish, rows, start
+
+from trainer import cli, weights
+from trainer.config import DataConfig
+from trainer.data import digits
+
+RUN = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "60", "--set", "model.width=8"]
+RUN += ["--set", "log.wandb=off", "--set", "train.eval_every_epochs=0", "--set", "optim.warmup_epochs=0"]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained")
+    code, _, err = finish(start(path, *RUN))
+    assert code == 0, err
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(run_dir, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "w.safetensors"
+    assert cli.main(["export", str(run_dir), str(path), "--to", "safetensors"]) == 0
+    return path
+
+
+def test_a_run_and_its_exported_file_are_as_accurate_as_the_run_was(run_dir, exported, capsys):
+    [was] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
+    for words in ([str(run_dir)], [str(exported), "--data", "digits"]):
+        assert cli.main(["evaluate", *words]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["examples"] == 360
+        assert found["accuracy"] == pytest.approx(was["accuracy"], abs=1e-9)
+        assert found["loss"] == pytest.approx(was["loss"], abs=1e-5)
+
+
+def test_pictures_are_named_as_the_dataset_is(run_dir, exported, tmp_path, capsys):
+    images, labels = digits.load("test", DataConfig(name="digits")).gather(np.arange(360))
+    paths = [str(tmp_path / f"{i}.png") for i in range(360)]
+    for path, image in zip(paths, images, strict=True):
+        cv2.imwrite(path, image)
+    assert cli.main(["predict", str(exported), *paths, "--top", "3"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["image"] for row in found] == paths
+    chances = [[one["probability"] for one in row["top"]] for row in found]
+    assert all(len(c) == 3 and c == sorted(c, reverse=True) for c in chances)
+    hits = sum(row["top"][0]["class"] == str(label) for row, label in zip(found, labels, strict=True))
+    [was] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
+    assert hits == round(360 * was["accuracy"])  # as files or as arrays, the same images
+
+
+def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
+    words = [
+        *RUN,
+        "--set",
+        f"train.init={exported}",
+        "--set",
+        "train.freeze=stem,blocks",
+        "--set",
+        "optim.ema=0.5",
+    ]
+    code, _, err = finish(start(tmp_path / "tuned", *words))
+    assert code == 0, err
+    out = tmp_path / "tuned.safetensors"
+    assert cli.main(["export", str(tmp_path / "tuned"), str(out), "--to", "safetensors"]) == 0
+    before, after = weights.load(exported).arrays, weights.load(out).arrays
+    changed = {name for name in before if not np.allclose(before[name], after[name], rtol=1e-6, atol=1e-7)}
+    assert changed == {"head.kernel", "head.bias"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (
+            ["predict", "/nowhere", "a.png"],
+            2,
+            "error: /nowhere: must be the directory of a run, got no config",
+        ),
+        (["predict", "{file}", "/nowhere.png"], 1, "error: /nowhere.png: must be an image, got"),
+        (["predict", "{file}", "a.png", "--top", "0"], 2, "error: --top: must be at least 1, got 0"),
+        (["evaluate", "{file}"], 2, "error: --data: must be named for a file of weights, got none"),
+        (
+            ["evaluate", "{file}", "--data", "synthetic"],
+            2,
+            "must have 1 channels and at most 10 classes, got 3 and",
+        ),
+        (["export", "{file}", "/nowhere/x", "--to", "onnx"], 2, "must be in a folder that is there"),
+        (
+            ["import", "{file}", "x", "--from", "timm", "--arch", "resnet18"],
+            2,
+            "with a head named fc, got none",
+        ),
+        (["import", "{file}", "x", "--from", "timm", "--arch", "resnet19"], 2, "did you mean resnet1"),
+        (["paint"], 2, "invalid choice: 'paint'"),
+    ],
+)
+def test_a_wrong_request_is_one_error(exported, capsys, words, code, message):
+    assert cli.main([word.format(file=exported) for word in words]) == code
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "train.freeze=neck",
+            "train.freeze: must name parts of the network (blocks, head, stem), got 'neck'",
+        ),
+        ("train.init=/nowhere", "error: /nowhere: must be a file of weights"),
+    ],
+)
+def test_a_wrong_start_ends_the_run_before_its_first_step(tmp_path, setting, message):
+    code, out, err = finish(start(tmp_path, *RUN, "--set", setting))
+    assert code == 44
+    assert message in err
+    assert "first_step" not in out

@@ -1,0 +1,136 @@
+"""``resnet-train``: what a person does with networks beside training them in pods."""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from trainer.config import DataConfig, ModelConfig, parse_setting, resolve
+from trainer.errors import ConfigError, TrainError
+
+EXAMPLES = """examples:
+  resnet-train predict runs/resnet18 cat.jpg dog.jpg
+  resnet-train evaluate runs/resnet18 --data fashion-mnist
+  resnet-train import resnet50.pth resnet50.safetensors --from torchvision --arch resnet50
+  resnet-train export runs/resnet50 resnet50.onnx --to onnx
+  resnet-train train --run-dir runs/tuned --data gs://bucket/flowers --set train.init=resnet50.safetensors
+"""
+TARGETS = ("safetensors", "torchvision", "timm", "onnx")
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise ConfigError(message, f"{self.prog} --help")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one verb; 0 done, 1 it failed, 2 the request was wrong. ``train`` ends as the trainer does."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["train"]:
+        from trainer import __main__ as trainer
+
+        sys.argv[1:] = words[1:]
+        trainer.main()
+    try:
+        given = parse(words)
+        VERBS[given.verb](given)
+    except TrainError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    parser = Parser(
+        prog="resnet-train",
+        description="Use, compare and convert trained networks.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("train", help="train on this machine's devices, as a pod does")
+    one = verbs.add_parser("predict", help="name what is in pictures, as JSON lines")
+    one.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
+    one.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG or PNG")
+    one.add_argument("--top", type=int, default=5, metavar="N", help="classes for each (default: 5)")
+    one = verbs.add_parser("evaluate", help="accuracy on the test split of a dataset, as JSON")
+    one.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
+    one.add_argument("--data", metavar="DATA", help="dataset: a name or a path (default: the run's)")
+    one = verbs.add_parser("import", help="make a file of weights of another library's")
+    one.add_argument("file", metavar="FILE", help=".pth or .safetensors")
+    one.add_argument("out", metavar="OUT", help="file to write, .safetensors")
+    one.add_argument("--from", dest="library", required=True, choices=("torchvision", "timm"))
+    one.add_argument("--arch", required=True, metavar="ARCH", help="the network in it")
+    one.add_argument("--image-size", type=int, default=224, metavar="PIXELS", help="(default: 224)")
+    _settings(one, "model.… of that network")
+    one = verbs.add_parser("export", help="write a run's best network for other programs")
+    one.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
+    one.add_argument("out", metavar="OUT", help="file to write")
+    one.add_argument("--to", dest="target", required=True, choices=TARGETS)
+    return parser.parse_args(words)
+
+
+def _settings(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help=text)
+
+
+def predict(given: argparse.Namespace) -> None:
+    from trainer import infer
+
+    if given.top < 1:
+        raise ConfigError(f"--top: must be at least 1, got {given.top}")
+    for row in infer.predict(infer.find(given.network), given.images, given.top, DataConfig().max_pixels):
+        print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+def evaluate(given: argparse.Namespace) -> None:
+    from etils import epath
+
+    from trainer import infer, rundir
+
+    data = DataConfig()
+    if not given.network.endswith(".safetensors"):
+        data = rundir.read(epath.Path(given.network)).data
+    elif not given.data:
+        raise ConfigError("--data: must be named for a file of weights, got none")
+    if given.data:
+        data = dataclasses.replace(resolve("", "", "", {"data.name": given.data}).data, root=data.root)
+    print(json.dumps(infer.evaluate(infer.find(given.network), data)))
+
+
+def import_weights(given: argparse.Namespace) -> None:
+    from trainer import weights
+
+    settings = dict(parse_setting(text) for text in given.set)
+    model: ModelConfig = resolve("", "", "", {"model.arch": given.arch}, settings).model
+    found = weights.read_foreign(given.file, model, given.image_size)
+    found.save(given.out)
+    _say(f"{given.out}: {found.model.arch}, {len(found.class_names)} classes")
+
+
+def export(given: argparse.Namespace) -> None:
+    from safetensors.numpy import save_file
+
+    from trainer import foreign, infer, onnx_file
+
+    if not Path(given.out).absolute().parent.is_dir():
+        raise ConfigError(f"{given.out}: must be in a folder that is there")
+    found = infer.find(given.network)
+    if given.target == "onnx":
+        onnx_file.save(found, given.out)
+    elif given.target == "safetensors":
+        found.save(given.out)
+    else:
+        save_file(foreign.write(found.model, found.arrays), given.out)
+    _say(f"{given.out}: {found.model.arch}, {len(found.class_names)} classes, for {given.target}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+VERBS = {"predict": predict, "evaluate": evaluate, "import": import_weights, "export": export}
