@@ -3,16 +3,24 @@
 A checkpoint holds dicts of named arrays (parameters, statistics, optimizer state, step) and a little JSON.
 """
 
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from jax.sharding import Sharding
 
+from trainer.agreement import PeerError, agreed
 from trainer.config import CheckpointConfig
-from trainer.errors import ConfigError
+from trainer.display import warn
+from trainer.errors import ConfigError, TrainError
 from trainer.step import State
+
+# What TensorStore and the bucket's clients say while a bucket does not answer; a wait mends that.
+UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "503", "429")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +30,11 @@ class Restored:
     state: State
     step: int
     accuracy: float | None
+    skipped: int = 0  # batches left out before it, since their loss was not finite
+
+
+class DamagedError(TrainError):
+    """A checkpoint cannot be read back as it was saved."""
 
 
 class Checkpoints:
@@ -44,15 +57,16 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(path, options=options, item_handlers=handlers)
         self.path = path
 
-    def save(self, state: State, step: int, accuracy: float | None, wait: bool = False) -> None:
+    def save(
+        self, state: State, step: int, accuracy: float | None, wait: bool = False, skipped: int = 0
+    ) -> None:
         """Saves a state, once a step; returns once it is copied, or with ``wait`` once it is whole."""
         self._manager.check_for_errors()
         if step in self._manager.all_steps():
             return  # a whole checkpoint is never deleted to be written again
-        arguments = ocp.args.Composite(
-            state=ocp.args.StandardSave(_named(state)),
-            meta=ocp.args.JsonSave({"step": step, "accuracy": accuracy}),
-        )
+        named = _named(state)
+        meta = {"step": step, "accuracy": accuracy, "skipped": skipped, "checksums": _checksums(named)}
+        arguments = ocp.args.Composite(state=ocp.args.StandardSave(named), meta=ocp.args.JsonSave(meta))
         metrics = None if accuracy is None else {"accuracy": accuracy}
         self._manager.save(step, args=arguments, metrics=metrics, force=True)
         if wait:
@@ -63,22 +77,56 @@ class Checkpoints:
         best = self._manager.best_step()
         return self._manager.latest_step() if best is None else best
 
-    def restore(self, shapes: State, sharding: Sharding, step: int | None = None) -> Restored | None:
-        """A checkpoint, by default the newest, on the given sharding; None where there is none.
+    def newest(self, shapes: State, sharding: Sharding) -> Restored | None:
+        """The newest whole checkpoint, or None where there is none. Called on every host alike.
+
+        A damaged one is set aside as ``damaged-STEP`` and the one before it is taken.
 
         Raises:
           ConfigError: it was saved by another network or optimizer; the message names the first difference.
+          DamagedError: all are damaged.
         """
-        step = self._manager.latest_step() if step is None else step
-        if step is None:
-            return None
+        while (step := self._manager.latest_step()) is not None:
+            try:
+                with agreed():
+                    return self.restore(shapes, sharding, step)
+            except (DamagedError, PeerError) as error:
+                if "is damaged" not in str(error) or len(self._manager.all_steps()) == 1:
+                    raise
+                warn(f"{error}; going on from the one before")
+            with agreed():
+                self._set_aside(step)
+            self._manager.reload()
+        return None
+
+    def restore(self, shapes: State, sharding: Sharding, step: int) -> Restored:
+        """One checkpoint on the given sharding, its arrays compared with their checksums.
+
+        Raises:
+          ConfigError: it was saved by another network or optimizer; the message names the first difference.
+          DamagedError: it cannot be read, or an array is not what was saved.
+        """
         wanted = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), _named(shapes)
         )
-        self._check_same_network(step, wanted)
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(wanted), meta=ocp.args.JsonRestore())
-        found = self._manager.restore(step, args=arguments)
-        return Restored(state=_state(shapes, found["state"]), step=step, accuracy=found["meta"]["accuracy"])
+        try:
+            self._check_same_network(step, wanted)
+            found = self._manager.restore(step, args=arguments)
+            self._check_whole(step, found["state"], found["meta"].get("checksums") or {})
+        except TrainError:
+            raise
+        except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
+            if any(word in str(error) for word in UNREACHABLE):
+                raise
+            raise self._damaged(step, str(error).splitlines()[0][:200]) from error
+        meta = found["meta"]
+        return Restored(
+            state=_state(shapes, found["state"]),
+            step=step,
+            accuracy=meta["accuracy"],
+            skipped=meta.get("skipped", 0),
+        )
 
     def wait(self) -> None:
         self._manager.wait_until_finished()
@@ -97,6 +145,19 @@ class Checkpoints:
                 raise self._mismatch(step, f"{path} must be {leaf.shape}, got {saved[path]}")
         if extra := saved.keys() - {path for path, _ in _paths(wanted)}:
             raise self._mismatch(step, f"{min(extra)} does not belong to this network")
+
+    def _check_whole(self, step: int, named: dict, checksums: dict[str, int]) -> None:
+        for name, array in _paths(named):
+            if name in checksums and _checksum(array) != checksums[name]:
+                raise self._damaged(step, f"{name} is not what was saved")
+
+    def _damaged(self, step: int, why: str) -> DamagedError:
+        return DamagedError(f"checkpoint {step} in {self.path} is damaged: {why}")
+
+    def _set_aside(self, step: int) -> None:
+        if jax.process_index() == 0:
+            folder = epath.Path(self.path)
+            (folder / str(step)).rename(folder / f"damaged-{step}")
 
     def _mismatch(self, step: int, difference: str) -> ConfigError:
         return ConfigError(
@@ -117,6 +178,17 @@ def _named(state: State) -> dict[str, Any]:
 def _state(shapes: State, named: dict[str, Any]) -> State:
     opt = jax.tree.unflatten(jax.tree.structure(shapes.opt), [named["opt"][p] for p, _ in _paths(shapes.opt)])
     return State(named["step"], named["params"], named["stats"], opt)
+
+
+def _checksums(named: dict[str, Any]) -> dict[str, int]:
+    """CRC-32 of every array, by name; the first host writes them for all."""
+    if jax.process_index():
+        return {}
+    return {name: _checksum(array) for name, array in _paths(named)}
+
+
+def _checksum(array: jax.Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(array.addressable_data(0)).data)
 
 
 def _paths(tree: Any) -> list[tuple[str, Any]]:

@@ -39,12 +39,13 @@ def of_run(config: TrainConfig) -> Weights:
     program = make_program(config, train, test, jax.devices()[0].platform)
     checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
     try:
+        best = checkpoints.best()
+        if best is None:
+            raise ConfigError(f"{config.run_dir}: must hold a checkpoint, got none yet")
         one = mesh.replicated(mesh.make_mesh(1, jax.devices()[:1]))
-        found = checkpoints.restore(program.shapes, one, checkpoints.best())
+        found = checkpoints.restore(program.shapes, one, best)
     finally:
         checkpoints.close()
-    if found is None:
-        raise ConfigError(f"{config.run_dir}: must hold a checkpoint, got none yet")
     params, stats = step.evaluated(found.state, config.optim)[""]
     height = train.image_shape[0]
     return Weights(

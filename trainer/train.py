@@ -108,7 +108,7 @@ def train(
     if config.checkpoint.enabled:
         watchdog.now(f"restoring from run directory {config.run_dir}")
         checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
-        if found := checkpoints.restore(shapes, same):
+        if found := checkpoints.newest(shapes, same):
             state, start, accuracy = found.state, found.step, found.accuracy
             log.event("restore", step=start, cpu_seconds=processor_seconds())
     if state is None:

@@ -16,6 +16,7 @@ def states(width=8):
     _, init = network.build(config.model, 10, 1, 8, "cpu")
     optimizer = optim.make_optimizer(config.optim, lambda step: 0.1)
     init_state = step.make_init(init, optimizer)
+    init_state = jax.jit(init_state, compiler_options={"xla_backend_optimization_level": 0})
     return init_state, jax.eval_shape(init_state, jax.random.key(0))
 
 
@@ -54,14 +55,14 @@ def test_a_worse_result_does_not_lose_the_newest(opened):
     checkpoints = opened(keep=1, keep_best=1)
     for at, accuracy in [(1, 0.9), (2, 0.1)]:
         checkpoints.save(init_state(jax.random.key(at)), at, accuracy, wait=True)
-    assert checkpoints.restore(shapes, on(1)).step == 2
+    assert checkpoints.newest(shapes, on(1)).step == 2
 
 
 def test_it_comes_back_on_another_mesh(opened):
     init_state, shapes = states()
     saved = jax.jit(init_state, out_shardings=on(8))(jax.random.key(3))
     opened().save(saved, 7, None, wait=True)
-    found = opened().restore(shapes, on(2))  # by another process, as it were
+    found = opened().newest(shapes, on(2))  # by another process, as it were
     assert (found.step, found.accuracy) == (7, None)
     assert jax.tree.structure(found.state) == jax.tree.structure(saved)
     for before, after in zip(jax.tree.leaves(saved), jax.tree.leaves(found.state), strict=True):
@@ -79,7 +80,7 @@ def test_a_save_does_not_change_with_the_state_that_goes_on(opened):
     checkpoints.save(state, 1, None)
     overwrite(jax.tree.leaves(state))
     checkpoints.wait()
-    for saved, leaf in zip(jax.tree.leaves(checkpoints.restore(shapes, on(1)).state), before, strict=True):
+    for saved, leaf in zip(jax.tree.leaves(checkpoints.newest(shapes, on(1)).state), before, strict=True):
         np.testing.assert_array_equal(saved, leaf)
 
 
@@ -90,7 +91,7 @@ def test_another_network_is_refused_and_nothing_is_lost(opened):
     with pytest.raises(
         ConfigError, match=r"checkpoint 5 in .* is of another network: .* must be \(10,\)"
     ) as caught:
-        checkpoints.restore(_other_head(), on(1))
+        checkpoints.newest(_other_head(), on(1))
     assert "--run-dir" in str(caught.value)
     assert steps_of(checkpoints.path) == [5]
 
@@ -105,4 +106,46 @@ def _other_head():
 
 def test_an_empty_directory_is_a_fresh_start(opened):
     _, shapes = states()
-    assert opened().restore(shapes, on(1)) is None
+    assert opened().newest(shapes, on(1)) is None
+
+
+def spoil(path, change):
+    """Changes the largest file of a checkpoint's arrays; returns nothing."""
+    largest = max((p for p in (path / "state").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    largest.write_bytes(change(data))
+
+
+def flip(data):
+    data[len(data) // 2] ^= 0x10
+    return data
+
+
+@pytest.mark.parametrize(
+    "change", [flip, lambda data: data[: len(data) // 2], lambda data: b""], ids=["a bit", "half", "nothing"]
+)
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(opened, capsys, change):
+    init_state, shapes = states()
+    writer = opened(keep=3)
+    saved = [init_state(jax.random.key(at)) for at in (1, 2)]
+    for at, state in enumerate(saved, 1):
+        writer.save(state, at, None, wait=True)
+    spoil(writer.path / "2", change)
+    reader = opened(keep=3)
+    found = reader.newest(shapes, on(2))
+    assert found.step == 1
+    for name, array in saved[0].params.items():
+        np.testing.assert_array_equal(found.state.params[name], array)
+    assert f"warning: checkpoint 2 in {writer.path} is damaged: " in capsys.readouterr().err
+    reader.save(saved[1], 2, None, wait=True)
+    assert opened(keep=3).newest(shapes, on(1)).step == 2
+
+
+def test_where_all_are_damaged_nothing_is_started_anew(opened):
+    init_state, shapes = states()
+    checkpoints = opened(keep=3)
+    checkpoints.save(init_state(jax.random.key(1)), 1, None, wait=True)
+    spoil(checkpoints.path / "1", flip)
+    with pytest.raises(Exception, match=r"checkpoint 1 in .* is damaged: .* is not what was saved"):
+        opened(keep=3).newest(shapes, on(1))
+    assert steps_of(checkpoints.path) == [1]
