@@ -1,5 +1,7 @@
 """The two steps: the same on any number of devices, and an evaluation that counts each example once."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ class Run:
         self.config = resolve("r", "/d", "", SETTINGS | settings)
         self.mesh = mesh.make_mesh(1, jax.devices()[:devices])
         self.data = source.load(self.config.data, "train")
-        net, init = network.build(self.config.model, 10, 1, 8, "cpu")
+        net, init = network.build(self.config.model, 10, 1, 8, "cpu", 32)
         schedule = optim.make_schedule(self.config.optim, 32, 100, 45)
         optimizer = optim.make_optimizer(self.config.optim, schedule)
         init_state = step.make_init(init, optimizer, self.config.optim)
@@ -144,3 +146,20 @@ def test_everything_at_once_trains_alike_on_one_device_and_on_eight():
     assert eight.losses(6) == pytest.approx(one.losses(6), abs=1e-5)
     averaged, raw = step.evaluated(one.state, one.config.optim).values()
     assert any((averaged[0][name] != raw[0][name]).any() for name in raw[0])
+
+
+def collectives(run):
+    """Name -> how many, in the compiled training step."""
+    text = run.train.as_text()
+    names = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
+    found = {name: len(re.findall(rf"= (?:\S+|\([^)]*\)) {name}\(", text)) for name in names}
+    return {name: number for name, number in found.items() if number}
+
+
+def test_with_statistics_in_groups_the_gradients_are_all_that_is_reduced():
+    """Six layers of BatchNorm: reductions for their statistics and their gradients, or none."""
+    whole, groups = (Run(8, **{"model.bn_group": size}) for size in (0, 4))
+    assert collectives(whole)["all-reduce"] > 6
+    assert collectives(groups) == {"all-reduce": 1, "all-gather": 12}  # mean and var of each, for the state
+    assert all(np.isfinite(groups.losses(3)))
+    assert groups.totals()["examples"] == 360

@@ -57,8 +57,8 @@ class BatchNorm(nnx.Module):
 
     Args:
       groups: more than 1: each of so many parts of the batch, in order, has statistics of its own, also
-        running ones [groups, C], which evaluation averages. Where no part spans two devices, training
-        needs no communication here.
+        running ones [groups, C], which evaluation averages. Where no part spans two devices, neither
+        direction waits for another device; only the running statistics are gathered, off that path.
     """
 
     def __init__(
