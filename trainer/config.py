@@ -172,6 +172,9 @@ class LoopConfig:
 class CheckpointConfig:
     enabled: bool = option(True, "save and resume")
     every_steps: int = option(0, "steps between saves; 0: with each evaluation", minimum=0)
+    every_minutes: float = option(
+        0.0, "minutes between saves, looked at every log.every_steps; 0: none by the clock", minimum=0
+    )
     keep: int = option(2, "newest checkpoints kept", minimum=1)
     keep_best: int = option(1, "checkpoints kept for their validation accuracy", minimum=0)
 

@@ -18,7 +18,7 @@ from trainer.display import Display
 from trainer.errors import NonFiniteError, PreemptedError
 from trainer.join import Job
 from trainer.metrics import Log, Pending
-from trainer.plan import Plan
+from trainer.plan import Clock, Plan
 from trainer.preemption import Preemption
 from trainer.program import make_program
 from trainer.watchdog import Watchdog
@@ -126,6 +126,7 @@ def train(
 
     pending = Pending()
     meter = Meter(config.train.batch)
+    clock = Clock(config.checkpoint.every_minutes, config.log.every_steps)
 
     def save(at: int, accuracy: float | None = None, wait: bool = False) -> None:
         if checkpoints:
@@ -133,6 +134,7 @@ def train(
             log.upload()
             checkpoints.save(jax.tree.unflatten(treedef, leaves), at, accuracy, wait)
             log.event("save", step=at)
+            clock.restart()
             watchdog.now("training")
 
     def leave_if_preempted(at: int) -> None:
@@ -180,7 +182,7 @@ def train(
             report(log, plan, config, meter, pending.ready())
             watchdog.beat()
             leave_if_preempted(done)
-            if plan.evaluates(done) or plan.saves(done):
+            if plan.evaluates(done) or plan.saves(done) or clock.due(done):
                 report(log, plan, config, meter, pending.ready(lag=0))  # nothing is saved after a loss of NaN
                 if plan.evaluates(done):
                     accuracy = evaluate(done)

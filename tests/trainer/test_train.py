@@ -174,3 +174,16 @@ def test_wandb_is_offline_without_a_key_and_the_run_id_survives(tmp_path):
 def test_a_run_without_checkpoints_writes_none(tmp_path):
     assert train(tmp_path, "--set", "checkpoint.enabled=false")[0] == 0
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_saves_go_by_the_clock_where_that_is_wanted(tmp_path):
+    code, _, err = train(tmp_path, "--set", "checkpoint.every_minutes=0.00001")
+    assert code == 0, err
+    assert [row["step"] for row in rows(tmp_path, "events.jsonl") if row["name"] == "save"] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
