@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from runs import TINY, Run
+from runs import ATTEMPT, TINY, Run
 from testcluster import Cluster
 from testcluster.objects import eventually
 
@@ -29,6 +29,7 @@ class Soak:
 
     def __init__(self, run: Run, draw: random.Random) -> None:
         self.run, self.draw = run, draw
+        self.ended = -1  # the newest attempt that a fault has ended
 
     def pod(self) -> str:
         """A random pod of the newest attempt."""
@@ -59,26 +60,25 @@ class Soak:
 
     def strike(self) -> str:
         """Waits until the run has trained for a moment, then deals out one fault; its name."""
-        faults: list[Callable[[], None]] = [
-            self.kill,
-            self.terminate,
-            self.stop,
-            self.delete,
-            self.evict,
-            self.restart_apiserver,
-            self.refuse,
-        ]
-        fault = self.draw.choice(faults)
+        ending = [self.kill, self.terminate, self.stop, self.delete, self.evict]
+        fault: Callable[[], None] = self.draw.choice([*ending, self.restart_apiserver, self.refuse])
         assert eventually(self.trains, 300), self.run.report()
         time.sleep(self.draw.uniform(0, 3))
+        if fault in ending:
+            self.ended = self.attempt()
         fault()
         return fault.__name__
 
+    def attempt(self) -> int:
+        return int(self.run.newest()[0]["metadata"]["labels"][ATTEMPT])
+
     def trains(self) -> bool:
-        """Whether the newest attempt is past its first step and still running."""
+        """Whether an attempt that no fault has ended yet is past its first step."""
         pods = self.run.newest()
         running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
-        return len(running) == 2 and "event name=first_step" in self.run.log(pods[0])
+        if len(running) < 2 or self.attempt() <= self.ended:
+            return False
+        return "event name=first_step" in self.run.log(pods[0])
 
 
 @pytest.mark.soak
