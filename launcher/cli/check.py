@@ -52,6 +52,8 @@ def command(
     if price is not None and not 0 < price < 1e6:
         raise RequestError(Problem("price", f"must be a number above zero, got {price:g}", "--price 3.22"))
     chosen = given["batch"] == "auto"
+    if chosen and compare:
+        raise RequestError(Problem("batch", "must be a number with --compare, got 'auto'"))
     if chosen:
         given["batch"] = None
     if compare:

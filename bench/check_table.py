@@ -1,0 +1,109 @@
+"""Every TPU generation by the real compiler: fit, memory, predicted speed; writes the table of docs/check.md.
+
+`python bench/check_table.py --seconds 3600` compiles rows that are missing for so long, the smallest networks
+first, and writes the table; what is not compiled yet says so. Results are kept in bench/check_table.json, by
+the version of the compiler. `--seconds 0` writes the table again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from launcher import TrainingJob, check, predict
+from launcher.errors import ActionError
+from launcher.slices import parse
+
+ROOT = Path(__file__).resolve().parent.parent
+KEPT, PAGE, MARK = ROOT / "bench" / "check_table.json", ROOT / "docs" / "check.md", "<!-- table -->"
+ARCHS = ("resnet18", "resnet50", "resnet152")
+BATCHES = (64, 128, 256)  # examples a device
+# generation: one host, four hosts, and two slices of the smallest that can be joined
+SLICES = {
+    "v4": (("v4-8", 1), ("v4-32", 1), ("v4-16", 2)),
+    "v5e": (("v5e-4", 1), ("v5e-16", 1), ("v5e-8", 2)),
+    "v5p": (("v5p-8", 1), ("v5p-32", 1), ("v5p-16", 2)),
+    "v6e": (("v6e-4", 1), ("v6e-16", 1), ("v6e-8", 2)),
+    "tpu7x": (("tpu7x-8", 1), ("tpu7x-32", 1), ("tpu7x-16", 2)),
+}
+HEAD = """\
+| slice | network | batch a device | fits | GiB a device | MB an image | images/s a chip, predicted | libtpu |
+| --- | --- | ---: | --- | ---: | ---: | ---: | --- |
+"""
+
+
+def rows() -> Iterator[tuple[str, int, str, int]]:
+    for arch in ARCHS:
+        for batch in BATCHES:
+            for named in SLICES.values():
+                for name, count in named:
+                    yield name, count, arch, batch
+
+
+def job(name: str, count: int, arch: str, batch: int) -> TrainingJob:
+    devices = count * parse(name).devices
+    policy = "p" if parse(name).placement_policy else None
+    return TrainingJob(
+        slice=name, num_slices=count, arch=arch, batch=batch * devices, bucket="b-1", placement_policy=policy
+    )
+
+
+def compiled(row: tuple[str, int, str, int]) -> dict:
+    """The training step's numbers, or the reason why there are none."""
+    try:
+        found = check.ask(job(*row), lambda text: print(" ", text, file=sys.stderr), "train").found
+        return {"libtpu": found["versions"]["libtpu"], "batch": found["batch"], **found["train"]}
+    except ActionError as error:
+        return {"failed": str(error)}
+
+
+def line(row: tuple[str, int, str, int], found: dict | None) -> str:
+    name, count, arch, batch = row
+    start = f"| {name if count == 1 else f'{count} x {name}'} | {arch} | {batch} |"
+    if found is None:
+        return f"{start} not yet compiled | | | | |"
+    if "failed" in found:
+        return f"{start} {found['failed']} | | | | |"
+    peak = f"{found['peak'] / 2**30:.1f}"
+    if not found["fits"]:
+        return f"{start} no | {peak} | | | {found['libtpu']} |"
+    shape = parse(name)
+    rate = predict.seconds(found, shape).under(batch * shape.devices_per_chip)
+    speed = f"{rate.expected:,.0f} ({rate.low:,.0f} to {rate.high:,.0f})"
+    return f"{start} yes | {peak} | {found['bytes'] / batch / 1e6:.0f} | {speed} | {found['libtpu']} |"
+
+
+def write(kept: dict[str, dict]) -> None:
+    table = HEAD + "".join(line(row, kept.get(key(row))) + "\n" for row in rows())
+    before, _, after = PAGE.read_text(encoding="utf-8").split(MARK)
+    PAGE.write_text(f"{before}{MARK}\n{table}{MARK}{after}", encoding="utf-8")
+
+
+def key(row: tuple[str, int, str, int]) -> str:
+    return " ".join(map(str, row))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=3600, help="begin no row after so long")
+    parser.add_argument("--only", default="", help="rows whose key holds this, as in 'v6e-16 1 resnet50'")
+    arguments = parser.parse_args()
+    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    until = time.monotonic() + arguments.seconds
+    for row in rows():
+        if time.monotonic() > until:
+            break
+        if key(row) not in kept and arguments.only in key(row):
+            print(key(row), file=sys.stderr)
+            kept[key(row)] = compiled(row)
+            KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            write(kept)
+    write(kept)
+
+
+if __name__ == "__main__":
+    main()
