@@ -3,6 +3,7 @@
 Not part of `make test`, it takes too long for that: `make soak`. RESNET_SOAK_SEED repeats another draw.
 """
 
+import contextlib
 import os
 import random
 import signal
@@ -12,6 +13,8 @@ from collections.abc import Callable
 import pytest
 from runs import ATTEMPT, TINY, Run
 from testcluster import Cluster
+from testcluster.api import Refused
+from testcluster.errors import ClusterError
 from testcluster.objects import eventually
 
 FAULTS = 20
@@ -62,12 +65,17 @@ class Soak:
         """Waits until the run has trained for a moment, then deals out one fault; its name."""
         ending = [self.kill, self.terminate, self.stop, self.delete, self.evict]
         fault: Callable[[], None] = self.draw.choice([*ending, self.restart_apiserver, self.refuse])
-        assert eventually(self.trains, 300), self.run.report()
-        time.sleep(self.draw.uniform(0, 3))
-        if fault in ending:
-            self.ended = self.attempt()
-        fault()
-        return fault.__name__
+        for _ in range(5):
+            assert eventually(self.trains, 300), self.run.report()
+            time.sleep(self.draw.uniform(0, 3))
+            if fault in ending:
+                self.ended = self.attempt()
+            with contextlib.suppress(
+                ClusterError, Refused
+            ):  # the pod ended a moment before, of an earlier one
+                fault()
+                return fault.__name__
+        raise AssertionError(f"no pod was there to {fault.__name__}:\n{self.run.report()}")
 
     def attempt(self) -> int:
         return int(self.run.newest()[0]["metadata"]["labels"][ATTEMPT])
