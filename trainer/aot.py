@@ -72,7 +72,7 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
     platform, _, number = slice.estimate.partition(":")
     grid = None if platform else mesh.make_mesh(slice.slices, topology(slice))
     devices = grid.size if grid else int(number)
-    mesh.check_batch(devices, config.train.batch)
+    mesh.check_batch(devices, config.train.batch, config.train.accumulate)
     train, test = source.load(config.data, "train"), source.load(config.data, "test")
     program = make_program(config, train, test, platform or "tpu")
     found: dict[str, Any] = {

@@ -42,13 +42,16 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 
-def check_batch(devices: int, batch: int) -> None:
-    """Raises ConfigError where the global batch does not divide over the devices."""
-    if batch % devices:
-        nearest = max(batch // devices, 1) * devices
+def check_batch(devices: int, batch: int, parts: int = 1) -> None:
+    """Raises ConfigError where the global batch, or one of its parts, does not divide over the devices."""
+    step = devices * parts
+    if batch % step:
+        nearest = max(batch // step, 1) * step
+        split = f" x {parts} parts" if parts > 1 else ""
         raise ConfigError(
-            f"train.batch: must be a multiple of {devices} devices, got {batch}",
-            f"--batch {nearest} gives {nearest // devices} examples a device",
+            f"train.batch: must be a multiple of {devices} devices{split}, got {batch}",
+            f"--batch {nearest} gives {nearest // step} examples a device"
+            + (" and part" if parts > 1 else ""),
         )
 
 

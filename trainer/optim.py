@@ -8,6 +8,7 @@ import optax
 from optax import contrib
 
 from trainer.config import OptimConfig
+from trainer.errors import ConfigError
 from trainer.network import Arrays
 from trainer.schedule import make_schedule
 
@@ -55,6 +56,8 @@ def _rules(config: OptimConfig, schedule: optax.Schedule) -> dict[str, Any]:
         )
 
     def schedule_free() -> optax.GradientTransformation:
+        if not momentum:
+            raise ConfigError("optim.momentum: must be above 0 for schedule-free, got 0")
         base = optax.chain(optax.add_decayed_weights(decay, mask=decayed), optax.sgd(schedule))
         return contrib.schedule_free(base, schedule, b1=momentum)
 

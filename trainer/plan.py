@@ -9,6 +9,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from trainer.config import TrainConfig
+from trainer.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,13 @@ class Plan:
 
 
 def make_plan(config: TrainConfig, examples: int) -> Plan:
-    """examples: of one epoch. An epoch need not be a whole number of steps."""
+    """examples: of one epoch. An epoch need not be a whole number of steps.
+
+    Raises:
+      ConfigError: a ramp of the resolution without a beginning.
+    """
+    if config.augment.final_resolution and not config.augment.resolution:
+        raise ConfigError("augment.resolution: must be given where augment.final_resolution is, got 0")
     steps_per_epoch = examples / config.train.batch
     return Plan(
         steps=config.train.steps or max(1, round(config.train.epochs * steps_per_epoch)),

@@ -74,7 +74,6 @@ def make_train_step(
     Args:
       pixels: sides that the images are resized to; 0: as they come.
     """
-
     frozen = _frozen(network, config.train.freeze)
 
     def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:

@@ -46,7 +46,7 @@ def train(
 
     # Mesh: all devices of all slices.
     devices = mesh.make_mesh(job.slices)
-    mesh.check_batch(devices.size, config.train.batch)
+    mesh.check_batch(devices.size, config.train.batch, config.train.accumulate)
     placer = mesh.BatchPlacer(devices, config.train.batch)
 
     # Data, and the directory that everything is written to. One host may fail here: all end with its code.

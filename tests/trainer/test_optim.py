@@ -82,3 +82,8 @@ def test_averages_by_hand():
     values = [float(optim.averaged(config, jnp.array(n), old, new)["a"]) for n in (1, 2, 3, 20, 10_000)]
     # Nothing at odd steps; (1 + 1) / (10 + 1) and (1 + 10) / (10 + 10) of the old; at last 0.9 of it.
     assert values == pytest.approx([1.0, 2 - 2 / 11, 1.0, 2 - 11 / 20, 1.1], abs=1e-6)
+
+
+def test_schedule_free_without_momentum_is_refused():
+    with pytest.raises(Exception, match=r"optim.momentum: must be above 0 for schedule-free, got 0"):
+        after(name="schedule-free")

@@ -119,3 +119,11 @@ def test_every_recipe_states_its_command_and_what_to_expect():
 
 def test_ones_that_are_tested_by_training_are_all_that_is_left():
     assert set(recipes.RECIPES) == {*RATES, "digits", "fashion", "smoke"}
+
+
+def test_a_ramp_without_a_beginning_is_refused():
+    config = resolve("r", "/d", "", {"augment.final_resolution": 192})
+    with pytest.raises(
+        Exception, match=r"augment.resolution: must be given where augment.final_resolution is"
+    ):
+        make_plan(config, 1000)
