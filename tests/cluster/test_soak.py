@@ -72,7 +72,7 @@ class Soak:
                 self.ended = self.attempt()
             with contextlib.suppress(
                 ClusterError, Refused
-            ):  # the pod ended a moment before, of an earlier one
+            ):  # it ended a moment before, of an earlier one
                 fault()
                 return fault.__name__
         raise AssertionError(f"no pod was there to {fault.__name__}:\n{self.run.report()}")
