@@ -7,7 +7,7 @@ programs make of that was measured with libtpu 0.0.42 for v4, 256 images a devic
 network     FLOPs, of counted   traffic, of counted   activations, of counted results
 ==========  ==================  ====================  =============================
 ResNet-50   0.99                2.65                  0.87
-ResNet-152  0.98                2.92                  0.86
+ResNet-152  0.97                2.77                  0.86
 ==========  ==================  ====================  =============================
 """
 
@@ -22,7 +22,7 @@ from jax.extend import core
 from trainer import compile
 
 PRODUCTS = ("conv_general_dilated", "dot_general")
-TRAFFIC = 2.8  # between the two above; activations are left at what is counted, which is on the safe side
+TRAFFIC = 2.8  # the larger of the two above; activations are left as counted, on the safe side
 
 
 def estimate(step: Any, *arguments: Any) -> dict[str, int]:
