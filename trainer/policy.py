@@ -6,8 +6,9 @@ matrix, and the operations on colour are one switch, so that an image costs the 
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-GREY = jnp.array([0.299, 0.587, 0.114])  # ITU-R 601, as PIL
+GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601, as PIL
 
 # operation: (TrivialAugment's largest value, RandAugment's at magnitude 10); translation: pixels, share
 TURNING = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")

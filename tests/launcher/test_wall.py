@@ -42,3 +42,10 @@ print(code, *sorted(roots & {"kubernetes", "google", "rich", "requests"}))
 """
     words = [sys.executable, "-c", code]
     assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "0\n"
+
+
+def test_the_trainer_s_modules_start_no_devices():
+    """JAX must join the other hosts before anything asks for its devices."""
+    code = IMPORT_ALL + "from jax._src import xla_bridge; print(xla_bridge.backends_are_initialized())"
+    words = [sys.executable, "-c", code, "trainer"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.endswith("\nFalse\n")
