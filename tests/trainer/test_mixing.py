@@ -9,12 +9,12 @@ from trainer.config import AugmentConfig, OptimConfig
 from trainer.loss import binary_cross_entropy, cross_entropy, loss_of, soft_labels
 from trainer.mixing import Mix, mix
 
-LABELS = jnp.arange(6, dtype=jnp.int32)
-IMAGES = jnp.broadcast_to(LABELS[:, None, None, None].astype(jnp.float32), (6, 8, 8, 1))
+LABELS = np.arange(6, dtype=np.int32)
+IMAGES = np.broadcast_to(LABELS[:, None, None, None].astype(np.float32), (6, 8, 8, 1))
 
 
 def mixed(step=0, seed=0, **fields):
-    return mix(IMAGES, LABELS, seed, jnp.array(step), AugmentConfig(**fields))
+    return mix(jnp.array(IMAGES), jnp.array(LABELS), seed, jnp.array(step), AugmentConfig(**fields))
 
 
 def test_mixup_is_a_weighted_sum_with_the_mirror_of_the_batch():
