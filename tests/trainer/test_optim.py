@@ -10,15 +10,16 @@ from trainer import optim
 from trainer.config import OptimConfig
 
 KERNEL, SCALE = "stem.conv.kernel", "stem.norm.scale"
-PARAMS = {KERNEL: jnp.full((1, 1, 2, 2), 3.0), SCALE: jnp.full(2, 1.0)}
-GRADS = {KERNEL: jnp.full((1, 1, 2, 2), 0.5), SCALE: jnp.full(2, 0.5)}
+PARAMS = {KERNEL: np.full((1, 1, 2, 2), 3.0, np.float32), SCALE: np.full(2, 1.0, np.float32)}
+GRADS = {KERNEL: np.full((1, 1, 2, 2), 0.5, np.float32), SCALE: np.full(2, 0.5, np.float32)}
 
 
 def after(steps=1, grads=GRADS, **fields):
     """The first number of the kernel and of the scale after some updates at a rate of 0.1."""
     config = OptimConfig(**({"weight_decay": 0.0, "momentum": 0.0} | fields))
     rule = optim.make_optimizer(config, optax.constant_schedule(0.1))
-    params, state = PARAMS, rule.init(PARAMS)
+    grads, params = jax.tree.map(jnp.asarray, (grads, PARAMS))
+    state = rule.init(params)
     for _ in range(steps):
         updates, state = rule.update(grads, state, params)
         params = optax.apply_updates(params, updates)
@@ -53,7 +54,8 @@ def test_an_update_by_hand(fields, wanted):
 def test_muon_turns_a_gradient_into_one_of_even_singular_values():
     grads = {KERNEL: jnp.array([[4.0, 0.0], [0.0, 0.01]])[None, None], SCALE: GRADS[SCALE]}
     rule = optim.make_optimizer(OptimConfig(name="muon", weight_decay=0.0), optax.constant_schedule(1.0))
-    updates, _ = rule.update(grads, rule.init(PARAMS), PARAMS)
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    updates, _ = rule.update(grads, rule.init(params), params)
     values = np.linalg.svd(np.asarray(updates[KERNEL])[0, 0], compute_uv=False)
     assert values[0] / values[1] < 5  # of the gradient: 400
 
