@@ -3,7 +3,15 @@
 import ast
 from pathlib import Path
 
-PARTS = {"__main__", "cpu_ours", "cpu_torch"}  # this list, and what cpu_pytorch runs
+PARTS = {
+    "__main__",
+    "cpu_ours",
+    "cpu_torch",
+    "data_clock",
+    "data_ours",
+    "data_tf",
+    "data_torch",
+}  # what others run
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import functools
 import io
 import itertools
 import json
+import resource
 import threading
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,7 @@ class Records:
         self._ends = list(itertools.accumulate(shard["images"] for shard in listed))
         self._readers: dict[int, Any] = {}
         self._lock = threading.Lock()
+        _allow_files(len(listed))
 
     @property
     def size(self) -> int:
@@ -137,6 +139,15 @@ class Records:
             if shard not in self._readers:
                 self._readers[shard] = open_shard(path, self._place.address(listed["name"]), listed["images"])
             return self._readers[shard]
+
+
+def _allow_files(shards: int) -> None:
+    """Lets this process keep so many more files open, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = soft + shards
+    if soft != resource.RLIM_INFINITY:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def open_shard(path: Path, address: str, images: int | None = None) -> Any:

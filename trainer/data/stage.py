@@ -59,7 +59,7 @@ class Shards:
             except queue.Empty:
                 return
             file = self._files[name]
-            if file.done() or not self._claim(file):
+            if not self._claim(file):
                 continue
             try:
                 file.set_result(self._fetch(name))
@@ -69,7 +69,9 @@ class Shards:
 
     def _claim(self, file: Future[Path]) -> bool:
         with self._lock:
-            return not file.running() and file.set_running_or_notify_cancel()
+            if file.running() or file.done():  # it was queued twice: ahead of need, and when it was needed
+                return False
+            return file.set_running_or_notify_cancel()
 
     def _fetch(self, name: str) -> Path:
         target = self._folder / name

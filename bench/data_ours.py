@@ -1,0 +1,118 @@
+"""Our loader and the bare loop: `data_ours.py WAY PATH THREADS SECONDS`.
+
+WAY is ours, or:
+
+memory: ours for so long, watching its memory.
+bare: decode, crop and resize by the libraries alone, in as many threads, no labels, no order, no batches.
+processes: as many processes, each of which only fills batches of its own, and hands none of them over.
+"""
+
+import itertools
+import multiprocessing
+import os
+import sys
+import threading
+import time
+
+import cv2
+import numpy as np
+import simplejpeg
+from data_clock import measure, resident_mib
+
+from trainer.config import DataConfig
+from trainer.data import crop, images, path, pipeline
+from trainer.data.encoded import Encoded
+
+BATCH, SIDE = 64, 224
+
+
+def ours(data: Encoded, config: DataConfig):
+    """The training pipeline's batches."""
+    stream = pipeline.TrainStream(size=data.size, batch=BATCH, seed=0)
+    source = images.source_of(data, config)
+    for batch in pipeline.train_batches(source, stream, np.arange(BATCH), range(10**9), config):
+        yield batch["image"]
+
+
+def bare_image(data: Encoded, index: int, uniform: list[float], out: np.ndarray) -> None:
+    image, _ = data.read(index)
+    pixels = simplejpeg.decode_jpeg(image) if isinstance(image, bytes) else image
+    top, left, height, width = crop.random_box(*pixels.shape[:2], uniform, 0.08)
+    part = pixels[top : top + height, left : left + width]
+    way = cv2.INTER_AREA if max(height, width) > SIDE else cv2.INTER_LINEAR
+    cv2.resize(part, (SIDE, SIDE), dst=out, interpolation=way)
+
+
+def bare(data: Encoded, threads: int):
+    """Every thread goes through the images by itself; yields how many were done meanwhile."""
+    counts = [0] * threads
+    uniforms = crop.draws(0, np.zeros(data.size, int), np.arange(data.size)).tolist()
+
+    def loop(number: int) -> None:
+        out = np.empty((SIDE, SIDE, 3), np.uint8)
+        for index in itertools.cycle(range(number * data.size // threads, data.size)):
+            bare_image(data, index, uniforms[index], out)
+            counts[number] += 1
+
+    for number in range(threads):
+        threading.Thread(target=loop, args=(number,), daemon=True).start()
+    told = 0
+    while True:
+        time.sleep(0.05)
+        done = sum(counts)
+        yield done - told
+        told = done
+
+
+def fill(data: Encoded, config: DataConfig, count) -> None:
+    source = images.source_of(data, config)
+    for epoch in itertools.count():
+        for start in range(0, data.size - BATCH, BATCH):
+            indices = np.arange(start, start + BATCH)
+            source.gather(indices, crop.draws(0, np.full(BATCH, epoch), indices))
+            with count.get_lock():
+                count.value += BATCH
+
+
+def processes(data: Encoded, config: DataConfig, number: int):
+    forks = multiprocessing.get_context("fork")
+    count, told = forks.Value("q", 0), 0
+    for _ in range(number):
+        forks.Process(target=fill, args=(data, config, count), daemon=True).start()
+    while True:
+        time.sleep(0.05)
+        done = count.value
+        yield done - told
+        told = done
+
+
+def memory(batches, seconds: float) -> None:
+    """Prints batches, and the resident memory in MiB after a tenth of the time and at the end."""
+    begun, early, count = time.perf_counter(), 0.0, 0
+    for _ in batches:
+        count += 1
+        gone = time.perf_counter() - begun
+        early = early if early or gone < seconds / 10 else resident_mib()
+        if gone > seconds:
+            break
+    print(count, early, resident_mib())
+
+
+def main(way: str, where: str, threads: int, seconds: float) -> None:
+    config = DataConfig(name=where, threads=threads, image_size=SIDE)
+    data = path.encoded(path.find(where), "train", config)
+    if way == "memory":
+        memory(ours(data, config), seconds)
+    elif way == "ours":
+        measure(ours(data, config), 2 * max(config.prefetch, threads), seconds)
+    else:
+        found = bare(data, threads) if way == "bare" else processes(data, config, threads)
+        measure(found, 20, seconds)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    sys.stdout.flush()
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(0)  # its threads never end
