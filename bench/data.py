@@ -33,6 +33,7 @@ SIDES = {
     "torchvision DataLoader, PIL": ("torch", "pil", "photos"),
     "torchvision DataLoader, torchvision.io": ("torch", "io", "photos"),
     "tf.data, decode_and_crop_jpeg": ("tf", "tf", "photos"),
+    "tf.data, antialiased as the others are": ("tf", "antialias", "photos"),
     "ours, packed to 256": ("ours", "ours", "packed"),
     "bare loop on packed": ("ours", "bare", "packed"),
     "ours, raw 256": ("ours", "ours", "raw"),

@@ -79,7 +79,7 @@ def _plain_jpeg_size(data: bytes, max_pixels: int) -> tuple[int, int] | None:
 def _decode_scaled(data: bytes, size: tuple[int, int], box: Box, side: int) -> tuple[np.ndarray, Box]:
     """The image and the box in it, at a half, a quarter or an eighth where the box stays large enough.
 
-    libjpeg-turbo then leaves out the higher frequencies, which the resize would average away.
+    libjpeg-turbo then leaves out the higher frequencies, most of which the resize would average away.
     """
     if min(box[2:]) < 2 * side:
         return _decode_jpeg(data), box
