@@ -70,9 +70,7 @@ class Soak:
             time.sleep(self.draw.uniform(0, 3))
             if fault in ending:
                 self.ended = self.attempt()
-            with contextlib.suppress(
-                ClusterError, Refused
-            ):  # it ended a moment before, of an earlier one
+            with contextlib.suppress(ClusterError, Refused):  # it ended a moment before, of an earlier one
                 fault()
                 return fault.__name__
         raise AssertionError(f"no pod was there to {fault.__name__}:\n{self.run.report()}")
