@@ -60,7 +60,7 @@ def test_a_worse_result_does_not_lose_the_newest(opened):
 
 def test_it_comes_back_on_another_mesh(opened):
     init_state, shapes = states()
-    saved = jax.jit(init_state, out_shardings=on(8))(jax.random.key(3))
+    saved = jax.device_put(init_state(jax.random.key(3)), on(8))
     opened().save(saved, 7, None, wait=True)
     found = opened().newest(shapes, on(2))  # by another process, as it were
     assert (found.step, found.accuracy) == (7, None)
@@ -110,8 +110,8 @@ def test_an_empty_directory_is_a_fresh_start(opened):
 
 
 def spoil(path, change):
-    """Changes the largest file of a checkpoint's arrays; returns nothing."""
-    largest = max((p for p in (path / "state").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    """Changes the largest file that holds values of a checkpoint's arrays."""
+    largest = max((path / "state").rglob("d/*"), key=lambda p: p.stat().st_size)
     data = bytearray(largest.read_bytes())
     largest.write_bytes(change(data))
 
@@ -146,6 +146,6 @@ def test_where_all_are_damaged_nothing_is_started_anew(opened):
     checkpoints = opened(keep=3)
     checkpoints.save(init_state(jax.random.key(1)), 1, None, wait=True)
     spoil(checkpoints.path / "1", flip)
-    with pytest.raises(Exception, match=r"checkpoint 1 in .* is damaged: .* is not what was saved"):
+    with pytest.raises(Exception, match=r"checkpoint 1 in .* is damaged: "):
         opened(keep=3).newest(shapes, on(1))
     assert steps_of(checkpoints.path) == [1]
