@@ -119,7 +119,8 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
             if any(word in str(error) for word in UNREACHABLE):
                 raise
-            raise self._damaged(step, str(error).splitlines()[0][:200]) from error
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            raise self._damaged(step, why[:200]) from error
         meta = found["meta"]
         return Restored(
             state=_state(shapes, found["state"]),

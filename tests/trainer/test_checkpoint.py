@@ -110,10 +110,9 @@ def test_an_empty_directory_is_a_fresh_start(opened):
 
 
 def spoil(path, change):
-    """Changes the largest file that holds values of a checkpoint's arrays."""
-    largest = max((path / "state").rglob("d/*"), key=lambda p: p.stat().st_size)
-    data = bytearray(largest.read_bytes())
-    largest.write_bytes(change(data))
+    """Changes the largest file of a checkpoint's arrays: their values, or the list of their names."""
+    largest = max((p for p in (path / "state").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    largest.write_bytes(change(bytearray(largest.read_bytes())))
 
 
 def flip(data):
