@@ -43,18 +43,12 @@ def lines(answer: Answer, price: float | None) -> list[str]:
         _basis(found),
         "",
         *(f"{name:9} {text}" for name, text in rows),
-        *(["", "The speed is predicted, not measured:"] if answer.prediction else []),
-        *(f"  {line}" for line in ASSUMPTIONS if answer.prediction),
-        *(
-            ["  communication between devices is not counted"]
-            if answer.prediction and found["estimated"]
-            else []
-        ),
+        *(_caveats(found) if answer.prediction else []),
     ]
 
 
 def _caveats(found: Mapping[str, Any]) -> list[str]:
-    lines = [*ASSUMPTIONS, *(["communication is not counted"] if found["estimated"] else [])]
+    lines = [*ASSUMPTIONS, *(["communication between devices is not counted"] if found["estimated"] else [])]
     return ["", "The speed is predicted, not measured:", *(f"  {line}" for line in lines)]
 
 
