@@ -44,35 +44,32 @@ class JsonLines:
             self._asked = time.monotonic()
             if self._waiting:
                 self._waiting.cancel()  # one that has not begun: this one has its rows too
-            self._waiting = self._uploads.submit(self._upload, self._text())
+            self._waiting = self._uploads.submit(self._upload, list(self.rows))
 
     def keep(self, wanted) -> None:
         """Drops every row for which ``wanted(row)`` is false: those of steps that are done again."""
         kept = [row for row in self.rows if wanted(row)]
         if kept != self.rows:
             self.rows = kept
-            self._write(self._text())
+            self._write(self.rows)
 
     def close(self) -> None:
         """Returns once every row is where it belongs."""
         if self._uploads:
             self._uploads.shutdown(wait=True)
-            self._write(self._text())
+            self._write(self.rows)
 
-    def _upload(self, text: str) -> None:
+    def _upload(self, rows: list[dict[str, Any]]) -> None:
         try:
-            self._write(text)
+            self._write(rows)
         except Exception as error:  # each client has its own kinds
             warn(f"{self._path} is behind: {error}")
 
-    def _write(self, text: str) -> None:
+    def _write(self, rows: list[dict[str, Any]]) -> None:
         temporary = self._path if self._uploads else self._path.with_name(self._path.name + ".new")
-        temporary.write_text(text)
+        temporary.write_text("".join(map(_line, rows)))
         if not self._uploads:
             temporary.replace(self._path)  # never a half-written file
-
-    def _text(self) -> str:
-        return "".join(map(_line, self.rows))
 
     def _read(self) -> list[dict[str, Any]]:
         if not self._path.exists():
