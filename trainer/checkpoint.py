@@ -30,7 +30,6 @@ class Restored:
     state: State
     step: int
     accuracy: float | None
-    skipped: int = 0  # batches left out before it, since their loss was not finite
 
 
 class DamagedError(TrainError):
@@ -57,15 +56,13 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(path, options=options, item_handlers=handlers)
         self.path = path
 
-    def save(
-        self, state: State, step: int, accuracy: float | None, wait: bool = False, skipped: int = 0
-    ) -> None:
+    def save(self, state: State, step: int, accuracy: float | None, wait: bool = False) -> None:
         """Saves a state, once a step; returns once it is copied, or with ``wait`` once it is whole."""
         self._manager.check_for_errors()
         if step in self._manager.all_steps():
             return  # a whole checkpoint is never deleted to be written again
         named = _named(state)
-        meta = {"step": step, "accuracy": accuracy, "skipped": skipped, "checksums": _checksums(named)}
+        meta = {"step": step, "accuracy": accuracy, "checksums": _checksums(named)}
         arguments = ocp.args.Composite(state=ocp.args.StandardSave(named), meta=ocp.args.JsonSave(meta))
         metrics = None if accuracy is None else {"accuracy": accuracy}
         self._manager.save(step, args=arguments, metrics=metrics, force=True)
@@ -121,13 +118,7 @@ class Checkpoints:
                 raise
             why = (str(error) or type(error).__name__).splitlines()[0]
             raise self._damaged(step, why[:200]) from error
-        meta = found["meta"]
-        return Restored(
-            state=_state(shapes, found["state"]),
-            step=step,
-            accuracy=meta["accuracy"],
-            skipped=meta.get("skipped", 0),
-        )
+        return Restored(state=_state(shapes, found["state"]), step=step, accuracy=found["meta"]["accuracy"])
 
     def wait(self) -> None:
         self._manager.wait_until_finished()

@@ -72,9 +72,8 @@ def train(
     platform = jax.devices()[0].platform
     executables = compile.use_cache(config.train.compile_cache, config.run_dir, platform)
 
-    watchdog.now("tracing and compiling")
-
     # Model and the two steps, as pure functions.
+    watchdog.now("tracing and compiling")
     program = make_program(config, train_source, test_source, platform)
     plan, shapes = program.plan, program.shapes
 
@@ -163,9 +162,8 @@ def train(
         log.evaluation(row)
         return row["accuracy"]
 
-    watchdog.now("training")
-
     # The loop. The host runs ahead of the devices by LAG_STEPS and never waits for a loss.
+    watchdog.now("training")
     if start and plan.evaluates(start) and accuracy is None:
         accuracy = evaluate(start)  # it was preempted in the middle of this
     batches = pipeline.train_batches(
