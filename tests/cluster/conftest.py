@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import Command, command
 from runs import SHORT, TINY, Run
 from testcluster import Cluster, image, requirements
 from testcluster.api import Object
@@ -71,6 +72,18 @@ def namespace(control_plane: Cluster) -> Iterator[str]:
     """A namespace of the test's own that enforces Pod Security `restricted`; deleted afterwards."""
     with _namespace(control_plane) as name:
         yield name
+
+
+@pytest.fixture
+def nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No resnet-launch.yaml of the checkout's folders counts."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def launch(control_plane: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs a line of `resnet-launch` in the test's namespace."""
+    return command(control_plane, namespace, capsys)
 
 
 @contextlib.contextmanager

@@ -5,27 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Command, command
+from commands import Command
 from test_permissions import Person
 from testcluster import Cluster
 from testcluster.api import Object
 from testcluster.objects import eventually, queue
+
+pytestmark = pytest.mark.usefixtures("nobody_s_settings")
 
 RUN = "--slice v4-32 --arch resnet50 --data digits --image r/i:1 --name run"
 LABELS = {
     "cloud.google.com/gke-tpu-accelerator": "tpu-v4-podslice",
     "cloud.google.com/gke-tpu-topology": "2x2x4",
 }
-
-
-@pytest.fixture(autouse=True)
-def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def launch(control_plane: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(control_plane, namespace, capsys)
 
 
 @pytest.fixture

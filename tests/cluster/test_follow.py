@@ -5,26 +5,17 @@ No node is needed: the ends of pods are written to their status, as a kubelet wo
 
 import threading
 import time
-from typing import Any
 
 import pytest
-from commands import Command, command
+from commands import Command
 from testcluster import Cluster
 from testcluster.api import Object
 from testcluster.objects import eventually, pods, queue
 
+pytestmark = pytest.mark.usefixtures("nobody_s_settings")
+
 RUN = "submit --arch resnet18 --data digits --bucket b-1 --image r/i:1 --node-selector pool=none"
 TWO = f"{RUN} --slice cpu-2x1 --name run"
-
-
-@pytest.fixture(autouse=True)
-def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def launch(control_plane: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(control_plane, namespace, capsys)
 
 
 class Pods:

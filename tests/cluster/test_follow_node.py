@@ -5,19 +5,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from commands import Command, command
 from testcluster import Cluster, image
 from testcluster.objects import eventually, pods
 
+pytestmark = pytest.mark.usefixtures("nobody_s_settings")
+
 FLAGS = "submit --slice cpu-2x1 --arch resnet-tiny --data digits --name run --grace 5"
-
-
-@pytest.fixture(autouse=True)
-def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

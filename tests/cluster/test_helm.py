@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from charts import PLATFORM, TRAIN, Helm
@@ -18,6 +17,8 @@ from launcher import cluster as launcher_cluster
 from launcher.cli import main
 from launcher.refusals import Refused as LauncherRefused
 
+pytestmark = pytest.mark.usefixtures("nobody_s_settings")
+
 RUN = "slice=cpu-2x1,arch=resnet18,data=digits,bucket=b-1,image=r/i:1"
 JOBSET: Object = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet"}
 
@@ -25,11 +26,6 @@ JOBSET: Object = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet"}
 @pytest.fixture(scope="module")
 def helm(control_plane: Cluster) -> Helm:  # where no cluster can be, there is no Go to build helm either
     return Helm(binary("helm"))
-
-
-@pytest.fixture(autouse=True)
-def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from charts import PLATFORM, TRAIN, Helm
@@ -15,12 +14,9 @@ from testcluster.objects import eventually, finished, pods
 
 from launcher.cli import main
 
+pytestmark = pytest.mark.usefixtures("nobody_s_settings")
+
 STEPS = ["model.width=8", "log.wandb=off", "log.every_steps=1"]
-
-
-@pytest.fixture(autouse=True)
-def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from testcluster.objects import eventually
 
 from launcher.cli import main
 
+pytestmark = pytest.mark.usefixtures("nobody_s_settings")
+
 RUN = "submit --slice cpu-2x1 --arch resnet18 --data digits --bucket b-1 --image r/i:1 --name run"
 RBAC = "rbac.authorization.k8s.io"
 
@@ -48,11 +50,6 @@ class Person:
 
 def _read(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
-
-
-@pytest.fixture(autouse=True)
-def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def test_who_may_do_nothing_is_told_what_is_missing(

@@ -8,17 +8,9 @@ from testcluster import Cluster
 from testcluster.api import Object
 from testcluster.objects import eventually, pods
 
+pytestmark = pytest.mark.usefixtures("nobody_s_settings")
+
 RUN = "submit --slice cpu-2x1 --arch resnet18 --data digits --bucket b-1 --image r/i:1 --name run"
-
-
-@pytest.fixture(autouse=True)
-def _nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def launch(control_plane: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(control_plane, namespace, capsys)
 
 
 def stored(cluster: Cluster, namespace: str, name: str = "run") -> Object:
