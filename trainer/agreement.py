@@ -2,10 +2,12 @@
 
 import contextlib
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import jax
+import numpy as np
 from jax._src import distributed  # its client of the coordination service has no public name
 from jax.experimental import multihost_utils
 
@@ -45,6 +47,40 @@ def agreed() -> Iterator[None]:
         multihost_utils.sync_global_devices("agreed")
 
 
+def told(text: str) -> str:
+    """The first host's text, on every host."""
+    if jax.process_count() == 1:
+        return text
+    place = f"resnet/told/{next(_rounds)}"
+    client: Any = distributed.global_state.client
+    try:
+        if jax.process_index() == 0:
+            client.key_value_set(place, text)
+        return client.blocking_key_value_get(place, WAIT_SECONDS * 1000)
+    except RuntimeError as error:
+        raise JoinError(f"the first host is gone: {error}") from error
+
+
+def broadcast(arrays: list[np.ndarray], shapes: list[Any]) -> list[np.ndarray]:
+    """The first host's arrays on every host, bit for bit, over the network between the devices.
+
+    Args:
+      arrays: of the first host; ignored on the others.
+      shapes: anything with their shapes and dtypes, the same on every host.
+    """
+    if jax.process_count() == 1:
+        return arrays
+    sizes = [math.prod(s.shape) * np.dtype(s.dtype).itemsize for s in shapes]
+    # In one vector, so that one program is compiled; of integers, since a sum of floats turns -0 into 0.
+    words = np.zeros(-(-sum(sizes) // 4), np.uint32)
+    if jax.process_index() == 0:
+        words.view(np.uint8)[: sum(sizes)] = np.frombuffer(b"".join(a.tobytes() for a in arrays), np.uint8)
+    data = np.asarray(multihost_utils.broadcast_one_to_all(words)).view(np.uint8)
+    ends = np.cumsum(sizes)
+    spans = zip(ends - sizes, ends, shapes, strict=True)
+    return [data[begin:end].view(np.dtype(s.dtype)).reshape(s.shape) for begin, end, s in spans]
+
+
 def _first_failure(mine: TrainError | None) -> PeerError | None:
     """The failure of the first process that has one, through the coordination service."""
     client: Any = distributed.global_state.client
@@ -55,7 +91,7 @@ def _first_failure(mine: TrainError | None) -> PeerError | None:
         client.wait_at_barrier(place, WAIT_SECONDS * 1000)
         failed = sorted(client.key_value_dir_get(place))
     except RuntimeError as error:
-        raise mine or JoinError(f"a host is gone before the run began: {error}") from error
+        raise mine or JoinError(f"a host is gone: {error}") from error
     if not failed:
         return None
     process, (code, _, message) = failed[0][0].rpartition("/")[2], failed[0][1].partition(" ")

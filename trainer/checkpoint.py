@@ -1,8 +1,15 @@
 """Checkpoints with Orbax: the latest and the best, resumed on any mesh.
 
 A checkpoint holds dicts of named arrays (parameters, statistics, optimizer state, step) and a little JSON.
+
+The first host alone writes and reads them: every device holds the whole state, so no host waits for another's
+bucket, a bucket is read once however many hosts there are, and a failing save fails in one place. What it has
+read goes to the others over the network between the devices.
 """
 
+import concurrent.futures
+import json
+import time
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +20,20 @@ import orbax.checkpoint as ocp
 from etils import epath
 from jax.sharding import Sharding
 
-from trainer.agreement import PeerError, agreed
+from trainer.agreement import agreed, broadcast, told
 from trainer.config import CheckpointConfig
 from trainer.display import warn
-from trainer.errors import ConfigError, TrainError
+from trainer.errors import ConfigError, StorageError, TrainError
+from trainer.faults import lasts
+from trainer.rundir import writing_to
 from trainer.step import State
 
 # What TensorStore and the bucket's clients say while a bucket does not answer; a wait mends that.
 UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "503", "429")
+# Between the attempts at one save. The clients of a bucket each try for half a minute before they give up.
+PAUSE_SECONDS = (1, 5, 15, 30)
+
+Named = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,50 +45,63 @@ class Restored:
     accuracy: float | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """A checkpoint as the first host has it: named arrays of NumPy."""
+
+    named: Named
+    step: int
+    accuracy: float | None
+
+
 class DamagedError(TrainError):
     """A checkpoint cannot be read back as it was saved."""
 
 
 class Checkpoints:
-    """The checkpoints of one run. Saves are asynchronous; their errors surface at the next call."""
+    """The checkpoints of one run. Every method is called on every host alike.
+
+    Saves are asynchronous; the error of one surfaces on all hosts at the next call.
+    """
 
     def __init__(self, path: Any, config: CheckpointConfig):
-        keep: list[Any] = [ocp.checkpoint_managers.LatestN(config.keep)]
-        if config.keep_best:
-            best = ocp.checkpoint_managers.BestN(
-                get_metric_fn=_accuracy, n=config.keep_best, keep_checkpoints_without_metrics=False
-            )
-            keep.append(best)
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(keep),
-            best_fn=_accuracy,
-            create=True,
-        )
-        # Named handlers, so that a manager that has saved nothing can look into what another saved.
-        handlers = {"state": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()}
-        self._manager = ocp.CheckpointManager(path, options=options, item_handlers=handlers)
         self.path = path
+        self._manager = None
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "save")
+        self._saving: concurrent.futures.Future[None] | None = None
+        with agreed():
+            if jax.process_index() == 0:
+                with writing_to(str(path)):
+                    epath.Path(path).mkdir(parents=True, exist_ok=True)
+                    self._manager = _make_manager(path, config)
 
     def save(self, state: State, step: int, accuracy: float | None, wait: bool = False) -> None:
-        """Saves a state, once a step; returns once it is copied, or with ``wait`` once it is whole."""
-        self._manager.check_for_errors()
-        if step in self._manager.all_steps():
-            return  # a whole checkpoint is never deleted to be written again
-        named = _named(state)
-        meta = {"step": step, "accuracy": accuracy, "checksums": _checksums(named)}
-        arguments = ocp.args.Composite(state=ocp.args.StandardSave(named), meta=ocp.args.JsonSave(meta))
-        metrics = None if accuracy is None else {"accuracy": accuracy}
-        self._manager.save(step, args=arguments, metrics=metrics, force=True)
+        """Saves a state, once a step; returns once it is copied, or with ``wait`` once it is whole.
+
+        Raises:
+          StorageError: this save, or the one before, failed several times.
+        """
+        self.wait()
+        if self._manager and step not in self._manager.all_steps():
+            self._saving = self._thread.submit(self._write, step, _copied(_named(state)), accuracy)
         if wait:
             self.wait()
 
+    def wait(self) -> None:
+        """Returns once the last save is whole."""
+        with agreed():
+            saving, self._saving = self._saving, None
+            if saving:
+                saving.result()
+
     def best(self) -> int | None:
-        """The step of the best validation accuracy that is kept, else the newest."""
+        """The step of the best validation accuracy that is kept, else the newest; of one host."""
+        assert self._manager
         best = self._manager.best_step()
         return self._manager.latest_step() if best is None else best
 
     def newest(self, shapes: State, sharding: Sharding) -> Restored | None:
-        """The newest whole checkpoint, or None where there is none. Called on every host alike.
+        """The newest whole checkpoint, or None where there is none.
 
         A damaged one is set aside as ``damaged-STEP`` and the one before it is taken.
 
@@ -83,18 +109,11 @@ class Checkpoints:
           ConfigError: it was saved by another network or optimizer; the message names the first difference.
           DamagedError: all are damaged.
         """
-        while (step := self._manager.latest_step()) is not None:
-            try:
-                with agreed():
-                    return self.restore(shapes, sharding, step)
-            except (DamagedError, PeerError) as error:
-                if "is damaged" not in str(error) or len(self._manager.all_steps()) == 1:
-                    raise
-                warn(f"{error}; going on from the one before")
-            with agreed():
-                self._set_aside(step)
-            self._manager.reload()
-        return None
+        found = None
+        with agreed():
+            if self._manager:
+                found = self._read_newest(shapes)
+        return _everywhere(found, shapes, sharding)
 
     def restore(self, shapes: State, sharding: Sharding, step: int) -> Restored:
         """One checkpoint on the given sharding, its arrays compared with their checksums.
@@ -103,9 +122,54 @@ class Checkpoints:
           ConfigError: it was saved by another network or optimizer; the message names the first difference.
           DamagedError: it cannot be read, or an array is not what was saved.
         """
-        wanted = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), _named(shapes)
-        )
+        found = None
+        with agreed():
+            if self._manager:
+                found = self._read(shapes, step)
+        restored = _everywhere(found, shapes, sharding)
+        assert restored
+        return restored
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        if self._manager:
+            self._manager.close()
+
+    def _write(self, step: int, named: Named, accuracy: float | None) -> None:
+        checksums = {name: _checksum(array) for name, array in _paths(named)}
+        meta = {"step": step, "accuracy": accuracy, "checksums": checksums}
+        arguments = ocp.args.Composite(state=ocp.args.StandardSave(named), meta=ocp.args.JsonSave(meta))
+        metrics = None if accuracy is None else {"accuracy": accuracy}
+        assert self._manager
+        with writing_to(str(self.path)):
+            for pause in (*PAUSE_SECONDS, None):
+                try:
+                    self._manager.save(step, args=arguments, metrics=metrics, force=True)
+                    return
+                except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
+                    if pause is None or lasts(error):
+                        raise
+                    warn(f"saving step {step} to {self.path}: {error}; trying again")
+                time.sleep(pause)
+                self._manager.reload()
+
+    def _read_newest(self, shapes: State) -> _Read | None:
+        assert self._manager
+        while (step := self._manager.latest_step()) is not None:
+            try:
+                return self._read(shapes, step)
+            except DamagedError as error:
+                if len(self._manager.all_steps()) == 1:
+                    raise
+                warn(f"{error}; going on from the one before")
+            folder = epath.Path(self.path)
+            (folder / str(step)).rename(folder / f"damaged-{step}")
+            self._manager.reload()
+        return None
+
+    def _read(self, shapes: State, step: int) -> _Read:
+        assert self._manager
+        wanted = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), _named(shapes))
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(wanted), meta=ocp.args.JsonRestore())
         try:
             self._check_same_network(step, wanted)
@@ -115,19 +179,13 @@ class Checkpoints:
             raise
         except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
             if any(word in str(error) for word in UNREACHABLE):
-                raise
+                raise StorageError(f"run directory {self.path} does not answer: {error}") from error
             why = (str(error) or type(error).__name__).splitlines()[0]
             raise self._damaged(step, why[:200]) from error
-        return Restored(state=_state(shapes, found["state"]), step=step, accuracy=found["meta"]["accuracy"])
+        return _Read(named=found["state"], step=step, accuracy=found["meta"]["accuracy"])
 
-    def wait(self) -> None:
-        self._manager.wait_until_finished()
-        self._manager.check_for_errors()
-
-    def close(self) -> None:
-        self._manager.close()
-
-    def _check_same_network(self, step: int, wanted: dict) -> None:
+    def _check_same_network(self, step: int, wanted: Named) -> None:
+        assert self._manager
         metadata = self._manager.item_metadata(step)["state"]
         saved = {path: tuple(m.shape) for path, m in _paths(getattr(metadata, "tree", metadata))}
         for path, leaf in _paths(wanted):
@@ -138,18 +196,13 @@ class Checkpoints:
         if extra := saved.keys() - {path for path, _ in _paths(wanted)}:
             raise self._mismatch(step, f"{min(extra)} does not belong to this network")
 
-    def _check_whole(self, step: int, named: dict, checksums: dict[str, int]) -> None:
+    def _check_whole(self, step: int, named: Named, checksums: dict[str, int]) -> None:
         for name, array in _paths(named):
             if name in checksums and _checksum(array) != checksums[name]:
                 raise self._damaged(step, f"{name} is not what was saved")
 
     def _damaged(self, step: int, why: str) -> DamagedError:
         return DamagedError(f"checkpoint {step} in {self.path} is damaged: {why}")
-
-    def _set_aside(self, step: int) -> None:
-        if jax.process_index() == 0:
-            folder = epath.Path(self.path)
-            (folder / str(step)).rename(folder / f"damaged-{step}")
 
     def _mismatch(self, step: int, difference: str) -> ConfigError:
         return ConfigError(
@@ -158,29 +211,62 @@ class Checkpoints:
         )
 
 
+def _make_manager(path: Any, config: CheckpointConfig) -> ocp.CheckpointManager:
+    """Orbax's manager for the first host alone: it never waits for other hosts."""
+    keep: list[Any] = [ocp.checkpoint_managers.LatestN(config.keep)]
+    if config.keep_best:
+        best = ocp.checkpoint_managers.BestN(
+            get_metric_fn=_accuracy, n=config.keep_best, keep_checkpoints_without_metrics=False
+        )
+        keep.append(best)
+    alone = ocp.options.MultiprocessingOptions(active_processes={0}, barrier_sync_key_prefix="first")
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(keep),
+        best_fn=_accuracy,
+        create=False,
+        enable_async_checkpointing=False,  # Checkpoints has a thread of its own, which can try again
+        multiprocessing_options=alone,
+    )
+    # Named handlers, so that a manager that has saved nothing can look into what another saved.
+    handlers = {
+        "state": ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+        "meta": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+    }
+    return ocp.CheckpointManager(path, options=options, item_handlers=handlers)
+
+
 def _accuracy(metrics: Any) -> float:
     return metrics["accuracy"]
 
 
-def _named(state: State) -> dict[str, Any]:
+def _named(state: State) -> Named:
     """A State as dicts of named arrays: no class of NNX or optax gets into a checkpoint."""
     return {"step": state.step, "params": state.params, "stats": state.stats, "opt": dict(_paths(state.opt))}
 
 
-def _state(shapes: State, named: dict[str, Any]) -> State:
+def _copied(named: Named) -> Named:
+    """Arrays of NumPy with memory of their own: the devices' goes to the next step."""
+    here = jax.tree.map(lambda array: array.addressable_data(0), named)
+    for array in jax.tree.leaves(here):
+        array.copy_to_host_async()
+    return jax.tree.map(np.array, here)
+
+
+def _everywhere(found: _Read | None, shapes: State, sharding: Sharding) -> Restored | None:
+    """What the first host has read, on all devices of all hosts."""
+    known = json.loads(told(json.dumps(found and {"step": found.step, "accuracy": found.accuracy})))
+    if known is None:
+        return None
+    wanted = _named(shapes)
+    arrays = broadcast(jax.tree.leaves(found and found.named), jax.tree.leaves(wanted))
+    placed = [jax.make_array_from_callback(a.shape, sharding, a.__getitem__) for a in arrays]
+    named = jax.tree.unflatten(jax.tree.structure(wanted), placed)
     opt = jax.tree.unflatten(jax.tree.structure(shapes.opt), [named["opt"][p] for p, _ in _paths(shapes.opt)])
-    return State(named["step"], named["params"], named["stats"], opt)
+    return Restored(state=State(named["step"], named["params"], named["stats"], opt), **known)
 
 
-def _checksums(named: dict[str, Any]) -> dict[str, int]:
-    """CRC-32 of every array, by name; the first host writes them for all."""
-    if jax.process_index():
-        return {}
-    return {name: _checksum(array) for name, array in _paths(named)}
-
-
-def _checksum(array: jax.Array) -> int:
-    return zlib.crc32(np.ascontiguousarray(array.addressable_data(0)).data)
+def _checksum(array: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def _paths(tree: Any) -> list[tuple[str, Any]]:
