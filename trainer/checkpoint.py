@@ -9,6 +9,7 @@ read goes to the others over the network between the devices.
 
 import concurrent.futures
 import json
+import logging
 import time
 import zlib
 from dataclasses import dataclass
@@ -227,6 +228,8 @@ def _make_manager(path: Any, config: CheckpointConfig) -> ocp.CheckpointManager:
         enable_async_checkpointing=False,  # Checkpoints has a thread of its own, which can try again
         multiprocessing_options=alone,
     )
+    # A save without an evaluation is no mistake; Orbax warns of each.
+    logging.getLogger("absl").addFilter(lambda record: "tracked_metric" not in str(record.msg))
     # Named handlers, so that a manager that has saved nothing can look into what another saved.
     handlers = {
         "state": ocp.StandardCheckpointHandler(multiprocessing_options=alone),
