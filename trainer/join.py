@@ -14,7 +14,9 @@ from dataclasses import dataclass
 
 from trainer.errors import ConfigError, JoinError
 
-RESOLVE_SECONDS = 0.1  # between look-ups of the coordinator; JAX itself would back off for many seconds
+# JAX's own client looks a name up again after 30 s at the soonest, so it is given an address that answers.
+LOOK_SECONDS = 0.1  # between look-ups of the coordinator
+CONNECT_SECONDS = 1.0  # a name may still stand for the pod before, whose address never answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,30 +112,38 @@ def part() -> None:
 def _arguments(job: Job, deadline: float) -> dict:
     if job.platform == "tpu":
         return {}
-    host = job.coordinator.rpartition(":")[0]
     arguments = {
         "coordinator_address": job.coordinator,
         "num_processes": job.hosts,
         "process_id": job.process_id,
         "cluster_detection_method": "deactivate",
     }
+    host, _, port = job.coordinator.rpartition(":")
     if host in ("127.0.0.1", "localhost"):  # processes of one machine: do not listen to the network
         arguments["coordinator_bind_address"] = job.coordinator
     elif job.process_id > 0:
-        _await_name(host, deadline)
+        arguments["coordinator_address"] = _answering(host, int(port), deadline)
     return arguments
 
 
-def _await_name(host: str, deadline: float) -> None:
-    """Waits until the headless service knows the coordinator's pod."""
+def _answering(host: str, port: int, deadline: float) -> str:
+    """ADDRESS:PORT of the coordinator once its name resolves and something listens there.
+
+    After a restart the name gives the address of the pod before until the cluster's DNS cache forgets it.
+    """
     while True:
         try:
-            socket.getaddrinfo(host, None)
-            return
-        except socket.gaierror as error:
+            with socket.create_connection((host, port), CONNECT_SECONDS) as connection:
+                address = connection.getpeername()[0]
+            return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        except OSError as error:
             if time.monotonic() > deadline:
-                raise JoinError(f"the coordinator's name '{host}' does not resolve: {error}") from None
-        time.sleep(RESOLVE_SECONDS)
+                unknown = isinstance(error, socket.gaierror)
+                problem = (
+                    f"'s name '{host}' does not resolve" if unknown else f" {host}:{port} does not answer"
+                )
+                raise JoinError(f"the coordinator{problem}: {error}") from None
+        time.sleep(LOOK_SECONDS)
 
 
 def _text(env: Mapping[str, str], name: str) -> str:

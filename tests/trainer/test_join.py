@@ -10,7 +10,7 @@ import time
 import pytest
 
 from trainer.errors import ConfigError
-from trainer.join import Job, read_environment
+from trainer.join import Job, _answering, read_environment
 
 POD = {
     "RESNET_PLATFORM": "cpu",
@@ -114,9 +114,26 @@ def test_sigterm_while_joining_ends_the_pod_at_once(tmp_path):
     assert "nothing is lost" in err
 
 
-def test_a_coordinator_that_never_comes_is_an_error(tmp_path):
+@pytest.mark.parametrize(
+    ("coordinator", "problem"),
+    [
+        ("nobody.invalid:1", "'s name 'nobody.invalid' does not resolve"),
+        ("127.0.0.2:1", " 127.0.0.2:1 does not answer"),
+    ],
+)
+def test_a_coordinator_that_never_comes_is_an_error(tmp_path, coordinator, problem):
     env = ALONE | {"RESNET_HOSTS_PER_SLICE": "2", "RESNET_HOSTS": "2", "JOB_COMPLETION_INDEX": "1"}
-    env |= {"RESNET_COORDINATOR": "nobody.invalid:1"}
+    env |= {"RESNET_COORDINATOR": coordinator}
     done = trainer(tmp_path, env, "--data", "digits", "--set", "train.join_seconds=1")
     assert done.returncode == 43
-    assert "error: the coordinator's name 'nobody.invalid' does not resolve" in done.stderr
+    assert f"error: the coordinator{problem}" in done.stderr
+
+
+def test_a_name_that_stands_for_the_pod_before_is_looked_up_again(monkeypatch):
+    """Until the cluster's DNS forgets the old address, which does not answer."""
+    with socket.create_server(("127.0.0.3", 0)) as new:
+        port = new.getsockname()[1]
+        addresses = iter(["127.0.0.2", "127.0.0.2", "127.0.0.3"])
+        look_up = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest: look_up(next(addresses), *rest))
+        assert _answering("run-slice-0-0.run", port, time.monotonic() + 20) == f"127.0.0.3:{port}"

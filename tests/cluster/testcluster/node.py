@@ -65,14 +65,17 @@ class Node:
         self.plane.api.apply(_dns_permissions())
         kubeconfig = self.plane.credentials("coredns", DNS_USER)
         path = self.folder / "Corefile"
-        # Lifetimes as in kubeadm's own Corefile: how soon a new pod's name is seen must be as on a real
-        # cluster.
+        # As in kubeadm's own Corefile of this Kubernetes: how soon a new pod's name is seen must be as on a
+        # real cluster.
         path.write_text(
             f"""{DOMAIN}:53 in-addr.arpa:53 .:53 {{
     bind {self.address}
     ready {self.address}:{DNS_READY_PORT}
     errors
-    cache 30
+    cache 30 {{
+        disable success {DOMAIN}
+        disable denial {DOMAIN}
+    }}
     kubernetes {DOMAIN} in-addr.arpa {{
         kubeconfig {kubeconfig}
         ttl 30
