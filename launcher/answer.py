@@ -41,10 +41,17 @@ def lines(answer: Answer, price: float | None) -> list[str]:
         f"batch {found['batch']} = {answer.per_device} a device, images of {side}, "
         f"{found['parameters'] / 1e6:.3g} M parameters",
         _basis(found),
+        *_assumed(found),
         "",
         *(f"{name:9} {text}" for name, text in rows),
         *(_caveats(found) if answer.prediction else []),
     ]
+
+
+def _assumed(found: Mapping[str, Any]) -> list[str]:
+    if not found.get("assumed"):
+        return []
+    return [f"{found['examples']:,} images as in ImageNet-1k are assumed: {found['assumed']}"]
 
 
 def _caveats(found: Mapping[str, Any]) -> list[str]:

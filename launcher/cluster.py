@@ -30,6 +30,7 @@ GROUPS = {
     "ConfigMap": ("v1", "configmaps"),
     "ServiceAccount": ("v1", "serviceaccounts"),
     "Node": ("v1", "nodes"),
+    "Deployment": ("apps/v1", "deployments"),
     "LocalQueue": ("kueue.x-k8s.io/v1beta1", "localqueues"),
     "ClusterQueue": ("kueue.x-k8s.io/v1beta1", "clusterqueues"),
     "ResourceFlavor": ("kueue.x-k8s.io/v1beta1", "resourceflavors"),

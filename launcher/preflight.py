@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from launcher import keys, placement, queueing, storage, submission
+from launcher import controllers, keys, placement, queueing, storage, submission
 from launcher.errors import LauncherError
 from launcher.refusals import Refused
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Level = Literal["ok", "warning", "error"]
 GOOGLE_ACCOUNT = "iam.gke.io/gcp-service-account"  # annotation of a Kubernetes account that acts as another
+NEWEST = (0, 10)  # JobSet's release that has all that is rendered (policy.py)
 REGION = "topology.kubernetes.io/region"
 
 
@@ -67,6 +68,20 @@ def _server(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     submission.rehearse(job, cluster)
     text = "the server takes the run's objects and one of its pods: JobSet's fields, Pod Security, quota"
     yield Finding("ok", "server", text)
+
+
+def _controllers(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+    asked = min(job.jobset_version or NEWEST, NEWEST)
+    for name, needed in [("JobSet", asked), *([("Kueue", (0, 0))] if job.queue else [])]:
+        found = controllers.version(cluster, name)
+        if found is None:
+            yield Finding("warning", "controllers", f"no deployment tells the version of {name}")
+        elif found[1] >= needed:
+            yield Finding("ok", "controllers", f"{name} {found[0]}")
+        else:
+            text = f"{name} {found[0]} lacks what the run uses of {needed[0]}.{needed[1]}"
+            hint = f"--jobset-version {found[1][0]}.{found[1][1]} renders for it"
+            yield Finding("error", "controllers", text, hint)
 
 
 def _account(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
@@ -164,6 +179,7 @@ def _is_ready(node: Any) -> bool:
 
 QUESTIONS: dict[str, Ask] = {
     "name": _name,
+    "controllers": _controllers,
     "server": _server,
     "service account": _account,
     "queue": _queue,

@@ -28,9 +28,10 @@ from jax.sharding import Mesh
 
 from trainer import compile, hlo, mesh
 from trainer.__main__ import Parser, leave, parse
-from trainer.config import TrainConfig
-from trainer.data import pipeline, source
-from trainer.errors import ConfigError, TrainError
+from trainer.config import DataConfig, TrainConfig
+from trainer.data import DATASETS, pipeline, source, synthetic
+from trainer.data.place import GRANT
+from trainer.errors import ConfigError, DataError, StorageError, TrainError
 from trainer.estimate import estimate
 from trainer.program import Program, make_program
 
@@ -73,7 +74,7 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
     grid = None if platform else mesh.make_mesh(slice.slices, topology(slice))
     devices = grid.size if grid else int(number)
     mesh.check_batch(devices, config.train.batch, config.train.accumulate)
-    train, test = source.load(config.data, "train"), source.load(config.data, "test")
+    train, test, assumed = sources(config.data)
     program = make_program(config, train, test, platform or "tpu")
     found: dict[str, Any] = {
         "estimated": grid is None,
@@ -81,6 +82,7 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
         "device_kind": grid.devices.flat[0].device_kind if grid else platform,
         "devices": devices,
         "batch": config.train.batch,
+        "assumed": assumed,
         "image": list(train.image_shape),
         "examples": train.size,
         "steps": program.plan.steps,
@@ -94,6 +96,25 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
             batch = compile.batch_shapes(sample, per_step)
             found[name] = measure(name, program, batch, grid) if grid else guess(name, program, batch)
     return found
+
+
+def sources(config: DataConfig) -> tuple[source.Source, source.Source, str]:
+    """Both splits, and why they are not the run's own: a path of the pods' or a bucket that is closed to us.
+
+    Then they are as many examples and classes as ImageNet-1k has.
+
+    Raises:
+      DataError: the data is here and is no dataset.
+    """
+    try:
+        if config.name in DATASETS or "://" in config.name or os.path.exists(config.name):
+            return *source.load_both(config), ""
+        why = f"{config.name} is not on this machine"
+    except (DataError, StorageError) as error:
+        if isinstance(error, DataError) and error.hint != GRANT:
+            raise
+        why = str(error).partition("\n")[0].partition(". ")[0]
+    return synthetic.load("train", config), synthetic.load("test", config), why
 
 
 def samples(config: TrainConfig, train: source.Source, test: source.Source) -> dict[str, dict[str, Any]]:

@@ -45,6 +45,7 @@ def test_all_that_a_run_needs_is_there(launch: Command, namespace: str, bucket: 
     assert found.code == 0, found.out
     assert lines(found) == [
         f"ok       name: run is free in namespace {namespace}",
+        "warning  controllers: no deployment tells the version of JobSet",  # here it is a process
         "ok       server: the server takes the run's objects and one of its pods: JobSet's fields, "
         "Pod Security, quota",
         "warning  service account: default acts as no Google account: only a grant to itself lets it into "
@@ -65,6 +66,7 @@ def test_all_that_is_missing_is_named_at_once_and_submit_refuses(launch: Command
     assert found.code == 1
     assert levels == {
         "name": "ok",
+        "controllers": "warning",
         "server": "error",  # a pod of an account that does not exist is refused
         "service account": "error",
         "queue": "error",
@@ -91,6 +93,37 @@ def test_a_name_in_use_is_an_error_and_a_full_queue_a_warning(
     found = launch(f"check --no-compile {flags}")
     assert found.code == 1
     assert lines(found)[0].startswith("error    name: must be new, got 'run', a run that is ")
+
+
+@pytest.mark.parametrize(
+    ("image", "flags", "line"),
+    [
+        ("r/jobset:v0.11.0", "", "ok       controllers: JobSet v0.11.0"),
+        ("r/jobset:v0.8.1", "", "error    controllers: JobSet v0.8.1 lacks what the run uses of 0.10"),
+        ("r/jobset:v0.8.1", "--jobset-version 0.8", "ok       controllers: JobSet v0.8.1"),
+        ("r/jobset@sha256:0", "", "warning  controllers: no deployment tells the version of JobSet"),
+    ],
+)
+def test_a_jobset_that_is_too_old_is_an_error(
+    control_plane: Cluster, namespace: str, launch: Command, image: str, flags: str, line: str
+) -> None:
+    control_plane.api.apply([_controller(namespace, image)])
+    found = launch(f"check --no-compile {RUN} {flags}")
+    control_plane.api.request(
+        "DELETE", f"/apis/apps/v1/namespaces/{namespace}/deployments/jobset-controller-manager"
+    )
+    assert line in lines(found)
+    assert found.code == int(line.startswith("error"))
+
+
+def _controller(namespace: str, image: str) -> Object:
+    """JobSet's deployment as its release manifest names it; without a pod."""
+    name = "jobset-controller-manager"
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "manager", "image": image}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
 def test_who_may_read_little_is_told_what_could_not_be_seen(

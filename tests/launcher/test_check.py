@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,18 @@ def test_an_estimate_says_that_it_is_one_and_compares_slices(run):
     assert code == 0
     assert sorted(line.split()[0] for line in out.splitlines()[1:]) == ["h100-8", "v5e-4", "v6e-4"]
     assert all(line.endswith("estimate") for line in out.splitlines()[1:])
+
+
+def test_data_of_the_pods_counts_as_imagenet_and_the_answer_says_so(run):
+    code, out, _ = run(f"--slice v4-8 {TINY} --estimate --data /mnt/not-on-this-machine --batch 1024")
+    assert code == 0
+    assert (
+        "1,281,167 images as in ImageNet-1k are assumed: /mnt/not-on-this-machine is not on this machine"
+        in out.splitlines()
+    )
+    code, _, err = run(f"--slice v4-8 {TINY} --estimate --data {Path(__file__).parent}")
+    assert code == 1
+    assert "must be an image folder, IDX, " in err
 
 
 def test_a_wrong_setting_of_the_trainer_is_its_own_error(run):

@@ -33,8 +33,8 @@ class Bucket:
         """What a process needs in its environment so that every Google client it uses talks to this emulator.
 
         google-cloud-storage and gcsfs read the first, TensorStore the second; without the third gcsfs probes
-        an interface that the emulator lacks and warns at every access, and without the last each process looks
-        for a metadata server for 4 s, which answers at once on Google's machines and is not there on these.
+        an interface that the emulator lacks and warns at every access, and without the last each process
+        looks for a metadata server for 4 s: on Google's machines one answers at once, here there is none.
         """
         return {
             "STORAGE_EMULATOR_HOST": self.url,
