@@ -1,4 +1,4 @@
-"""Write what is generated: from the trainer train_fields.json and a table of docs/training.md; manifests/;
+"""Write what is generated: train_fields.json, chips.json and a table of docs/training.md; manifests/;
 what the charts of helm/ know of the launcher.
 
 `python tools/generate.py [DIR]` writes into DIR instead of the checkout; `make verify` compares the two.
@@ -70,6 +70,19 @@ def train_fields() -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
+def chips() -> str:
+    """JAX's name of a device: its peaks a second, as the trainer reads them for its utilisation."""
+    from launcher import slices
+
+    found = {}
+    for row in slices.facts().values():
+        for kind in row.get("kinds", ()):
+            share = 1 / row.get("devices_per_chip", 1)
+            chip = row["chip"]
+            found[kind] = {"flops": chip["bf16"] * 1e12 * share, "bytes": chip["bandwidth"] * 1e9 * share}
+    return json.dumps(found, indent=1) + "\n"
+
+
 def settings() -> str:
     """The trainer's settings as a table of Markdown."""
     from trainer.config import schema
@@ -135,6 +148,7 @@ def main(root: Path) -> None:
     page = (CHECKOUT / "docs" / "training.md").read_text(encoding="utf-8")
     write(root / "docs" / "training.md", training_page(page))
     write(root / "launcher" / "train_fields.json", train_fields())
+    write(root / "trainer" / "chips.json", chips())
     for name, text in charts().items():
         write(root / "helm" / name, text)
     for name in [name for name in os.environ if name.startswith("RESNET_LAUNCH_")]:

@@ -6,12 +6,13 @@ import json
 import sys
 from pathlib import Path
 
-from trainer.config import DataConfig, ModelConfig, parse_setting, resolve
+from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
 from trainer.errors import ConfigError, TrainError
 
 EXAMPLES = """examples:
   resnet-train predict runs/resnet18 cat.jpg dog.jpg
   resnet-train evaluate runs/resnet18 --data fashion-mnist
+  resnet-train report gs://bucket/resnet50 --out resnet50.html
   resnet-train import resnet50.pth resnet50.safetensors --from torchvision --arch resnet50
   resnet-train export runs/resnet50 resnet50.onnx --to onnx
   resnet-train train --run-dir runs/tuned --data gs://bucket/flowers --set train.init=resnet50.safetensors
@@ -60,6 +61,10 @@ def parse(words: list[str]) -> argparse.Namespace:
     one = verbs.add_parser("evaluate", help="accuracy on the test split of a dataset, as JSON")
     one.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
     one.add_argument("--data", metavar="DATA", help="dataset: a name or a path (default: the run's)")
+    one = verbs.add_parser("report", help="write a page of a run's curves, time and mistakes")
+    one.add_argument("run", metavar="RUN", help="directory of a run, also gs://…")
+    one.add_argument("--out", metavar="FILE", help="(default: report.html in the run's directory)")
+    one.add_argument("--json", action="store_true", help="print the run's figures instead, write nothing")
     one = verbs.add_parser("import", help="make a file of weights of another library's")
     one.add_argument("file", metavar="FILE", help=".pth or .safetensors")
     one.add_argument("out", metavar="OUT", help="file to write, .safetensors")
@@ -102,6 +107,33 @@ def evaluate(given: argparse.Namespace) -> None:
     print(json.dumps(infer.evaluate(infer.find(given.network), data)))
 
 
+def report(given: argparse.Namespace) -> None:
+    from etils import epath
+
+    from trainer import record, report
+
+    found = record.load(epath.Path(given.run))
+    if given.json:
+        print(json.dumps(found.result()))
+        return
+    out = epath.Path(given.out or epath.Path(given.run) / "report.html")
+    if not out.parent.is_dir():
+        raise ConfigError(f"--out: must be in a folder that is there, got {out}")
+    out.write_text(report.page(found, _mistakes(found.config)))
+    print(out)
+
+
+def _mistakes(config: TrainConfig):
+    """Of the best checkpoint, or a sentence why there are none: of neither the data need be here."""
+    from trainer import infer, insight
+
+    try:
+        return insight.look(infer.of_run(config), config.data)
+    except TrainError as error:
+        _say(f"warning: the report has no confusion matrix: {error}")
+        return str(error).splitlines()[0]
+
+
 def import_weights(given: argparse.Namespace) -> None:
     from trainer import weights
 
@@ -133,4 +165,10 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-VERBS = {"predict": predict, "evaluate": evaluate, "import": import_weights, "export": export}
+VERBS = {
+    "predict": predict,
+    "evaluate": evaluate,
+    "report": report,
+    "import": import_weights,
+    "export": export,
+}

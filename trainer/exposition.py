@@ -14,6 +14,8 @@ PROGRESS = {
     "lr": ("resnet_learning_rate", "Learning rate"),
     "images_per_second": ("resnet_images_per_second", "Training images a second, whole job"),
     "data_wait": ("resnet_data_wait_ratio", "Share of the time spent waiting for data, 0 to 1"),
+    "mfu": ("resnet_mfu_ratio", "Share of the devices' peak of bfloat16 operations, 0 to 1"),
+    "hbm": ("resnet_hbm_ratio", "Share of the devices' peak of memory bandwidth, 0 to 1"),
     "eta_seconds": ("resnet_eta_seconds", "Seconds to the end at the newest rate"),
 }
 EVALUATION = {

@@ -65,15 +65,8 @@ def evaluate(found: Weights, data: DataConfig) -> dict[str, Any]:
     Raises:
       ConfigError: its images have other channels or more classes than the network.
     """
-    data = dataclasses.replace(data, image_size=found.image_size)
-    test = source.load(data, "test")
-    if test.image_shape[2] != len(found.mean) or test.num_classes > len(found.class_names):
-        raise ConfigError(
-            f"data: must have {len(found.mean)} channels and at most {len(found.class_names)} classes, "
-            f"got {test.image_shape[2]} and {test.num_classes}"
-        )
-    test = dataclasses.replace(test, mean=found.mean, std=found.std)
-    net, params, stats = _taken_apart(found)
+    test, data = open_test(found, data)
+    net, params, stats = taken_apart(found)
     run = jax.jit(step.make_eval_step(net, test))
     rows = np.arange(BATCH)
     sums = [run(params, stats, batch) for batch in pipeline.eval_batches(test, BATCH, rows, data)]
@@ -87,13 +80,29 @@ def evaluate(found: Weights, data: DataConfig) -> dict[str, Any]:
     }
 
 
+def open_test(found: Weights, data: DataConfig) -> tuple[source.Source, DataConfig]:
+    """The test split of a dataset as a network must see it.
+
+    Raises:
+      ConfigError: its images have other channels or more classes than the network.
+    """
+    data = dataclasses.replace(data, image_size=found.image_size)
+    test = source.load(data, "test")
+    if test.image_shape[2] != len(found.mean) or test.num_classes > len(found.class_names):
+        raise ConfigError(
+            f"data: must have {len(found.mean)} channels and at most {len(found.class_names)} classes, "
+            f"got {test.image_shape[2]} and {test.num_classes}"
+        )
+    return dataclasses.replace(test, mean=found.mean, std=found.std), data
+
+
 def predict(found: Weights, paths: Sequence[str], top: int, max_pixels: int):
     """Yields for each picture {image, top: [{class, probability}]}, the most probable first.
 
     Raises:
       DataError: a file is not there or not an image; it is named.
     """
-    net, params, stats = _taken_apart(found)
+    net, params, stats = taken_apart(found)
     mean, std = (np.array(a, np.float32) for a in (found.mean, found.std))
 
     @jax.jit
@@ -122,7 +131,8 @@ def read(path: str, found: Weights, max_pixels: int) -> np.ndarray:
     return out if len(found.mean) == 3 else np.round(out @ GREY)[..., None].astype(np.uint8)
 
 
-def _taken_apart(found: Weights) -> tuple[network.Network, network.Arrays, network.Arrays]:
+def taken_apart(found: Weights) -> tuple[network.Network, network.Arrays, network.Arrays]:
+    """The network, its parameters and its running statistics."""
     net, _ = found.network(jax.devices()[0].platform)
     arrays = {name: jnp.asarray(a) for name, a in found.arrays.items()}
     stats = {name: a for name, a in arrays.items() if name.endswith((".mean", ".var"))}

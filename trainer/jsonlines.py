@@ -25,7 +25,7 @@ class JsonLines:
             self._uploads = concurrent.futures.ThreadPoolExecutor(1, path.name)
         self._waiting: concurrent.futures.Future[None] | None = None
         self._asked = 0.0
-        self.rows = self._read()
+        self.rows = read(path)
 
     def append(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
@@ -71,16 +71,18 @@ class JsonLines:
         if not self._uploads:
             temporary.replace(self._path)  # never a half-written file
 
-    def _read(self) -> list[dict[str, Any]]:
-        if not self._path.exists():
-            return []
-        rows = []
-        for line in self._path.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:  # a kill in the middle of the last line
-                break
-        return rows
+
+def read(path: epath.Path) -> list[dict[str, Any]]:
+    """The rows of a file, which need not be there; a last line that was cut off is left out."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:  # a kill in the middle of the last line
+            break
+    return rows
 
 
 def _line(row: dict[str, Any]) -> str:

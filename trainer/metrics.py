@@ -9,9 +9,12 @@ from typing import Any
 import jax
 from etils import epath
 
+from trainer.config import TrainConfig
 from trainer.display import Display
 from trainer.errors import NonFiniteError
+from trainer.goodput import account
 from trainer.jsonlines import JsonLines
+from trainer.record import Record
 
 LAG_STEPS = 2  # a loss is fetched this many steps after it was asked for, so that no step waits for it
 
@@ -36,6 +39,19 @@ class Log:
         self._display = display
         self._mirror = mirror
 
+    def before(self) -> dict[str, Any]:
+        """What the attempt before logged last, for the event of a start: a killed one tells no end."""
+        rows = self._metrics.rows if self._metrics else []
+        logged = [row for row in rows if row["kind"] == "train"][-1:]
+        kept = ("step", "at", "waited_seconds")
+        return {f"before_{key}": row[key] for row in logged for key in kept if "at" in row}
+
+    def record(self, config: TrainConfig) -> Record:
+        """All of it, of all attempts; of the first host."""
+        assert self._metrics
+        assert self._events
+        return Record(config=config, metrics=self._metrics.rows, events=self._events.rows)
+
     def resume_at(self, step: int) -> None:
         """Forgets the rows after a step that is being resumed; those steps are about to be done again."""
         if self._metrics:
@@ -49,20 +65,30 @@ class Log:
             if self._display:
                 self._display.event(row)
 
-    def progress(self, row: dict[str, Any], extra: dict[str, Any]) -> None:
-        """A training step: ``row`` is kept, ``extra`` (totals, time left) is only shown."""
-        self._row("train", row)
+    def end(self, step: int, accuracy: float | None, **values: Any) -> None:
+        """The event of the end, with the share of the time that went into steps that count."""
+        if self._events:
+            row = {"name": "end", "at": round(time.time(), 3), "step": step, **values}
+            if accuracy is not None:
+                row["accuracy"] = accuracy
+            if found := account([*self._events.rows, row]):
+                row["goodput"] = round(found.share, 4)
+            self.event(**row)
+
+    def progress(self, row: dict[str, Any], shown: dict[str, Any], kept: dict[str, Any]) -> None:
+        """A training step: ``row`` is kept and shown, beside it this (totals, time left) and that."""
+        self._row("train", row, {"at": round(time.time(), 3), **kept})
         if self._metrics and self._display:
-            self._display.progress(row | extra)
+            self._display.progress(row | shown)
 
     def evaluation(self, row: dict[str, Any]) -> None:
-        self._row("evaluate", row)
+        self._row("evaluate", row, {})
         if self._metrics and self._display:
             self._display.evaluation(row)
 
-    def _row(self, kind: str, row: dict[str, Any]) -> None:
+    def _row(self, kind: str, row: dict[str, Any], kept: dict[str, Any]) -> None:
         if self._metrics:
-            self._metrics.append({"kind": kind, **row})
+            self._metrics.append({"kind": kind, **row, **kept})
             if self._mirror:
                 self._mirror(row["step"], {f"{kind}/{k}": v for k, v in row.items() if k != "step"})
 

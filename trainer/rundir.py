@@ -1,6 +1,6 @@
 """The run directory: one place, local or on a bucket, that outlives every restart of a run.
 
-``config.json`` (resolved), ``checkpoints/``, ``metrics.jsonl``, ``events.jsonl``.
+``config.json`` (resolved), ``checkpoints/``, ``metrics.jsonl``, ``events.jsonl``, ``report.html``.
 """
 
 import contextlib

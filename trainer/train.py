@@ -5,22 +5,23 @@ import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Iterator
 
 import jax
 import numpy as np
 
-from trainer import checkpoint, compile, lease, mesh, rundir, step, tracking
+from trainer import checkpoint, compile, lease, mesh, report, rundir, step, tracking
 from trainer.agreement import agreed
 from trainer.config import TrainConfig
 from trainer.data import pipeline, source
 from trainer.display import Display
 from trainer.errors import NonFiniteError, PreemptedError
 from trainer.join import Job
+from trainer.meter import Meter
 from trainer.metrics import Log, Pending
-from trainer.plan import Clock, Plan
+from trainer.plan import Clock
 from trainer.preemption import Preemption
 from trainer.program import make_program
+from trainer.reporter import Reporter
 from trainer.watchdog import Watchdog
 
 
@@ -65,7 +66,16 @@ def train(
         closing.callback(wandb.close)
     log = Log(root, display, wandb)
     closing.callback(log.close)
-    log.event("start", at=marks["start"], restart=job.restart, hosts=job.hosts, devices=devices.size)
+    kind = devices.devices.flat[0].device_kind
+    log.event(
+        "start",
+        at=marks["start"],
+        restart=job.restart,
+        hosts=job.hosts,
+        devices=devices.size,
+        device_kind=kind,
+        **log.before(),
+    )
     log.event("joined", at=marks["joined"])
     log.event("opened", cpu_seconds=processor_seconds())
 
@@ -107,9 +117,10 @@ def train(
     if config.checkpoint.enabled:
         watchdog.now(f"restoring from run directory {config.run_dir}")
         checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
+        asked = time.monotonic()
         if found := checkpoints.newest(shapes, same):
             state, start, accuracy = found.state, found.step, found.accuracy
-            log.event("restore", step=start, cpu_seconds=processor_seconds())
+            log.event("restore", step=start, seconds=since(asked), cpu_seconds=processor_seconds())
     if state is None:
         state = compile.compile_init(program.init_state, program.key, devices)(program.key)
         if config.train.init:
@@ -120,25 +131,26 @@ def train(
     del state
     watchdog.now("compiling")
     compiling[plan.resolution(start)].result()
-    seconds = round(time.monotonic() - begun, 3)
-    log.event("compiled", seconds=seconds, cpu_seconds=processor_seconds(), programs=len(compiling))
+    log.event("compiled", seconds=since(begun), cpu_seconds=processor_seconds(), programs=len(compiling))
 
     pending = Pending()
-    meter = Meter(config.train.batch)
+    speed = Meter(config.train.batch)
+    reporter = Reporter(log, plan, config, speed, compiling, kind)
     clock = Clock(config.checkpoint.every_minutes, config.log.every_steps)
 
     def save(at: int, accuracy: float | None = None, wait: bool = False) -> None:
         if checkpoints:
             watchdog.now(f"saving step {at} to run directory {config.run_dir}")
+            begun = time.monotonic()
             log.upload()
             checkpoints.save(jax.tree.unflatten(treedef, leaves), at, accuracy, wait)
-            log.event("save", step=at)
+            log.event("save", step=at, seconds=since(begun), waited_seconds=speed.waited)
             clock.restart()
             watchdog.now("training")
 
     def leave_if_preempted(at: int) -> None:
         if preemption.reached():
-            report(log, plan, config, meter, pending.ready(lag=0))
+            reporter(pending.ready(lag=0))
             save(at, wait=True)
             log.event("preempted", step=at)
             raise PreemptedError(f"preempted at step {at}" + (", state saved" if checkpoints else ""))
@@ -153,6 +165,7 @@ def train(
         return {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}
 
     def evaluate(at: int) -> float:
+        begun = time.monotonic()
         row = {"step": at, "epoch": round(plan.epoch(at), 4)}
         for kind, arrays in step.evaluated(jax.tree.unflatten(treedef, leaves), config.optim).items():
             totals = count(tuple(jax.tree.leaves(arrays)), at)
@@ -160,6 +173,7 @@ def train(
             row[f"{kind}loss"] = totals["loss"] / totals["examples"]
             row["examples"] = totals["examples"]
         log.evaluation(row)
+        log.event("evaluate", step=at, seconds=since(begun))
         return row["accuracy"]
 
     # The loop. The host runs ahead of the devices by LAG_STEPS and never waits for a loss.
@@ -170,80 +184,39 @@ def train(
         train_source, stream, placer.rows, range(start, max(start, plan.steps)), config.data
     )
     try:
-        for done, local in enumerate(meter.waiting_for(batches), start + 1):
+        for done, local in enumerate(speed.waiting_for(batches), start + 1):
             compiled = compiling[plan.resolution(done - 1)].result()
             leaves, metrics = compiled(leaves, placer.place(local))
             pending.push(done, metrics)
             if done == start + 1:
                 jax.block_until_ready(metrics)
                 log.event("first_step", step=done, cpu_seconds=processor_seconds())
-            report(log, plan, config, meter, pending.ready())
+            reporter(pending.ready())
             watchdog.beat()
             leave_if_preempted(done)
             if plan.evaluates(done) or plan.saves(done) or clock.due(done):
-                report(log, plan, config, meter, pending.ready(lag=0))  # nothing is saved after a loss of NaN
+                reporter(pending.ready(lag=0))  # nothing is saved after a loss of NaN
                 if plan.evaluates(done):
                     accuracy = evaluate(done)
                 save(done, accuracy if plan.evaluates(done) else None)
-                meter.restart(done)
+                speed.restart(done)
     except NonFiniteError:
         if checkpoints:
             checkpoints.wait()  # a save under way is of a state that was finite
         raise
+    begun = time.monotonic()
     if checkpoints:
         watchdog.now(f"saving to run directory {config.run_dir}")
         checkpoints.wait()
-    log.event("end", step=plan.steps, **({} if accuracy is None else {"accuracy": accuracy}))
+    log.end(plan.steps, accuracy, seconds=since(begun), waited_seconds=speed.waited)
+    if root and start < plan.steps:
+        report.leave(root, log.record(config))
+
+
+def since(begun: float) -> float:
+    return round(time.monotonic() - begun, 3)
 
 
 def processor_seconds() -> float:
     """What this process has used so far: beside the clock it tells work from waiting."""
     return round(time.process_time(), 3)
-
-
-class Meter:
-    """Images per second and the share of the time spent waiting for data, since the last report."""
-
-    def __init__(self, batch: int):
-        self._batch = batch
-        self._begun: float | None = None
-        self._step = 0
-        self._waited = 0.0
-
-    def waiting_for(self, batches: Iterator) -> Iterator:
-        while True:
-            before = time.monotonic()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            self._waited += time.monotonic() - before
-            yield batch
-
-    def restart(self, step: int) -> None:
-        self._begun, self._step, self._waited = time.monotonic(), step, 0.0
-
-    def read(self, step: int) -> tuple[float, float] | None:
-        """(images per second, share waited for data) up to a step; None before there is anything to say."""
-        if self._begun is None or step <= self._step:
-            self.restart(step)
-            return None
-        seconds = max(time.monotonic() - self._begun, 1e-9)
-        rate, share = (step - self._step) * self._batch / seconds, min(self._waited / seconds, 1.0)
-        self.restart(step)
-        return rate, share
-
-
-def report(log: Log, plan: Plan, config: TrainConfig, meter: Meter, ready: Iterator) -> None:
-    """Logs those of the finished steps that are due; looks at the loss of every one."""
-    for at, values in ready:
-        if at % config.log.every_steps and at not in (1, plan.steps):
-            continue
-        row = {"step": at, "epoch": round(plan.epoch(at), 4), **values}
-        shown = {"steps": plan.steps, "epochs": round(plan.epoch(plan.steps), 2)}
-        if speed := meter.read(at):
-            rate, share = speed
-            left = (plan.steps - at) * config.train.batch / rate
-            shown |= {"images_per_second": round(rate, 1), "data_wait": round(share, 4)}
-            shown |= {"eta_seconds": round(left, 1)}
-        log.progress(row, shown)

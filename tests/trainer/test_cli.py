@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from test_report import Page
 from test_train import finish, rows, start
 
 from trainer import cli, weights
@@ -13,6 +14,8 @@ from trainer.data import digits
 
 RUN = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "60", "--set", "model.width=8"]
 RUN += ["--set", "log.wandb=off", "--set", "train.eval_every_epochs=0", "--set", "optim.warmup_epochs=0"]
+
+REPORT_AGAIN = "`resnet-train report` on this run's directory adds it."
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,36 @@ def test_pictures_are_named_as_the_dataset_is(run_dir, exported, tmp_path, capsy
     assert hits == round(360 * was["accuracy"])  # as files or as arrays, the same images
 
 
+def test_a_run_leaves_a_report_and_another_has_its_mistakes(run_dir, tmp_path, capsys):
+    left = Page((run_dir / "report.html").read_text())
+    assert ("p", f"No confusion matrix: {REPORT_AGAIN}") in left.texts
+    out = tmp_path / "page.html"
+    assert cli.main(["report", str(run_dir), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    page = Page(out.read_text())
+    confusion = np.array([[int(cell or 0) for cell in row[1:]] for row in page.tables["confusion"][1:]])
+    [was] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
+    assert confusion.sum() == 360
+    assert np.trace(confusion) == round(360 * was["accuracy"])
+    assert len(page.loads) == 24  # pictures in the page itself
+    assert all(address.startswith("data:image/png;base64,") for address in page.loads)
+    assert cli.main(["report", str(run_dir), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["best_accuracy"] == was["accuracy"]
+
+
+def test_a_report_without_the_data_says_why(run_dir, tmp_path, capsys):
+    lacking = tmp_path / "run"
+    lacking.mkdir()
+    config = json.loads((run_dir / "config.json").read_text())
+    config["data"]["name"] = "/nowhere/at/all"
+    (lacking / "config.json").write_text(json.dumps(config))
+    (lacking / "events.jsonl").write_text((run_dir / "events.jsonl").read_text())
+    assert cli.main(["report", str(lacking)]) == 0
+    said = "data: /nowhere/at/all must be a dataset, got nothing there"
+    assert f"warning: the report has no confusion matrix: {said}" in capsys.readouterr().err
+    assert ("p", f"No confusion matrix: {said}") in Page((lacking / "report.html").read_text()).texts
+
+
 def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
     words = [
         *RUN,
@@ -84,6 +117,7 @@ def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
         ),
         (["predict", "{file}", "/nowhere.png"], 1, "error: /nowhere.png: must be an image, got"),
         (["predict", "{file}", "a.png", "--top", "0"], 2, "error: --top: must be at least 1, got 0"),
+        (["report", "/nowhere"], 2, "error: /nowhere: must be the directory of a run, got no config"),
         (["evaluate", "{file}"], 2, "error: --data: must be named for a file of weights, got none"),
         (
             ["evaluate", "{file}", "--data", "synthetic"],

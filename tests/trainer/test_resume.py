@@ -12,6 +12,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from trainer.goodput import account
+
 STEPS = 100  # an epoch has 44.9
 COMMAND = [sys.executable, "-m", "launcher", "local", "--slice", "cpu-2x1", "--arch", "resnet-tiny"]
 COMMAND += ["--data", "digits", "--batch", "32", "--steps", str(STEPS), "--set", "model.width=8"]
@@ -96,6 +98,7 @@ def test_a_killed_process_changes_nothing(undisturbed, tmp_path, victim):
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     [restored] = [e["step"] for e in events if e["name"] == "restore"]
     assert restored in (10, 20)  # the save at 20 may not have been whole yet
+    assert account(events).seconds["again"] > 0
     assert [step for step, _ in losses(tmp_path)] == list(range(1, STEPS + 1))
     assert losses(tmp_path) == losses(undisturbed)
     assert evaluations(tmp_path) == evaluations(undisturbed)

@@ -10,6 +10,8 @@ import tempfile
 
 import pytest
 
+from trainer.goodput import account
+
 COMPILED = tempfile.TemporaryDirectory()  # the first run compiles for all
 SMALL = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "6", "--set", "model.width=8"]
 SMALL += ["--set", f"train.compile_cache={COMPILED.name}"]
@@ -61,7 +63,7 @@ def test_a_run_leaves_what_the_design_says(finished):
     [evaluation] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
     assert (evaluation["step"], evaluation["examples"]) == (6, 360)
     names = [row["name"] for row in rows(run_dir, "events.jsonl")]
-    assert names == ["start", "joined", "opened", "compiled", "first_step", "save", "end"]
+    assert names == ["start", "joined", "opened", "compiled", "first_step", "evaluate", "save", "end"]
     assert [line.split()[0] for line in out.splitlines()].count("progress") == 6
 
 
@@ -89,6 +91,12 @@ def test_sigterm_saves_and_the_restart_repeats_every_loss(finished, tmp_path):
     code, out, err = train(tmp_path)
     assert code == 0, err
     assert losses(tmp_path) == losses(finished[0])
+    events = rows(tmp_path, "events.jsonl")
+    spent = account(events)
+    assert (spent.attempts, spent.seconds["again"]) == (2, 0.0)
+    assert min(spent.seconds[kind] for kind in ("training", "saving", "start", "restoring", "stopped")) > 0
+    assert sum(spent.seconds.values()) == pytest.approx(spent.total, abs=0.01)
+    assert events[-1]["goodput"] == pytest.approx(spent.share, abs=1e-4)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(tmp_path):

@@ -1,0 +1,184 @@
+"""The page of a run: its numbers, read back from the file; it holds all it needs."""
+
+import html.parser
+
+import numpy as np
+import pytest
+from etils import epath
+
+from trainer import mistakes, report
+from trainer.chart import Line, chart, thinned, ticks
+from trainer.config import resolve
+from trainer.mistakes import Insight, Mistake
+from trainer.record import Record
+
+CONFIG = resolve("a<b>&co", "/d", "digits", {"model.arch": "resnet18", "data.name": "digits"})
+TRAIN = [
+    {"kind": "train", "step": 1, "epoch": 0.1, "loss": 2.5, "accuracy": 0.1, "lr": 0.0, "at": 1010.0},
+    {"kind": "train", "step": 10, "epoch": 1.0, "loss": 1.5, "accuracy": 0.5, "lr": 0.1, "at": 1020.0}
+    | {"images_per_second": 640.0},
+    {"kind": "train", "step": 20, "epoch": 2.0, "loss": 0.5, "accuracy": 0.9, "lr": 0.05, "at": 1030.0}
+    | {"images_per_second": 660.0},
+]
+EVALUATE = [
+    {"kind": "evaluate", "step": 10, "epoch": 1.0, "accuracy": 0.625, "loss": 1.25, "examples": 8},
+    {"kind": "evaluate", "step": 20, "epoch": 2.0, "accuracy": 0.5, "loss": 1.0, "examples": 8},
+]
+EVENTS = [
+    {"name": "start", "at": 1000.0, "hosts": 1, "devices": 4, "device_kind": "TPU v4"},
+    {"name": "opened", "at": 1002.0},
+    {"name": "compiled", "at": 1010.0, "seconds": 8.0},
+    {"name": "save", "at": 1030.0, "step": 20, "seconds": 1.5, "waited_seconds": 0.5},
+    {"name": "end", "at": 1032.0, "step": 20, "seconds": 2.0, "waited_seconds": 0.5},
+]
+RECORD = Record(config=CONFIG, metrics=[*TRAIN[:2], EVALUATE[0], TRAIN[2], EVALUATE[1]], events=EVENTS)
+INSIGHT = Insight(
+    class_names=["cat", "<dog>"],
+    confusion=np.array([[3, 1], [2, 2]]),
+    mistakes=[Mistake(image=b"\x89PNG", truth="<dog>", named="cat", chance=0.875)],
+)
+
+
+class Page(html.parser.HTMLParser):
+    """Texts of a page by their element, rows of its tables, and what it would load."""
+
+    VOID = ("meta", "img", "br", "line")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.texts, self.tables, self.loads, self.drawn = [], [], {}, [], {}
+        self.feed(text)
+        assert self.open == []  # every element is closed
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.loads += [given[key] for key in ("src", "href") if key in given]
+        if tag == "table":
+            self.rows = self.tables.setdefault(given["class"], [])
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag == "svg":
+            self.figure = self.drawn.setdefault(given["aria-label"], [])
+        if tag == "polyline":
+            self.figure.append(len(given["points"].split()))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append((self.open[-1] if self.open else "", data))
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+    def facts(self):
+        names = [text for tag, text in self.texts if tag == "dt"]
+        return dict(zip(names, [text for tag, text in self.texts if tag == "dd"], strict=True))
+
+
+def test_the_page_holds_the_numbers_of_the_run():
+    page = Page(report.page(RECORD, INSIGHT))
+    assert ("h1", "a<b>&co") in page.texts
+    assert ("div", "resnet18 on digits, batch 1,024, 4 TPU v4 devices on 1 host, recipe digits") in page.texts
+    assert page.facts() == {
+        "state": "finished",
+        "steps": "20",
+        "epochs": "2.00",
+        "training loss": "0.5000",
+        "best test accuracy": "62.5 %",
+        "reached at step": "10",
+        "images a second, median": "660",
+    }
+    assert page.drawn == {"Loss": [3, 2], "Accuracy": [3, 2], "Learning rate": [3], "Images a second": [2]}
+    assert page.tables["time"][1:] == [
+        ["steps that count", "18.0 s", "56.2 %"],  # 1010..1032 less half a second, 1.5 and 2
+        ["waiting for data", "0.5 s", "1.6 %"],
+        ["waiting for saves", "3.5 s", "10.9 %"],
+        ["starting: imports, joining, opening data and run directory", "2.0 s", "6.2 %"],
+        ["tracing and compiling", "8.0 s", "25.0 %"],
+        ["since the first start, 1 attempt", "32.0 s", "100.0 %"],
+    ]
+    assert page.tables["confusion"] == [["", "cat", "<dog>"], ["cat", "3", "1"], ["<dog>", "2", "2"]]
+    assert ("h2", "Mistakes of the best checkpoint: 3 of 8 test images") in page.texts
+    assert ["model.arch", "resnet18"] in page.tables["settings"]
+    assert page.loads == ["data:image/png;base64,iVBORw=="]  # nothing comes over the network
+
+
+def test_the_figures_for_a_program():
+    found = RECORD.result()
+    assert found["goodput"]["share"] == 0.5625
+    del found["goodput"]
+    assert found == {
+        "name": "a<b>&co",
+        "state": "finished",
+        "step": 20,
+        "accuracy": 0.5,
+        "best_accuracy": 0.625,
+        "best_step": 10,
+        "loss": 0.5,
+        "images_per_second": 660.0,
+    }
+
+
+def test_a_run_that_has_only_begun_has_a_page_and_says_why_there_is_no_matrix():
+    page = Page(report.page(Record(config=CONFIG, metrics=[], events=EVENTS[:1]), "no <data> here"))
+    assert page.facts() == {"state": "not finished", "steps": "0"}
+    assert ("p", "No step has been logged yet.") in page.texts
+    assert ("p", "No confusion matrix: no <data> here") in page.texts
+
+
+def test_utilisation_is_drawn_where_it_is_known():
+    known = [row | {"mfu": 0.3, "hbm": 0.7} for row in TRAIN[1:]]
+    page = Page(report.page(Record(config=CONFIG, metrics=known, events=EVENTS), ""))
+    assert page.drawn["Share of the devices' peaks"] == [2, 2]
+    assert (page.facts()["MFU"], page.facts()["memory bandwidth used"]) == ("30.0 %", "70.0 %")
+
+
+def test_of_many_classes_the_pairs_are_told():
+    confusion = np.eye(30, dtype=np.int64) * 10
+    confusion[4, 7], confusion[7, 4] = 5, 2
+    many = Insight(class_names=[f"class {n}" for n in range(30)], confusion=confusion, mistakes=[])
+    assert Page(mistakes.section(many)).tables["pairs"][1:] == [
+        ["class 4", "class 7", "5 of 15"],
+        ["class 7", "class 4", "2 of 12"],
+    ]
+
+
+def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, capsys):
+    report.leave(epath.Path(tmp_path / "nowhere"), RECORD)
+    assert capsys.readouterr().err.startswith(f"warning: {tmp_path}/nowhere/report.html was not written: ")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+        (3.0, 3.0, [3.0, 4.0]),
+        (0.0, 0.0, [0.0, 0.2]),
+        (12.0, 4017.0, [0.0, 1000.0, 2000.0, 3000.0, 4000.0, 5000.0]),
+    ],
+)
+def test_ticks_are_round_and_enclose_the_values(low, high, expected):
+    assert ticks(low, high) == expected
+
+
+def test_too_many_points_become_means_and_the_newest_stays():
+    assert thinned([(1, 1.0), (2, 3.0), (3, 5.0), (4, 7.0), (5, 9.0)], most=3) == [
+        (2, 2.0),
+        (4, 6.0),
+        (5, 9.0),
+    ]
+    assert len(thinned([(n, float(n)) for n in range(100_000)])) <= 400
+
+
+def test_one_point_and_none_are_drawn_too():
+    assert "<circle" in chart("Loss", [Line(name="loss", points=[(1, 2.5)])])
+    assert chart("Loss", [Line(name="loss", points=[])]) == ""
