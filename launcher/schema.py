@@ -30,7 +30,7 @@ def document() -> dict[str, Any]:
 
 @functools.cache
 def fields() -> dict[str, dict[str, Any]]:
-    """`section.field` -> its row: type, default, help, and where they apply choices and minimum."""
+    """`section.field` -> its row: type, default, help, and where they apply choices and bounds."""
     return {row["field"]: row for row in document()["fields"]}
 
 
@@ -87,6 +87,8 @@ def _check(row: dict[str, Any], given: str) -> None:
         raise Wrong(f"{row['field']} must be one of {choices}", given, closest(given, row["choices"]))
     if "minimum" in row and not row["minimum"] <= number < float("inf"):
         raise Wrong(f"{must} of at least {row['minimum']}", given)
+    if number > row.get("maximum", float("inf")):
+        raise Wrong(f"{must} of at most {row['maximum']}", given)
 
 
 def arguments(value: Any) -> tuple[str, ...]:

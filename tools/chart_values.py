@@ -169,7 +169,7 @@ def table() -> str:
 def trainer() -> Json:
     """trainer.json: what a setting of the trainer may hold, and the flags that may follow after `--`."""
     rows = [
-        {key: row[key] for key in ("field", "type", "choices", "minimum", "paths") if key in row}
+        {key: row[key] for key in ("field", "type", "choices", "minimum", "maximum", "paths") if key in row}
         for row in schema.document()["fields"]
     ]
     number = r"^[+-]?[0-9]+$"

@@ -65,6 +65,10 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"set": ["model.bn_epsilon=-7"]},
         {"model.bn_epsilon": "field", "least 0": "least {minimum}", "'-7'": "'{got}'"},
     ),
+    "set-maximum-float": (
+        {"set": ["augment.erase=7"]},
+        {"augment.erase": "field", "most 1": "most {maximum}", "'7'": "'{got}'"},
+    ),
 }
 
 

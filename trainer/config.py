@@ -250,7 +250,7 @@ def schema() -> list[dict[str, Any]]:
     for path, f in FIELDS.items():
         row = {"field": path, "type": TYPES[path].__name__, "default": f.default, "help": f.metadata["help"]}
         row |= {key: list(f.metadata[key]) for key in ("choices",) if f.metadata[key]}
-        row |= {key: f.metadata[key] for key in ("minimum",) if f.metadata[key] is not None}
+        row |= {key: f.metadata[key] for key in ("minimum", "maximum") if f.metadata[key] is not None}
         row |= {"paths": True} if f.metadata["paths"] else {}
         rows.append(row)
     return rows

@@ -91,6 +91,7 @@ WORDS: list[tuple[Object, str]] = [
         {"set": ["data.name=/a/../b"]},
         "set: data.name must be gs://BUCKET/… or an absolute path, got '/a/../b'",
     ),
+    ({"set": ["augment.erase=2"]}, "set: augment.erase must be a number of at most 1, got '2'"),
     ({"set": ["model.width=0"]}, "set: model.width must be a whole number of at least 1, got '0'"),
     ({"args": ["--nope"]}, "args: must be flags of the trainer after --, got '--nope'"),
     ({"args": ["--seed"]}, "args: must have a value after --seed, got '--seed'"),

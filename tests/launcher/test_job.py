@@ -88,6 +88,7 @@ def test_names_every_problem_at_once():
         ({"epochs": 1, "steps": 1}, "steps", "must not be given together with epochs"),
         ({"set": ["optim.lrr=1"]}, "set", "did you mean optim.lr?"),
         ({"set": ["optim.lr=fast"]}, "set", "optim.lr must be a number, got 'fast'"),
+        ({"set": ["augment.erase=1.5"]}, "set", "augment.erase must be a number of at most 1, got '1.5'"),
         ({"set": ["optim.lr=nan"]}, "set", "optim.lr must be a number of at least 0, got 'nan'"),
         ({"set": ["model.dtype=float16"]}, "set", "model.dtype must be one of auto, bfloat16, float32"),
         ({"set": ["optim.lr"]}, "set", "must be section.field=value, got 'optim.lr'"),

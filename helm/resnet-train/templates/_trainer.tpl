@@ -45,6 +45,8 @@
 {{- include "resnet-train.wrong" (list $run "set-choices" (set $words "choices" (join ", " $row.choices))) -}}
 {{- else if and (hasKey $row "minimum") (lt (float64 $value) (float64 $row.minimum)) -}}
 {{- include "resnet-train.wrong" (list $run (print "set-minimum-" $row.type) (set $words "minimum" $row.minimum)) -}}
+{{- else if and (hasKey $row "maximum") (gt (float64 $value) (float64 $row.maximum)) -}}
+{{- include "resnet-train.wrong" (list $run (print "set-maximum-" $row.type) (set $words "maximum" $row.maximum)) -}}
 {{- end -}}
 {{- end -}}
 
