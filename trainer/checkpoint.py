@@ -39,11 +39,15 @@ Named = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """A state read back, and its validation accuracy where that was known when it was saved."""
+    """A state read back, with what was saved beside it.
+
+    accuracy: of the validation, where it was known. stream: TrainStream.kept, of older versions empty.
+    """
 
     state: State
     step: int
     accuracy: float | None
+    stream: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +57,7 @@ class _Read:
     named: Named
     step: int
     accuracy: float | None
+    stream: dict[str, Any]
 
 
 class DamagedError(TrainError):
@@ -76,15 +81,26 @@ class Checkpoints:
                     epath.Path(path).mkdir(parents=True, exist_ok=True)
                     self._manager = _make_manager(path, config)
 
-    def save(self, state: State, step: int, accuracy: float | None, wait: bool = False) -> None:
+    def save(
+        self,
+        state: State,
+        step: int,
+        accuracy: float | None,
+        wait: bool = False,
+        stream: dict[str, Any] | None = None,
+    ) -> None:
         """Saves a state, once a step; returns once it is copied, or with ``wait`` once it is whole.
+
+        Args:
+          stream: JSON that says where the data goes on.
 
         Raises:
           StorageError: this save, or the one before, failed several times.
         """
         self.wait()
         if self._manager and step not in self._manager.all_steps():
-            self._saving = self._thread.submit(self._write, step, _copied(_named(state)), accuracy)
+            meta = {"step": step, "accuracy": accuracy, "stream": stream or {}}
+            self._saving = self._thread.submit(self._write, _copied(_named(state)), meta)
         if wait:
             self.wait()
 
@@ -136,9 +152,9 @@ class Checkpoints:
         if self._manager:
             self._manager.close()
 
-    def _write(self, step: int, named: Named, accuracy: float | None) -> None:
-        checksums = {name: _checksum(array) for name, array in _paths(named)}
-        meta = {"step": step, "accuracy": accuracy, "checksums": checksums}
+    def _write(self, named: Named, meta: dict[str, Any]) -> None:
+        step, accuracy = meta["step"], meta["accuracy"]
+        meta = meta | {"checksums": {name: _checksum(array) for name, array in _paths(named)}}
         arguments = ocp.args.Composite(state=ocp.args.StandardSave(named), meta=ocp.args.JsonSave(meta))
         metrics = None if accuracy is None else {"accuracy": accuracy}
         assert self._manager
@@ -183,7 +199,10 @@ class Checkpoints:
                 raise StorageError(f"run directory {self.path} does not answer: {error}") from error
             why = (str(error) or type(error).__name__).splitlines()[0]
             raise self._damaged(step, why[:200]) from error
-        return _Read(named=found["state"], step=step, accuracy=found["meta"]["accuracy"])
+        meta = found["meta"]
+        return _Read(
+            named=found["state"], step=step, accuracy=meta["accuracy"], stream=meta.get("stream") or {}
+        )
 
     def _check_same_network(self, step: int, wanted: Named) -> None:
         assert self._manager
@@ -257,7 +276,8 @@ def _copied(named: Named) -> Named:
 
 def _everywhere(found: _Read | None, shapes: State, sharding: Sharding) -> Restored | None:
     """What the first host has read, on all devices of all hosts."""
-    known = json.loads(told(json.dumps(found and {"step": found.step, "accuracy": found.accuracy})))
+    mine = found and {"step": found.step, "accuracy": found.accuracy, "stream": found.stream}
+    known = json.loads(told(json.dumps(mine)))
     if known is None:
         return None
     wanted = _named(shapes)

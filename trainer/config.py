@@ -162,6 +162,12 @@ class LoopConfig:
     freeze: str = option("", "parameters that stay as they are, by the start of their names: stem,blocks.0")
     seed: int = option(0, "of the parameters, the data order and the augmentation", minimum=0)
     eval_every_epochs: float = option(1.0, "epochs between evaluations; 0: only at the end", minimum=0)
+    on_nan: str = option(
+        "stop",
+        "loss not finite: exit 44, or back to the newest checkpoint and over the batches that followed it",
+        ("stop", "rollback"),
+    )
+    max_rollbacks: int = option(3, "rollbacks of one run before it stops", minimum=0)
     hang_seconds: float = option(600.0, "a step that takes longer is hung (exit 45); 0: never", minimum=0)
     first_step_seconds: float = option(3600.0, "the same for start-up, compilation included", minimum=0)
     join_seconds: int = option(300, "longest wait for the other hosts", minimum=1)
@@ -205,6 +211,8 @@ class TrainConfig:
 
     def __post_init__(self):
         problems = [p for path, f, value in _walk(self) if (p := _problem(path, f, value))]
+        if self.train.on_nan == "rollback" and not self.checkpoint.enabled:
+            problems.append("train.on_nan: must be stop where checkpoint.enabled is false, got 'rollback'")
         if problems:
             raise ConfigError("\n".join(problems))
 

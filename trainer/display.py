@@ -86,6 +86,8 @@ class Bar:
         text = f"loss {row['loss']:.4f}"
         if "images_per_second" in row:  # the first step has no rate yet
             text += f"  {row['images_per_second']:,.0f} images/s"
+        if "mfu" in row:  # of chips whose peaks are known
+            text += f"  MFU {row['mfu']:.0%}, memory {row['hbm']:.0%}"
         if self._task is None:
             self._task = self._bar.add_task("", total=row["steps"], text=text)
         self._bar.update(self._task, completed=row["step"], text=text)

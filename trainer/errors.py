@@ -61,9 +61,16 @@ class StorageError(TrainError):
 
 
 class NonFiniteError(TrainError):
-    """The loss or the gradient is not a finite number any more."""
+    """The loss or the gradient of a step is not a finite number."""
 
     exit_code = FATAL
+
+    def __init__(self, step: int, message: str, hint: str | None = None):
+        super().__init__(message, hint)
+        self.step = step
+
+    def after(self, rollbacks: int) -> "NonFiniteError":
+        return NonFiniteError(self.step, f"{self.args[0]}, after {rollbacks} rollbacks", self.hint)
 
 
 class PreemptedError(TrainError):

@@ -115,6 +115,9 @@ class Pending:
             value.copy_to_host_async()
         self._steps.append((step, metrics))
 
+    def forget(self) -> None:
+        self._steps.clear()
+
     def ready(self, lag: int = LAG_STEPS):
         """Yields (step, metrics as floats) of all but the newest ``lag`` steps; waits for those only.
 
@@ -127,6 +130,7 @@ class Pending:
             for name in ("loss", "grad_norm"):
                 if not math.isfinite(values[name]):
                     raise NonFiniteError(
+                        step,
                         f"{name} must be finite, got {values[name]} at step {step}",
                         "lower optim.lr or lengthen optim.warmup_epochs; the last checkpoint is kept",
                     )

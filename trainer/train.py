@@ -120,6 +120,7 @@ def train(
         asked = time.monotonic()
         if found := checkpoints.newest(shapes, same):
             state, start, accuracy = found.state, found.step, found.accuracy
+            stream = stream.resumed(found.stream)
             log.event("restore", step=start, seconds=since(asked), cpu_seconds=processor_seconds())
     if state is None:
         state = compile.compile_init(program.init_state, program.key, devices)(program.key)
@@ -143,7 +144,7 @@ def train(
             watchdog.now(f"saving step {at} to run directory {config.run_dir}")
             begun = time.monotonic()
             log.upload()
-            checkpoints.save(jax.tree.unflatten(treedef, leaves), at, accuracy, wait)
+            checkpoints.save(jax.tree.unflatten(treedef, leaves), at, accuracy, wait, stream.kept())
             log.event("save", step=at, seconds=since(begun), waited_seconds=speed.waited)
             clock.restart()
             watchdog.now("training")
@@ -176,19 +177,16 @@ def train(
         log.event("evaluate", step=at, seconds=since(begun))
         return row["accuracy"]
 
-    # The loop. The host runs ahead of the devices by LAG_STEPS and never waits for a loss.
-    watchdog.now("training")
-    if start and plan.evaluates(start) and accuracy is None:
-        accuracy = evaluate(start)  # it was preempted in the middle of this
-    batches = pipeline.train_batches(
-        train_source, stream, placer.rows, range(start, max(start, plan.steps)), config.data
-    )
-    try:
-        for done, local in enumerate(speed.waiting_for(batches), start + 1):
+    def advance(at: int) -> None:
+        """Trains from step ``at`` to the end; the host runs ahead of the devices and waits for no loss."""
+        nonlocal leaves, accuracy
+        steps = range(at, max(at, plan.steps))
+        batches = pipeline.train_batches(train_source, stream, placer.rows, steps, config.data)
+        for done, local in enumerate(speed.waiting_for(batches), at + 1):
             compiled = compiling[plan.resolution(done - 1)].result()
             leaves, metrics = compiled(leaves, placer.place(local))
             pending.push(done, metrics)
-            if done == start + 1:
+            if at == start and done == start + 1:
                 jax.block_until_ready(metrics)
                 log.event("first_step", step=done, cpu_seconds=processor_seconds())
             reporter(pending.ready())
@@ -200,10 +198,41 @@ def train(
                     accuracy = evaluate(done)
                 save(done, accuracy if plan.evaluates(done) else None)
                 speed.restart(done)
-    except NonFiniteError:
+
+    def roll_back(failure: NonFiniteError) -> int:
+        """Goes back to the newest checkpoint, and over the batches that led from there to the failure."""
+        nonlocal leaves, accuracy, stream
         if checkpoints:
             checkpoints.wait()  # a save under way is of a state that was finite
-        raise
+        if config.train.on_nan == "stop" or not checkpoints:
+            raise failure
+        if stream.rollbacks >= config.train.max_rollbacks:
+            raise failure.after(stream.rollbacks)
+        watchdog.now(f"rolling back to run directory {config.run_dir}")
+        found = checkpoints.newest(shapes, same)
+        assert found
+        leaves, accuracy = tuple(jax.tree.leaves(found.state)), found.accuracy
+        stream = stream.rolled_back(failure.step, found.step)
+        pending.forget()
+        log.resume_at(found.step)
+        log.event("rollback", step=failure.step, to=found.step, waited_seconds=speed.waited)
+        speed.restart(found.step)
+        watchdog.now("training")
+        return found.step
+
+    # The loop.
+    watchdog.now("training")
+    if start and plan.evaluates(start) and accuracy is None:
+        accuracy = evaluate(start)  # it was preempted in the middle of this
+    if not start and config.train.on_nan == "rollback":
+        save(0)
+    at = start
+    while at < plan.steps:
+        try:
+            advance(at)
+            at = plan.steps
+        except NonFiniteError as failure:
+            at = roll_back(failure)
     begun = time.monotonic()
     if checkpoints:
         watchdog.now(f"saving to run directory {config.run_dir}")

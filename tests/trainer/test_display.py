@@ -13,7 +13,8 @@ display = make_display()
 assert isinstance(display, Bar)
 display.event({"name": "start", "at": 1.0, "hosts": 2})
 display.progress({"step": 1, "steps": 20, "loss": 2.5})
-display.progress({"step": 10, "steps": 20, "loss": 1.25, "images_per_second": 1234.5})
+speed = {"images_per_second": 1234.5, "mfu": 0.29, "hbm": 0.81}
+display.progress({"step": 10, "steps": 20, "loss": 1.25, **speed})
 display.evaluation({"step": 10, "epoch": 1.5, "accuracy": 0.975, "loss": 0.5, "examples": 360})
 display.close()
 """
@@ -45,7 +46,7 @@ def test_a_terminal_gets_a_bar():
     for text in (
         b"step 10/20",
         b"loss 1.2500",
-        b"1,234 images/s",
+        b"1,234 images/s  MFU 29%, memory 81%",
         b"epoch 1.50: accuracy 97.50%",
         b"hosts=2",
     ):

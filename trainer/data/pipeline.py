@@ -2,13 +2,16 @@
 
 The training data is one endless stream: epoch after epoch, each a seeded permutation of the index. Step s of
 batch size B takes the examples at positions s*B to (s+1)*B of it, so the state of the input is the number of
-the step. No batch is dropped or padded at the end of an epoch; the next epoch's examples follow.
+the step. No batch is dropped or padded at the end of an epoch; the next epoch's examples follow. A run that
+was rolled back goes on further along the stream: where, is kept with its checkpoints.
 """
 
+import dataclasses
 import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import grain
 import numpy as np
@@ -30,12 +33,38 @@ class TrainStream:
       seed: of the permutations.
       repeats: times that an example stands in an epoch, one after the other (arXiv:1902.05509); an epoch
         stays as long and holds fewer examples. Each time has an epoch number of its own.
+      turns: (step, batch of the stream) from which on the batches follow each other, by step.
+      rollbacks: that led here.
     """
 
     size: int
     batch: int
     seed: int
     repeats: int = 1
+    turns: tuple[tuple[int, int], ...] = ((0, 0),)
+    rollbacks: int = 0
+
+    def rolled_back(self, failed: int, to: int) -> "TrainStream":
+        """The stream of a run that goes on from step ``to`` without the batches up to that of ``failed``."""
+        kept = tuple(turn for turn in self.turns if turn[0] < to)
+        turns = (*kept, (to, self._batch(failed - 1) + 1))
+        return dataclasses.replace(self, turns=turns, rollbacks=self.rollbacks + 1)
+
+    def kept(self) -> dict[str, Any]:
+        """What a checkpoint must tell of the stream, as JSON."""
+        return {"turns": [list(turn) for turn in self.turns], "rollbacks": self.rollbacks}
+
+    def resumed(self, kept: dict[str, Any]) -> "TrainStream":
+        """The stream as a checkpoint tells it; one of an older version tells nothing."""
+        if not kept:
+            return self
+        turns = tuple((step, batch) for step, batch in kept["turns"])
+        return dataclasses.replace(self, turns=turns, rollbacks=kept["rollbacks"])
+
+    def _batch(self, step: int) -> int:
+        """Which batch of the stream the step after ``step`` updates takes."""
+        since, first = [turn for turn in self.turns if turn[0] <= step][-1]
+        return first + step - since
 
     @functools.cached_property
     def _order(self) -> grain.MapDataset:
@@ -44,10 +73,10 @@ class TrainStream:
 
     def rows(self, step: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The epoch and the example index of the given rows (0..batch-1) of a step, both int64."""
-        positions = step * self.batch + rows
-        turns, times = divmod(positions, self.repeats)
-        indices = np.fromiter((self._order[int(p)] for p in turns), np.int64, len(positions))
-        return turns // self.size * self.repeats + times, indices
+        positions = self._batch(step) * self.batch + rows
+        places, times = divmod(positions, self.repeats)
+        indices = np.fromiter((self._order[int(p)] for p in places), np.int64, len(positions))
+        return places // self.size * self.repeats + times, indices
 
 
 def train_batches(
