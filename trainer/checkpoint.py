@@ -25,7 +25,6 @@ from trainer.agreement import agreed, broadcast, told
 from trainer.config import CheckpointConfig
 from trainer.display import warn
 from trainer.errors import ConfigError, StorageError, TrainError
-from trainer.faults import lasts
 from trainer.rundir import writing_to
 from trainer.step import State
 
@@ -158,17 +157,17 @@ class Checkpoints:
         arguments = ocp.args.Composite(state=ocp.args.StandardSave(named), meta=ocp.args.JsonSave(meta))
         metrics = None if accuracy is None else {"accuracy": accuracy}
         assert self._manager
-        with writing_to(str(self.path)):
-            for pause in (*PAUSE_SECONDS, None):
-                try:
-                    self._manager.save(step, args=arguments, metrics=metrics, force=True)
-                    return
-                except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
-                    if pause is None or lasts(error):
-                        raise
-                    warn(f"saving step {step} to {self.path}: {error}; trying again")
-                time.sleep(pause)
-                self._manager.reload()
+        for pause in (*PAUSE_SECONDS, None):
+            try:
+                self._manager.save(step, args=arguments, metrics=metrics, force=True)
+                return
+            except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
+                why = f"step {step} could not be saved to run directory {self.path}: {_line(error)}"
+                if pause is None:
+                    raise StorageError(why) from error
+                warn(f"{why}; trying again")
+            time.sleep(pause)
+            self._manager.reload()
 
     def _read_newest(self, shapes: State) -> _Read | None:
         assert self._manager
@@ -197,8 +196,7 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
             if any(word in str(error) for word in UNREACHABLE):
                 raise StorageError(f"run directory {self.path} does not answer: {error}") from error
-            why = (str(error) or type(error).__name__).splitlines()[0]
-            raise self._damaged(step, why[:200]) from error
+            raise self._damaged(step, _line(error)) from error
         meta = found["meta"]
         return _Read(
             named=found["state"], step=step, accuracy=meta["accuracy"], stream=meta.get("stream") or {}
@@ -290,6 +288,10 @@ def _everywhere(found: _Read | None, shapes: State, sharding: Sharding) -> Resto
 
 def _checksum(array: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 def _paths(tree: Any) -> list[tuple[str, Any]]:

@@ -1,14 +1,20 @@
 """Checkpoints: what is kept, what comes back on another mesh, what is refused."""
 
+import resource
+import time
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trainer import mesh, network, optim, step
+from trainer import checkpoint, mesh, network, optim, step
 from trainer.checkpoint import Checkpoints
 from trainer.config import CheckpointConfig, resolve
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, StorageError
+
+# Where one array cannot be written, TensorStore still calls back for the others, when nobody waits any more.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def states(width=8):
@@ -82,6 +88,47 @@ def test_a_save_does_not_change_with_the_state_that_goes_on(opened):
     checkpoints.wait()
     for saved, leaf in zip(jax.tree.leaves(checkpoints.newest(shapes, on(1)).state), before, strict=True):
         np.testing.assert_array_equal(saved, leaf)
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow beyond 64 KiB, as long as the test does not call what it gets."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_save_that_fails_is_tried_again(opened, full_disk, monkeypatch, capsys):
+    monkeypatch.setattr(checkpoint, "PAUSE_SECONDS", (0.1,) * 50)
+    init_state, shapes = states(width=64)
+    state = init_state(jax.random.key(0))
+    checkpoints = opened()
+    checkpoints.save(state, 1, None)
+    said = ""
+    while "trying again" not in said:
+        time.sleep(0.05)
+        said += capsys.readouterr().err
+    assert f"warning: step 1 could not be saved to run directory {checkpoints.path}: " in said
+    full_disk()
+    checkpoints.wait()
+    found = opened().newest(shapes, on(1))
+    assert found.step == 1
+    for name, array in state.params.items():
+        np.testing.assert_array_equal(found.state.params[name], array)
+
+
+def test_a_save_that_fails_for_good_is_told_at_the_next_call(opened, full_disk, monkeypatch):
+    monkeypatch.setattr(checkpoint, "PAUSE_SECONDS", (0.1,))
+    init_state, _ = states(width=64)
+    state = init_state(jax.random.key(0))
+    checkpoints = opened()
+    checkpoints.save(state, 1, None)
+    problem = f"step 1 could not be saved to run directory {checkpoints.path}: "
+    with pytest.raises(StorageError, match=problem):
+        checkpoints.save(state, 2, None)
+    full_disk()
+    assert opened().best() is None
 
 
 def test_another_network_is_refused_and_nothing_is_lost(opened):
