@@ -25,6 +25,7 @@ FLAGS = {
     "--batch": ("train.batch", "examples of one step, over all hosts"),
     "--epochs": ("train.epochs", "passes over the training data"),
     "--steps": ("train.steps", "optimizer updates, instead of epochs"),
+    "--profile": ("log.profile_steps", "steps of an xprof trace in the run directory: 100-104"),
     "--seed": ("train.seed", "of the parameters, the data order and the augmentation"),
 }
 

@@ -9,7 +9,7 @@ import time
 import jax
 import numpy as np
 
-from trainer import checkpoint, compile, lease, mesh, report, rundir, step, tracking
+from trainer import checkpoint, compile, lease, mesh, profiler, report, rundir, step, tracking
 from trainer.agreement import agreed
 from trainer.config import TrainConfig
 from trainer.data import pipeline, source
@@ -44,6 +44,7 @@ def train(
     """
     first = jax.process_index() == 0
     preemption = Preemption(distributed=job.hosts > 1)
+    profiled = profiler.steps(config.log.profile_steps)
 
     # Mesh: all devices of all slices.
     devices = mesh.make_mesh(job.slices)
@@ -66,6 +67,8 @@ def train(
         closing.callback(wandb.close)
     log = Log(root, display, wandb)
     closing.callback(log.close)
+    profile = profiler.Profiler(profiled, root)
+    closing.callback(profile.close)
     kind = devices.devices.flat[0].device_kind
     log.event(
         "start",
@@ -184,7 +187,9 @@ def train(
         batches = pipeline.train_batches(train_source, stream, placer.rows, steps, config.data)
         for done, local in enumerate(speed.waiting_for(batches), at + 1):
             compiled = compiling[plan.resolution(done - 1)].result()
+            profile.begin(done)
             leaves, metrics = compiled(leaves, placer.place(local))
+            profile.end(done, metrics)
             pending.push(done, metrics)
             if at == start and done == start + 1:
                 jax.block_until_ready(metrics)

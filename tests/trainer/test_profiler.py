@@ -1,0 +1,43 @@
+"""A trace of the steps that were asked for, and what is no range of steps."""
+
+import jax
+import pytest
+from test_train import train
+
+from trainer import profiler
+
+
+def traced_steps(run_dir):
+    [path] = run_dir.glob("profile/plugins/profile/*/*.xplane.pb")
+    return sorted(
+        dict(event.stats)["step_num"]
+        for plane in jax.profiler.ProfileData.from_file(str(path)).planes
+        for line in plane.lines
+        for event in line.events
+        if event.name == "train"
+    )
+
+
+def test_the_steps_that_were_asked_for_are_traced(tmp_path):
+    code, _, err = train(tmp_path, "--profile", "3-5")
+    assert code == 0, err
+    assert traced_steps(tmp_path) == [3, 4, 5]
+
+
+def test_a_run_that_ends_in_the_middle_of_a_trace_writes_it(tmp_path):
+    code, _, err = train(tmp_path, "--profile", "6-20")
+    assert code == 0, err
+    assert traced_steps(tmp_path) == [6]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("", []), ("7", [7]), ("7-9", [7, 8, 9]), (" 100-101 ", [100, 101])]
+)
+def test_ranges(text, expected):
+    assert list(profiler.steps(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["0-3", "9-7", "a", "3:4", "-3"])
+def test_what_is_no_range_is_refused(text):
+    with pytest.raises(Exception, match=r"log\.profile_steps: must be FIRST-LAST, counted from 1, got"):
+        profiler.steps(text)
