@@ -27,11 +27,11 @@ def on_leaves(step: TrainStep, shapes: State) -> Callable[[Leaves, Batch], tuple
     """The same step as a function of the state's leaves. ``shapes``: a State of anything with a shape."""
     treedef = jax.tree.structure(shapes)
 
-    def flat_step(leaves: Leaves, batch: Batch) -> tuple[Leaves, Metrics]:
+    def train_step(leaves: Leaves, batch: Batch) -> tuple[Leaves, Metrics]:
         state, metrics = step(jax.tree.unflatten(treedef, leaves), batch)
         return tuple(jax.tree.leaves(state)), metrics
 
-    return flat_step
+    return train_step
 
 
 def compile_init(init_state: Callable[[jax.Array], State], key: jax.Array, mesh: Mesh):
@@ -81,12 +81,12 @@ def lower_eval(step: EvalStep, shapes: State, batch: dict[str, Any], mesh: Mesh)
     """The evaluation step for the devices of a mesh, which need not be here."""
     treedef = jax.tree.structure((shapes.params, shapes.stats))
 
-    def flat_step(leaves: Leaves, batch: Batch) -> Metrics:
+    def eval_step(leaves: Leaves, batch: Batch) -> Metrics:
         params, stats = jax.tree.unflatten(treedef, leaves)
         return step(params, stats, batch)
 
     same = replicated(mesh)
-    jitted = jax.jit(flat_step, in_shardings=(same, batch_sharding(mesh)), out_shardings=same)
+    jitted = jax.jit(eval_step, in_shardings=(same, batch_sharding(mesh)), out_shardings=same)
     return _lower(jitted.trace(tuple(jax.tree.leaves((shapes.params, shapes.stats))), batch), mesh)
 
 
