@@ -24,9 +24,9 @@ os.environ |= {
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
-from trainer import compile, hlo, mesh
+from trainer import compile, hlo, mesh, sharding
 from trainer.__main__ import Parser, leave, parse
 from trainer.config import DataConfig, TrainConfig
 from trainer.data import DATASETS, pipeline, source, synthetic
@@ -158,10 +158,12 @@ def topology(slice: argparse.Namespace) -> list[Any]:
 def measure(name: str, program: Program, batch: dict[str, Any], grid: Mesh) -> dict[str, Any]:
     """Lowers and compiles one step."""
     progress(f"tracing the {name} step")
-    held = {**_state(program, name), "batch": _batch(batch, grid.size)}
+    held = {**_state(program, name, grid), "batch": _batch(batch, grid.size)}
     begun = time.monotonic()
     if name == "train":
-        lowered = compile.lower_train(program.train_step, program.shapes, batch, grid)
+        lowered = compile.lower_train(
+            program.train_step, program.shapes, batch, grid, program.config.train.shard
+        )
     else:
         lowered = compile.lower_eval(program.eval_step, program.shapes, batch, grid)
     progress(f"compiling the {name} step")
@@ -208,11 +210,19 @@ def evaluations(program: Program, config: TrainConfig, examples: int) -> int:
     return times * pipeline.eval_steps(examples, config.train.batch)
 
 
-def _state(program: Program, name: str) -> dict[str, int]:
-    """Bytes of what stays on every device."""
-    held = {"parameters": program.shapes.params, "statistics": program.shapes.stats}
-    held |= {"optimizer": program.shapes.opt} if name == "train" else {}
-    return {part: sum(map(compile.nbytes, jax.tree.leaves(tree))) for part, tree in held.items()}
+def _state(program: Program, name: str, grid: Mesh | None = None) -> dict[str, int]:
+    """Bytes of what stays on every device; of what is divided over them, a device's part."""
+    held = program.shapes
+    if grid and name == "train":
+        where = sharding.of_state(grid, held, program.config.train.shard)
+        held = jax.tree.map(_part, held, where)
+    parts = {"parameters": held.params, "statistics": held.stats}
+    parts |= {"optimizer": held.opt} if name == "train" else {}
+    return {part: sum(map(compile.nbytes, jax.tree.leaves(tree))) for part, tree in parts.items()}
+
+
+def _part(leaf: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(where.shard_shape(leaf.shape), leaf.dtype)
 
 
 def _batch(batch: dict[str, Any], devices: int) -> int:

@@ -116,7 +116,7 @@ class Checkpoints:
         best = self._manager.best_step()
         return self._manager.latest_step() if best is None else best
 
-    def newest(self, shapes: State, sharding: Sharding) -> Restored | None:
+    def newest(self, shapes: State, sharding: Sharding | State) -> Restored | None:
         """The newest whole checkpoint, or None where there is none.
 
         A damaged one is set aside as ``damaged-STEP`` and the one before it is taken.
@@ -272,15 +272,17 @@ def _copied(named: Named) -> Named:
     return jax.tree.map(np.array, here)
 
 
-def _everywhere(found: _Read | None, shapes: State, sharding: Sharding) -> Restored | None:
-    """What the first host has read, on all devices of all hosts."""
+def _everywhere(found: _Read | None, shapes: State, sharding: Sharding | State) -> Restored | None:
+    """What the first host has read, on all devices of all hosts: a copy on each, or as a State says."""
     mine = found and {"step": found.step, "accuracy": found.accuracy, "stream": found.stream}
     known = json.loads(told(json.dumps(mine)))
     if known is None:
         return None
     wanted = _named(shapes)
     arrays = broadcast(jax.tree.leaves(found and found.named), jax.tree.leaves(wanted))
-    placed = [jax.make_array_from_callback(a.shape, sharding, a.__getitem__) for a in arrays]
+    where = _named(sharding) if isinstance(sharding, State) else jax.tree.map(lambda _: sharding, wanted)
+    pairs = zip(arrays, jax.tree.leaves(where), strict=True)
+    placed = [jax.make_array_from_callback(a.shape, s, a.__getitem__) for a, s in pairs]
     named = jax.tree.unflatten(jax.tree.structure(wanted), placed)
     opt = jax.tree.unflatten(jax.tree.structure(shapes.opt), [named["opt"][p] for p, _ in _paths(shapes.opt)])
     return Restored(state=State(named["step"], named["params"], named["stats"], opt), **known)

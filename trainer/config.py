@@ -160,6 +160,12 @@ class LoopConfig:
     )
     init: str = option("", "file of weights to start from (resnet-train import or export); empty: none")
     freeze: str = option("", "parameters that stay as they are, by the start of their names: stem,blocks.0")
+    shard: str = option(
+        "none",
+        "what is divided over a slice's devices: optimizer (ZeRO-1), or all of its state and the parameters "
+        "(ZeRO-3)",
+        ("none", "optimizer", "all"),
+    )
     seed: int = option(0, "of the parameters, the data order and the augmentation", minimum=0)
     eval_every_epochs: float = option(1.0, "epochs between evaluations; 0: only at the end", minimum=0)
     on_nan: str = option(

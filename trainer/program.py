@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Sharding
 
 from trainer import network, optim, step, weights
 from trainer.config import TrainConfig
@@ -32,15 +31,22 @@ class Program:
     config: TrainConfig
     optimizer: optax.GradientTransformation
 
-    def start_from(self, path: str, state: step.State, sharding: Sharding) -> step.State:
-        """A fresh state with the parameters and statistics of a file of weights; see weights.start_from."""
+    def start_from(self, path: str, state: step.State, where: step.State) -> step.State:
+        """A fresh state with the parameters and statistics of a file of weights; see weights.start_from.
+
+        ``where``: a State of shardings.
+        """
         arrays = state.params | state.stats
         found = weights.start_from(path, arrays, self.config.model, self.image_size)
-        placed = arrays | {name: jax.device_put(a, sharding) for name, a in found.items()}
+        shardings = where.params | where.stats
+        placed = arrays | {name: jax.device_put(a, shardings[name]) for name, a in found.items()}
         params, stats = ({name: placed[name] for name in part} for part in (state.params, state.stats))
-        opt = jax.jit(self.optimizer.init, out_shardings=sharding)(params)  # some rules keep the parameters
-        if self.config.optim.ema:
-            opt = step.Averaging(opt, jax.tree.map(jnp.copy, params), jax.tree.map(jnp.copy, stats))
+        averages = self.config.optim.ema
+        rule = where.opt.rule if averages else where.opt
+        opt = jax.jit(self.optimizer.init, out_shardings=rule)(params)  # some rules keep the parameters
+        if averages:
+            copies = jax.tree.map(jnp.copy, (params, stats))
+            opt = step.Averaging(opt, *jax.device_put(copies, (where.opt.params, where.opt.stats)))
         return state._replace(params=params, stats=stats, opt=opt)
 
     @property

@@ -9,7 +9,7 @@ import time
 import jax
 import numpy as np
 
-from trainer import checkpoint, compile, lease, mesh, profiler, report, rundir, step, tracking
+from trainer import checkpoint, compile, lease, mesh, profiler, report, rundir, sharding, step, tracking
 from trainer.agreement import agreed
 from trainer.config import TrainConfig
 from trainer.data import pipeline, source
@@ -104,7 +104,9 @@ def train(
     batch_of = functools.partial(compile.batch_shapes, batch=config.train.batch)
     begun = time.monotonic()
     compiling = {
-        pixels: compiler.submit(compile.compile_train, one, shapes, batch_of(sample), devices, executables)
+        pixels: compiler.submit(
+            compile.compile_train, one, shapes, batch_of(sample), devices, executables, config.train.shard
+        )
         for pixels, one in program.train_steps.items()
     }
     compiler.submit(executables.keep)
@@ -114,21 +116,22 @@ def train(
     compiler.submit(executables.keep)
 
     # State: the newest whole checkpoint, or fresh.
-    same = mesh.replicated(devices)
+    where = sharding.of_state(devices, shapes, config.train.shard)
+    whole = sharding.gatherer(devices, config.train.shard)
     checkpoints = None
     state, start, accuracy = None, 0, None
     if config.checkpoint.enabled:
         watchdog.now(f"restoring from run directory {config.run_dir}")
         checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
         asked = time.monotonic()
-        if found := checkpoints.newest(shapes, same):
+        if found := checkpoints.newest(shapes, where):
             state, start, accuracy = found.state, found.step, found.accuracy
             stream = stream.resumed(found.stream)
             log.event("restore", step=start, seconds=since(asked), cpu_seconds=processor_seconds())
     if state is None:
-        state = compile.compile_init(program.init_state, program.key, devices)(program.key)
+        state = compile.compile_init(program.init_state, program.key, devices, where)(program.key)
         if config.train.init:
-            state = program.start_from(config.train.init, state, same)
+            state = program.start_from(config.train.init, state, where)
     log.resume_at(start)
     leaves = tuple(jax.tree.leaves(state))
     treedef = jax.tree.structure(state)
@@ -147,7 +150,7 @@ def train(
             watchdog.now(f"saving step {at} to run directory {config.run_dir}")
             begun = time.monotonic()
             log.upload()
-            checkpoints.save(jax.tree.unflatten(treedef, leaves), at, accuracy, wait, stream.kept())
+            checkpoints.save(whole(jax.tree.unflatten(treedef, leaves)), at, accuracy, wait, stream.kept())
             log.event("save", step=at, seconds=since(begun), waited_seconds=speed.waited)
             clock.restart()
             watchdog.now("training")
@@ -172,7 +175,7 @@ def train(
         begun = time.monotonic()
         row = {"step": at, "epoch": round(plan.epoch(at), 4)}
         for kind, arrays in step.evaluated(jax.tree.unflatten(treedef, leaves), config.optim).items():
-            totals = count(tuple(jax.tree.leaves(arrays)), at)
+            totals = count(tuple(jax.tree.leaves(whole(arrays))), at)
             row[f"{kind}accuracy"] = totals["correct"] / totals["examples"]
             row[f"{kind}loss"] = totals["loss"] / totals["examples"]
             row["examples"] = totals["examples"]
@@ -214,7 +217,7 @@ def train(
         if stream.rollbacks >= config.train.max_rollbacks:
             raise failure.after(stream.rollbacks)
         watchdog.now(f"rolling back to run directory {config.run_dir}")
-        found = checkpoints.newest(shapes, same)
+        found = checkpoints.newest(shapes, where)
         assert found
         leaves, accuracy = tuple(jax.tree.leaves(found.state)), found.accuracy
         stream = stream.rolled_back(failure.step, found.step)

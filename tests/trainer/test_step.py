@@ -38,9 +38,9 @@ class Run:
         self.placer = mesh.BatchPlacer(self.mesh, 32)
         self.stream = pipeline.TrainStream(size=self.data.size, batch=32, seed=0)
         self.test = source.load(self.config.data, "test")
-        train_step = step.make_train_step(net, optimizer, schedule, self.data, self.config)
+        self.train_step = step.make_train_step(net, optimizer, schedule, self.data, self.config)
         self.train = compile.compile_train(
-            train_step, self.shapes, self.batch_shapes(self.batches(1)), self.mesh
+            self.train_step, self.shapes, self.batch_shapes(self.batches(1)), self.mesh
         )
         eval_step = step.make_eval_step(net, self.test)
         shapes = self.batch_shapes(self.eval_batches())

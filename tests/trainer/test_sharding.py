@@ -1,0 +1,91 @@
+"""A state that is divided over the devices: less memory on each, the same losses, whole checkpoints."""
+
+import json
+import signal
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+from test_resume import finish, launch
+from test_step import Run
+
+from trainer import compile, mesh, sharding
+
+STEPS = 8
+
+
+class Divided(Run):
+    """Its training step takes and gives a divided state."""
+
+    def __init__(self, devices, shard, **settings):
+        super().__init__(devices, **settings)
+        self.where = sharding.of_state(self.mesh, self.shapes, shard)
+        batch = self.batch_shapes(self.batches(1))
+        self.train = compile.compile_train(self.train_step, self.shapes, batch, self.mesh, shard=shard)
+        self.state = jax.device_put(self.state, self.where)
+
+
+@pytest.fixture(autouse=True)
+def divide_small_arrays(monkeypatch):
+    monkeypatch.setattr(sharding, "LEAST", 256)
+
+
+def held(run):
+    """Bytes of what a step takes, on each device."""
+    return run.train.memory_analysis().argument_size_in_bytes
+
+
+@pytest.fixture(scope="module")
+def whole():
+    run = Run(8, **{"optim.ema": 0.9})
+    return run.losses(STEPS), held(run)
+
+
+# SGD's momentum and the averages are each as large as the parameters.
+@pytest.mark.parametrize(("shard", "copies"), [("optimizer", 2), ("all", 3)])
+def test_each_device_holds_its_part_and_losses_stay(whole, shard, copies):
+    losses, bytes_whole = whole
+    run = Divided(8, shard, **{"optim.ema": 0.9})
+    parameters = sum(a.size * 4 for a in run.shapes.params.values())
+    assert bytes_whole - held(run) == pytest.approx(copies * parameters * 7 / 8, rel=0.15)
+    assert run.losses(STEPS) == pytest.approx(losses, abs=1e-5)
+    gathered = sharding.gatherer(run.mesh, shard)((run.state.params, run.state.stats))
+    run.state = run.state._replace(params=gathered[0], stats=gathered[1])
+    assert run.totals()["examples"] == 360
+
+
+def test_the_longest_axis_that_divides_evenly_is_divided():
+    run = Run(8)
+    kernel = jax.ShapeDtypeStruct((3, 3, 64, 128), np.float32)
+    stem = jax.ShapeDtypeStruct((7, 7, 3, 9), np.float32)
+    scale = jax.ShapeDtypeStruct((128,), np.float32)
+    shapes = run.shapes._replace(params={"kernel": kernel, "stem": stem, "scale": scale}, opt=())
+    found = sharding.of_state(run.mesh, shapes, "all").params
+    assert found["kernel"].spec == PartitionSpec(None, None, None, "data")
+    assert found["stem"].spec == found["scale"].spec == PartitionSpec()
+    two = mesh.make_mesh(2, jax.devices()[:8])
+    kernel = sharding.of_state(two, shapes, "all").params["kernel"]
+    assert kernel.shard_shape((3, 3, 64, 128)) == (3, 3, 64, 32)  # over the four devices of each slice
+
+
+def test_a_divided_run_of_two_processes_goes_on_as_a_whole_one_of_one(tmp_path):
+    wide = ["--set", "model.width=64", "--steps", "30"]
+    process, lines = launch(tmp_path, "--slice", "cpu-2x2", "--set", "train.shard=all", *wide), []
+    for line in process.stdout:
+        lines.append(line)
+        if "progress step=12 " in line:
+            process.send_signal(signal.SIGTERM)
+            break
+    _, out = finish(process, lines)
+    assert "event name=preempted" in out
+    code, out = finish(launch(tmp_path, "--slice", "cpu-1x2", *wide))
+    assert code == 0, out
+    assert "event name=restore" in out
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    divided = [row["loss"] for row in rows if row["kind"] == "train"]
+    again = tmp_path / "whole"
+    code, out = finish(launch(again, "--slice", "cpu-1x2", *wide))
+    assert code == 0, out
+    rows = [json.loads(line) for line in (again / "metrics.jsonl").read_text().splitlines()]
+    assert divided == pytest.approx([row["loss"] for row in rows if row["kind"] == "train"], abs=1e-3)
