@@ -11,6 +11,7 @@ PARTS = {
     "data_ours",
     "data_tf",
     "data_torch",
+    "levers",
 }  # what others run
 
 

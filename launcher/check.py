@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from launcher import aot, predict, slices
-from launcher.errors import Problem, RequestError
+from launcher.errors import ActionError, Problem, RequestError
 from launcher.job import TrainingJob
 
 GIB = 2**30
-TRIES = 4  # compilations of a search
+TRIES = 3  # compilations of a search, after the first two
+SEARCH_SECONDS = 3600.0  # of a search in all: what it has by then is the answer
 ROOM = 0.97  # of the memory: it does not grow in a straight line, and each miss costs a compilation
 NEAR = 0.99  # of the best rate is as good: the prediction is not so sharp
-FIRST = 128  # examples a device that a search begins with: fits every TPU with every network
+FIRST = (64, 128)  # examples a device that a search begins with: fit every TPU with every network
+MOST = 4096  # examples a device that are tried: no recipe learns from batches of more on even a few devices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +41,23 @@ class Answer:
 Show = Callable[[str], None]
 
 
-def ask(job: TrainingJob, show: Show, steps: str = "train,eval", estimate: bool = False) -> Answer:
+def ask(
+    job: TrainingJob,
+    show: Show,
+    steps: str = "train,eval",
+    estimate: bool = False,
+    seconds: float = aot.SECONDS,
+) -> Answer:
     """Compiles, or takes the kept answer, and predicts where it fits.
 
     Args:
       estimate: count operations instead of compiling; the only way where the slice is not of TPUs.
+      seconds: longest wait.
 
     Raises what launcher.aot raises.
     """
-    found = aot.compile(job, show, steps=steps, estimate=estimate or job.shape.kind != "tpu")
+    counted = estimate or job.shape.kind != "tpu"
+    found = aot.compile(job, show, steps=steps, estimate=counted, seconds=seconds)
     limit = memory(job)
     if found["estimated"] and limit:
         for step in set(found) & {"train", "eval"}:
@@ -70,38 +81,55 @@ def with_batch(job: TrainingJob, per_device: int) -> TrainingJob:
     return dataclasses.replace(job, batch=per_device * job.devices, set=settings, args=args)
 
 
-def largest(answer: Answer, show: Show) -> Answer | None:
-    """The largest batch a device that compiles, found from one that does not fit, or does; None: not one."""
-    train = answer.found["train"]
+def largest(answers: Sequence[Answer], show: Show, until: float, most: int) -> Answer | None:
+    """The largest batch a device that compiles, found from some that do not fit, or do; None: not one.
+
+    Args:
+      until: time.monotonic() at which the search ends with what it has.
+      most: examples a device, above which nothing is tried.
+    """
+    train, job = answers[0].found["train"], answers[0].job
     fixed = sum(train["memory"][part] for part in ("parameters", "statistics", "optimizer"))
-    limit, guesses = train.get("limit", memory(answer.job)), answer.found["estimated"]
-    tried, below = {answer.per_device: train["peak"]}, answer.per_device if not answer.fits else None
-    best = answer if answer.fits else None
+    limit, counted = train.get("limit", memory(job)), answers[0].found["estimated"]
+    tried = {answer.per_device: answer for answer in answers}
     for _ in range(TRIES):
-        guess = predict.largest(tried, fixed, int(ROOM * limit))
-        guess = guess if below is None else min(guess, int(ROOM * below))
-        if guess < 1 or (best and guess <= best.per_device):
+        fitting = [n for n, answer in tried.items() if answer.fits]
+        misses = [n for n, answer in tried.items() if not answer.fits]
+        needed = {n: answer.found["train"]["peak"] for n, answer in tried.items()}
+        guess = predict.largest(needed, fixed, int(ROOM * limit))
+        guess = min([guess, most, *(int(ROOM * n) for n in misses)])
+        if guess < 1 or guess <= max(fitting, default=0):
             break
         show(f"trying {guess} a device")
-        found = ask(with_batch(answer.job, guess), show, "train", guesses)
-        if found.fits:
-            return found
-        tried, below = {guess: found.found["train"]["peak"]}, guess
-    return best
+        try:
+            seconds = until - time.monotonic()
+            tried[guess] = ask(with_batch(job, guess), show, "train", counted, seconds)
+        except ActionError as error:
+            if not fitting:
+                raise
+            show(f"{guess} a device: {error}; not tried further")
+            break
+        if tried[guess].fits:
+            break
+    return max((a for a in tried.values() if a.fits), key=lambda a: a.per_device, default=None)
 
 
 def choose(job: TrainingJob, show: Show, estimate: bool = False) -> list[Answer]:
-    """The answers for a few batches, first the smallest with nearly the best predicted rate."""
-    first = ask(with_batch(job, FIRST), show, "train", estimate)
-    most = largest(first, show)
-    if most is None:
-        raise refusal(first, None)
-    found = {first.per_device: first} if first.fits else {}
-    found[most.per_device] = most
-    if (half := most.per_device // 2) not in found and half > FIRST:
-        found[half] = ask(with_batch(job, half), show, "train", estimate)
-    best = max(map(rate, found.values()))
-    return sorted(found.values(), key=lambda a: (rate(a) < NEAR * best, a.per_device))
+    """The answers for a few batches, first the smallest with nearly the best predicted rate.
+
+    Two small compilations give the line that memory grows along, a third confirms the largest batch.
+    """
+    until = time.monotonic() + SEARCH_SECONDS
+    found = []
+    for size in FIRST:
+        show(f"trying {size} a device")
+        found.append(ask(with_batch(job, size), show, "train", estimate, until - time.monotonic()))
+    biggest = largest(found, show, until, MOST)
+    if biggest is None:
+        raise refusal(found[0], None)
+    fitting = {answer.per_device: answer for answer in [*found, biggest] if answer.fits}.values()
+    best = max(map(rate, fitting))
+    return sorted(fitting, key=lambda a: (rate(a) < NEAR * best, a.per_device))
 
 
 def refusal(answer: Answer, most: Answer | None) -> RequestError:

@@ -118,12 +118,14 @@ def largest(tried: Mapping[int, int], fixed: int, limit: int) -> int:
     """The batch a device that should fit, from compilations that did not, or did.
 
     Args:
-      tried: batch a device -> bytes needed, of the nearest tries.
-      fixed: bytes that do not grow with the batch (parameters, optimizer).
+      tried: batch a device -> bytes needed.
+      fixed: bytes that do not grow with the batch (parameters, optimizer): where the line begins as long as
+        there is one try alone.
       limit: bytes of a device.
 
-    Memory grows about linearly with the batch: what remains of the limit over what an image takes.
+    Memory grows about linearly with the batch: a line through the two largest tries.
     """
-    batch, needed = max(tried.items())
-    fits = int((limit - fixed) / max((needed - fixed) / batch, 1))
+    (less, low), (batch, needed) = sorted([*({0: fixed} | dict(tried)).items()])[-2:]
+    image = max((needed - low) / (batch - less), 1)
+    fits = int(batch + (limit - needed) / image)
     return fits if fits < 8 else fits // 8 * 8

@@ -10,7 +10,7 @@ KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
 CALL = re.compile(
     rf"^\s*(?:ROOT )?%?[\w.-]+ = (?P<shape>.*?) (?P<kind>{KINDS}|send)(?P<start>-start)?\((?P<rest>.*)", re.M
 )
-ARRAY = re.compile(r"\b(?P<type>pred|bf16|[sufc](?:\d+)\w*)\[(?P<dims>[\d,]*)\]")
+ARRAY = re.compile(r"\b(?P<type>pred|bf16|[sufc](?:\d+)\w*)\[(?P<dims>[\d,]*)\](?P<layout>\{[^}]*\})?")
 DCN = "_xla_host_transfer"  # frontend attribute of what leaves the slice, by way of the hosts
 
 
@@ -33,7 +33,7 @@ def collectives(text: str) -> list[dict[str, Any]]:
 
 def _calls(text: str) -> Iterator[tuple[str, str, int]]:
     for call in CALL.finditer(text):
-        arrays = [_bytes(array) for array in ARRAY.finditer(call["shape"])]
+        arrays = [array_bytes(array) for array in ARRAY.finditer(call["shape"])]
         kind, leaves = call["kind"], DCN in call["rest"]
         if kind == "send":
             if leaves:
@@ -44,8 +44,8 @@ def _calls(text: str) -> Iterator[tuple[str, str, int]]:
             yield kind, "ici", sum(arrays)
 
 
-def _bytes(array: re.Match[str]) -> int:
-    """`bf16[256,1024]` -> 524288."""
+def array_bytes(array: re.Match[str]) -> int:
+    """`bf16[256,1024]` -> 524288, a match of ARRAY."""
     kind = array["type"]
     bits = 8 if kind == "pred" else int(re.sub(r"\D*(\d+).*", r"\1", kind))
     return math.ceil(math.prod(int(n) for n in array["dims"].split(",") if n) * bits / 8)

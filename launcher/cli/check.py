@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 import click
 
 from launcher import answer as told
 from launcher import check, preflight, submission
+from launcher import plot as picture
 from launcher.cli import options, table, target
 from launcher.cli.progress import Progress
 from launcher.errors import Problem, RequestError
@@ -22,6 +25,7 @@ OWN = [
     click.Option(["--no-compile"], is_flag=True, help="ask the cluster alone"),
     click.Option(["--no-cluster"], is_flag=True, help="ask the compiler alone"),
     click.Option(["--compare"], metavar="SLICE,…", help="compile for several slices and list them by time"),
+    click.Option(["--plot"], metavar="FILE", help="with --batch auto: rate and memory against batch, SVG"),
     click.Option(["--price"], type=float, metavar="MONEY", help="of a chip and hour: adds the cost"),
 ]
 
@@ -40,6 +44,7 @@ def command(
     no_cluster: bool,
     compare: str | None,
     price: float | None,
+    plot: str | None,
     as_json: bool,
     **given: Any,
 ) -> int:
@@ -52,6 +57,14 @@ def command(
     if price is not None and not 0 < price < 1e6:
         raise RequestError(Problem("price", f"must be a number above zero, got {price:g}", "--price 3.22"))
     chosen = given["batch"] == "auto"
+    if plot and not (chosen and plot.endswith(".svg") and not no_compile):
+        raise RequestError(
+            Problem(
+                "plot",
+                f"must be a file .svg, with --batch auto, got {plot!r}",
+                "--batch auto --plot batch.svg",
+            )
+        )
     if chosen and compare:
         raise RequestError(Problem("batch", "must be a number with --compare, got 'auto'"))
     if chosen:
@@ -70,6 +83,8 @@ def command(
             answers = compiled(job, chosen, estimate, progress)
             shown |= told.document(answers[0], price)
             lines += told.lines(answers[0], price)
+            if plot:
+                write(Path(plot), picture.svg(answers))
             if chosen:
                 lines += ["", *table.lines(told.COLUMNS, (told.row(answer, price) for answer in answers))]
         if cluster:
@@ -89,8 +104,17 @@ def compiled(job: TrainingJob, choose: bool, estimate: bool, progress: Progress)
     else:
         answers = [check.ask(job, progress.show, estimate=estimate)]
     if not answers[0].fits:
-        raise check.refusal(answers[0], check.largest(answers[0], progress.show))
+        until = time.monotonic() + check.SEARCH_SECONDS
+        most = check.largest(answers, progress.show, until, answers[0].per_device)
+        raise check.refusal(answers[0], most)
     return answers
+
+
+def write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RequestError(Problem("plot", f"must be a file that can be written, {path}: {error}")) from None
 
 
 def _compare(names: str, given: dict[str, Any], price: float | None, estimate: bool, as_json: bool) -> int:

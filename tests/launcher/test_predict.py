@@ -54,6 +54,8 @@ def test_two_devices_a_chip_have_half_of_it_each():
         ({512: 41 * 2**30}, 368),  # 1 GiB stays, 80 MiB an image: 29 GiB / 80 MiB = 371, in eights
         ({4: 61 * 2**30}, 1),  # 15 GiB an image
         ({4: 401 * 2**30}, 0),
+        ({64: 10 * 2**30, 128: 18 * 2**30}, 224),  # 1/8 GiB an image: 128 and 12 GiB more
+        ({64: 10 * 2**30, 128: 18 * 2**30, 224: 34 * 2**30}, 200),  # 1/6 GiB an image there: 4 GiB less
     ],
 )
 def test_the_largest_batch_is_guessed_from_one_that_does_not_fit(tried, batch):

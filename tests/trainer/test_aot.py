@@ -43,7 +43,9 @@ def test_every_generation_is_compiled(topology, bounds, chip_config, devices, ki
     assert (found["device_kind"], found["devices"]) == (kind, devices)
     assert train["fits"]
     assert train["flops"] > 1e6
-    assert train["bytes"] > 1e6
+    # Parameters and momentum are read and written; what else there is of this network fits on the chip.
+    assert train["bytes"] > 4 * train["memory"]["parameters"]
+    assert train["bytes_accessed"] > train["bytes"]
     # SGD holds one array a parameter and one step count.
     assert train["memory"]["parameters"] == 4 * found["parameters"]
     assert train["memory"]["optimizer"] == train["memory"]["parameters"] + 4

@@ -10,7 +10,7 @@ from trainer import network
 from trainer.config import ModelConfig
 from trainer.models import ARCHS
 from trainer.models.layers import BatchNorm, Conv
-from trainer.models.resnet import BasicBlock, Bottleneck
+from trainer.models.resnet import BasicBlock, Bottleneck, ConvNorm
 
 # Parameters of the ImageNet networks, as torchvision counts them.
 COUNTS = {
@@ -117,3 +117,43 @@ def test_evaluation_uses_the_running_statistics_in_float32():
     y = norm(jnp.full((1, 1, 1, 1), 258.0, jnp.bfloat16), train=False)
     assert y.dtype == jnp.bfloat16
     assert float(y[0, 0, 0, 0]) == 0.75  # (258 - 256.5) / 2; in bfloat16 the mean would be 256
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("train", [True, False])
+def test_a_stem_that_pools_first_is_the_same_function(groups, train):
+    norm = {"momentum": 0.9, "epsilon": 1e-5, "groups": groups}
+    stem = ConvNorm(3, 4, 7, 2, dtype=jnp.float32, norm=norm, rngs=nnx.Rngs(0))
+    stem.norm.scale[...] = jnp.array([1.0, -1.0, 0.5, -2.0])  # where it is negative the least pixel counts
+    stem.norm.bias[...] = jnp.array([0.0, 0.3, -0.3, 1.0])
+    images = jax.random.normal(jax.random.key(1), (4, 24, 26, 3))
+    graph, state = nnx.split(stem)
+
+    def run(function):
+        def loss(state, images):
+            module = nnx.merge(graph, state, copy=True)
+            pooled = function(module, images)
+            weight = jax.random.normal(jax.random.key(2), pooled.shape)
+            return jnp.sum(pooled * weight), (pooled, nnx.state(module, nnx.BatchStat))
+
+        return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(state, images)
+
+    def plainly(module, x):
+        window = {"strides": (2, 2), "padding": ((1, 1), (1, 1))}
+        return nnx.max_pool(module(x, train), (3, 3), **window)
+
+    assert run(plainly)[0][1][0].shape == (4, 6, 7, 4)
+    for ours, plain in zip(
+        *(jax.tree.leaves(run(f)) for f in (lambda m, x: m.with_pooling(x, train, 2), plainly)), strict=True
+    ):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_a_1x1_with_a_stride_reads_the_corners():
+    conv = Conv(1, 1, 1, 2, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    conv.kernel[...] = jnp.full((1, 1, 1, 1), 2.0)
+    image = jnp.arange(1.0, 10.0).reshape(1, 3, 3, 1)
+    out, back = jax.vjp(conv, image)
+    np.testing.assert_array_equal(out[0, :, :, 0], [[2, 6], [14, 18]])
+    [grad] = back(jnp.array([[1.0, 2.0], [3.0, 4.0]]).reshape(1, 2, 2, 1))
+    np.testing.assert_array_equal(grad[0, :, :, 0], [[2, 0, 4], [0, 0, 0], [6, 0, 8]])

@@ -32,11 +32,18 @@ class Conv(nnx.Module):
         self.groups = groups
         self.dtype = dtype
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """x: [B, H, W, cin]; returns [B, H / stride, W / stride, cout] in ``dtype``."""
-        x, kernel = x.astype(self.dtype), self.kernel[...].astype(self.dtype)
+    def __call__(self, x: jax.Array, sign: jax.Array | None = None) -> jax.Array:
+        """x: [B, H, W, cin]; returns [B, H / stride, W / stride, cout] in ``dtype``.
+
+        sign: [cout] of 1 or -1 that the outputs are multiplied by.
+        """
+        kernel = self.kernel[...] if sign is None else self.kernel[...] * sign
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         size, stride = kernel.shape[0], self.stride
         pad = (size - 1) // 2
+        if size == 1:
+            # The pixels that a 1x1 with a stride leaves out are not read, nor is their gradient written.
+            x, stride = x[:, ::stride, ::stride], 1
         if self.groups == 1 and (min(x.shape[1:3]) + 2 * pad - size) // stride + 1 < size:
             return _patch_product(x, kernel, stride, pad)
         return jax.lax.conv_general_dilated(
@@ -74,16 +81,21 @@ class BatchNorm(nnx.Module):
         self.epsilon = epsilon
         self.groups = groups
 
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """x: [B, H, W, C] of any float dtype; returns the same shape and dtype."""
+    def __call__(self, x: jax.Array, train: bool, of: jax.Array | None = None) -> jax.Array:
+        """x: [B, H, W, C] of any float dtype; returns the same shape and dtype.
+
+        of: [B, …, …, C], whose statistics they are where that is not x.
+        """
+        of = x if of is None else of
         if self.groups > 1:
-            return self._grouped(x, train)
+            return self._grouped(x, train, of)
         wide = x.astype(jnp.float32)
         if train:
-            mean = jnp.mean(wide, axis=(0, 1, 2))  # [C]
+            seen = of.astype(jnp.float32)
+            mean = jnp.mean(seen, axis=(0, 1, 2))  # [C]
             # Rounding can take the difference just below zero.
-            var = jnp.maximum(jnp.mean(jnp.square(wide), axis=(0, 1, 2)) - jnp.square(mean), 0.0)  # [C]
-            self._track(mean, var, x.size // x.shape[-1])
+            var = jnp.maximum(jnp.mean(jnp.square(seen), axis=(0, 1, 2)) - jnp.square(mean), 0.0)  # [C]
+            self._track(mean, var, of.size // of.shape[-1])
         else:
             mean, var = self.mean[...], self.var[...]
         multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
@@ -91,13 +103,14 @@ class BatchNorm(nnx.Module):
         # libtpu 0.0.42 overflows its stack on the gradient of that before a convolution of stride 2 (v6e).
         return (wide * multiplier + (self.bias[...] - mean * multiplier)).astype(x.dtype)
 
-    def _grouped(self, x: jax.Array, train: bool) -> jax.Array:
+    def _grouped(self, x: jax.Array, train: bool, of: jax.Array) -> jax.Array:
         parts = self.groups if train else 1
         wide = x.astype(jnp.float32).reshape(parts, -1, *x.shape[1:])  # [G, B / G, H, W, C]
         if train:
-            mean = jnp.mean(wide, axis=(1, 2, 3))  # [G, C]
-            var = jnp.maximum(jnp.mean(jnp.square(wide), axis=(1, 2, 3)) - jnp.square(mean), 0.0)
-            self._track(mean, var, wide[0].size // x.shape[-1])
+            seen = of.astype(jnp.float32).reshape(parts, -1, *of.shape[1:])
+            mean = jnp.mean(seen, axis=(1, 2, 3))  # [G, C]
+            var = jnp.maximum(jnp.mean(jnp.square(seen), axis=(1, 2, 3)) - jnp.square(mean), 0.0)
+            self._track(mean, var, seen[0].size // x.shape[-1])
         else:
             mean = jnp.mean(self.mean[...], axis=0, keepdims=True)  # [1, C]
             var = jnp.mean(self.var[...], axis=0, keepdims=True)

@@ -42,6 +42,18 @@ class ConvNorm(nnx.Module):
         x = blur(x, 1, "constant") if self.smooth else x
         return self.norm(self.conv(x), train)
 
+    def with_pooling(self, x, train, stride):
+        """The same and a max pooling of 3x3, which comes first: the normalised image is never written.
+
+        Normalising keeps the order of pixels, or turns it where its scale is negative: the convolution gives
+        those channels with the other sign.
+        """
+        sign = jnp.where(self.norm.scale[...] < 0, -1.0, 1.0)  # [C]
+        image = self.conv(x, sign)
+        back = sign.astype(image.dtype)
+        largest = nnx.max_pool(image, (3, 3), strides=(stride, stride), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
+        return self.norm(largest * back, train, of=image * back)
+
 
 class Shortcut(ConvNorm):
     """A 1x1 with a stride, or mean pooling and a 1x1 without, where the shape changes."""
@@ -183,11 +195,11 @@ class ResNet(nnx.Module):
         x = images.astype(self.dtype)
         for layer in self.deep:
             x = nnx.relu(layer(x, train))
-        x = nnx.relu(self.stem(x, train))  # [B, H, W, width] or [B, H/2, W/2, width]
         if self.pooled:
-            stride = 1 if self.blurred else 2
-            x = nnx.max_pool(x, (3, 3), strides=(stride, stride), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
+            x = nnx.relu(self.stem.with_pooling(x, train, 1 if self.blurred else 2))
             x = blur(x, 2, "reflect") if self.blurred else x  # [B, H/4, W/4, width]
+        else:
+            x = nnx.relu(self.stem(x, train))  # [B, H, W, width]
         for i, block in enumerate(self.blocks):
             x = block(x, train, None if key is None else jax.random.fold_in(key, i))
         x = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, features]

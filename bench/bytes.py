@@ -1,0 +1,174 @@
+"""Bytes an image of the training step, lever by lever, as the TPU compiler makes it; prints a table.
+
+`python bench/bytes.py --seconds 3600` compiles what is missing and prints the table; it can be stopped at any
+time. Results are kept in bench/bytes.json. The levers are tried on the beginning of ResNet-50 (the stem, two
+blocks of 56x56 pixels and the first of 28x28, where most of the traffic is), 256 images on one v6e chip, with
+the least effort of the compiler: the fusions are the same, what is not done is prefetching into VMEM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+KEPT = Path(__file__).resolve().parent / "bytes.json"
+BATCH = 256  # images a device
+STAGE = (2, 1)  # blocks of the probe
+LEAST = {"JAX_EXEC_TIME_OPTIMIZATION_EFFORT": "-1"}
+SLICES = {
+    "v4-8": ("v4:2x2x1", "2x2x1", "megacore"),
+    "v5e-1": ("v5e:1x1", "1x1x1", "default"),
+    "v5p-8": ("v5:2x2x1", "2x2x1", "megacore"),
+    "v6e-1": ("v6e:1x1", "1x1x1", "default"),
+    "v6e-16": ("v6e:4x4", "2x2x1", "default"),
+}
+PROBES = (
+    "as it is",
+    "stem normalised before pooling",
+    "1x1 convolutions with a stride",
+    "statistics in two passes",
+    "own backward pass of BatchNorm",
+    "blocks recomputed from convolutions",
+    "space-to-depth stem",
+    "float32 images",
+)
+ROWS = [
+    *(("v6e-1", "beginning", lever) for lever in PROBES),
+    *((slice, "resnet50", "as it is") for slice in ("v6e-1", "v5e-1", "v4-8", "v5p-8", "v6e-16")),
+    ("v6e-1", "resnet50", "before both"),
+]
+HEAD = """\
+| slice | network | lever | HBM MB an image | MB an image by the compiler | GiB | compiled in s |
+| --- | --- | --- | ---: | ---: | ---: | ---: |"""
+
+
+def lever(name: str) -> contextlib.AbstractContextManager[object]:
+    """What is changed while a program is built: the levers are in no one's way in the trainer."""
+    import levers
+
+    from trainer.models import layers, resnet
+
+    if name == "stem normalised before pooling":
+        return mock.patch.object(resnet.ConvNorm, "with_pooling", levers.plain_pool)
+    if name == "1x1 convolutions with a stride":
+        return mock.patch.object(layers.Conv, "__call__", levers.strided)
+    if name == "before both":
+        return levers.both()
+    if name == "statistics in two passes":
+        return mock.patch.object(layers.BatchNorm, "__call__", levers.two_passes)
+    if name == "own backward pass of BatchNorm":
+        return mock.patch.object(layers.BatchNorm, "__call__", levers.own_backward)
+    if name == "space-to-depth stem":
+        return mock.patch.object(layers.Conv, "__call__", levers.space_to_depth(layers.Conv.__call__))
+    if name == "blocks recomputed from convolutions":
+        return levers.recompute()
+    return contextlib.nullcontext()
+
+
+def compiled(slice: str, network: str, name: str) -> dict:
+    """Runs in a process of its own: the numbers of one row."""
+    import levers
+
+    from trainer import aot, compile, mesh, models, traffic
+    from trainer.config import resolve
+    from trainer.data import source
+    from trainer.program import make_program
+
+    topology, bounds, chip = SLICES[slice]
+    asked = argparse.Namespace(topology=topology, host_bounds=bounds, chip_config=chip, wrap="", slices=1)
+    grid = mesh.make_mesh(1, aot.topology(asked))
+    if network == "beginning":
+        models.RESNET50["stage_sizes"] = STAGE
+    config = resolve("bytes", "unused", "", {"model.arch": "resnet50", "train.batch": BATCH * grid.size})
+    train, test = source.load(config.data, "train"), source.load(config.data, "test")
+    batch = compile.batch_shapes(aot.samples(config, train, test)["train"], config.train.batch)
+    if name == "float32 images":
+        batch["image"] = levers.in_float32(batch["image"])
+    begun = time.monotonic()
+    with lever(name):
+        program = make_program(config, train, test, "tpu")
+        lowered = compile.lower_train(program.train_step, program.shapes, batch, grid)
+    done = lowered.compile()
+    text = done.as_text() or ""
+    cost: Any = done.cost_analysis()
+    memory: Any = done.memory_analysis()
+    groups = Counter()
+    for call in traffic.calls(text):
+        groups[group(call)] += call.bytes
+    return {
+        "hbm": traffic.traffic(text) / BATCH / 1e6,
+        "accessed": cost["bytes accessed"] / BATCH / 1e6,
+        "peak": memory.peak_memory_in_bytes,
+        "seconds": round(time.monotonic() - begun),
+        "groups": {name: round(size / BATCH / 1e6, 2) for name, size in groups.most_common()},
+    }
+
+
+def group(call) -> str:
+    """What a part of the schedule does, by the operation that it ends in."""
+    backward = "transpose" in call.source
+    if "start" in call.kind or call.kind == "copy":
+        return "copies and prefetches"
+    last = call.source.rsplit("/", 1)[-1]
+    if last == "conv_general_dilated":
+        if not backward:
+            return "convolution, forward"
+        return "convolution, backward"
+    return f"{last or call.kind}, {'backward' if backward else 'forward'}"
+
+
+def ask(row: tuple[str, str, str]) -> dict:
+    command = [sys.executable, __file__, "--row", *row]
+    effort = LEAST if row[1] == "beginning" else {}
+    env = os.environ | {"JAX_PLATFORMS": "cpu"} | effort  # before jax is imported
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    return json.loads(done.stdout) if not done.returncode else {"failed": done.stderr.splitlines()[-1][:200]}
+
+
+def table(kept: dict[str, dict]) -> str:
+    lines = [HEAD]
+    for row in ROWS:
+        found, start = kept.get(" | ".join(row)), f"| {' | '.join(row)} |"
+        if not found:
+            lines.append(f"{start} not yet compiled | | | |")
+        elif "failed" in found:
+            lines.append(f"{start} {found['failed']} | | | |")
+        else:
+            peak = found["peak"] / 2**30
+            numbers = f"{found['hbm']:.1f} | {found['accessed']:.1f} | {peak:.2f} | {found['seconds']}"
+            lines.append(f"{start} {numbers} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=3600, help="begin no row after so long")
+    parser.add_argument("--only", default="", help="rows that hold this, as in 'v6e-1 | stage'")
+    parser.add_argument("--row", nargs=3, help="compile one row in this process, JSON on stdout")
+    arguments = parser.parse_args()
+    if arguments.row:
+        print(json.dumps(compiled(*arguments.row)))
+        return
+    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    until = time.monotonic() + arguments.seconds
+    for row in ROWS:
+        key = " | ".join(row)
+        if key in kept or arguments.only not in key or time.monotonic() > until:
+            continue
+        print(key, file=sys.stderr, flush=True)
+        kept[key] = ask(row)
+        KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(table(kept))
+
+
+if __name__ == "__main__":
+    main()

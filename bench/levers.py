@@ -1,0 +1,131 @@
+"""Other ways to write parts of the network, for bench/bytes.py: the same function each, other traffic."""
+
+import contextlib
+import functools
+from typing import cast
+from unittest import mock
+
+import jax
+import jax.ad_checkpoint
+import jax.numpy as jnp
+from flax import nnx
+
+from trainer.models import layers, resnet
+
+AXES = (0, 1, 2)
+PLAIN_NORM = layers.BatchNorm.__call__
+
+
+def plain_pool(self, x, train, stride):
+    normalised = self.norm(self.conv(x), train)
+    window = {"strides": (stride, stride), "padding": ((1, 1), (1, 1))}
+    return nnx.max_pool(normalised, (3, 3), **window)
+
+
+def strided(self, x, sign=None):
+    kernel = self.kernel[...] if sign is None else self.kernel[...] * sign
+    pad = (kernel.shape[0] - 1) // 2
+    return jax.lax.conv_general_dilated(
+        x.astype(self.dtype),
+        kernel.astype(self.dtype),
+        (self.stride, self.stride),
+        ((pad, pad), (pad, pad)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+@contextlib.contextmanager
+def both():
+    """As the trainer was: the stem normalised before pooling, 1x1 convolutions with their stride."""
+    pooled = mock.patch.object(resnet.ConvNorm, "with_pooling", plain_pool)
+    with pooled, mock.patch.object(layers.Conv, "__call__", strided):
+        yield
+
+
+def two_passes(self, x, train, of=None):
+    of = x if of is None else of
+    wide, seen = x.astype(jnp.float32), of.astype(jnp.float32)
+    mean = jnp.mean(seen, AXES)
+    var = jnp.mean(jnp.square(seen - mean), AXES)
+    self._track(mean, var, of.size // of.shape[-1])
+    multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
+    return (wide * multiplier + (self.bias[...] - mean * multiplier)).astype(x.dtype)
+
+
+def own_backward(self, x, train, of=None):
+    """Not of the stem, whose statistics are of another array than what is normalised."""
+    if of is not None:
+        return PLAIN_NORM(self, x, train, of)
+    y, mean, var = cast(tuple, _normalised(x, self.scale[...], self.bias[...], self.epsilon))
+    self._track(mean, var, x.size // x.shape[-1])
+    return y
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _normalised(x, scale, bias, epsilon):
+    return _forward(x, scale, bias, epsilon)[0]
+
+
+def _forward(x, scale, bias, epsilon):
+    wide = x.astype(jnp.float32)
+    mean = jnp.mean(wide, AXES)
+    var = jnp.maximum(jnp.mean(jnp.square(wide), AXES) - jnp.square(mean), 0.0)
+    inverse = jax.lax.rsqrt(var + epsilon)
+    y = (wide * (scale * inverse) + (bias - mean * scale * inverse)).astype(x.dtype)
+    return (y, mean, var), (x, scale, mean, inverse)
+
+
+def _backward(epsilon, kept, given):
+    """Only the convolution's output and vectors are kept; nothing differentiates the statistics."""
+    x, scale, mean, inverse = kept
+    wide, count = given[0].astype(jnp.float32), x.size // x.shape[-1]
+    unit = x.astype(jnp.float32) * inverse - mean * inverse
+    by_bias, by_scale = jnp.sum(wide, AXES), jnp.sum(wide * unit, AXES)
+    by_x = scale * inverse * (wide - (by_bias + unit * by_scale) / count)
+    return by_x.astype(x.dtype), by_scale, by_bias
+
+
+_normalised.defvjp(_forward, _backward)
+
+
+def space_to_depth(plain):
+    """The 7x7 with stride 2 over 3 channels as a 4x4 without stride over 12: the same sums and some zeros."""
+
+    def call(self, x, sign=None):
+        if self.kernel[...].shape[:3] != (7, 7, 3):
+            return plain(self, x)
+        x, kernel = x.astype(self.dtype), (self.kernel[...] * sign).astype(self.dtype)
+        batch, height, width, channels = x.shape
+        folded = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+        # out[i] = sum of x[2 i + k - 3] w[k]; with a zero before w it is x[2 (i + a - 2) + b] w[2 a + b].
+        kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0))).reshape(4, 2, 4, 2, channels, -1)
+        return jax.lax.conv_general_dilated(
+            folded.reshape(batch, height // 2, width // 2, 4 * channels),
+            kernel.transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 4 * channels, -1),
+            (1, 1),
+            ((2, 1), (2, 1)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+
+    return call
+
+
+@contextlib.contextmanager
+def recompute():
+    """jax.checkpoint around each block; what its convolutions gave is kept."""
+    convolve, block = layers.Conv.__call__, resnet.Block.__call__
+
+    def named(self, x, sign=None):
+        return jax.ad_checkpoint.checkpoint_name(convolve(self, x, sign), "convolution")
+
+    policy = jax.checkpoint_policies.save_only_these_names("convolution")
+
+    def kept(self, x, train, key=None):
+        return nnx.remat(lambda self, x: block(self, x, train, key), policy=policy)(self, x)
+
+    with mock.patch.object(layers.Conv, "__call__", named), mock.patch.object(resnet.Block, "__call__", kept):
+        yield
+
+
+def in_float32(image):
+    return jax.ShapeDtypeStruct(image.shape, jnp.float32)

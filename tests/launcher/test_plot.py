@@ -1,0 +1,53 @@
+"""The picture of a search: places on the paper worked out by hand, words that a person reads."""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from launcher import TrainingJob, plot
+from launcher.check import GIB, Answer
+from launcher.predict import Prediction, Range
+
+SVG = "{http://www.w3.org/2000/svg}"
+JOB = TrainingJob(slice="v5e-4", arch="resnet50", batch=256, bucket="b-1")
+
+
+def answer(per_device, rate, peak):
+    told = Range(low=rate - 100, expected=rate, high=rate + 100)
+    prediction = Prediction(
+        step=told,
+        rate=told,
+        total=told,
+        epochs_a_day=1.0,
+        chip_hours=told,
+        flops_share=0.5,
+        memory_share=0.5,
+        bound="memory",
+    )
+    found = {"batch": 4 * per_device, "devices": 4, "estimated": False, "versions": {"libtpu": "0.0.42"}}
+    return Answer(job=JOB, found=found | {"train": {"fits": True, "peak": peak * GIB}}, prediction=prediction)
+
+
+def test_each_batch_is_a_point_of_both_panels():
+    drawn = ElementTree.fromstring(plot.svg([answer(200, 1900, 15), answer(100, 1800, 8)]))
+    points = [(c.get("cx"), c.get("cy")) for c in drawn.iter(f"{SVG}circle")]
+    # x: 76 + 100 / 206 of 614. y above: 270 - 1,800 / 2,160 of 200 (the most is 2,000 and 8 % of room);
+    # below: 500 - 8 / 17.28 of 170.
+    assert points[0] == ("374.1", "103.3")
+    assert points[2] == ("374.1", "421.3")
+    words = [text.text for text in drawn.iter(f"{SVG}text")]
+    assert words[0] == "resnet50 on v5e-4, compiled by libtpu 0.0.42"
+    assert {"1,800", "1,900", "8", "15", "16 GiB of the device", "examples a device"} <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (376, [0, 100, 200, 300]),
+        (16.8, [0, 5, 10, 15]),
+        (0.9, [0, 0.2, 0.4, 0.6, 0.8]),
+        (1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+    ],
+)
+def test_ticks_are_round_numbers(most, expected):
+    assert plot.ticks(most) == pytest.approx(expected)

@@ -1,0 +1,99 @@
+"""Bytes that a compiled program moves between a device and its HBM, read from its HLO text.
+
+The compiler's own `bytes accessed` is more than that: a prefetch in slices is counted with its whole operand
+once a slice, and what lies in VMEM is counted as if it lay in HBM.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from trainer.hlo import ARRAY, array_bytes
+
+# What costs nothing, and the ends of what was counted where it began.
+FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier", "while")
+NAME = re.compile(r"\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
+OPERATION = re.compile(r" (?P<kind>[a-z][\w-]*)\(")
+OPERAND = re.compile(r"%([\w.-]+)")
+LOOP = re.compile(r"body=%?(?P<body>[\w.-]+)")
+TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) \(.*?\{\n(?P<body>.*?)^\}", re.M | re.S)
+ON_CHIP = re.compile(r"S\([1-9]\d*\)")  # a memory space in a layout; HBM is space 0, which is not printed
+
+
+@dataclass(frozen=True)
+class Call:
+    """One instruction of the schedule: bytes read from HBM and written there, times that it runs."""
+
+    name: str
+    kind: str
+    read: int
+    written: int
+    times: int
+    source: str  # the operation of the traced program that it stands for
+
+    @property
+    def bytes(self) -> int:
+        return self.times * (self.read + self.written)
+
+
+def traffic(text: str) -> int:
+    """Bytes of one run of the program, of one device. text: of `Compiled.as_text()`."""
+    return sum(call.bytes for call in calls(text))
+
+
+def calls(text: str) -> Iterator[Call]:
+    """Every instruction that moves something, in the order of the schedule; loops as often as they run."""
+    bodies = {found["name"]: found["body"] for found in COMPUTATION.finditer(text)}
+    entry = next(found["name"] for found in COMPUTATION.finditer(text) if found["entry"])
+    yield from _calls(bodies, entry, 1)
+
+
+def _calls(bodies: dict[str, str], name: str, times: int) -> Iterator[Call]:
+    types: dict[str, str] = {}
+    for line in bodies[name].splitlines():
+        if not (begun := NAME.match(line)):
+            continue
+        kind, result, operands = _split(line[begun.end() :])
+        types[begun["name"]] = result
+        if kind == "while" and (loop := LOOP.search(line)):
+            trips = TRIPS.search(line)
+            yield from _calls(bodies, loop["body"], times * int(trips[1] if trips else 1))
+        if kind in FREE or kind.endswith(("-done", "-update")) or "ConcatBitcast" in line:
+            continue
+        given = [types.get(operand, "") for operand in OPERAND.findall(operands)]
+        source = re.search(r'op_name="([^"]*)"', line)
+        read, written = _moved(kind, result, given)
+        if read or written:
+            yield Call(begun["name"], kind, read, written, times, source[1] if source else "")
+
+
+def _moved(kind: str, result: str, given: list[str]) -> tuple[int, int]:
+    """Bytes read and written. A copy that is started has its operand in its result, and a flag."""
+    if kind not in ("copy-start", "slice-start"):
+        return sum(map(_hbm, given)), _hbm(result)
+    # copy-start: (destination, source, flag); slice-start: ((source), destination, flag)
+    arrays = list(ARRAY.finditer(result))
+    destination, source = (arrays[0], arrays[1]) if kind == "copy-start" else (arrays[1], arrays[0])
+    size = array_bytes(destination)
+    return size * _in_hbm(source), size * _in_hbm(destination)
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """`(f32[2]{0}, s32[]) fusion(%a, %b), kind=…` -> kind, type of the result, operands."""
+    depth, end = text.startswith("("), 1
+    while depth and end < len(text):
+        depth += (text[end] == "(") - (text[end] == ")")
+        end += 1
+    found = OPERATION.search(text, end - 1)
+    if not found:
+        return "", text, ""
+    return found["kind"], text[: found.start()], text[found.end() :].split("), ")[0]
+
+
+def _hbm(text: str) -> int:
+    return sum(array_bytes(array) for array in ARRAY.finditer(text) if _in_hbm(array))
+
+
+def _in_hbm(array: re.Match[str]) -> bool:
+    return not ON_CHIP.search(array["layout"] or "")
