@@ -68,9 +68,8 @@ class Log:
     def end(self, step: int, accuracy: float | None, **values: Any) -> None:
         """The event of the end, with the share of the time that went into steps that count."""
         if self._events:
-            row = {"name": "end", "at": round(time.time(), 3), "step": step, **values}
-            if accuracy is not None:
-                row["accuracy"] = accuracy
+            row = {"name": "end", "at": round(time.time(), 3), "step": step}
+            row |= ({} if accuracy is None else {"accuracy": accuracy}) | values
             if found := account([*self._events.rows, row]):
                 row["goodput"] = round(found.share, 4)
             self.event(**row)
