@@ -115,15 +115,11 @@ def compiled(slice: str, network: str, name: str) -> dict:
 
 def group(call) -> str:
     """What a part of the schedule does, by the operation that it ends in."""
-    backward = "transpose" in call.source
     if "start" in call.kind or call.kind == "copy":
         return "copies and prefetches"
     last = call.source.rsplit("/", 1)[-1]
-    if last == "conv_general_dilated":
-        if not backward:
-            return "convolution, forward"
-        return "convolution, backward"
-    return f"{last or call.kind}, {'backward' if backward else 'forward'}"
+    what = "convolution" if last == "conv_general_dilated" else last or call.kind
+    return f"{what}, {'backward' if 'transpose' in call.source else 'forward'}"
 
 
 def ask(row: tuple[str, str, str]) -> dict:

@@ -31,7 +31,7 @@ from trainer.__main__ import Parser, leave, parse
 from trainer.config import DataConfig, TrainConfig
 from trainer.data import DATASETS, pipeline, source, synthetic
 from trainer.data.place import GRANT
-from trainer.errors import ConfigError, DataError, StorageError, TrainError
+from trainer.errors import ConfigError, DataError, StorageError, TrainError, first_line
 from trainer.estimate import estimate
 from trainer.program import Program, make_program
 
@@ -113,7 +113,7 @@ def sources(config: DataConfig) -> tuple[source.Source, source.Source, str]:
     except (DataError, StorageError) as error:
         if isinstance(error, DataError) and error.hint != GRANT:
             raise
-        why = str(error).partition("\n")[0].partition(". ")[0]
+        why = first_line(error, 300).partition(". ")[0]
     return synthetic.load("train", config), synthetic.load("test", config), why
 
 
@@ -151,7 +151,8 @@ def topology(slice: argparse.Namespace) -> list[Any]:
         found = topologies.get_topology_desc(platform="tpu", topology_name=slice.topology, **given)
     except Exception as error:  # the runtime's own kind of error, whose text is all there is
         version = importlib.metadata.version("libtpu")
-        raise ConfigError(f"libtpu {version} cannot compile for {slice.topology}: {_line(error)}") from None
+        why = first_line(error, 300)
+        raise ConfigError(f"libtpu {version} cannot compile for {slice.topology}: {why}") from None
     return list(found.devices)
 
 
@@ -173,7 +174,7 @@ def measure(name: str, program: Program, batch: dict[str, Any], grid: Mesh) -> d
         if full := next(filter(None, (form.search(str(error)) for form in FULL)), None):
             used, limit = _size(full["used"], full["u"]), _size(full["limit"], full["v"])
             return {"fits": False, "peak": used, "limit": limit, "seconds": _since(begun), "memory": held}
-        raise TrainError(f"the compiler refuses the {name} step: {_line(error)}") from None
+        raise TrainError(f"the compiler refuses the {name} step: {first_line(error, 300)}") from None
     cost: Any = compiled.cost_analysis()
     memory: Any = compiled.memory_analysis()
     text = compiled.as_text() or ""
@@ -241,10 +242,6 @@ def _size(number: str, prefix: str) -> int:
 
 def _since(begun: float) -> float:
     return round(time.monotonic() - begun, 1)
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
 
 
 def end_with(parent: int) -> None:

@@ -91,10 +91,11 @@ def _column(x: float, text: str) -> str:
 
 
 def _line(number: int, line: Line, across: Scale, up: Scale, show: Callable[[float], str]) -> str:
-    points = [(across(x), up(y)) for x, y in thinned(line.points)]
+    shown = thinned(line.points)
+    points = [(across(x), up(y)) for x, y in shown]
     drawn = f'<polyline class="s{number}" points="{" ".join(f"{x},{y}" for x, y in points)}"/>'
     if line.dots or len(points) == 1:
-        for (x, y), (step, value) in zip(points, thinned(line.points), strict=True):
+        for (x, y), (step, value) in zip(points, shown, strict=True):
             told = escape(f"{line.name}, step {step:,.0f}: {show(value)}")
             drawn += f'<circle class="s{number}" cx="{x}" cy="{y}" r="3"><title>{told}</title></circle>'
     return drawn

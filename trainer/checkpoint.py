@@ -24,7 +24,7 @@ from jax.sharding import Sharding
 from trainer.agreement import agreed, broadcast, told
 from trainer.config import CheckpointConfig
 from trainer.display import warn
-from trainer.errors import ConfigError, StorageError, TrainError
+from trainer.errors import ConfigError, StorageError, TrainError, first_line
 from trainer.rundir import writing_to
 from trainer.step import State
 
@@ -162,7 +162,7 @@ class Checkpoints:
                 self._manager.save(step, args=arguments, metrics=metrics, force=True)
                 return
             except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
-                why = f"step {step} could not be saved to run directory {self.path}: {_line(error)}"
+                why = f"step {step} could not be saved to run directory {self.path}: {first_line(error)}"
                 if pause is None:
                     raise StorageError(why) from error
                 warn(f"{why}; trying again")
@@ -196,7 +196,7 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
             if any(word in str(error) for word in UNREACHABLE):
                 raise StorageError(f"run directory {self.path} does not answer: {error}") from error
-            raise self._damaged(step, _line(error)) from error
+            raise self._damaged(step, first_line(error)) from error
         meta = found["meta"]
         return _Read(
             named=found["state"], step=step, accuracy=meta["accuracy"], stream=meta.get("stream") or {}
@@ -245,14 +245,18 @@ def _make_manager(path: Any, config: CheckpointConfig) -> ocp.CheckpointManager:
         enable_async_checkpointing=False,  # Checkpoints has a thread of its own, which can try again
         multiprocessing_options=alone,
     )
-    # A save without an evaluation is no mistake; Orbax warns of each.
-    logging.getLogger("absl").addFilter(lambda record: "tracked_metric" not in str(record.msg))
+    logging.getLogger("absl").addFilter(_is_news)
     # Named handlers, so that a manager that has saved nothing can look into what another saved.
     handlers = {
         "state": ocp.StandardCheckpointHandler(multiprocessing_options=alone),
         "meta": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
     }
     return ocp.CheckpointManager(path, options=options, item_handlers=handlers)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A save without an evaluation is no mistake; Orbax warns of each."""
+    return "tracked_metric" not in str(record.msg)
 
 
 def _accuracy(metrics: Any) -> float:
@@ -290,10 +294,6 @@ def _everywhere(found: _Read | None, shapes: State, sharding: Sharding | State) 
 
 def _checksum(array: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-
-
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 def _paths(tree: Any) -> list[tuple[str, Any]]:

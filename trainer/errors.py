@@ -34,6 +34,11 @@ class TrainError(Exception):
         return f"{text}\nhint: {self.hint}" if self.hint else text
 
 
+def first_line(error: Exception, most: int = 200) -> str:
+    """What an error of another library says, in one line; its kind where it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0][:most]
+
+
 class JoinError(TrainError):
     """This process could not join the others, or found other devices than it was promised."""
 

@@ -46,8 +46,8 @@ class Record:
             found["loss"] = trained[-1]["loss"]
         if rates := [row["images_per_second"] for row in trained if "images_per_second" in row]:
             found["images_per_second"] = sorted(rates)[len(rates) // 2]
-        if self.goodput:
-            found["goodput"] = dataclasses.asdict(self.goodput) | {"share": round(self.goodput.share, 4)}
+        if goodput := self.goodput:
+            found["goodput"] = dataclasses.asdict(goodput) | {"share": round(goodput.share, 4)}
         return found
 
     def _state(self) -> str:

@@ -44,8 +44,9 @@ def traffic(text: str) -> int:
 
 def calls(text: str) -> Iterator[Call]:
     """Every instruction that moves something, in the order of the schedule; loops as often as they run."""
-    bodies = {found["name"]: found["body"] for found in COMPUTATION.finditer(text)}
-    entry = next(found["name"] for found in COMPUTATION.finditer(text) if found["entry"])
+    computations = list(COMPUTATION.finditer(text))
+    bodies = {found["name"]: found["body"] for found in computations}
+    entry = next(found["name"] for found in computations if found["entry"])
     yield from _calls(bodies, entry, 1)
 
 

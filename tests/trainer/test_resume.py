@@ -53,6 +53,16 @@ def finish(process, lines=()):
     return process.returncode, "".join(lines) + rest
 
 
+def until(process, text):
+    """The lines that a launcher prints up to the first that holds a text."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            break
+    return lines
+
+
 def losses(run_dir):
     rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return [(row["step"], row["loss"]) for row in rows if row["kind"] == "train"]
@@ -87,12 +97,9 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the pod's process in /proc")
 @pytest.mark.parametrize("victim", ["slice-0-1", "slice-0-0"], ids=["worker", "coordinator"])
 def test_a_killed_process_changes_nothing(undisturbed, tmp_path, victim):
-    process, lines = launch(tmp_path), []
-    for line in process.stdout:
-        lines.append(line)
-        if "progress step=25 " in line:
-            os.kill(pid_of(victim, process.pid), signal.SIGKILL)
-            break
+    process = launch(tmp_path)
+    lines = until(process, "progress step=25 ")
+    os.kill(pid_of(victim, process.pid), signal.SIGKILL)
     code, out = finish(process, lines)
     assert code == 0, out
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
@@ -109,12 +116,9 @@ def test_a_killed_process_changes_nothing(undisturbed, tmp_path, victim):
 
 
 def test_sigterm_to_the_launcher_saves_and_the_same_command_goes_on(undisturbed, tmp_path):
-    process, lines = launch(tmp_path), []
-    for line in process.stdout:
-        lines.append(line)
-        if "progress step=3 " in line:
-            process.send_signal(signal.SIGTERM)
-            break
+    process = launch(tmp_path)
+    lines = until(process, "progress step=3 ")
+    process.send_signal(signal.SIGTERM)
     code, out = finish(process, lines)
     assert code != 0
     assert "event name=preempted" in out

@@ -1,13 +1,12 @@
 """A state that is divided over the devices: less memory on each, the same losses, whole checkpoints."""
 
-import json
 import signal
 
 import jax
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
-from test_resume import finish, launch
+from test_resume import finish, launch, losses, until
 from test_step import Run
 
 from trainer import compile, mesh, sharding
@@ -71,21 +70,16 @@ def test_the_longest_axis_that_divides_evenly_is_divided():
 
 def test_a_divided_run_of_two_processes_goes_on_as_a_whole_one_of_one(tmp_path):
     wide = ["--set", "model.width=64", "--steps", "30"]
-    process, lines = launch(tmp_path, "--slice", "cpu-2x2", "--set", "train.shard=all", *wide), []
-    for line in process.stdout:
-        lines.append(line)
-        if "progress step=12 " in line:
-            process.send_signal(signal.SIGTERM)
-            break
+    process = launch(tmp_path, "--slice", "cpu-2x2", "--set", "train.shard=all", *wide)
+    lines = until(process, "progress step=12 ")
+    process.send_signal(signal.SIGTERM)
     _, out = finish(process, lines)
     assert "event name=preempted" in out
     code, out = finish(launch(tmp_path, "--slice", "cpu-1x2", *wide))
     assert code == 0, out
     assert "event name=restore" in out
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    divided = [row["loss"] for row in rows if row["kind"] == "train"]
     again = tmp_path / "whole"
     code, out = finish(launch(again, "--slice", "cpu-1x2", *wide))
     assert code == 0, out
-    rows = [json.loads(line) for line in (again / "metrics.jsonl").read_text().splitlines()]
-    assert divided == pytest.approx([row["loss"] for row in rows if row["kind"] == "train"], abs=1e-3)
+    divided, whole = ([loss for _, loss in losses(place)] for place in (tmp_path, again))
+    assert divided == pytest.approx(whole, abs=1e-3)
