@@ -1,8 +1,8 @@
-"""Our loader and the bare loop: `data_ours.py WAY PATH THREADS SECONDS`.
+"""Our loader and the bare loop: `data_ours.py WAY PATH THREADS SECONDS [RATE]`.
 
 WAY is ours, or:
 
-memory: ours for so long, watching its memory.
+memory: ours for so long, watching its memory; one word more: images a second, as a training step takes them.
 bare: decode, crop and resize by the libraries alone, in as many threads, no labels, no order, no batches.
 processes: as many processes, each of which only fills batches of its own, and hands none of them over.
 """
@@ -86,23 +86,25 @@ def processes(data: Encoded, config: DataConfig, number: int):
         told = done
 
 
-def memory(batches, seconds: float) -> None:
-    """Prints batches, and the resident memory in MiB after a tenth of the time and at the end."""
-    begun, early, count = time.perf_counter(), 0.0, 0
-    for _ in batches:
-        count += 1
+def memory(batches, seconds: float, rate: float) -> None:
+    """Takes batches at this many images/s, 0 for all that come; prints the resident memory ten times."""
+    begun, told = time.perf_counter(), 0
+    for count, _ in enumerate(batches, 1):
         gone = time.perf_counter() - begun
-        early = early if early or gone < seconds / 10 else resident_mib()
-        if gone > seconds:
+        if gone >= seconds * (told + 1) / 10:
+            told = int(10 * gone / seconds)
+            print(f"| {told * 10} % | {count:,} | {resident_mib():,.0f} |", flush=True)
+        if told >= 10:
             break
-    print(count, early, resident_mib())
+        if rate:
+            time.sleep(max(0.0, count * BATCH / rate - gone))
 
 
-def main(way: str, where: str, threads: int, seconds: float) -> None:
+def main(way: str, where: str, threads: int, seconds: float, rate: float = 0) -> None:
     config = DataConfig(name=where, threads=threads, image_size=SIDE)
     data = path.encoded(path.find(where), "train", config)
     if way == "memory":
-        memory(ours(data, config), seconds)
+        memory(ours(data, config), seconds, rate)
     elif way == "ours":
         measure(ours(data, config), 2 * max(config.prefetch, threads), seconds)
     else:
@@ -111,7 +113,7 @@ def main(way: str, where: str, threads: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *map(float, sys.argv[4:]))
     sys.stdout.flush()
     for child in multiprocessing.active_children():
         child.kill()

@@ -21,7 +21,7 @@ Chooser = Callable[[int, int], Box]  # (height, width) -> the part to show
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
-EXIF_BYTES = 65_536  # a JPEG's segment cannot be longer, and EXIF's comes first
+APP1, SCAN = b"\xe1", b"\xda"  # the second bytes of markers (ITU-T T.81, table B.1)
 ORIENTATION = 0x0112  # of EXIF 2.3, section 4.6.4
 COLOURS = ("YCbCr", "Gray", "RGB")  # what libjpeg-turbo turns into RGB
 # EXIF orientation -> quarter turns against the clock, and whether it is mirrored left to right after them.
@@ -140,8 +140,8 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 def orientation(data: bytes) -> int:
     """EXIF's orientation of a JPEG, 1 (upright) where there is none or what is there makes no sense."""
-    start = data.find(b"Exif\0\0", 0, EXIF_BYTES) + 6
-    if start < 6:
+    start = _exif(data)
+    if start is None:
         return 1
     try:
         order = {b"II": "<", b"MM": ">"}[data[start : start + 2]]
@@ -154,6 +154,19 @@ def orientation(data: bytes) -> int:
     except (KeyError, struct.error):
         pass
     return 1
+
+
+def _exif(data: bytes) -> int | None:
+    """Where EXIF's content begins; from segment to segment, as a search through all bytes costs 20 µs."""
+    at = 2
+    while at := data.find(b"\xff", at) + 1:
+        marker = data[at : at + 1]
+        if marker == APP1 and data[at + 3 : at + 9] == b"Exif\0\0":
+            return at + 9
+        if marker == SCAN or len(data) < at + 3:
+            return None
+        at += 0 if marker == b"\xff" else 1 + int.from_bytes(data[at + 1 : at + 3])  # 0xff may be padding
+    return None
 
 
 def _described(data: bytes) -> str:
