@@ -15,7 +15,7 @@ python -m venv "$tools/venv"
 "$tools/venv/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check --requirement "$tools/uv.txt"
 uv=$tools/venv/bin/uv
 
-"$uv" pip install --quiet --constraint constraints.txt --requirement pyproject.toml --extra "$1"
+"$uv" pip install --quiet --constraint constraints.txt --requirement pyproject.toml --extra "$1" --extra tensorboard
 "$uv" pip uninstall --quiet kubernetes  # 75 MB that only the launcher imports
 find lib -type d -name tests -prune -exec rm -rf {} +
 find lib -type f \( -name '*.pyi' -o -name '*.h' -o -name '*.hpp' -o -name '*.a' \) -delete

@@ -197,6 +197,7 @@ class LogConfig:
     wandb: str = option("auto", "auto: online with a key, else offline", ("auto", "online", "offline", "off"))
     wandb_project: str = option("resnet-launch", "wandb project")
     wandb_entity: str = option("", "wandb team or user; empty: the key's default")
+    tensorboard: bool = option(False, "TensorBoard's files in the run directory (extra: tensorboard)")
     profile_steps: str = option("", "steps of an xprof trace in the run directory: 100-104; empty: none")
     metrics_port: int = option(0, "port of the first host for a Prometheus server; 0: none", minimum=0)
 

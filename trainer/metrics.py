@@ -3,8 +3,8 @@
 import collections
 import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import jax
 from etils import epath
@@ -19,25 +19,34 @@ from trainer.record import Record
 LAG_STEPS = 2  # a loss is fetched this many steps after it was asked for, so that no step waits for it
 
 
+class Mirror(Protocol):
+    """Gets the rows of metrics too: wandb, TensorBoard."""
+
+    def __call__(self, step: int, values: dict[str, Any], /) -> None: ...
+
+    def resume_at(self, step: int) -> None:
+        """The rows after a step no longer count; called before the first row."""
+
+
 class Log:
     """Writes metrics and events and shows them; on hosts other than the first it does nothing.
 
     Args:
       root: run directory; None on the other hosts.
       display: shows progress, evaluations and events to people.
-      mirror: gets (step, values) of every row too, for wandb.
+      mirrors: get every row too.
     """
 
     def __init__(
         self,
         root: epath.Path | None,
         display: Display | None = None,
-        mirror: Callable[[int, dict[str, Any]], None] | None = None,
+        mirrors: Sequence[Mirror] = (),
     ):
         self._metrics = JsonLines(root / "metrics.jsonl") if root else None
         self._events = JsonLines(root / "events.jsonl") if root else None
         self._display = display
-        self._mirror = mirror
+        self._mirrors = mirrors
 
     def before(self) -> dict[str, Any]:
         """What the attempt before logged last, for the event of a start: a killed one tells no end."""
@@ -56,6 +65,8 @@ class Log:
         """Forgets the rows after a step that is being resumed; those steps are about to be done again."""
         if self._metrics:
             self._metrics.keep(lambda row: row["step"] <= step)
+        for mirror in self._mirrors:
+            mirror.resume_at(step)
 
     def event(self, name: str, at: float | None = None, **values: Any) -> None:
         """at: unix seconds; now where it is left out."""
@@ -88,8 +99,8 @@ class Log:
     def _row(self, kind: str, row: dict[str, Any], kept: dict[str, Any]) -> None:
         if self._metrics:
             self._metrics.append({"kind": kind, **row, **kept})
-            if self._mirror:
-                self._mirror(row["step"], {f"{kind}/{k}": v for k, v in row.items() if k != "step"})
+            for mirror in self._mirrors:
+                mirror(row["step"], {f"{kind}/{k}": v for k, v in row.items() if k != "step"})
 
     def upload(self) -> None:
         """Begins to bring a bucket up to date; asked before a save, so that a resumed run has its rows."""

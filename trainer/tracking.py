@@ -38,6 +38,9 @@ class Wandb:
     def __call__(self, step: int, values: dict[str, Any]) -> None:
         self._rows.put((step, values))
 
+    def resume_at(self, step: int) -> None:
+        """Nothing: wandb takes no step twice."""
+
     def close(self) -> None:
         self._rows.put(None)
         self._thread.join(FINISH_SECONDS)

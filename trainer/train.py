@@ -22,6 +22,7 @@ from trainer.plan import Clock
 from trainer.preemption import Preemption
 from trainer.program import make_program
 from trainer.reporter import Reporter
+from trainer.tensorboard import TensorBoard
 from trainer.watchdog import Watchdog
 
 
@@ -52,7 +53,7 @@ def train(
     placer = mesh.BatchPlacer(devices, config.train.batch)
 
     # Data, and the directory that everything is written to. One host may fail here: all end with its code.
-    root = None
+    root, mirrors = None, []
     watchdog.now(f"opening data and run directory {config.run_dir}")
     with agreed():
         train_source, test_source = source.load_both(config.data)
@@ -61,11 +62,13 @@ def train(
                 root = rundir.make(config.run_dir)
                 closing.callback(lease.acquire(root, job.owner).release)
                 rundir.claim(root, config)
-    wandb = None
+            if config.log.tensorboard:
+                mirrors.append(TensorBoard(root))
     if root and config.log.wandb != "off":
-        wandb = tracking.Wandb(config.log, config.name, root, dataclasses.asdict(config))
-        closing.callback(wandb.close)
-    log = Log(root, display, wandb)
+        mirrors.append(tracking.Wandb(config.log, config.name, root, dataclasses.asdict(config)))
+    for mirror in mirrors:
+        closing.callback(mirror.close)
+    log = Log(root, display, mirrors)
     closing.callback(log.close)
     profile = profiler.Profiler(profiled, root)
     closing.callback(profile.close)

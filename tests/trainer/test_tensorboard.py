@@ -1,0 +1,73 @@
+"""TensorBoard's own reader finds the rows of metrics.jsonl in the files of a run, each step once."""
+
+import os
+import signal
+import sys
+
+import pytest
+from etils import epath
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_train import QUICK, finish, rows, start, train
+
+from trainer import tensorboard
+from trainer.errors import ConfigError
+
+ON = ["--set", "log.tensorboard=true"]
+
+
+def scalars(folder):
+    """Name -> [(step, value)], as TensorBoard shows them."""
+    found = EventAccumulator(str(folder))
+    found.Reload()
+    return {name: [(e.step, e.value) for e in found.Scalars(name)] for name in found.Tags()["scalars"]}
+
+
+def test_a_killed_run_and_its_restart_show_each_step_once(tmp_path):
+    process = start(tmp_path, *QUICK, *ON, "--set", "checkpoint.every_steps=2")
+    for line in process.stdout:
+        if line.startswith("progress step=5 "):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    finish(process)
+    code, out, err = train(tmp_path, *ON)
+    assert code == 0, err
+    assert "name=restore" in out
+    shown, kept = scalars(tmp_path / "tensorboard"), rows(tmp_path)
+    trained = [row for row in kept if row["kind"] == "train"]
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 2
+    for name in ("loss", "accuracy", "grad_norm", "lr", "epoch"):
+        pairs = [(row["step"], pytest.approx(row[name], rel=1e-6)) for row in trained]
+        # The first attempt's file was not written to its end: its last rows may be missing, never doubled.
+        steps = [step for step, _ in shown[f"train/{name}"]]
+        assert steps == sorted(set(steps))
+        assert shown[f"train/{name}"] == [pair for pair in pairs if pair[0] in steps]
+        assert steps[-2:] == [5, 6]
+    [evaluation] = [row for row in kept if row["kind"] == "evaluate"]
+    assert shown["evaluate/accuracy"] == [(6, pytest.approx(evaluation["accuracy"], rel=1e-6))]
+
+
+def test_steps_that_are_done_again_replace_the_first(tmp_path):
+    board = tensorboard.TensorBoard(epath.Path(tmp_path))
+    board.resume_at(0)
+    for step in (1, 2, 3, 4):
+        board(step, {"train/loss": float(step)})
+    board.resume_at(2)
+    for step in (3, 4, 5):
+        board(step, {"train/loss": 10.0 * step})
+    board.close()
+    assert scalars(tmp_path / "tensorboard") == {
+        "train/loss": [(1, 1.0), (2, 2.0), (3, 30.0), (4, 40.0), (5, 50.0)]
+    }
+
+
+def test_a_missing_writer_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)  # as where it is not installed
+    with pytest.raises(ConfigError, match=r"log\.tensorboard: must be false without tensorboardX") as error:
+        tensorboard.TensorBoard(epath.Path(tmp_path))
+    assert "resnet-launch[tensorboard]" in str(error.value)
+
+
+def test_without_being_asked_there_are_none(tmp_path):
+    code, _, err = train(tmp_path)
+    assert code == 0, err
+    assert not (tmp_path / "tensorboard").exists()

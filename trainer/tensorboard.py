@@ -1,0 +1,51 @@
+"""TensorBoard's event files, in the run directory: the rows of metrics.jsonl as scalars."""
+
+from typing import Any
+
+from etils import epath
+
+from trainer.errors import ConfigError
+
+FLUSH_SECONDS = 30  # on a bucket each flush writes the whole file again
+QUEUE = 10_000  # rows that may wait for a slow disk or bucket, so that no step does
+
+
+class TensorBoard:
+    """Writes one file an attempt, and one more after each rollback, to ``<run dir>/tensorboard``.
+
+    A file begins with the step from which on its predecessors no longer count, so that TensorBoard shows
+    each step once.
+
+    Raises:
+      ConfigError: the writer is not installed.
+    """
+
+    def __init__(self, root: epath.Path):
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            hint = "pip install 'resnet-launch[tensorboard]'"
+            raise ConfigError(f"log.tensorboard: must be false without tensorboardX: {error}", hint) from None
+        self._folder = str(root / "tensorboard")
+        self._make = SummaryWriter
+        self._writer: Any = None
+
+    def resume_at(self, step: int) -> None:
+        self.close()
+        suffix = f".{step:09d}"  # the rest of the name counts seconds
+        self._writer = self._make(
+            self._folder,
+            purge_step=step + 1,
+            max_queue=QUEUE,
+            flush_secs=FLUSH_SECONDS,
+            filename_suffix=suffix,
+        )
+
+    def __call__(self, step: int, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        if self._writer:
+            self._writer.close()
+            self._writer = None
