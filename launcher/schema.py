@@ -109,6 +109,16 @@ def arguments(value: Any) -> tuple[str, ...]:
     return tuple(checked)
 
 
+def steps(value: Any) -> str:
+    """`100-104` or `100`, counted from 1."""
+    given = values.text(value)
+    first, dash, last = given.partition("-")
+    last = last if dash else first
+    if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
+        raise Wrong("must be FIRST-LAST, counted from 1", given)
+    return given
+
+
 FLAGS: dict[str, values.Reader] = {  # those of the trainer that a run may still change
     "--set": setting,
     "--batch": values.integer(1),
@@ -117,4 +127,5 @@ FLAGS: dict[str, values.Reader] = {  # those of the trainer that a run may still
     "--seed": values.integer(0),
     "--data": dataset,
     "--recipe": known("recipes", "a recipe"),
+    "--profile": steps,
 }

@@ -51,6 +51,13 @@ def test_after_two_dashes_it_is_the_trainers(capsys):
     code, out, err = run(capsys, f"{RENDER} -- --slice v4-8")
     assert (code, out) == (2, "")
     assert err[0] == "error: args: must be flags of the trainer after --, got '--slice'"
+    code, out, _ = run(capsys, f"{RENDER} -- --profile 100-104")
+    assert code == 0
+    assert out.index("- --profile") < out.index("- 100-104")
+    for wrong in ("104-100", "0-3", "5-", "a"):
+        code, out, err = run(capsys, f"{RENDER} -- --profile {wrong}")
+        assert (code, out) == (2, "")
+        assert err[0] == f"error: args: must be FIRST-LAST, counted from 1, got '{wrong}'"
 
 
 def test_a_patch_is_read_from_a_file(capsys, tmp_path):

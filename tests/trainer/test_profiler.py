@@ -1,8 +1,11 @@
 """A trace of the steps that were asked for, and what is no range of steps."""
 
+import subprocess
+import sys
+
 import jax
 import pytest
-from test_train import train
+from test_train import QUICK, environment, train
 
 from trainer import profiler
 
@@ -22,6 +25,19 @@ def test_the_steps_that_were_asked_for_are_traced(tmp_path):
     code, _, err = train(tmp_path, "--profile", "3-5")
     assert code == 0, err
     assert traced_steps(tmp_path) == [3, 4, 5]
+
+
+def test_the_launcher_hands_the_words_on(tmp_path):
+    command = [sys.executable, "-m", "launcher", "local", "--slice", "cpu-1x1", "--run-dir", str(tmp_path)]
+    done = subprocess.run(
+        [*command, *QUICK, "--", "--profile", "4-5"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert traced_steps(tmp_path) == [4, 5]
 
 
 def test_a_run_that_ends_in_the_middle_of_a_trace_writes_it(tmp_path):
