@@ -10,6 +10,7 @@ import optax
 from trainer import network, optim, step, weights
 from trainer.config import TrainConfig
 from trainer.data.source import Source
+from trainer.errors import ConfigError
 from trainer.plan import Plan, make_plan
 
 
@@ -55,9 +56,19 @@ class Program:
 
 
 def make_program(config: TrainConfig, train_source: Source, test_source: Source, platform: str) -> Program:
-    """platform: "cpu", "gpu" or "tpu", of the devices that will run it; decides what dtype "auto" is."""
+    """platform: "cpu", "gpu" or "tpu", of the devices that will run it; decides what dtype "auto" is.
+
+    Raises:
+      ConfigError: the settings contradict each other, or the images of the data.
+    """
     plan = make_plan(config, train_source.size)
     height, _, channels = train_source.image_shape
+    if (largest := max(plan.resolutions(), default=0)) > height:
+        raise ConfigError(
+            f"augment.resolution: must be at most the {height} pixels of the images of "
+            f"'{train_source.name}', got {largest}",
+            "a recipe for larger images sets it; --set augment.resolution=0 takes the images as they come",
+        )
     batch = config.train.batch // config.train.accumulate
     net, init = network.build(config.model, train_source.num_classes, channels, height, platform, batch)
     schedule = optim.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
