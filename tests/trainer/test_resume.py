@@ -126,3 +126,24 @@ def test_sigterm_to_the_launcher_saves_and_the_same_command_goes_on(undisturbed,
     assert code == 0, out
     assert "event name=restore" in out
     assert losses(tmp_path) == losses(undisturbed)
+
+
+def test_the_rest_on_four_hosts_has_the_losses_of_two(undisturbed, tmp_path):
+    process = launch(tmp_path)
+    lines = until(process, "progress step=40 ")
+    process.send_signal(signal.SIGTERM)
+    finish(process, lines)
+    code, out = finish(launch(tmp_path, "--slice", "cpu-4x1"))
+    assert code == 0, out
+    assert "event name=restore" in out
+    starts = [
+        json.loads(line)
+        for line in (tmp_path / "events.jsonl").read_text().splitlines()
+        if '"name": "start"' in line
+    ]
+    assert [start["hosts"] for start in starts] == [2, 4]
+    one, other = losses(tmp_path), losses(undisturbed)
+    assert [step for step, _ in one] == [step for step, _ in other] == list(range(1, STEPS + 1))
+    # The order of summation differs: less than 1e-5, which grows by the steps that build on each other.
+    np.testing.assert_allclose([loss for _, loss in one], [loss for _, loss in other], atol=1e-5)
+    assert [row["examples"] for row in evaluations(tmp_path)] == [360] * len(evaluations(undisturbed))
