@@ -1,0 +1,61 @@
+"""In which precision gradients are added up between the chips of a slice, in the compiled step.
+
+    python bench/reduce.py [--arch resnet-tiny] [--topology v5e:2x2]
+
+The real TPU compiler (extra `check`), no TPU. Kernels are the weights of convolutions and of the head,
+vectors all else: scales, shifts, the sums of BatchNorm, loss and accuracy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+
+from trainer import aot, compile, hlo, mesh
+from trainer.config import TrainConfig, resolve
+from trainer.program import make_program
+
+
+def reduced(config: TrainConfig, slice: argparse.Namespace) -> dict[tuple[str, str], tuple[int, int]]:
+    """(kernels or vectors, element type) -> how many arrays are all-reduced, and their bytes."""
+    grid = mesh.make_mesh(1, aot.topology(slice))
+    train, test, _ = aot.sources(config.data)
+    program = make_program(config, train, test, "tpu")
+    batch = compile.batch_shapes(aot.samples(config, train, test)["train"], config.train.batch)
+    text = compile.lower_train(program.train_step, program.shapes, batch, grid).compile().as_text()
+    number, size = Counter(), Counter()
+    for call in hlo.CALL.finditer(text or ""):
+        for array in hlo.ARRAY.finditer(call["shape"] if call["kind"] == "all-reduce" else ""):
+            axes = sum(length not in ("", "1") for length in array["dims"].split(","))
+            key = ("kernels" if axes > 1 else "vectors", array["type"])
+            number[key] += 1
+            size[key] += hlo.array_bytes(array)
+    return {key: (number[key], size[key]) for key in sorted(number)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--arch", default="resnet-tiny", help="network (default: resnet-tiny)")
+    parser.add_argument("--topology", default="v5e:2x2", help="four chips of one host (default: v5e:2x2)")
+    given = parser.parse_args()
+    slice = argparse.Namespace(
+        topology=given.topology, host_bounds="2x2x1", chip_config="default", wrap="", slices=1
+    )
+    if given.topology.startswith(("v4", "v5:")):
+        slice.chip_config = "megacore"
+    print("| model.dtype | all-reduced | type | arrays | bytes |\n| --- | --- | --- | ---: | ---: |")
+    for dtype in ("auto", "float32"):
+        settings = {"model.arch": given.arch, "model.dtype": dtype, "train.batch": 32}
+        config = resolve("bench", "/unused", "", settings, {"data.image_size": 64})
+        for (what, kind), (number, size) in reduced(config, slice).items():
+            print(f"| {dtype} | {what} | {kind} | {number} | {size:,} |")
+
+
+if __name__ == "__main__":
+    main()
