@@ -18,6 +18,7 @@ from trainer.data.source import Source, from_arrays
 from trainer.errors import DataError
 
 DEBIAN_ROOT = "/usr/share/datasets/fashion-mnist"
+BESIDE = "train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz lie side by side, and t10k-… for the test"
 FILES = {"train": "train", "test": "t10k"}
 CLASSES = (
     "T-shirt",
@@ -35,7 +36,8 @@ CLASSES = (
 
 def load(split: str, config: DataConfig) -> Source:
     """Images [N, 28, 28, 1] uint8 of the 60,000 training or 10,000 test examples."""
-    images, labels, _ = read_split(Place(config.root or DEBIAN_ROOT), split)
+    hint = "apt-get install dataset-fashion-mnist, or --set data.root=FOLDER with the four .gz files"
+    images, labels, _ = read_split(Place(config.root or DEBIAN_ROOT), split, hint)
     # Mean and deviation of the training pixels, scaled to 0..1.
     return from_arrays("fashion-mnist", images, labels, CLASSES, mean=0.2860, std=0.3530)
 
@@ -48,16 +50,25 @@ def load_from(place: Place, split: str) -> Source:
     return from_arrays(place.path, images, labels, names, mean=mean, std=std or 1.0)
 
 
-def read_split(place: Place, split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Images [N, H, W, 1] and labels [N], both uint8, and the names of the classes; files may be gzipped."""
-    images = read_idx(place, f"{FILES[split]}-images-idx3-ubyte", dimensions=3)[..., None]
-    labels = read_idx(place, f"{FILES[split]}-labels-idx1-ubyte", dimensions=1)
+def read_split(place: Place, split: str, hint: str = BESIDE) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Images [N, H, W, 1] and labels [N], both uint8, and the names of the classes; files may be gzipped.
+
+    Raises:
+      DataError: as `read_idx`, or not a label an image.
+    """
+    images = read_idx(place, f"{FILES[split]}-images-idx3-ubyte", 3, hint)[..., None]
+    labels = read_idx(place, f"{FILES[split]}-labels-idx1-ubyte", 1, hint)
+    if len(images) != len(labels):
+        raise DataError(
+            f"data: {split} of {place.path} must hold a label an image, "
+            f"got {len(images)} images and {len(labels)} labels"
+        )
     classes = int(labels.max()) + 1 if labels.size else 0
     names = class_labels.from_file(place) or [str(number) for number in range(classes)]
     return images, labels, names
 
 
-def read_idx(place: Place, name: str, dimensions: int) -> np.ndarray:
+def read_idx(place: Place, name: str, dimensions: int, hint: str) -> np.ndarray:
     """Reads one IDX file of uint8, gzipped or not.
 
     Raises:
@@ -67,19 +78,16 @@ def read_idx(place: Place, name: str, dimensions: int) -> np.ndarray:
     address = place.address(name if packed is None else f"{name}.gz")
     raw = place.read_if_there(name) if packed is None else _unpacked(packed, address)
     if raw is None:
-        hint = "apt-get install dataset-fashion-mnist, or --set data.root=FOLDER with the four .gz files"
-        raise DataError(f"data.root: {address}.gz does not exist", hint)
+        raise DataError(f"data: {address}.gz does not exist", hint)
     header = 4 + 4 * dimensions
     if len(raw) < header or raw[:4] != bytes((0, 0, 8, dimensions)):
         raise DataError(
-            f"data.root: {address} must be an IDX file of {dimensions} dimensions of uint8, "
-            f"got {raw[:4].hex()}"
+            f"data: {address} must be an IDX file of {dimensions} dimensions of uint8, got {raw[:4].hex()}"
         )
     shape = struct.unpack(f">{dimensions}I", raw[4:header])
     if len(raw) - header != math.prod(shape):
         raise DataError(
-            f"data.root: {address} must hold {math.prod(shape)} bytes after its header, "
-            f"got {len(raw) - header}",
+            f"data: {address} must hold {math.prod(shape)} bytes after its header, got {len(raw) - header}",
             "fetch the file again",
         )
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
@@ -89,6 +97,4 @@ def _unpacked(packed: bytes, address: str) -> bytes:
     try:
         return gzip.decompress(packed)
     except (EOFError, OSError, zlib.error) as error:
-        raise DataError(
-            f"data.root: {address} is truncated or damaged: {error}", "fetch the file again"
-        ) from None
+        raise DataError(f"data: {address} is truncated or damaged: {error}", "fetch the file again") from None
