@@ -1,22 +1,29 @@
 """Loading images beside torchvision, tf.data and the bare decoders: the same files, crops and sizes, in turn.
 
-    python bench/data.py [--seconds 8] [--rounds 3] [--memory 60]
+    python bench/data.py [--seconds 8] [--rounds 3] [--only TEXT] [--turns FILE] [--memory N]
 
 The images are the colour JPEGs of 256 pixels and more in Debian's package opencv-doc, and packed copies of
 them. Every side runs in a process of its own, held to one core or to two, in turn; the other libraries in
 environments of their own in the cache folder. A core-second is a second of one core's work: it leaves out the
 time in which other programs had the cores, and so is the figure to read on a busy machine.
+
+A table takes 20 turns a round. With `--turns` each turn is kept in a file, and what is there already is part
+of the table, so that it can be measured in parts: `--rounds 0` prints it, and measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import math
 import os
 import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import simplejpeg
 
@@ -82,41 +89,52 @@ def interpreter(script: str) -> Path:
     return place / "bin" / "python"
 
 
-def run(side: str, cores: int, seconds: float, way: str = "") -> list[float]:
-    """What the side prints, on this many cores."""
+def run(side: str, cores: int, amount: float, way: str = "") -> str:
+    """What the side prints, on this many cores; amount: seconds, or batches of the memory run."""
     script, usual, copy = SIDES[side]
     words = [str(interpreter(script)), str(HERE / f"data_{script}.py"), way or usual]
-    words += [str(PHOTOS.parent / copy), str(cores), str(seconds)]
+    words += [str(PHOTOS.parent / copy), str(cores), str(amount)]
     done = subprocess.run(
         ["taskset", "--cpu-list", f"0-{cores - 1}", *words],
         env={**os.environ, "PYTHONPATH": f"{HERE.parent}:{HERE}", "JAX_PLATFORMS": "cpu"},
         start_new_session=True,
         capture_output=True,
         text=True,
-        timeout=seconds + 300,
+        timeout=3600,
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
-    return [float(word) for word in done.stdout.split()]
+    return done.stdout
 
 
-def table(seconds: float, rounds: int) -> None:
-    """A row a side: medians over the rounds, in which the sides take turns."""
-    turns: dict[tuple[str, int], list[list[float]]] = {}
+def take_turns(sides: list[str], seconds: float, rounds: int, file: Path) -> None:
+    """Measures the sides one after the other, again and again, and adds each turn to the file."""
     for _ in range(rounds):
-        for side in SIDES:
+        for side in sides:
             for cores in (1, 2):
-                turns.setdefault((side, cores), []).append(run(side, cores, seconds))
-    middle = {
-        key: [statistics.median(column) for column in zip(*found, strict=True)]
-        for key, found in turns.items()
-    }
-    print("| | 1 core: images/s | a core-second | 2 cores: images/s | a core-second | ours / it |")
-    print("| --- " + "| ---: " * 5 + "|")
+                clock, core = map(float, run(side, cores, seconds).split())
+                with file.open("a") as kept:
+                    kept.write(
+                        json.dumps({"side": side, "cores": cores, "clock": clock, "core": core}) + "\n"
+                    )
+
+
+def table(turns: list[dict[str, Any]]) -> None:
+    """A row a side: medians over its turns."""
+
+    def middle(side: str, cores: int, rate: str) -> float:
+        found = [turn[rate] for turn in turns if (turn["side"], turn["cores"]) == (side, cores)]
+        return statistics.median(found) if found else math.nan
+
+    heads = "turns | 1 core: images/s | a core-second | 2 cores: images/s | a core-second | 2 / 1 | ours / it"
+    print(f"| | {heads} |")
+    print("| --- " + "| ---: " * 7 + "|")
     for side in SIDES:
-        (slow, one), (fast, two) = middle[side, 1], middle[side, 2]
-        ratio = middle[REFERENCE, 1][1] / one
-        print(f"| {side} | {slow:,.0f} | {one:,.0f} | {fast:,.0f} | {two:,.0f} | {ratio:.2f} |", flush=True)
+        count = sum(turn["side"] == side for turn in turns) // 2
+        slow, one, fast, two = (middle(side, cores, rate) for cores in (1, 2) for rate in ("clock", "core"))
+        ratio = middle(REFERENCE, 1, "core") / one
+        cells = f"{slow:,.0f} | {one:,.0f} | {fast:,.0f} | {two:,.0f} | {fast / slow:.2f} | {ratio:.2f}"
+        print(f"| {side} | {count} | {cells} |")
 
 
 def main() -> None:
@@ -125,14 +143,19 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=8, help="of each turn (default: 8)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side (default: 3)")
-    parser.add_argument("--memory", type=float, default=60, help="seconds of the memory run (default: 60)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only sides whose names hold it")
+    parser.add_argument("--turns", type=Path, metavar="FILE", help="where turns are kept (default: nowhere)")
+    parser.add_argument("--memory", type=int, default=0, metavar="N", help="instead: memory over N batches")
     given = parser.parse_args()
     prepare()
-    table(given.seconds, given.rounds)
-    count, early, late = run("ours, raw 256", 2, given.memory, way="memory")
-    print(
-        f"\nmemory: {early:,.0f} MiB after a tenth of {count:,.0f} batches of 64, {late:,.0f} MiB at the end"
-    )
+    if given.memory:
+        print("| batches of 64 | resident MiB | seconds |\n| ---: | ---: | ---: |")
+        print(run("ours, packed to 256", 2, given.memory, way="memory"), end="")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = given.turns or Path(folder, "turns.jsonl")
+        take_turns([side for side in SIDES if given.only in side], given.seconds, given.rounds, file)
+        table([json.loads(line) for line in file.read_text().splitlines()])
 
 
 if __name__ == "__main__":

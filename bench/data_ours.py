@@ -1,8 +1,8 @@
-"""Our loader and the bare loop: `data_ours.py WAY PATH THREADS SECONDS [RATE]`.
+"""Our loader and the bare loop: `data_ours.py WAY PATH THREADS SECONDS`.
 
 WAY is ours, or:
 
-memory: ours for so long, watching its memory; one word more: images a second, as a training step takes them.
+memory: ours for so many batches in place of seconds, watching its memory.
 bare: decode, crop and resize by the libraries alone, in as many threads, no labels, no order, no batches.
 processes: as many processes, each of which only fills batches of its own, and hands none of them over.
 """
@@ -86,34 +86,28 @@ def processes(data: Encoded, config: DataConfig, number: int):
         told = done
 
 
-def memory(batches, seconds: float, rate: float) -> None:
-    """Takes batches at this many images/s, 0 for all that come; prints the resident memory ten times."""
-    begun, told = time.perf_counter(), 0
-    for count, _ in enumerate(batches, 1):
-        gone = time.perf_counter() - begun
-        if gone >= seconds * (told + 1) / 10:
-            told = int(10 * gone / seconds)
-            print(f"| {told * 10} % | {count:,} | {resident_mib():,.0f} |", flush=True)
-        if told >= 10:
-            break
-        if rate:
-            time.sleep(max(0.0, count * BATCH / rate - gone))
+def memory(batches, number: int) -> None:
+    """Takes so many batches; prints the resident memory twelve times."""
+    begun = time.perf_counter()
+    for count, _ in enumerate(itertools.islice(batches, number), 1):
+        if count % max(1, number // 12) == 0:
+            print(f"| {count:,} | {resident_mib():,.0f} | {time.perf_counter() - begun:,.0f} |", flush=True)
 
 
-def main(way: str, where: str, threads: int, seconds: float, rate: float = 0) -> None:
+def main(way: str, where: str, threads: int, amount: float) -> None:
     config = DataConfig(name=where, threads=threads, image_size=SIDE)
     data = path.encoded(path.find(where), "train", config)
     if way == "memory":
-        memory(ours(data, config), seconds, rate)
+        memory(ours(data, config), int(amount))
     elif way == "ours":
-        measure(ours(data, config), 2 * max(config.prefetch, threads), seconds)
+        measure(ours(data, config), 2 * max(config.prefetch, threads), amount)
     else:
         found = bare(data, threads) if way == "bare" else processes(data, config, threads)
-        measure(found, 20, seconds)
+        measure(found, 20, amount)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *map(float, sys.argv[4:]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
     sys.stdout.flush()
     for child in multiprocessing.active_children():
         child.kill()

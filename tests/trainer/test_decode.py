@@ -85,16 +85,6 @@ def test_a_turned_jpeg_is_put_upright(value, stored, order):
     close(out, cv2.resize(picture(), (32, 32), interpolation=cv2.INTER_AREA))
 
 
-def test_exif_is_found_behind_other_segments_and_nowhere_else():
-    turned = with_orientation(jpeg(picture()), 3, "<")
-    icc = b"\xff\xe2\x00\x10" + b"\xff\xe1\x00\x0cExif\0\0MM\0*"  # its content only looks like EXIF
-    assert decode.orientation(turned[:2] + icc + b"\xff" + turned[2:]) == 3
-    plain = jpeg(picture())
-    assert decode.orientation(plain[:2] + icc + plain[2:]) == 1
-    assert decode.orientation(plain + turned[2:]) == 1  # behind the image
-    assert decode.orientation(turned[:8]) == decode.orientation(b"\xff\xd8\xff") == 1
-
-
 def test_the_part_fills_the_output():
     out = np.zeros((20, 20, 3), np.uint8)
     decode.show(png(picture()), lambda h, w: (8, 30, 20, 20), out, MOST)

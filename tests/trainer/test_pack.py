@@ -190,6 +190,17 @@ def test_stats_count_and_show(photos, tmp_path, capsys):
     assert "error: --sheet: must be a .png or .jpg file" in capsys.readouterr().err
 
 
+def test_stats_count_labels_without_a_class_as_damaged(photos, tmp_path, capsys):
+    packed(photos, tmp_path / "p")
+    described = json.loads((tmp_path / "p" / "manifest.json").read_text())
+    described["classes"] = ["digit 0", "digit 1"]
+    (tmp_path / "p" / "manifest.json").write_text(json.dumps(described))
+    assert main(["stats", str(tmp_path / "p"), "--json"]) == 0
+    train = json.loads(capsys.readouterr().out)["splits"]["train"]
+    labels = np.load(tmp_path / "p" / "train.index.npy")["label"]
+    assert (train["images"], train["damaged"]) == (96, int((labels > 1).sum())) != (96, 0)
+
+
 def test_bench_says_whether_a_host_would_starve(photos, capsys):
     words = ["bench", str(photos), "--seconds", "0.2", "--image-size", "32"]
     assert main([*words, "--need", "1", "--for", "a slice"]) == 0

@@ -1,5 +1,8 @@
 """Every layout: found out by its path, the same images and labels; what is damaged is named."""
 
+import json
+import struct
+
 import numpy as np
 import pytest
 from layouts import CLASSES, examples, folder, make_all
@@ -60,6 +63,10 @@ def test_images_at_a_path_are_trained_as_imagenet_is():
         ([], "must be a dataset, got nothing there"),
         (["readme.txt"], "tar shards, got readme.txt\nhint: train/CLASS/IMAGE.jpg is the simplest"),
         (["pack.json"], "is not finished\nhint: the same `data pack` command again goes on with it"),
+        (
+            ["train.index.npy", "train-00000-of-00001.array_record"],
+            "is packed, but lacks manifest.json\nhint:",
+        ),
         (["train-00000-of-00003", "train-00002-of-00003"], "must be 3 shards, got 2: number 1 is missing"),
         (["x-train.array_record-00000-of-00002"], "must be 2 shards, got 1: number 1 is missing"),
         (["train/a/1.jpg"], "must hold a split 'test', got train\nhint: it is called validation or val or"),
@@ -77,6 +84,75 @@ def test_what_is_not_a_dataset_is_named(tmp_path, files, message):
         source.load_both(DataConfig(name=str(tmp_path)))
     assert message in str(caught.value)
     assert str(tmp_path) in str(caught.value) or "split 'train'" in str(caught.value)
+
+
+def test_a_file_is_no_dataset(tmp_path):
+    (tmp_path / "x.jpg").write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"x.jpg must be a folder, got a file\nhint: it may hold an image folder"
+    ):
+        source.load_both(DataConfig(name=str(tmp_path / "x.jpg")))
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    root = folder(tmp_path)
+    (root / "train" / "digit 0" / "gone.png").symlink_to("/nowhere")
+    with pytest.raises(
+        DataError, match=r"digit 0/gone.png: No such file or directory\nhint: it must be there"
+    ):
+        source.load(DataConfig(name=str(root)), "train")
+
+
+def test_an_image_that_vanishes_is_named(tmp_path):
+    root = folder(tmp_path)
+    found = source.load(DataConfig(name=str(root), **SMALL), "train")
+    (root / "train" / "digit 0" / "0003.png").unlink()
+    with pytest.raises(DataError, match=r"cannot use \S+/train/digit 0/0003.png: No such file"):
+        found.gather(np.arange(8))
+
+
+def test_a_tar_shard_that_is_left_out_is_told(tmp_path, made, capfd):
+    for number in (0, 1, 3):
+        (tmp_path / f"train-{number:06d}.tar").write_bytes((made["tar"] / "train-000000.tar").read_bytes())
+    assert find(str(tmp_path)).kind == "tar"
+    assert f"data: shard 2 is missing after {tmp_path}/train-000001.tar" in capfd.readouterr().err
+
+
+def write_idx(root, labels):
+    for split in ("train", "t10k"):
+        for name, array in (
+            ("images-idx3", np.zeros((3, 28, 28), np.uint8)),
+            ("labels-idx1", np.array(labels, np.uint8)),
+        ):
+            header = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
+            (root / f"{split}-{name}-ubyte").write_bytes(header + array.tobytes())
+
+
+def test_idx_is_found_by_its_path(tmp_path):
+    write_idx(tmp_path, [2, 0, 1])
+    assert find(str(tmp_path)).kind == "idx"
+    train, test = source.load_both(DataConfig(name=str(tmp_path)))
+    assert (train.size, test.size, train.image_shape, train.num_classes) == (3, 3, (28, 28, 1), 3)
+    assert list(train.gather(np.arange(3))[1]) == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda d: (d / "t10k-labels-idx1-ubyte").unlink(),
+            "t10k-labels-idx1-ubyte.gz does not exist\nhint: tr",
+        ),
+        (lambda d: write_idx(d, [1, 2]), "train of .* must hold a label an image, got 3 images and 2 labels"),
+        (lambda d: cut(d / "train-images-idx3-ubyte", 900), "must hold 2352 bytes after its header, got 884"),
+    ],
+    ids=["missing", "fewer labels", "cut"],
+)
+def test_damaged_idx_is_named(tmp_path, damage, message):
+    write_idx(tmp_path, [2, 0, 1])
+    damage(tmp_path)
+    with pytest.raises(DataError, match=message):
+        source.load_both(DataConfig(name=str(tmp_path)))
 
 
 def test_classes_that_training_does_not_know_are_refused(tmp_path, made):
@@ -101,12 +177,32 @@ def flip(path, at):
     path.write_bytes(data)
 
 
+def manifest(root, change):
+    described = json.loads((root / "manifest.json").read_text())
+    change(described)
+    (root / "manifest.json").write_text(json.dumps(described))
+
+
+def shard_lengths(root, lengths):
+    described = {"splits": [{"name": "train", "shardLengths": lengths}]}
+    (root / "dataset_info.json").write_text(json.dumps(described))
+
+
 @pytest.mark.parametrize(
     ("layout", "damage", "message"),
     [
         ("tfrecord", lambda d: cut(d / "train-00001-of-00002", 3000), "train-00001-of-00002 ends early"),
         ("tfrecord", lambda d: flip(d / "train-00001-of-00002", 8), "-00001-of-00002 is damaged at byte 0"),
+        ("tfrecord", lambda d: cut(d / "train-00001-of-00002", 0), "-00001-of-00002 is empty\nhint: copy it"),
         ("tar", lambda d: cut(d / "train-000001.tar", 5000), "train-000001.tar"),
+        ("tar", lambda d: cut(d / "train-000001.tar", 0), "train-000001.tar is damaged: empty file"),
+        (
+            "tar",
+            lambda d: (d / "classes.txt").write_bytes(b"\xff"),
+            "classes.txt must be names in UTF-8, a line each",
+        ),
+        ("tfds", lambda d: shard_lengths(d, ["x", "y"]), "dataset_info.json is damaged: invalid literal"),
+        ("tfds", lambda d: shard_lengths(d, ["7", "9"]), "-00000-of-00002 must hold 7 records, got 48"),
         (
             "tfds",
             lambda d: cut(d / "digits-train.array_record-00000-of-00002", 100),
@@ -124,6 +220,12 @@ def flip(path, at):
         ),
         ("packed", lambda d: cut(d / "train.index.npy", 200), "train.index.npy is damaged"),
         ("packed", lambda d: cut(d / "manifest.json", 20), "manifest.json is damaged"),
+        (
+            "packed",
+            lambda d: manifest(d, lambda m: m["splits"]["train"].pop("shards")),
+            "manifest.json is damaged: KeyError",
+        ),
+        ("packed", lambda d: manifest(d, lambda m: m.update(splits="x")), "manifest.json is damaged: Attr"),
         ("packed", lambda d: (d / "train.index.npy").unlink(), "train.index.npy: No such file"),
     ],
 )

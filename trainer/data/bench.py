@@ -8,13 +8,11 @@ import numpy as np
 
 from trainer.config import DataConfig
 from trainer.data import images, pipeline
-from trainer.data.encoded import BadImage, Encoded
+from trainer.data.encoded import BadImage, Encoded, Example
 from trainer.data.keep import Packing, keep
 from trainer.data.path import Dataset, encoded
 from trainer.data.source import Source
 from trainer.errors import DataError
-
-Example = tuple[bytes | np.ndarray, int]
 
 BATCH = 64
 SAMPLE = 192  # images that are packed in memory to see what packing would give
@@ -75,7 +73,7 @@ def _packed(image: bytes | np.ndarray, label: int, packing: Packing, config: Dat
 
 
 def _in_memory(examples: list[Example], data: Encoded) -> Encoded:
-    return replace(data, size=len(examples), read=examples.__getitem__, labels=None, name=str)
+    return replace(data, size=len(examples), read=examples.__getitem__, labels=None, name=str, at_once=1)
 
 
 def _rate(data: Encoded, config: DataConfig, seconds: float) -> float:

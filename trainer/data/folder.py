@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from trainer.data.encoded import Encoded
-from trainer.data.place import Place
+from trainer.data.place import CONNECTIONS, Place
 from trainer.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -36,4 +36,5 @@ def load(place: Place, folder: str, class_folder: str) -> Encoded:
         read=lambda index: (place.read(names[index]), int(labels[index])),
         name=lambda index: place.address(names[index]),
         labels=labels,
+        at_once=CONNECTIONS if place.remote else 1,
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer.config import DataConfig
 from trainer.data import crop, decode
-from trainer.data.encoded import BadImage, Encoded
+from trainer.data.encoded import BadImage, Encoded, Read
 from trainer.data.source import Source
 from trainer.display import warn
 from trainer.errors import DataError
@@ -24,7 +24,7 @@ def source_of(encoded: Encoded, config: DataConfig) -> Source:
     bad = Bad(encoded, config.bad_images)
 
     def show(
-        row: int, index: int, uniform: list[float] | None, images: np.ndarray, labels: np.ndarray
+        row: int, read: Read, index: int, uniform: list[float] | None, images: np.ndarray, labels: np.ndarray
     ) -> None:
         def choose(height: int, width: int) -> crop.Box:
             if uniform is None:
@@ -32,7 +32,7 @@ def source_of(encoded: Encoded, config: DataConfig) -> Source:
             return crop.random_box(height, width, uniform, config.min_area)
 
         try:
-            image, labels[row] = encoded.read(index)
+            image, labels[row] = read()
             decode.show(image, choose, images[row], max_pixels)
         except BadImage as why:
             images[row], labels[row] = 0, max(labels[row], 0)
@@ -42,8 +42,9 @@ def source_of(encoded: Encoded, config: DataConfig) -> Source:
         images = np.empty((len(indices), side, side, 3), np.uint8)
         labels = np.zeros(len(indices), np.int32)
         rows = [None] * len(indices) if uniforms is None else uniforms.tolist()
-        for row, (index, uniform) in enumerate(zip(indices.tolist(), rows, strict=True)):
-            show(row, index, uniform, images, labels)
+        wanted = indices.tolist()
+        for row, (read, index, uniform) in enumerate(zip(encoded.reading(wanted), wanted, rows, strict=True)):
+            show(row, read, index, uniform, images, labels)
         return images, labels
 
     return Source(

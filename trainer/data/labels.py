@@ -13,7 +13,7 @@ def from_file(place: Place) -> list[str] | None:
     """The names in classes.txt or labels.txt beside the shards; None where there is neither."""
     for name in CLASS_FILES:
         if text := place.read_if_there(name):
-            return class_names_of(text)
+            return class_names_of(text, place.address(name))
     return None
 
 

@@ -37,15 +37,21 @@ def read_manifest(place: Place) -> dict[str, Any]:
     try:
         manifest = json.loads(place.read(MANIFEST))
         found = manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"data: {place.address(MANIFEST)} is damaged: {error}", "pack it again") from None
+        if found == FORMAT:
+            _check(manifest)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"data: {place.address(MANIFEST)} is damaged: {error!r}", "pack it again") from None
     if found != FORMAT:
         raise DataError(f"data: {place.address(MANIFEST)} must be of format {FORMAT!r}, got {found!r}")
-    if missing := {"classes", "splits", "encoding"} - set(manifest):
-        raise DataError(
-            f"data: {place.address(MANIFEST)} lacks {', '.join(sorted(missing))}", "pack it again"
-        )
     return manifest
+
+
+def _check(manifest: dict[str, Any]) -> None:
+    """Raises KeyError, TypeError or AttributeError where something is missing or of another kind."""
+    _ = manifest["encoding"], len(manifest["classes"])
+    for split in manifest["splits"].values():
+        for shard in split["shards"]:
+            _ = shard["name"].split(), shard["images"] + shard["bytes"]
 
 
 def load(place: Place, split: str, config: DataConfig) -> Encoded:

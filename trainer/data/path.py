@@ -1,5 +1,6 @@
 """A dataset by its path: what is it, and which of its files are which split?"""
 
+import itertools
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from trainer.data import folder, idx, images, packed, tar, tfds, tfrecord
 from trainer.data.encoded import SPLIT_NAMES, Encoded
 from trainer.data.place import Place
 from trainer.data.source import Source
+from trainer.display import warn
 from trainer.errors import DataError
 
 KINDS = "an image folder, IDX, ArrayRecord (packed or TFDS), TFRecord or tar shards"
@@ -53,6 +55,10 @@ def find(path: str) -> Dataset:
         return Dataset(place=place, kind="packed", splits={s: s for s in splits}, shards=shards)
     if "pack.json" in files:
         raise DataError(f"data: {path} is not finished", "the same `data pack` command again goes on with it")
+    if any(name.endswith(".index.npy") for name in files):
+        raise DataError(f"data: {path} is packed, but lacks {packed.MANIFEST}", "copy or pack it again")
+    if not place.remote and place.local().is_file():
+        raise DataError(f"data: {path} must be a folder, got a file", f"it may hold {KINDS}")
     if not folders and not files:
         raise DataError(f"data: {path} must be a dataset, got nothing there", f"it may be {KINDS}")
     for match in (_idx, _shards, _folders):
@@ -108,6 +114,7 @@ def _by_split(words: Collection[str]) -> dict[str, str]:
 def _check_complete(place: Place, shards: dict[str, int], pattern: re.Pattern[str]) -> None:
     """Where the names say how many shards there are, all must be there."""
     if "of" not in pattern.groupindex:
+        _warn_of_gaps(place, shards, pattern)
         return
     counts = {int(match["of"]) for name in shards if (match := pattern.fullmatch(name))}
     if counts != {len(shards)}:
@@ -119,6 +126,14 @@ def _check_complete(place: Place, shards: dict[str, int], pattern: re.Pattern[st
             + (f": number {absent[0]} is missing" if absent else ""),
             "copy the missing shards",
         )
+
+
+def _warn_of_gaps(place: Place, shards: dict[str, int], pattern: re.Pattern[str]) -> None:
+    """Numbers alone do not tell how many shards there should be; one that is left out may be meant so."""
+    numbers = sorted((int(name[:-4].rpartition("-")[2]), name) for name in shards if pattern.fullmatch(name))
+    for (before, name), (after, _) in itertools.pairwise(numbers):
+        if after > before + 1:
+            warn(f"data: shard {before + 1} is missing after {place.address(name)}")
 
 
 def encoded(dataset: Dataset, split: str, config: DataConfig) -> Encoded:

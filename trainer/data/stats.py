@@ -41,7 +41,8 @@ def describe(dataset: Dataset, config: DataConfig) -> dict[str, Any]:
 def _labels(data: Encoded) -> tuple[np.ndarray, int]:
     """Labels of the examples, and how many have none because they are damaged."""
     if data.labels is not None:
-        return data.labels, 0
+        known = data.labels[(data.labels >= 0) & (data.labels < len(data.class_names))]
+        return known, data.size - len(known)
     found = []
     for index in range(data.size):
         try:

@@ -1,6 +1,8 @@
 """ArrayRecord as TensorFlow Datasets writes it: tf.train.Example records, dataset_info.json, label names."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from trainer.config import DataConfig
@@ -44,24 +46,27 @@ def load(place: Place, sizes: dict[str, int], config: DataConfig) -> Encoded:
 def _counts(place: Place, shard: str) -> list[int] | None:
     """Records of each shard by dataset_info.json; None where it does not say."""
     word = shard.rpartition(".array_record")[0].rpartition("-")[2]
-    for split in _json(place, "dataset_info.json").get("splits", []):
-        if split.get("name") == word and split.get("shardLengths"):
-            return [int(length) for length in split["shardLengths"]]
+    with _understanding(place, "dataset_info.json") as found:
+        for split in found.get("splits", []):
+            if split.get("name") == word and split.get("shardLengths"):
+                return [int(length) for length in split["shardLengths"]]
     return None
 
 
 def _class_names(place: Place) -> list[str] | None:
-    if text := place.read_if_there("label.labels.txt"):
-        return class_names_of(text)
-    features = _json(place, "features.json").get("featuresDict", {}).get("features", {})
-    count = features.get("label", {}).get("classLabel", {}).get("numClasses")
-    return [str(number) for number in range(int(count))] if count else None
+    if text := place.read_if_there(name := "label.labels.txt"):
+        return class_names_of(text, place.address(name))
+    with _understanding(place, "features.json") as found:
+        features = found.get("featuresDict", {}).get("features", {})
+        count = features.get("label", {}).get("classLabel", {}).get("numClasses")
+        return [str(number) for number in range(int(count))] if count else None
 
 
-def _json(place: Place, name: str) -> dict[str, Any]:
+@contextlib.contextmanager
+def _understanding(place: Place, name: str) -> Iterator[dict[str, Any]]:
+    """A JSON file, {} where there is none; DataError where it or what is made of it makes no sense."""
     text = place.read_if_there(name)
     try:
-        found = json.loads(text) if text else {}
-    except ValueError as error:
+        yield json.loads(text) if text else {}
+    except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"data: {place.address(name)} is damaged: {error}", "copy it again") from None
-    return found if isinstance(found, dict) else {}

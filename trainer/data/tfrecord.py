@@ -54,6 +54,8 @@ def index(path: Path, address: str) -> np.ndarray:
     starts, at = [], 0
     try:
         size = path.stat().st_size
+        if not size:
+            raise DataError(f"data: shard {address} is empty", "copy it again")
         with path.open("rb", buffering=0) as file:
             while at < size:
                 header = os.pread(file.fileno(), HEADER.size, at)

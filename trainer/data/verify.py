@@ -56,7 +56,7 @@ def _split(
         content = image if isinstance(image, bytes) else pixels.tobytes()
         return hashlib.blake2b(content, digest_size=16).digest(), label
 
-    with ThreadPoolExecutor(config.threads or cores()) as pool:
+    with ThreadPoolExecutor(config.threads or max(cores(), data.at_once)) as pool:
         for start in range(0, data.size, CHUNK):
             chunk = range(start, min(start + CHUNK, data.size))
             for index, found in zip(chunk, pool.map(look, chunk), strict=True):

@@ -92,12 +92,12 @@ class Writing:
         rows, names, left_out = [], [], []
         with reaching(str(file)):
             writer = ArrayRecordWriter(str(file), WRITER)
-            for position in part:
+            for position, read in zip(part, data.reading(part), strict=True):
                 if self.stop.is_set():
                     return
                 name = data.name(position).removeprefix(self.source).lstrip("/")
                 try:
-                    image, label = data.read(position)
+                    image, label = read()
                     record, height, width = keep(image, self.packing, self.max_pixels)
                 except BadImage as why:
                     left_out.append(f"{name}: {why}")
