@@ -59,7 +59,5 @@ def _window(line: str) -> list[list[int]]:
 @functools.cache
 def _pairs(pixels: int, results: int, size: int, stride: int, pad: int, apart: int, reach: int) -> int:
     """How many (result, weight) along an axis meet a pixel."""
-    places = (
-        result * stride + weight * reach - pad for result in range(results) for weight in range(size)
-    )
+    places = (result * stride + weight * reach - pad for result in range(results) for weight in range(size))
     return sum(place >= 0 and place % apart == 0 and place // apart < pixels for place in places)

@@ -92,9 +92,7 @@ def _read(folder: str, name: str, compiled: Compiled | None = None) -> Layout | 
 def _of(compiled: Compiled) -> Layout:
     """Of a compiler that writes no dump, or another one; its peak has the memory on the chip in it."""
     memory: Any = compiled.memory_analysis()
-    return Layout(
-        text=compiled.as_text() or "", memory=memory.peak_memory_in_bytes, code=_code(compiled)
-    )
+    return Layout(text=compiled.as_text() or "", memory=memory.peak_memory_in_bytes, code=_code(compiled))
 
 
 def _code(compiled: Compiled) -> int:
