@@ -1,8 +1,8 @@
 """Bytes an image of the training step, lever by lever, as the TPU compiler makes it; prints a table.
 
-`python bench/bytes.py --seconds 3600` has what is missing laid out and prints the table; it can be stopped at any
-time. Results are kept in bench/bytes.json. The levers are tried on the beginning of ResNet-50 (the stem, two
-blocks of 56x56 pixels and the first of 28x28, where most of the traffic is), 256 images on one v6e chip.
+`python bench/bytes.py --seconds 3600` has what is missing laid out and prints the table; it can be stopped at
+any time. Results are kept in bench/bytes.json. The levers are tried on the beginning of ResNet-50 (the stem,
+two blocks of 56x56 pixels and the first of 28x28, where most of the traffic is), 256 images on one v6e chip.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.row:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(compiled(*arguments.row, folder)), flush=True)
+            slice, network, name = arguments.row
+            print(json.dumps(compiled(slice, network, name, folder)), flush=True)
         os._exit(0)  # the compiler is still at work
     kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
     until = time.monotonic() + arguments.seconds

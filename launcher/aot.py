@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from launcher.job import TrainingJob
     from launcher.slices import Slice
 
-SECONDS = (
-    3600.0  # longest compilation: ResNet-50's with its code took 14 minutes of a machine of two busy cores
-)
+SECONDS = 3600.0  # longest compilation: ResNet-50 with its code took 14 minutes on two busy cores
 MEMORY_SHARE = 0.85  # of this machine's memory that a compilation may take
 POLL_SECONDS = 0.5
 NEEDED = ("libtpu", "jax", "jaxlib", "flax", "optax")  # whose versions an answer depends on

@@ -15,9 +15,9 @@ from typing import Any
 from jax.stages import Compiled, Lowered
 
 SCHEDULE, MEMORY = ".after_optimizations.txt", ".after_optimizations-memory-usage-report.txt"
-NEXT = ".after_optimizations_after_buffer_assignment.txt"  # begun when the two above are whole
 HBM = re.compile(r"^Memory Space: default \(color=0\)\nTotal bytes: (\d+)", re.M)
 POLL_SECONDS = 0.05
+LATE_SECONDS = 10.0  # that a file may be later than the program: a thread of its own writes them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +55,17 @@ def lay_out(lowered: Lowered, folder: str, name: str, code: bool = False) -> Lay
     """
     work = _Work(lowered)
     work.start()
-    while work.is_alive():
+    late = 0.0
+    while late < LATE_SECONDS:
         work.join(POLL_SECONDS)
-        if not code and (found := _read(folder, name)):
+        if work.error:
+            raise work.error
+        if (work.compiled or not code) and (found := _read(folder, name, work.compiled)):
             return found
-    if work.error:
-        raise work.error
-    return _read(folder, name, work.compiled) or _of(work.compiled)
+        if work.compiled:
+            time.sleep(POLL_SECONDS)
+            late += POLL_SECONDS
+    return _of(work.compiled)
 
 
 class _Work(threading.Thread):
@@ -78,13 +82,13 @@ class _Work(threading.Thread):
             self.error = error
 
 
-def _read(folder: str, name: str, compiled: Compiled | None = None) -> Layout | None:
-    """What the compiler has written; None as long as it has not."""
-    for path in Path(folder).glob(f"*.jit_{name}.*{NEXT}"):
-        begin = str(path).removesuffix(NEXT)
-        found = HBM.search(Path(begin + MEMORY).read_text(encoding="utf-8"))
-        if found:
-            text = Path(begin + SCHEDULE).read_text(encoding="utf-8")
+def _read(folder: str, name: str, compiled: Compiled | None) -> Layout | None:
+    """What the compiler has written; None as long as it is not whole."""
+    for path in Path(folder).glob(f"*.jit_{name}.*{SCHEDULE}"):
+        report = Path(str(path).removesuffix(SCHEDULE) + MEMORY)
+        text = path.read_text(encoding="utf-8")
+        found = HBM.search(report.read_text(encoding="utf-8")) if report.exists() else None
+        if found and "\nENTRY " in text and text.rstrip().endswith("\n}"):  # the entry is the last of it
             return Layout(text=text, memory=int(found[1]), code=_code(compiled) if compiled else None)
     return None
 

@@ -118,7 +118,7 @@ def _variant(config: ModelConfig, sizes: dict[str, Any]) -> Variant:
 
 
 def _folds(config: ModelConfig, platform: str) -> bool:
-    """Only TPUs' compiler was asked what it saves; in float32 the plain way is the nearer to other programs'."""
+    """What it saves was asked of the TPU's compiler alone; in float32 its gradients are less exact."""
     if config.bn_fold != "auto":
         return config.bn_fold == "on"
     return platform == "tpu" and compute_dtype(config, platform) == jnp.bfloat16
