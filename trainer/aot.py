@@ -101,7 +101,9 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
     for name, sample in samples(config, train, test).items():
         if name in slice.steps:
             batch = compile.batch_shapes(sample, per_step)
-            found[name] = measure(name, program, batch, grid, slice) if grid else guess(name, program, batch)
+            found[name] = (
+                measure(name, program, batch, grid, slice) if grid else guess(name, program, batch, platform)
+            )
     return found
 
 
@@ -197,14 +199,14 @@ def measure(
     }
 
 
-def guess(name: str, program: Program, batch: dict[str, Any]) -> dict[str, Any]:
+def guess(name: str, program: Program, batch: dict[str, Any], platform: str) -> dict[str, Any]:
     """The same of one device, without a compiler: fits is left to who knows the device."""
     progress(f"tracing the {name} step")
     shapes, begun = program.shapes, time.monotonic()
     if name == "train":
-        cost = estimate(program.train_step, shapes, batch)
+        cost = estimate(platform, program.train_step, shapes, batch)
     else:
-        cost = estimate(program.eval_step, shapes.params, shapes.stats, batch)
+        cost = estimate(platform, program.eval_step, shapes.params, shapes.stats, batch)
     held = {**_state(program, name), "batch": _batch(batch, 1), "activations": cost["activations"]}
     if name == "eval":
         held["activations"] = 0  # the next layer's take their place
