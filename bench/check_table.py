@@ -1,13 +1,15 @@
 """Every TPU generation by the real compiler: fit, memory, predicted speed; writes the table of docs/check.md.
 
-`python bench/check_table.py --seconds 3600` compiles rows that are missing for so long, the smallest networks
-first, and writes the table; what is not compiled yet says so. Results are kept in bench/check_table.json, by
-the version of the compiler. `--seconds 0` writes the table again.
+`python bench/check_table.py --seconds 3600` has rows that are missing laid out for so long, the smallest
+networks first, and writes the table; what is still missing says so. Results are kept in
+bench/check_table.json; `--again` does those of another version of the compiler once more. `--seconds 0`
+writes the table again.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import sys
 import time
@@ -55,7 +57,7 @@ def job(name: str, count: int, arch: str, batch: int) -> TrainingJob:
 def compiled(row: tuple[str, int, str, int]) -> dict:
     """The training step's numbers, or the reason why there are none."""
     try:
-        found = check.ask(job(*row), lambda text: print(" ", text, file=sys.stderr), "train").found
+        found = check.ask(job(*row), lambda text: print(" ", text, file=sys.stderr), ("train",)).found
         return {"libtpu": found["versions"]["libtpu"], "batch": found["batch"], **found["train"]}
     except ActionError as error:
         return {"failed": str(error)}
@@ -65,7 +67,7 @@ def line(row: tuple[str, int, str, int], found: dict | None) -> str:
     name, count, arch, batch = row
     start = f"| {name if count == 1 else f'{count} x {name}'} | {arch} | {batch} |"
     if found is None:
-        return f"{start} not yet compiled | | | | |"
+        return f"{start} not yet laid out | | | | |"
     if "failed" in found:
         return f"{start} {found['failed']} | | | | |"
     peak = f"{found['peak'] / 2**30:.1f}"
@@ -91,8 +93,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3600, help="begin no row after so long")
     parser.add_argument("--only", default="", help="rows whose key holds this, as in 'v6e-16 1 resnet50'")
+    parser.add_argument("--again", action="store_true", help="what another libtpu said is missing")
     arguments = parser.parse_args()
     kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
+    if arguments.again:
+        version = importlib.metadata.version("libtpu")
+        kept = {row: found for row, found in kept.items() if found.get("libtpu") == version}
     until = time.monotonic() + arguments.seconds
     for row in rows():
         if time.monotonic() > until:

@@ -22,24 +22,17 @@ def plain_pool(self, x, train, stride):
     return nnx.max_pool(normalised, (3, 3), **window)
 
 
-def strided(self, x, sign=None):
-    kernel = self.kernel[...] if sign is None else self.kernel[...] * sign
-    pad = (kernel.shape[0] - 1) // 2
-    return jax.lax.conv_general_dilated(
-        x.astype(self.dtype),
-        kernel.astype(self.dtype),
-        (self.stride, self.stride),
-        ((pad, pad), (pad, pad)),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+def sliced(plain):
+    """1x1 convolutions with a stride read only the pixels that they use."""
 
+    def call(self, x, times=None):
+        if self.kernel[...].shape[0] > 1 or self.stride == 1:
+            return plain(self, x, times)
+        stride = self.stride
+        with mock.patch.object(self, "stride", 1):
+            return plain(self, x[:, ::stride, ::stride], times)
 
-@contextlib.contextmanager
-def both():
-    """As the trainer was: the stem normalised before pooling, 1x1 convolutions with their stride."""
-    pooled = mock.patch.object(resnet.ConvNorm, "with_pooling", plain_pool)
-    with pooled, mock.patch.object(layers.Conv, "__call__", strided):
-        yield
+    return call
 
 
 def two_passes(self, x, train, of=None):
@@ -47,9 +40,8 @@ def two_passes(self, x, train, of=None):
     wide, seen = x.astype(jnp.float32), of.astype(jnp.float32)
     mean = jnp.mean(seen, AXES)
     var = jnp.mean(jnp.square(seen - mean), AXES)
-    self._track(mean, var, of.size // of.shape[-1])
-    multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
-    return (wide * multiplier + (self.bias[...] - mean * multiplier)).astype(x.dtype)
+    multiplier, shift = self.learn(mean, var, of.size // of.shape[-1])
+    return (wide * multiplier + shift).astype(x.dtype)
 
 
 def own_backward(self, x, train, of=None):
@@ -57,7 +49,7 @@ def own_backward(self, x, train, of=None):
     if of is not None:
         return PLAIN_NORM(self, x, train, of)
     y, mean, var = cast(tuple, _normalised(x, self.scale[...], self.bias[...], self.epsilon))
-    self._track(mean, var, x.size // x.shape[-1])
+    self.learn(mean, var, x.size // x.shape[-1])
     return y
 
 
@@ -91,10 +83,10 @@ _normalised.defvjp(_forward, _backward)
 def space_to_depth(plain):
     """The 7x7 with stride 2 over 3 channels as a 4x4 without stride over 12: the same sums and some zeros."""
 
-    def call(self, x, sign=None):
+    def call(self, x, times=None):
         if self.kernel[...].shape[:3] != (7, 7, 3):
-            return plain(self, x)
-        x, kernel = x.astype(self.dtype), (self.kernel[...] * sign).astype(self.dtype)
+            return plain(self, x, times)
+        x, kernel = x.astype(self.dtype), (self.kernel[...] * times).astype(self.dtype)
         batch, height, width, channels = x.shape
         folded = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
         # out[i] = sum of x[2 i + k - 3] w[k]; with a zero before w it is x[2 (i + a - 2) + b] w[2 a + b].
@@ -115,8 +107,8 @@ def recompute():
     """jax.checkpoint around each block; what its convolutions gave is kept."""
     convolve, block = layers.Conv.__call__, resnet.Block.__call__
 
-    def named(self, x, sign=None):
-        return jax.ad_checkpoint.checkpoint_name(convolve(self, x, sign), "convolution")
+    def named(self, x, times=None):
+        return jax.ad_checkpoint.checkpoint_name(convolve(self, x, times), "convolution")
 
     policy = jax.checkpoint_policies.save_only_these_names("convolution")
 

@@ -64,9 +64,15 @@ def _basis(found: Mapping[str, Any]) -> str:
     kept = ", an earlier answer" if found["cached"] else ""
     if found["estimated"]:
         return f"an estimate from the run's traced operations, nothing was compiled ({took:.0f} s{kept})"
-    return (
-        f"compiled by libtpu {found['versions']['libtpu']} for {found['device_kind']} in {took:.0f} s{kept}"
-    )
+    done, rest = ("compiled", "") if found["code"] else ("laid out", "; its code was not generated (--code)")
+    version = found["versions"]["libtpu"]
+    return f"{done} by libtpu {version} for {found['device_kind']} in {took:.0f} s{kept}{rest}"
+
+
+def _by(found: Mapping[str, Any]) -> str:
+    if found["estimated"]:
+        return "estimate"
+    return "compiler" if found["code"] else "layout"
 
 
 def _speed(answer: Answer, told: Prediction, price: float | None) -> Iterator[tuple[str, str]]:
@@ -91,7 +97,7 @@ def row(answer: Answer, price: float | None) -> dict[str, Any]:
         "batch": answer.found["batch"],
         "a device": answer.per_device,
         "GiB a device": f"{answer.found['train']['peak'] / GIB:.1f} of {memory(job) / GIB:.0f}",
-        "by": "estimate" if answer.found["estimated"] else "compiler",
+        "by": _by(answer.found),
     }
     if told is None:
         return dict.fromkeys(COLUMNS, "") | shown | {"images/s a chip": "does not fit"}

@@ -44,20 +44,22 @@ Show = Callable[[str], None]
 def ask(
     job: TrainingJob,
     show: Show,
-    steps: str = "train,eval",
+    steps: tuple[str, ...] = ("train", "eval"),
     estimate: bool = False,
+    code: bool = False,
     seconds: float = aot.SECONDS,
 ) -> Answer:
     """Compiles, or takes the kept answer, and predicts where it fits.
 
     Args:
       estimate: count operations instead of compiling; the only way where the slice is not of TPUs.
+      code: compile to the end, code and all.
       seconds: longest wait.
 
     Raises what launcher.aot raises.
     """
     counted = estimate or job.shape.kind != "tpu"
-    found = aot.compile(job, show, steps=steps, estimate=counted, seconds=seconds)
+    found = aot.compile(job, show, steps=steps, estimate=counted, code=code, seconds=seconds)
     limit = memory(job)
     if found["estimated"] and limit:
         for step in set(found) & {"train", "eval"}:
@@ -103,7 +105,7 @@ def largest(answers: Sequence[Answer], show: Show, until: float, most: int) -> A
         show(f"trying {guess} a device")
         try:
             seconds = until - time.monotonic()
-            tried[guess] = ask(with_batch(job, guess), show, "train", counted, seconds)
+            tried[guess] = ask(with_batch(job, guess), show, ("train",), counted, seconds=seconds)
         except ActionError as error:
             if not fitting:
                 raise
@@ -123,7 +125,7 @@ def choose(job: TrainingJob, show: Show, estimate: bool = False) -> list[Answer]
     found = []
     for size in FIRST:
         show(f"trying {size} a device")
-        found.append(ask(with_batch(job, size), show, "train", estimate, until - time.monotonic()))
+        found.append(ask(with_batch(job, size), show, ("train",), estimate, seconds=until - time.monotonic()))
     biggest = largest(found, show, until, MOST)
     if biggest is None:
         raise refusal(found[0], None)
@@ -147,12 +149,14 @@ def refusal(answer: Answer, most: Answer | None) -> RequestError:
     return RequestError(Problem("batch", text, hint))
 
 
-def compare(jobs: Iterable[TrainingJob], show: Show, estimate: bool = False) -> list[Answer]:
+def compare(
+    jobs: Iterable[TrainingJob], show: Show, estimate: bool = False, code: bool = False
+) -> list[Answer]:
     """Answers for several slices, by predicted time."""
     found = []
     for job in jobs:
         show(f"{job.slice}:")
-        found.append(ask(job, show, estimate=estimate))
+        found.append(ask(job, show, estimate=estimate, code=code))
     return sorted(found, key=lambda a: a.prediction.total.expected if a.prediction else float("inf"))
 
 

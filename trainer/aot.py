@@ -1,7 +1,8 @@
 """``python -m trainer.aot``: compiles a run's own steps for a TPU slice that is not here; JSON on stdout.
 
-The TPU compiler of the ``libtpu`` wheel needs no TPU. Lines on stderr that begin with ``progress:`` say how
-far it is; everything else there is the compiler's own log.
+The TPU compiler of the ``libtpu`` wheel needs no TPU. As long as the code itself is not asked for, the
+compiler is left when it has laid the program out. Lines on stderr that begin with ``progress:`` say how far
+it is; everything else there is the compiler's own log.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 import threading
 import time
 from typing import Any
@@ -26,7 +28,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from trainer import compile, hlo, mesh, sharding, traffic
+from trainer import compile, hlo, layout, mesh, sharding, traffic
 from trainer.__main__ import Parser, leave, parse
 from trainer.config import DataConfig, TrainConfig
 from trainer.data import DATASETS, pipeline, source, synthetic
@@ -58,10 +60,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--wrap", default="", help="axes that are rings, as in 1x1x0")
     parser.add_argument("--slices", type=int, default=1)
     parser.add_argument("--steps", default="train,eval", help="which of the two steps")
+    parser.add_argument("--code", action="store_true", help="generate the code too, as a run will")
     try:
         parsed = parser.parse_args(arguments[:cut])
         config = parse([*arguments[cut + 1 :], "--run-dir", "unused"])
-        print(json.dumps(check(config, parsed)))
+        with tempfile.TemporaryDirectory() as folder:
+            layout.keep(folder)
+            parsed.folder = folder
+            print(json.dumps(check(config, parsed)))
         return 0
     except TrainError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -78,6 +84,7 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
     program = make_program(config, train, test, platform or "tpu")
     found: dict[str, Any] = {
         "estimated": grid is None,
+        "code": bool(grid and slice.code),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES if grid or name != "libtpu"},
         "device_kind": grid.devices.flat[0].device_kind if grid else platform,
         "devices": devices,
@@ -94,7 +101,9 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
     for name, sample in samples(config, train, test).items():
         if name in slice.steps:
             batch = compile.batch_shapes(sample, per_step)
-            found[name] = measure(name, program, batch, grid) if grid else guess(name, program, batch)
+            found[name] = (
+                measure(name, program, batch, grid, slice) if grid else guess(name, program, batch, platform)
+            )
     return found
 
 
@@ -156,7 +165,9 @@ def topology(slice: argparse.Namespace) -> list[Any]:
     return list(found.devices)
 
 
-def measure(name: str, program: Program, batch: dict[str, Any], grid: Mesh) -> dict[str, Any]:
+def measure(
+    name: str, program: Program, batch: dict[str, Any], grid: Mesh, slice: argparse.Namespace
+) -> dict[str, Any]:
     """Lowers and compiles one step."""
     progress(f"tracing the {name} step")
     held = {**_state(program, name, grid), "batch": _batch(batch, grid.size)}
@@ -167,38 +178,35 @@ def measure(name: str, program: Program, batch: dict[str, Any], grid: Mesh) -> d
         )
     else:
         lowered = compile.lower_eval(program.eval_step, program.shapes, batch, grid)
-    progress(f"compiling the {name} step")
+    progress(f"compiling the {name} step" if slice.code else f"laying out the {name} step")
     try:
-        compiled = lowered.compile()
+        found = layout.lay_out(lowered, slice.folder, f"{name}_step", slice.code)
     except jax.errors.JaxRuntimeError as error:
         if full := next(filter(None, (form.search(str(error)) for form in FULL)), None):
             used, limit = _size(full["used"], full["u"]), _size(full["limit"], full["v"])
             return {"fits": False, "peak": used, "limit": limit, "seconds": _since(begun), "memory": held}
         raise TrainError(f"the compiler refuses the {name} step: {first_line(error, 300)}") from None
-    cost: Any = compiled.cost_analysis()
-    memory: Any = compiled.memory_analysis()
-    text = compiled.as_text() or ""
+    parts = held | {"activations": max(found.memory - sum(held.values()), 0)}
+    calls = list(traffic.calls(found.text))
     return {
         "fits": True,
         "seconds": _since(begun),
-        "peak": memory.peak_memory_in_bytes,
-        "memory": held
-        | {"activations": memory.temp_size_in_bytes, "program": memory.generated_code_size_in_bytes},
-        "flops": cost["flops"],
-        "bytes": traffic.traffic(text),
-        "bytes_accessed": cost["bytes accessed"],  # as the compiler counts; trainer.traffic says what differs
-        "collectives": hlo.collectives(text),
+        "peak": found.memory + (found.code or 0),
+        "memory": parts | ({} if found.code is None else {"program": found.code}),
+        "flops": sum(call.times * call.flops for call in calls),
+        "bytes": sum(call.bytes for call in calls),
+        "collectives": hlo.collectives(found.text),
     }
 
 
-def guess(name: str, program: Program, batch: dict[str, Any]) -> dict[str, Any]:
+def guess(name: str, program: Program, batch: dict[str, Any], platform: str) -> dict[str, Any]:
     """The same of one device, without a compiler: fits is left to who knows the device."""
     progress(f"tracing the {name} step")
     shapes, begun = program.shapes, time.monotonic()
     if name == "train":
-        cost = estimate(program.train_step, shapes, batch)
+        cost = estimate(platform, program.train_step, shapes, batch)
     else:
-        cost = estimate(program.eval_step, shapes.params, shapes.stats, batch)
+        cost = estimate(platform, program.eval_step, shapes.params, shapes.stats, batch)
     held = {**_state(program, name), "batch": _batch(batch, 1), "activations": cost["activations"]}
     if name == "eval":
         held["activations"] = 0  # the next layer's take their place

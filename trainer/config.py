@@ -59,6 +59,12 @@ class ModelConfig:
     )
     bn_momentum: float = option(0.9, "share of the old running statistics kept at each step", minimum=0)
     bn_epsilon: float = option(1e-5, "added to the variance", minimum=0)
+    bn_fold: str = option(
+        "auto",
+        "training folds BatchNorm into the 1x1 convolutions that widen, which saves memory traffic; auto: on "
+        "TPU in bfloat16",
+        ("auto", "on", "off"),
+    )
     bn_group: int = option(
         0, "examples that share BatchNorm statistics; 0: the whole global batch", minimum=0
     )

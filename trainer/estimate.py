@@ -1,14 +1,18 @@
 """What a step will cost, counted from its traced operations: an estimate, where no compiler can be asked.
 
-The basis: convolutions and matrix products read each operand once and write each result once. What compiled
-programs make of that was measured with libtpu 0.0.42 for v4, 256 images a device:
+The basis: convolutions and matrix products read each operand once and write each result once. What the TPU
+compiler (libtpu 0.0.42) makes of that for v4, 256 images a device:
 
 ==========  ==================  ====================  =============================
 network     FLOPs, of counted   traffic, of counted   activations, of counted results
 ==========  ==================  ====================  =============================
-ResNet-50   0.99                2.65                  0.87
-ResNet-152  0.97                2.77                  0.86
+ResNet-18   0.93                1.73                  0.94
+ResNet-50   0.97                1.31                  0.52
+ResNet-152  0.96                1.26                  0.49
 ==========  ==================  ====================  =============================
+
+For GPUs no compiler was asked: their factor makes of the count the 286 MB an image and more that ResNet-50 is
+known to move in practice. docs/check.md compares what follows from it with measured speeds.
 """
 
 import math
@@ -22,13 +26,14 @@ from jax.extend import core
 from trainer import compile
 
 PRODUCTS = ("conv_general_dilated", "dot_general")
-TRAFFIC = 2.8  # the larger of the two above; activations are left as counted, on the safe side
+TRAFFIC = {"tpu": 1.4, "gpu": 2.8, "cpu": 2.8}  # activations are left as counted, on the safe side
 
 
-def estimate(step: Any, *arguments: Any) -> dict[str, int]:
+def estimate(platform: str, step: Any, *arguments: Any) -> dict[str, int]:
     """FLOPs, bytes moved and bytes of activations of one device's step.
 
     Args:
+      platform: "tpu", "gpu" or "cpu": how well operations are fused.
       step: the training or the evaluation step.
       arguments: of ShapeDtypeStruct, for the batch of one device.
     """
@@ -38,7 +43,7 @@ def estimate(step: Any, *arguments: Any) -> dict[str, int]:
         flops += _flops(equation, inputs, output)
         moved += sum(map(compile.nbytes, [*inputs, output]))
         held += compile.nbytes(output)
-    return {"flops": flops, "bytes": round(TRAFFIC * moved), "activations": held}
+    return {"flops": flops, "bytes": round(TRAFFIC[platform] * moved), "activations": held}
 
 
 def _products(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:

@@ -44,6 +44,12 @@ def _calls(text: str) -> Iterator[tuple[str, str, int]]:
             yield kind, "ici", sum(arrays)
 
 
+def dimensions(text: str) -> list[int]:
+    """Of the first array of a type: `bf16[256,1024]{1,0}` -> [256, 1024]."""
+    array = ARRAY.search(text)
+    return [int(n) for n in array["dims"].split(",") if n] if array else []
+
+
 def array_bytes(array: re.Match[str]) -> int:
     """`bf16[256,1024]` -> 524288, a match of ARRAY."""
     kind = array["type"]

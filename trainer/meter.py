@@ -9,6 +9,8 @@ from typing import Any
 
 from jax.stages import Compiled
 
+from trainer import traffic
+
 CHIPS = Path(__file__).with_name("chips.json")  # generated from the launcher's catalogue
 
 
@@ -34,10 +36,15 @@ def peak(device_kind: str) -> Peak | None:
     return Peak(flops=found["flops"], bytes=found["bytes"]) if found else None
 
 
-def cost(program: Compiled) -> Cost | None:
-    """None where the compiler does not say."""
+def cost(program: Compiled, tpu: bool = False) -> Cost | None:
+    """None where the compiler does not say.
+
+    tpu: what lies on the chip is told apart from what lies in HBM, which that compiler's own count is not.
+    """
     found: Any = program.cost_analysis() or {}
     flops, moved = found.get("flops", 0.0), found.get("bytes accessed", 0.0)
+    if tpu and (text := program.as_text()):
+        moved = traffic.traffic(text)
     return Cost(flops=flops, bytes=moved) if flops > 0 and moved > 0 else None
 
 

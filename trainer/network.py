@@ -54,7 +54,7 @@ def build(
     """Returns (network, init) where ``init(key) -> (params, stats)`` may be traced and jitted.
 
     Args:
-      platform: "cpu", "gpu" or "tpu"; decides what dtype "auto" is.
+      platform: "cpu", "gpu" or "tpu"; decides what dtype "auto" is, and whether BatchNorm is folded.
       image_size: pixels of a side; decides what stem "auto" is.
       batch: examples that go through the network at once, over all devices; for ``model.bn_group``.
 
@@ -73,6 +73,7 @@ def build(
         "bn_momentum": config.bn_momentum,
         "bn_epsilon": config.bn_epsilon,
         "norm_groups": _norm_groups(config, batch),
+        "fold": _folds(config, platform),
     }
     sizes = {key: sizes[key] for key in ("block", "stage_sizes")}
 
@@ -114,6 +115,13 @@ def _variant(config: ModelConfig, sizes: dict[str, Any]) -> Variant:
         least = -(-64 // made.group_width)
         raise ConfigError(f"model.width: must be at least {least} for {config.arch}, got {config.width}")
     return made
+
+
+def _folds(config: ModelConfig, platform: str) -> bool:
+    """What it saves was asked of the TPU's compiler alone; in float32 its gradients are less exact."""
+    if config.bn_fold != "auto":
+        return config.bn_fold == "on"
+    return platform == "tpu" and compute_dtype(config, platform) == jnp.bfloat16
 
 
 def _norm_groups(config: ModelConfig, batch: int) -> int:

@@ -1,4 +1,4 @@
-"""Bytes that a compiled program moves between a device and its HBM, read from its HLO text.
+"""What a compiled program does, instruction by instruction, read from its HLO text: FLOPs, traffic with HBM.
 
 The compiler's own `bytes accessed` is more than that: a prefetch in slices is counted with its whole operand
 once a slice, and what lies in VMEM is counted as if it lay in HBM.
@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from trainer import flops
 from trainer.hlo import ARRAY, array_bytes
 
 # What costs nothing, and the ends of what was counted where it began.
@@ -15,6 +16,7 @@ FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after
 NAME = re.compile(r"\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
 OPERATION = re.compile(r" (?P<kind>[a-z][\w-]*)\(")
 OPERAND = re.compile(r"%([\w.-]+)")
+CALLED = re.compile(r"calls=%?(?P<body>[\w.-]+)")
 LOOP = re.compile(r"body=%?(?P<body>[\w.-]+)")
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) \(.*?\{\n(?P<body>.*?)^\}", re.M | re.S)
@@ -23,12 +25,13 @@ ON_CHIP = re.compile(r"S\([1-9]\d*\)")  # a memory space in a layout; HBM is spa
 
 @dataclass(frozen=True)
 class Call:
-    """One instruction of the schedule: bytes read from HBM and written there, times that it runs."""
+    """One instruction of the schedule: bytes read from HBM and written there, FLOPs, times that it runs."""
 
     name: str
     kind: str
     read: int
     written: int
+    flops: int
     times: int
     source: str  # the operation of the traced program that it stands for
 
@@ -43,7 +46,7 @@ def traffic(text: str) -> int:
 
 
 def calls(text: str) -> Iterator[Call]:
-    """Every instruction that moves something, in the order of the schedule; loops as often as they run."""
+    """Every instruction that does something, in the order of the schedule; loops as often as they run."""
     computations = list(COMPUTATION.finditer(text))
     bodies = {found["name"]: found["body"] for found in computations}
     entry = next(found["name"] for found in computations if found["entry"])
@@ -65,15 +68,31 @@ def _calls(bodies: dict[str, str], name: str, times: int) -> Iterator[Call]:
         given = [types.get(operand, "") for operand in OPERAND.findall(operands)]
         source = re.search(r'op_name="([^"]*)"', line)
         read, written = _moved(kind, result, given)
-        if read or written:
-            yield Call(begun["name"], kind, read, written, times, source[1] if source else "")
+        work = _flops(bodies, line, kind, result, types)
+        if read or written or work:
+            yield Call(begun["name"], kind, read, written, work, times, source[1] if source else "")
+
+
+def _flops(bodies: dict[str, str], line: str, kind: str, result: str, types: dict[str, str]) -> int:
+    """Of an instruction and of those that are fused into it."""
+    if kind == "convolution":
+        return flops.convolution(line, types, result)
+    if not (called := CALLED.search(line)):
+        return 0
+    total, inner = 0, dict[str, str]()
+    for line in bodies[called["body"]].splitlines():
+        if begun := NAME.match(line):
+            kind, result, _ = _split(line[begun.end() :])
+            inner[begun["name"]] = result
+            total += _flops(bodies, line, kind, result, inner)
+    return total
 
 
 def _moved(kind: str, result: str, given: list[str]) -> tuple[int, int]:
     """Bytes read and written. A copy that is started has its operand in its result, and a flag."""
-    if kind not in ("copy-start", "slice-start"):
+    if kind not in ("copy-start", "slice-start", "async-start"):
         return sum(map(_hbm, given)), _hbm(result)
-    # copy-start: (destination, source, flag); slice-start: ((source), destination, flag)
+    # copy-start: (destination, source, flag); the others, of a slice: ((source), destination, flag)
     arrays = list(ARRAY.finditer(result))
     destination, source = (arrays[0], arrays[1]) if kind == "copy-start" else (arrays[1], arrays[0])
     size = array_bytes(destination)

@@ -21,7 +21,8 @@ from launcher.job import TrainingJob
 from launcher.kubeconfig import is_configured
 
 OWN = [
-    click.Option(["--estimate"], is_flag=True, help="count operations instead of compiling: seconds"),
+    click.Option(["--estimate"], is_flag=True, help="count operations, without a compiler"),
+    click.Option(["--code"], is_flag=True, help="have the compiler generate the code too: minutes"),
     click.Option(["--no-compile"], is_flag=True, help="ask the cluster alone"),
     click.Option(["--no-cluster"], is_flag=True, help="ask the compiler alone"),
     click.Option(["--compare"], metavar="SLICE,…", help="compile for several slices and list them by time"),
@@ -40,6 +41,7 @@ def command(
     context: str | None,
     kubeconfig: str | None,
     estimate: bool,
+    code: bool,
     no_compile: bool,
     no_cluster: bool,
     compare: str | None,
@@ -51,6 +53,7 @@ def command(
     """Compile a run for its slice on this machine, predict its speed, and ask the cluster what it lacks.
 
     The compiler is the TPU's own (pip install 'resnet-launch[check]'): no TPU is needed, answers are kept.
+    It fuses, schedules and lays out the memory; the code, nearly all of its time, it generates with --code.
     What is not a TPU slice is estimated. --batch auto finds the batch with the best predicted rate. Exit
     code 1: the cluster lacks something; 2: it does not fit, and the largest batch that does is named.
     """
@@ -67,10 +70,13 @@ def command(
         )
     if chosen and compare:
         raise RequestError(Problem("batch", "must be a number with --compare, got 'auto'"))
+    if code and (chosen or estimate):
+        other = "--batch auto" if chosen else "--estimate"
+        raise RequestError(Problem("code", f"must be without {other}", "ask for the batch that it finds"))
     if chosen:
         given["batch"] = None
     if compare:
-        return _compare(compare, given, price, estimate, as_json)
+        return _compare(compare, given, price, estimate, code, as_json)
     cluster = None
     if not no_cluster and (context or kubeconfig or is_configured(os.environ)):
         cluster = target.cluster(context, kubeconfig, options.values(given).get("namespace"))
@@ -80,7 +86,7 @@ def command(
     findings: list[preflight.Finding] = []
     with Progress() as progress:
         if not no_compile:
-            answers = compiled(job, chosen, estimate, progress)
+            answers = compiled(job, chosen, estimate, progress, code)
             shown |= told.document(answers[0], price)
             lines += told.lines(answers[0], price)
             if plot:
@@ -97,12 +103,14 @@ def command(
     return int(any(finding.level == "error" for finding in findings))
 
 
-def compiled(job: TrainingJob, choose: bool, estimate: bool, progress: Progress) -> list[check.Answer]:
+def compiled(
+    job: TrainingJob, choose: bool, estimate: bool, progress: Progress, code: bool = False
+) -> list[check.Answer]:
     """The answer for the job's batch, or those for a few batches, the best first; it fits."""
     if choose:
         answers = check.choose(job, progress.show, estimate)
     else:
-        answers = [check.ask(job, progress.show, estimate=estimate)]
+        answers = [check.ask(job, progress.show, estimate=estimate, code=code)]
     if not answers[0].fits:
         until = time.monotonic() + check.SEARCH_SECONDS
         most = check.largest(answers, progress.show, until, answers[0].per_device)
@@ -117,11 +125,13 @@ def write(path: Path, text: str) -> None:
         raise RequestError(Problem("plot", f"must be a file that can be written, {path}: {error}")) from None
 
 
-def _compare(names: str, given: dict[str, Any], price: float | None, estimate: bool, as_json: bool) -> int:
+def _compare(
+    names: str, given: dict[str, Any], price: float | None, estimate: bool, code: bool, as_json: bool
+) -> int:
     """A table of slices; one that does not fit is listed so."""
     jobs = [options.job(given | {"slice": name}) for name in names.split(",") if name.strip()]
     with Progress() as progress:
-        answers = check.compare(jobs, progress.show, estimate)
+        answers = check.compare(jobs, progress.show, estimate, code)
     if as_json:
         click.echo(json.dumps([told.document(answer, price) for answer in answers], indent=2))
     else:

@@ -20,14 +20,14 @@ def test_one_convolution_and_its_gradients():
         return jnp.sum(out)
 
     kernel, image = S((3, 3, 8, 16), jnp.bfloat16), S((2, 32, 32, 8), jnp.bfloat16)
-    forward = estimate(loss, kernel, image)
+    forward = estimate("gpu", loss, kernel, image)
     # 2 x 16 x 16 results of 16 channels, each 3 x 3 x 8 multiplications and additions
     assert forward["flops"] == 2 * 8192 * 72
     # image 16,384, kernel 1,152, result 8,192 elements of two bytes
-    assert forward["bytes"] == round(TRAFFIC * 2 * (16384 + 1152 + 8192))
+    assert forward["bytes"] == round(TRAFFIC["gpu"] * 2 * (16384 + 1152 + 8192))
     assert forward["activations"] == 2 * 8192
     # Either gradient takes what the layer takes.
-    both = estimate(jax.grad(loss, argnums=(0, 1)), kernel, image)
+    both = estimate("tpu", jax.grad(loss, argnums=(0, 1)), kernel, image)
     assert both["flops"] == pytest.approx(3 * forward["flops"], rel=0.01)
 
 
@@ -40,5 +40,5 @@ def test_networks_take_the_published_number_of_operations(arch, gflop):
     program = make_program(config, data, data, "tpu")
     one = S((4,), np.int32)
     batch = {"image": S((4, 224, 224, 3), np.uint8), "label": one, "epoch": one, "index": one}
-    found = estimate(program.train_step, program.shapes, batch)
+    found = estimate("gpu", program.train_step, program.shapes, batch)
     assert found["flops"] / 4 / 1e9 == pytest.approx(gflop, rel=0.03)

@@ -38,6 +38,8 @@ backend_config={"known_trip_count":{"n":"5"}}
 
 def test_what_lies_on_the_chip_is_not_counted_and_a_slice_only_as_itself():
     told = [(call.name, call.read, call.written, call.times) for call in traffic.calls(PROGRAM)]
+    again = PROGRAM.replace("slice-start(%a)", "async-start(%a), calls=%fused")  # as a dump says it
+    assert [(call.name, call.read, call.written, call.times) for call in traffic.calls(again)] == told
     assert told == [
         ("start", 256, 0, 1),  # 16 x 8 of bf16, into VMEM; not the 1,024 bytes that it is cut from
         ("sums", 1024, 1024, 1),

@@ -32,18 +32,15 @@ class Conv(nnx.Module):
         self.groups = groups
         self.dtype = dtype
 
-    def __call__(self, x: jax.Array, sign: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x: jax.Array, times: jax.Array | None = None) -> jax.Array:
         """x: [B, H, W, cin]; returns [B, H / stride, W / stride, cout] in ``dtype``.
 
-        sign: [cout] of 1 or -1 that the outputs are multiplied by.
+        times: [cout] that the outputs are multiplied by.
         """
-        kernel = self.kernel[...] if sign is None else self.kernel[...] * sign
+        kernel = self.kernel[...] if times is None else self.kernel[...] * times
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         size, stride = kernel.shape[0], self.stride
         pad = (size - 1) // 2
-        if size == 1:
-            # The pixels that a 1x1 with a stride leaves out are not read, nor is their gradient written.
-            x, stride = x[:, ::stride, ::stride], 1
         if self.groups == 1 and (min(x.shape[1:3]) + 2 * pad - size) // stride + 1 < size:
             return _patch_product(x, kernel, stride, pad)
         return jax.lax.conv_general_dilated(
@@ -95,13 +92,24 @@ class BatchNorm(nnx.Module):
             mean = jnp.mean(seen, axis=(0, 1, 2))  # [C]
             # Rounding can take the difference just below zero.
             var = jnp.maximum(jnp.mean(jnp.square(seen), axis=(0, 1, 2)) - jnp.square(mean), 0.0)  # [C]
-            self._track(mean, var, of.size // of.shape[-1])
+            multiplier, shift = self.learn(mean, var, of.size // of.shape[-1])
         else:
-            mean, var = self.mean[...], self.var[...]
-        multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
+            multiplier, shift = self._line(self.mean[...], self.var[...])
         # One multiplication and one addition for each element. Subtracting the mean first says the same, but
         # libtpu 0.0.42 overflows its stack on the gradient of that before a convolution of stride 2 (v6e).
-        return (wide * multiplier + (self.bias[...] - mean * multiplier)).astype(x.dtype)
+        return (wide * multiplier + shift).astype(x.dtype)
+
+    def learn(self, mean: jax.Array, var: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+        """[C] to multiply and [C] to add, from a batch's statistics, which go into the running ones.
+
+        count: numbers that each statistic is of.
+        """
+        self._track(mean, var, count)
+        return self._line(mean, var)
+
+    def _line(self, mean: jax.Array, var: jax.Array) -> tuple[jax.Array, jax.Array]:
+        multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
+        return multiplier, self.bias[...] - mean * multiplier
 
     def _grouped(self, x: jax.Array, train: bool, of: jax.Array) -> jax.Array:
         parts = self.groups if train else 1
@@ -123,6 +131,33 @@ class BatchNorm(nnx.Module):
         unbiased = var * (count / max(count - 1, 1))
         self.mean[...] = keep * self.mean[...] + (1 - keep) * mean
         self.var[...] = keep * self.var[...] + (1 - keep) * unbiased
+
+
+@jax.custom_vjp
+def second_moments(x: jax.Array) -> jax.Array:
+    """x: [B, H, W, C]; returns the sums of x_i x_j over all pixels, [C, C] float32."""
+    pixels = (0, 1, 2)
+    return jax.lax.dot_general(
+        x, x, ((pixels, pixels), ((), ())), preferred_element_type=jnp.float32, precision=_exact(x)
+    )
+
+
+def _moments_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return second_moments(x), x
+
+
+def _moments_backward(x: jax.Array, given: jax.Array) -> tuple[jax.Array]:
+    """One product, where differentiating both factors would make two."""
+    both = (given + given.T).astype(x.dtype)
+    return (jax.lax.dot_general(x, both, (((3,), (0,)), ((), ())), precision=_exact(x)),)
+
+
+second_moments.defvjp(_moments_forward, _moments_backward)
+
+
+def _exact(x: jax.Array) -> jax.lax.Precision | None:
+    """TPUs round factors of float32 to bfloat16 unless told otherwise."""
+    return jax.lax.Precision.HIGHEST if x.dtype == jnp.float32 else None
 
 
 def _patch_product(x: jax.Array, kernel: jax.Array, stride: int, pad: int) -> jax.Array:

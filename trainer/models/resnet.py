@@ -11,14 +11,21 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from trainer.models.layers import BatchNorm, Conv
+from trainer.models.layers import BatchNorm, Conv, second_moments
 from trainer.models.variants import PLAIN, SqueezeExcite, Variant, blur, drop_branch, mean_pool
 
 HEAD_INIT = nnx.initializers.normal(0.01)
 
 
+EXACT = jax.lax.Precision.HIGHEST  # TPUs round the factors of float32 products otherwise
+
+
 class ConvNorm(nnx.Module):
-    """A convolution without bias, then BatchNorm; ``smooth`` blurs what a stride would leave out."""
+    """A convolution without bias, then BatchNorm; ``smooth`` blurs what a stride would leave out.
+
+    fold: in training, BatchNorm becomes part of the kernel of a 1x1 that has more outputs than inputs, see
+      ``_folded``.
+    """
 
     def __init__(
         self,
@@ -33,14 +40,36 @@ class ConvNorm(nnx.Module):
         zero_scale: bool = False,
         groups: int = 1,
         smooth: bool = False,
+        fold: bool = False,
     ):
         self.conv = Conv(cin, cout, kernel, stride, dtype=dtype, rngs=rngs, groups=groups)
         self.norm = BatchNorm(cout, **norm, zero_scale=zero_scale)
         self.smooth = smooth and stride > 1
+        widens = kernel == stride == groups == 1 and cout > cin
+        self.folds = fold and widens and self.norm.groups == 1
 
     def __call__(self, x, train):
         x = blur(x, 1, "constant") if self.smooth else x
+        if train and self.folds:
+            return self._folded(x.astype(self.conv.dtype))
         return self.norm(self.conv(x), train)
+
+    def _folded(self, x):
+        """The same from the moments of the input: what the convolution gives alone is never written.
+
+        The output y = W^T x of each pixel has the mean W^T mean(x) and the variances diag(W^T cov(x) W). So
+        they are known before the convolution, whose kernel can have BatchNorm's multiplier in it; and no
+        gradient needs y: those of its statistics are products of x with small matrices.
+        """
+        count = x.size // x.shape[-1]
+        mean = jnp.mean(x.astype(jnp.float32), axis=(0, 1, 2))  # [cin]
+        covariance = second_moments(x) / count - jnp.outer(mean, mean)
+        kernel = self.conv.kernel[...][0, 0]  # [cin, cout]
+        spread = jnp.sum(kernel * jnp.dot(covariance, kernel, precision=EXACT), axis=0)  # [cout]
+        multiplier, shift = self.norm.learn(
+            jnp.dot(mean, kernel, precision=EXACT), jnp.maximum(spread, 0.0), count
+        )
+        return (self.conv(x, multiplier).astype(jnp.float32) + shift).astype(x.dtype)
 
     def with_pooling(self, x, train, stride):
         """The same and a max pooling of 3x3, which comes first: the normalised image is never written.
@@ -147,6 +176,7 @@ class ResNet(nnx.Module):
       variant: what the blocks have beyond the paper's.
       dtype: arithmetic of the convolutions.
       norm_groups: parts of the batch with BatchNorm statistics of their own.
+      fold: BatchNorm of the 1x1 convolutions that widen becomes part of their kernels in training.
     """
 
     def __init__(
@@ -164,9 +194,10 @@ class ResNet(nnx.Module):
         bn_momentum: float = 0.9,
         bn_epsilon: float = 1e-5,
         norm_groups: int = 1,
+        fold: bool = False,
     ):
         norm = {"momentum": bn_momentum, "epsilon": bn_epsilon, "groups": norm_groups}
-        kw = {"dtype": dtype, "norm": norm, "rngs": rngs}
+        kw = {"dtype": dtype, "norm": norm, "rngs": rngs, "fold": fold}
         self.pooled, self.blurred = stem != "small", variant.blur == "after"
         self.dtype = dtype
         if stem == "deep":
