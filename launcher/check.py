@@ -61,9 +61,9 @@ def ask(
     counted = estimate or job.shape.kind != "tpu"
     found = aot.compile(job, show, steps=steps, estimate=counted, code=code, seconds=seconds)
     limit = memory(job)
-    if found["estimated"] and limit:
-        for step in set(found) & {"train", "eval"}:
-            found[step] |= {"fits": found[step]["peak"] < limit, "limit": limit}
+    for step in set(found) & {"train", "eval"}:
+        if limit and found[step]["peak"] >= limit:  # of what the compiler refuses it says so itself
+            found[step] |= {"fits": False, "limit": found[step].get("limit", limit)}
     told = None
     if found["train"]["fits"] and limit:
         told = predict.predict(found, job.shape, job.num_slices)

@@ -17,6 +17,7 @@ from jax.stages import Compiled, Lowered
 SCHEDULE, MEMORY = ".after_optimizations.txt", ".after_optimizations-memory-usage-report.txt"
 HBM = re.compile(r"^Memory Space: default \(color=0\)\nTotal bytes: (\d+)", re.M)
 POLL_SECONDS = 0.05
+REFUSED_SECONDS = 1.0  # after a layout is written that it may be refused for its size: 15 ms were seen
 LATE_SECONDS = 10.0  # that a file may be later than the program: a thread of its own writes them
 
 
@@ -61,6 +62,9 @@ def lay_out(lowered: Lowered, folder: str, name: str, code: bool = False) -> Lay
         if work.error:
             raise work.error
         if (work.compiled or not code) and (found := _read(folder, name, work.compiled)):
+            work.join(REFUSED_SECONDS)
+            if work.error:
+                raise work.error
             return found
         if work.compiled:
             time.sleep(POLL_SECONDS)
