@@ -37,7 +37,7 @@ def test_one_convolution_and_its_gradients():
 def test_networks_take_the_published_number_of_operations(arch, gflop):
     config = resolve("r", "/d", "", {"model.arch": arch, "train.batch": 4})
     data = source.load(config.data, "train")
-    program = make_program(config, data, data, "tpu")
+    program = make_program(config, data, data, "gpu")
     one = S((4,), np.int32)
     batch = {"image": S((4, 224, 224, 3), np.uint8), "label": one, "epoch": one, "index": one}
     found = estimate("gpu", program.train_step, program.shapes, batch)
