@@ -2,8 +2,8 @@
 
 `python bench/rates.py`: TPUs by their compiler's layout (a minute each), GPUs by the estimate. Measured:
 MLPerf Training logs and NVIDIA's MXNet ResNet-50 of those rounds, images a second and chip at 224 pixels;
-their code is not this trainer's, so BatchNorm is not folded here. TPU v3 is no slice of the launcher: its figures,
-for each of the two devices of a chip, are Google's (half of 123 TFLOP/s and of 900 GB/s).
+their code is not this trainer's, so BatchNorm is not folded here. TPU v3 is no slice of the launcher: its
+figures, for each of the two devices of a chip, are Google's (half of 123 TFLOP/s and of 900 GB/s).
 """
 
 from __future__ import annotations
