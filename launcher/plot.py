@@ -90,7 +90,7 @@ def ticks(most: float) -> list[float]:
 
 def _title(answer: Answer) -> str:
     found, job = answer.found, answer.job
-    by = "estimated" if found["estimated"] else f"compiled by libtpu {found['versions']['libtpu']}"
+    by = "estimated" if found["estimated"] else f"laid out by libtpu {found['versions']['libtpu']}"
     return f"{job.arch} on {'' if job.num_slices == 1 else f'{job.num_slices} x '}{job.slice}, {by}"
 
 

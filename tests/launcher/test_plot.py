@@ -36,7 +36,7 @@ def test_each_batch_is_a_point_of_both_panels():
     assert points[0] == ("374.1", "103.3")
     assert points[2] == ("374.1", "421.3")
     words = [text.text for text in drawn.iter(f"{SVG}text")]
-    assert words[0] == "resnet50 on v5e-4, compiled by libtpu 0.0.42"
+    assert words[0] == "resnet50 on v5e-4, laid out by libtpu 0.0.42"
     assert {"1,800", "1,900", "8", "15", "16 GiB of the device", "examples a device"} <= set(words)
 
 
