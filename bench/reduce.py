@@ -10,25 +10,31 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
+import sys
+import tempfile
 from collections import Counter
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
-from trainer import aot, compile, hlo, mesh
+from trainer import aot, compile, hlo, layout, mesh
 from trainer.config import TrainConfig, resolve
 from trainer.program import make_program
 
+Reduced = dict[tuple[str, str], tuple[int, int]]
 
-def reduced(config: TrainConfig, slice: argparse.Namespace) -> dict[tuple[str, str], tuple[int, int]]:
+
+def reduced(config: TrainConfig, slice: argparse.Namespace, folder: str) -> Reduced:
     """(kernels or vectors, element type) -> how many arrays are all-reduced, and their bytes."""
     grid = mesh.make_mesh(1, aot.topology(slice))
     train, test, _ = aot.sources(config.data)
     program = make_program(config, train, test, "tpu")
     batch = compile.batch_shapes(aot.samples(config, train, test)["train"], config.train.batch)
-    text = compile.lower_train(program.train_step, program.shapes, batch, grid).compile().as_text()
+    lowered = compile.lower_train(program.train_step, program.shapes, batch, grid)
+    text = layout.lay_out(lowered, folder, "train_step").text
     number, size = Counter(), Counter()
-    for call in hlo.CALL.finditer(text or ""):
+    for call in hlo.CALL.finditer(text):
         for array in hlo.ARRAY.finditer(call["shape"] if call["kind"] == "all-reduce" else ""):
             axes = sum(length not in ("", "1") for length in array["dims"].split(","))
             key = ("kernels" if axes > 1 else "vectors", array["type"])
@@ -43,18 +49,27 @@ def main() -> None:
     )
     parser.add_argument("--arch", default="resnet-tiny", help="network (default: resnet-tiny)")
     parser.add_argument("--topology", default="v5e:2x2", help="four chips of one host (default: v5e:2x2)")
+    parser.add_argument("--grad-dtype", default="", help="this row alone, in this process")
     given = parser.parse_args()
     slice = argparse.Namespace(
         topology=given.topology, host_bounds="2x2x1", chip_config="default", wrap="", slices=1
     )
     if given.topology.startswith(("v4", "v5:")):
         slice.chip_config = "megacore"
-    print("| model.dtype | all-reduced | type | arrays | bytes |\n| --- | --- | --- | ---: | ---: |")
-    for dtype in ("auto", "float32"):
-        settings = {"model.arch": given.arch, "model.dtype": dtype, "train.batch": 32}
-        config = resolve("bench", "/unused", "", settings, {"data.image_size": 64})
-        for (what, kind), (number, size) in reduced(config, slice).items():
-            print(f"| {dtype} | {what} | {kind} | {number} | {size:,} |")
+    if given.grad_dtype:
+        settings = {"model.arch": given.arch, "model.grad_dtype": given.grad_dtype, "train.batch": 32}
+        with tempfile.TemporaryDirectory() as folder:
+            layout.keep(folder)
+            config = resolve("bench", "/unused", "", settings, {"data.image_size": 64})
+            for (what, kind), (number, size) in reduced(config, slice, folder).items():
+                print(f"| {given.grad_dtype} | {what} | {kind} | {number} | {size:,} |", flush=True)
+        os._exit(0)  # the compiler is still at work
+    print("| model.grad_dtype | all-reduced | type | arrays | bytes |")
+    print("| --- | --- | --- | ---: | ---: |", flush=True)
+    words = ["--arch", given.arch, "--topology", given.topology]
+    for grad_dtype in ("auto", "float32"):
+        command = [sys.executable, __file__, *words, "--grad-dtype", grad_dtype]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ class ModelConfig:
         "arithmetic of convolutions; auto: bfloat16 on TPU and GPU, float32 on CPU",
         ("auto", "bfloat16", "float32"),
     )
+    grad_dtype: str = option(
+        "auto",
+        "type in which kernels' gradients are summed over pixels and devices; auto: that of the convolutions",
+        ("auto", "float32"),
+    )
     stem: str = option(
         "auto",
         "first layers; small: 3x3 without pooling, for 8 to 64 pixels; deep: three 3x3 (ResNet-D)",

@@ -74,6 +74,7 @@ def build(
         "bn_epsilon": config.bn_epsilon,
         "norm_groups": _norm_groups(config, batch),
         "fold": _folds(config, platform),
+        "wide": config.grad_dtype == "float32" and compute_dtype(config, platform) != jnp.float32,
     }
     sizes = {key: sizes[key] for key in ("block", "stage_sizes")}
 

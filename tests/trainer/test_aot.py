@@ -5,7 +5,11 @@ import json
 import subprocess
 import sys
 
+import jax
 import pytest
+
+from trainer import network
+from trainer.config import ModelConfig
 
 TINY = ["--arch", "resnet-tiny", "--set", "model.width=8", "--set", "data.image_size=16"]
 needs_compiler = pytest.mark.skipif(
@@ -63,6 +67,22 @@ def test_the_whole_compilation_says_the_same_as_the_layout():
     assert train["peak"] == early["peak"] + code > early["peak"]
     for key in ("memory", "flops", "bytes", "collectives"):
         assert train[key] == early[key], key
+
+
+@needs_compiler
+def test_gradients_are_summed_over_the_chips_in_the_type_that_was_asked_for():
+    def summed(grad_dtype):
+        words = ("--topology", "v5e:2x2", "--host-bounds", "2x2x1", "--steps", "train", "--", *TINY)
+        done = aot(*words, "--batch", "8", "--set", f"model.grad_dtype={grad_dtype}")
+        found = json.loads(done.stdout)
+        [row] = found["train"]["collectives"]
+        return row["bytes"]
+
+    _, init = network.build(ModelConfig(arch="resnet-tiny", width=8), 1000, 3, 16, "tpu")
+    shapes = jax.eval_shape(init, jax.random.key(0))[0]
+    kernels = sum(array.size for name, array in shapes.items() if name.endswith("conv.kernel"))
+    assert kernels > 4000
+    assert summed("float32") - summed("auto") == 2 * kernels
 
 
 @needs_compiler

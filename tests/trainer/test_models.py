@@ -215,3 +215,30 @@ def test_what_folds_batch_norm(fold, platform, dtype, folded):
     text = str(jax.make_jaxpr(lambda p, s, x: made.apply(p, s, x, True))(*shapes, images))
     # The last convolution of each of the 16 blocks and the first shortcut; the other shortcuts have a stride.
     assert text.count("name=second_moments") == (17 if folded else 0), text[:2000]
+
+
+@pytest.mark.parametrize(("size", "stride", "side"), [(3, 2, 8), (1, 1, 8), (3, 1, 2)])
+def test_a_kernels_gradient_in_float32_is_the_nearer_one(size, stride, side):
+    """side 2: the product over patches, for images that are smaller than the kernel."""
+    images = nnx.relu(jax.random.normal(jax.random.key(1), (64, side, side, 8)))
+
+    def run(dtype, wide):
+        conv = Conv(8, 16, size, stride, dtype=dtype, rngs=nnx.Rngs(0), wide=wide)
+        graph, state = nnx.split(conv)
+
+        def loss(state):
+            y = nnx.merge(graph, state)(images)
+            return jnp.sum(jnp.sin(y.astype(jnp.float32))), y
+
+        (_, y), by = jax.value_and_grad(loss, has_aux=True)(state)
+        return y, by["kernel"][...]
+
+    (narrow, by_narrow), (wide, by_wide) = run(jnp.bfloat16, False), run(jnp.bfloat16, True)
+    np.testing.assert_array_equal(narrow, wide)
+    # Of the same factors; only the sums differ, and what is not rounded to 8 bits is the exact one.
+    rounded = by_wide.astype(jnp.bfloat16).astype(jnp.float32)
+    assert float(jnp.linalg.norm(by_wide - rounded)) > 0
+    np.testing.assert_allclose(by_narrow, by_wide, rtol=0.01, atol=0.01 * float(jnp.abs(by_wide).max()))
+    exact = run(jnp.float32, False)[1]
+    far = [float(jnp.linalg.norm(by - exact)) for by in (by_narrow, by_wide)]
+    assert far[1] <= far[0]

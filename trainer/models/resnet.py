@@ -25,6 +25,7 @@ class ConvNorm(nnx.Module):
 
     fold: in training, BatchNorm becomes part of the kernel of a 1x1 that has more outputs than inputs, see
       ``_folded``.
+    wide: the kernel's gradient is one of float32, see ``Conv``.
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class ConvNorm(nnx.Module):
         groups: int = 1,
         smooth: bool = False,
         fold: bool = False,
+        wide: bool = False,
     ):
-        self.conv = Conv(cin, cout, kernel, stride, dtype=dtype, rngs=rngs, groups=groups)
+        self.conv = Conv(cin, cout, kernel, stride, dtype=dtype, rngs=rngs, groups=groups, wide=wide)
         self.norm = BatchNorm(cout, **norm, zero_scale=zero_scale)
         self.smooth = smooth and stride > 1
         widens = kernel == stride == groups == 1 and cout > cin
@@ -177,6 +179,7 @@ class ResNet(nnx.Module):
       dtype: arithmetic of the convolutions.
       norm_groups: parts of the batch with BatchNorm statistics of their own.
       fold: BatchNorm of the 1x1 convolutions that widen becomes part of their kernels in training.
+      wide: gradients of kernels are summed in float32 whatever ``dtype``.
     """
 
     def __init__(
@@ -195,9 +198,10 @@ class ResNet(nnx.Module):
         bn_epsilon: float = 1e-5,
         norm_groups: int = 1,
         fold: bool = False,
+        wide: bool = False,
     ):
         norm = {"momentum": bn_momentum, "epsilon": bn_epsilon, "groups": norm_groups}
-        kw = {"dtype": dtype, "norm": norm, "rngs": rngs, "fold": fold}
+        kw = {"dtype": dtype, "norm": norm, "rngs": rngs, "fold": fold, "wide": wide}
         self.pooled, self.blurred = stem != "small", variant.blur == "after"
         self.dtype = dtype
         if stem == "deep":
