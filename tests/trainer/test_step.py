@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from trainer import compile, mesh, network, optim, step
+from trainer import compile, mesh, models, network, optim, step
 from trainer.config import resolve
 from trainer.data import pipeline, source
 from trainer.loss import cross_entropy
@@ -151,6 +151,17 @@ def test_everything_at_once_trains_alike_on_one_device_and_on_eight():
     assert eight.losses(6) == pytest.approx(one.losses(6), abs=1e-5)
     averaged, raw = step.evaluated(one.state, one.config.optim).values()
     assert any((averaged[0][name] != raw[0][name]).any() for name in raw[0])
+
+
+def test_batch_norm_that_is_folded_trains_alike_and_on_any_number_of_devices(monkeypatch):
+    monkeypatch.setitem(models.ARCHS["resnet-tiny"][2], "block", "bottleneck")
+    apart, one, eight = Run(1), Run(1, **{"model.bn_fold": "on"}), Run(8, **{"model.bn_fold": "on"})
+    folded = one.losses(20)
+    assert eight.losses(20) == pytest.approx(folded, abs=1e-5)
+    assert apart.losses(20) == pytest.approx(folded, abs=1e-4)
+    text = str(jax.make_jaxpr(one.train_step)(one.shapes, one.batch_shapes(one.batches(1))))
+    assert "second_moments" in text
+    assert one.totals()["examples"] == 360
 
 
 def collectives(run):
