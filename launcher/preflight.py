@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from launcher import controllers, keys, placement, queueing, storage, submission
+from launcher import controllers, keys, placement, queueing, registry, storage, submission
 from launcher.errors import LauncherError
 from launcher.refusals import Refused
 
@@ -155,12 +155,28 @@ def _bucket(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
 
 
 def _image(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
-    if "/" in job.image:
-        text = f"{job.image} was not asked for: registries want credentials of their own"
-        yield Finding("warning", "image", text, f"docker manifest inspect {job.image}")
+    image, name, look = registry.parse(job.image), job.image, f"docker manifest inspect {job.image}"
+    if image is None:
+        text = f"{name} names no registry: only nodes that have it can run it"
+        hint = "--image REGISTRY/…"
+        if "/" in name:
+            text, hint = f"{name} was not asked for: it names no registry, nodes may know another", look
+        yield Finding("warning", "image", text, hint)
+        return
+    try:
+        found = registry.platforms(image)
+    except registry.Closed as error:
+        yield Finding("warning", "image", f"{name} was not seen: {error}", look)
+        return
+    wanted = f"linux/{job.shape.arch}"
+    if found is None:
+        hint = "push it there, or another --image"
+        yield Finding("error", "image", f"{image.host} has no {image.repository} {image.version}", hint)
+    elif found and wanted not in found:
+        text = f"{name} is for {', '.join(found)}, the hosts are {wanted}"
+        yield Finding("error", "image", text, f"docker buildx build --platform {wanted}")
     else:
-        text = f"{job.image} names no registry: only nodes that have it can run it"
-        yield Finding("warning", "image", text, "--image REGISTRY/…")
+        yield Finding("ok", "image", f"{name} is there" + (f" for {wanted}" if found else ""))
 
 
 def _regions(cluster: Cluster) -> set[str]:

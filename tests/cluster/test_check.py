@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import registries
 from commands import Command
 from test_permissions import Person
 from testcluster import Cluster
@@ -54,7 +55,7 @@ def test_all_that_a_run_needs_is_there(launch: Command, namespace: str, bucket: 
         f"ok       nodes: 4 of 4 hosts are there and ready in node pool v4-pool ({label})",
         # The emulator has no testIamPermissions; tests/launcher/test_storage.py has a server that does.
         "warning  bucket: gs://runs is there and does not say what you may do with it",
-        "warning  image: r/i:1 was not asked for: registries want credentials of their own",
+        "warning  image: r/i:1 was not asked for: it names no registry, nodes may know another",
         "         hint: docker manifest inspect r/i:1",
     ]
 
@@ -93,6 +94,20 @@ def test_a_name_in_use_is_an_error_and_a_full_queue_a_warning(
     found = launch(f"check --no-compile {flags}")
     assert found.code == 1
     assert lines(found)[0].startswith("error    name: must be new, got 'run', a run that is ")
+
+
+def test_the_image_is_looked_for_where_it_is_kept(launch: Command, tmp_path: Path) -> None:
+    with registries.running(tmp_path) as registry:
+        there = registry.push("team/resnet", "1", "amd64")
+        other = registry.push("team/resnet", "arm", "arm64")
+        flags = RUN.replace("--image r/i:1", "")
+        asked = {image: launch(f"check --no-compile {flags} --image {image}") for image in (there, other)}
+        missing = launch(f"check --no-compile {flags} --image {registry.host}/team/resnet:2")
+    assert f"ok       image: {there} is there for linux/amd64" in lines(asked[there])
+    wrong = f"error    image: {other} is for linux/arm64, the hosts are linux/amd64"
+    assert wrong in lines(asked[other])
+    assert asked[other].code == 1
+    assert f"error    image: {registry.host} has no team/resnet 2" in lines(missing)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ TOOLS = {
             manifests="kustomize",
         ),
         Tool(name="pause", packages=(".",), static=True),
+        Tool(name="registry", packages=(".",)),
         Tool(name="helm", packages=("helm.sh/helm/v4/cmd/helm",)),
     )
 }

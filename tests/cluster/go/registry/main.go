@@ -1,0 +1,15 @@
+// An image registry that keeps images in memory, with the plugins that a test needs, so that it builds soon.
+package main
+
+import (
+	"github.com/distribution/distribution/v3/registry"
+
+	_ "github.com/distribution/distribution/v3/registry/auth/silly"
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
+)
+
+func main() {
+	if err := registry.RootCmd.Execute(); err != nil {
+		panic(err)
+	}
+}
