@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--row", nargs=3, help="compile one row in this process, JSON on stdout")
     arguments = parser.parse_args()
     if arguments.row:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             slice, network, name = arguments.row
             print(json.dumps(compiled(slice, network, name, folder)), flush=True)
         os._exit(0)  # the compiler is still at work

@@ -58,7 +58,7 @@ def main() -> None:
         slice.chip_config = "megacore"
     if given.grad_dtype:
         settings = {"model.arch": given.arch, "model.grad_dtype": given.grad_dtype, "train.batch": 32}
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             layout.keep(folder)
             config = resolve("bench", "/unused", "", settings, {"data.image_size": 64})
             for (what, kind), (number, size) in reduced(config, slice, folder).items():

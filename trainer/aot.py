@@ -64,7 +64,8 @@ def main(arguments: list[str]) -> int:
     try:
         parsed = parser.parse_args(arguments[:cut])
         config = parse([*arguments[cut + 1 :], "--run-dir", "unused"])
-        with tempfile.TemporaryDirectory() as folder:
+        # The compiler that is left at work may still be writing when the folder goes.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             layout.keep(folder)
             parsed.folder = folder
             print(json.dumps(check(config, parsed)))
