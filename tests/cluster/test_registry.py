@@ -78,15 +78,15 @@ def test_one_that_wants_credentials_or_is_away_is_said_to(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("reference", "url", "version"),
     [
-        ("europe-docker.pkg.dev/p/r/resnet:1", "https://europe-docker.pkg.dev/v2/p/r/resnet", "1"),
-        ("ghcr.io/team/resnet", "https://ghcr.io/v2/team/resnet", "latest"),
+        ("images.example.com/p/r/resnet:1", "https://images.example.com/v2/p/r/resnet", "1"),
+        ("images.example.com/team/resnet", "https://images.example.com/v2/team/resnet", "latest"),
         ("localhost:5000/resnet@sha256:ab", "http://localhost:5000/v2/resnet", "sha256:ab"),
         ("localhost:5000/resnet:1@sha256:ab", "http://localhost:5000/v2/resnet", "sha256:ab"),
-        ("docker.io/python:3.11", "https://registry-1.docker.io/v2/library/python", "3.11"),
+        ("docker.io/python:3.11", f"https://{registry.HUB_SERVER}/v2/library/python", "3.11"),
         ("resnet:1", "", ""),
         ("team/resnet:1", "", ""),
     ],
 )
 def test_where_an_image_is_asked_for(reference: str, url: str, version: str) -> None:
     image = registry.parse(reference)
-    assert (image.url, image.version) if image else (url, version) == ("", "")
+    assert ((image.url, image.version) if image else ("", "")) == (url, version)
