@@ -37,8 +37,7 @@ def v3(batch: int) -> tuple[Range, str]:
     found = json.loads(done.stdout)
     arithmetic = found["train"]["flops"] / (123e12 / 2)
     memory = found["train"]["bytes"] / (900e9 / 2)
-    busy = arithmetic + memory
-    step = Range(low=max(arithmetic, memory), expected=busy / predict.REACHED, high=busy / predict.LEAST)
+    step = predict.between(arithmetic, memory, 0.0)
     return step.under(2 * batch), f"layout, libtpu {found['versions']['libtpu']}"
 
 

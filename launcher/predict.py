@@ -92,7 +92,11 @@ def predict(found: Mapping[str, Any], shape: Slice, count: int) -> Prediction:
 
 def seconds(step: Mapping[str, Any], shape: Slice) -> Range:
     """One step, from its parts."""
-    arithmetic, memory, network = parts(step, shape)
+    return between(*parts(step, shape))
+
+
+def between(arithmetic: float, memory: float, network: float) -> Range:
+    """The seconds of a step from those of its parts, each alone at the chip's peak."""
     busy = arithmetic + memory
     return Range(
         low=max(arithmetic, memory, network),

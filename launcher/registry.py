@@ -66,7 +66,8 @@ def platforms(image: Image) -> list[str] | None:
 
     Raises Closed.
     """
-    found = _manifest(image, image.version)
+    kinds = ", ".join((*INDEXES, *MANIFESTS))
+    found = _get(image, f"{image.url}/manifests/{image.version}", kinds)
     if found is None:
         return None
     if "manifests" in found:
@@ -77,10 +78,6 @@ def platforms(image: Image) -> list[str] | None:
         f"{one['os']}/{one['architecture']}" for one in listed if one.get("os") and "architecture" in one
     }
     return sorted(named - {"unknown/unknown"})  # attestations stand among the images
-
-
-def _manifest(image: Image, version: str) -> dict[str, Any] | None:
-    return _get(image, f"{image.url}/manifests/{version}", ", ".join((*INDEXES, *MANIFESTS)))
 
 
 def _get(image: Image, url: str, accept: str) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_train import QUICK, environment
+from testcluster import bucket as emulator
 from testcluster import build
 
 REPORT = "import sys; from trainer.cli import main; sys.exit(main())"
@@ -39,9 +40,7 @@ def bucket(tmp_path):
         while not answers(f"{url}/storage/v1/b/reported"):
             assert time.monotonic() < until
             time.sleep(0.1)
-        places = {"STORAGE_EMULATOR_HOST": url, "TENSORSTORE_GCS_HTTP_URL": url}
-        places |= {"GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false", "NO_GCE_CHECK": "true"}
-        yield tmp_path / "buckets" / "reported", environment() | places
+        yield tmp_path / "buckets" / "reported", environment() | emulator.environment(url)
     finally:
         server.terminate()
         server.wait()

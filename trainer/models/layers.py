@@ -8,6 +8,7 @@ from flax import nnx
 
 # Kaiming normal over the outputs, as the paper's successors do (Goyal et al. 2017, arXiv:1706.02677, 5.1).
 KERNEL_INIT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+EXACT = jax.lax.Precision.HIGHEST  # TPUs round the factors of float32 products to bfloat16 otherwise
 
 
 class Conv(nnx.Module):
@@ -190,8 +191,7 @@ second_moments.defvjp(_moments_forward, _moments_backward)
 
 
 def _exact(x: jax.Array) -> jax.lax.Precision | None:
-    """TPUs round factors of float32 to bfloat16 unless told otherwise."""
-    return jax.lax.Precision.HIGHEST if x.dtype == jnp.float32 else None
+    return EXACT if x.dtype == jnp.float32 else None
 
 
 def _patch_product(x: jax.Array, kernel: jax.Array, stride: int, pad: int) -> jax.Array:

@@ -11,13 +11,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from trainer.models.layers import BatchNorm, Conv, second_moments
+from trainer.models.layers import EXACT, BatchNorm, Conv, second_moments
 from trainer.models.variants import PLAIN, SqueezeExcite, Variant, blur, drop_branch, mean_pool
 
 HEAD_INIT = nnx.initializers.normal(0.01)
-
-
-EXACT = jax.lax.Precision.HIGHEST  # TPUs round the factors of float32 products otherwise
 
 
 class ConvNorm(nnx.Module):

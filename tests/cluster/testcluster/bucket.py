@@ -21,6 +21,21 @@ NAME = "bucket"
 UNAVAILABLE = "bucket-unavailable"
 
 
+def environment(url: str) -> dict[str, str]:
+    """What a process needs in its environment so that every Google client it uses talks to an emulator.
+
+    google-cloud-storage and gcsfs read the first, TensorStore the second; without the third gcsfs probes an
+    interface that the emulator lacks and warns at every access, and without the last each process looks for
+    a metadata server for 4 s: on Google's machines one answers at once, here there is none.
+    """
+    return {
+        "STORAGE_EMULATOR_HOST": url,
+        "TENSORSTORE_GCS_HTTP_URL": url,
+        "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        "NO_GCE_CHECK": "true",
+    }
+
+
 class Bucket:
     """A Google Cloud Storage emulator that can be stopped, started and made to answer 503."""
 
@@ -30,18 +45,7 @@ class Bucket:
         self._authority = f"{wire.node}:{PORT}"
 
     def environment(self) -> dict[str, str]:
-        """What a process needs in its environment so that every Google client it uses talks to this emulator.
-
-        google-cloud-storage and gcsfs read the first, TensorStore the second; without the third gcsfs probes
-        an interface that the emulator lacks and warns at every access, and without the last each process
-        looks for a metadata server for 4 s: on Google's machines one answers at once, here there is none.
-        """
-        return {
-            "STORAGE_EMULATOR_HOST": self.url,
-            "TENSORSTORE_GCS_HTTP_URL": self.url,
-            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
-            "NO_GCE_CHECK": "true",
-        }
+        return environment(self.url)
 
     def start(self) -> None:
         """Start the emulator and wait until it answers; ends `refuse` where that is on."""
