@@ -75,7 +75,7 @@ def test_stop_kills_what_ignores_the_signal(sandbox: Sandbox) -> None:
         started = time.monotonic()
         sandbox.stop("deaf", grace_seconds=1)
         assert sandbox.status()["deaf"]["exit"] == -signal.SIGKILL
-        assert 1 <= time.monotonic() - started < 5
+        assert 1 <= time.monotonic() - started < 20
     finally:
         sandbox.end()
     assert not held(sandbox.folder)
