@@ -8,8 +8,9 @@ from typing import Any
 
 from launcher import summary
 from launcher.check import GIB, Answer, memory
-from launcher.predict import ASSUMPTIONS, Prediction, Range
+from launcher.predict import ASSUMPTIONS, Prediction, Range, waiting
 
+WORTH = 0.05  # of a step that is worth a word
 COLUMNS = (
     "slice",
     "chips",
@@ -34,6 +35,7 @@ def lines(answer: Answer, price: float | None) -> list[str]:
         ("", _made_of(train["memory"])),
         ("work", f"{work}, {train['bytes'] / answer.per_device / 1e6:.0f} MB an image"),
         *_network(train),
+        *_apart(answer),
         *(_speed(answer, answer.prediction, price) if answer.prediction else []),
     ]
     return [
@@ -145,9 +147,20 @@ def _size(size: int) -> str:
 def _network(step: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [
         f"{row['number']} {row['kind']} of {row['bytes'] / 1e6:.3g} MB together over {row['network'].upper()}"
+        + (f", {row['rounds']} of them one after another" if row.get("rounds", 1) > 1 else "")
         for row in step["collectives"]
     ]
     return [("" if n else "network", line) for n, line in enumerate(found)]
+
+
+def _apart(answer: Answer) -> Iterator[tuple[str, str]]:
+    """What makes slices wait less for each other, where that is worth it."""
+    found, told = answer.found, answer.prediction
+    lost = waiting(found["train"])
+    if told and not found["bn_group"] and lost > WORTH * told.step.expected:
+        own = found["batch"] // found["accumulate"] // answer.job.num_slices
+        yield "", f"waiting for their beginnings takes {lost * 1e3:.3g} ms: BatchNorm's, layer by layer;"
+        yield "", f"--set model.bn_group={own} has each slice normalise by itself (not the same training)"
 
 
 def _range(value: Range) -> str:

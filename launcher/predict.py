@@ -115,13 +115,19 @@ def parts(step: Mapping[str, Any], shape: Slice) -> tuple[float, float, float]:
             pace, delay = DCN_BYTES / shape.devices_per_host, DCN_DELAY
         else:
             pace, delay = chip["ici"] * 1e9 * share, ICI_DELAY
+        waits = row.get("rounds", row["number"])  # those that are on the way together wait once
         # A ring sends each byte of an all-reduce twice: once to add up, once to hand out.
-        network += row["number"] * delay + (2 if row["kind"] == "all-reduce" else 1) * row["bytes"] / pace
+        network += waits * delay + (2 if row["kind"] == "all-reduce" else 1) * row["bytes"] / pace
     return (
         step["flops"] / (chip["bf16"] * 1e12 * share),
         step["bytes"] / (chip["bandwidth"] * 1e9 * share),
         network,
     )
+
+
+def waiting(step: Mapping[str, Any]) -> float:
+    """Seconds of a step in which nothing but the beginning of exchanges between slices is waited for."""
+    return sum(row.get("rounds", 0) * DCN_DELAY for row in step["collectives"])
 
 
 def largest(tried: Mapping[int, int], fixed: int, limit: int) -> int:

@@ -90,6 +90,8 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
         "device_kind": grid.devices.flat[0].device_kind if grid else platform,
         "devices": devices,
         "batch": config.train.batch,
+        "accumulate": config.train.accumulate,
+        "bn_group": config.model.bn_group,
         "assumed": assumed,
         "image": list(train.image_shape),
         "examples": train.size,

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from trainer.config import ModelConfig
@@ -45,7 +46,7 @@ class Network:
         state = nnx.from_flat_state([(path, kind(arrays[n])) for n, (path, kind) in self.variables.items()])
         module = nnx.merge(self.graphdef, state)
         logits = module(images, train=train, key=key)
-        return logits, _arrays(nnx.state(module, nnx.BatchStat))
+        return logits, _of_all_groups(_arrays(nnx.state(module, nnx.BatchStat)))
 
 
 def build(
@@ -134,6 +135,15 @@ def _norm_groups(config: ModelConfig, batch: int) -> int:
             f"got {config.bn_group}"
         )
     return batch // config.bn_group
+
+
+def _of_all_groups(stats: Arrays) -> Arrays:
+    """Running statistics [C] from those of each group, [G, C]: one reduction over the devices for all."""
+    if all(a.ndim == 1 for a in stats.values()):
+        return stats
+    means = jnp.mean(jnp.concatenate(list(stats.values()), axis=1), axis=0)
+    ends = np.cumsum([a.shape[1] for a in stats.values()])
+    return dict(zip(stats, jnp.split(means, ends[:-1]), strict=True))
 
 
 def _arrays(state: nnx.State) -> Arrays:

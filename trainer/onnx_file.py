@@ -100,7 +100,6 @@ class _Graph:
         inputs = [x, self._constant(f"{name}.kernel", kernel)]
         x = self._node("Conv", inputs, strides=[stride] * 2, pads=[pad] * 4, group=groups)
         norm = [self._array(f"{name}.norm.{leaf}") for leaf in ("scale", "bias", "mean", "var")]
-        norm[2:] = [a.mean(axis=0) if a.ndim == 2 else a for a in norm[2:]]  # of groups
         inputs = [x, *(self._constant(f"{name}.{i}", a) for i, a in enumerate(norm))]
         return self._node("BatchNormalization", inputs, epsilon=self._weights.model.bn_epsilon)
 

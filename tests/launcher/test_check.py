@@ -63,6 +63,20 @@ def test_data_of_the_pods_counts_as_imagenet_and_the_answer_says_so(run):
     assert "must be an image folder, IDX, " in err
 
 
+def test_slices_that_wait_for_each_others_statistics_are_told_how_not_to(run):
+    slices = f"--slice v5e-8 --num-slices 2 {TINY} --batch 1024"
+    code, out, _ = run(slices)
+    assert code == 0
+    [over_dcn] = [line for line in out.splitlines() if "over DCN" in line]
+    assert int(over_dcn.split(", ")[1].split()[0]) > 10  # twice a layer
+    assert "--set model.bn_group=512 has each slice normalise by itself" in out
+    code, out, _ = run(f"{slices} --set model.bn_group=512")
+    assert code == 0
+    [over_dcn] = [line for line in out.splitlines() if "over DCN" in line]
+    assert "one after another" not in over_dcn or int(over_dcn.split(", ")[1].split()[0]) < 4
+    assert "bn_group" not in out
+
+
 def test_a_wrong_setting_of_the_trainer_is_its_own_error(run):
     code, out, err = run("--slice v4-8 --arch resnet50 --data digits --set data.root=/nowhere --batch 6")
     assert (code, out) == (2, "")

@@ -24,6 +24,11 @@ def test_collectives_take_the_links_and_a_delay():
     # inside: 100 x 10 us and twice 0.3 GB at 300 GB/s = 3 ms; between: 10 x 200 us and 31.25 MB at a
     # quarter of 12.5 GB/s = 12 ms
     assert network == pytest.approx(0.003 + 0.012)
+    assert predict.waiting({"collectives": [over_ici, over_dcn]}) == 0  # of an answer that does not know
+    # 4 of the 10 follow each other, the others are on the way with them.
+    told = STEP | {"collectives": [over_ici, over_dcn | {"rounds": 4}]}
+    assert predict.parts(told, V4)[2] == pytest.approx(0.003 + 0.0108)
+    assert predict.waiting(told) == pytest.approx(0.0008)
 
 
 def test_a_run_is_its_steps_and_its_evaluations():

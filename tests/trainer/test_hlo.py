@@ -21,6 +21,21 @@ BETWEEN = """
 {_xla_host_transfer_handler_name="xla_megascale_runtime"}
 """
 
+HOSTS = 'frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}'
+# The second overlaps the first, the third the second; the fourth begins when all have arrived.
+APART = f"""
+  %recv = (f32[8]{{0}}, u32[]{{:S(2)}}, token[]) recv(%after-all), {HOSTS}
+  %recv.1 = (f32[8]{{0}}, u32[]{{:S(2)}}, token[]) recv(%after-all.1), {HOSTS}
+  %recv-done = (f32[8]{{0}}, token[]) recv-done((f32[8]{{0}}, u32[], token[]) %recv), {HOSTS}
+  %recv.2 = (f32[8]{{0}}, u32[]{{:S(2)}}, token[]) recv(%after-all.2), {HOSTS}
+  %recv-done.1 = (f32[8]{{0}}, token[]) recv-done(%recv.1), {HOSTS}
+  %inside.1 = (f32[8]{{0}}, token[]) recv-done(%inside), channel_id=9
+  %recv-done.2 = (f32[8]{{0}}, token[]) recv-done(%recv.2), {HOSTS}
+  %recv.3 = (f32[8]{{0}}, u32[]{{:S(2)}}, token[]) recv(%after-all.3), {HOSTS}
+  %send.3 = (f32[8]{{0}}, u32[]{{:S(2)}}, token[]) send(%a, %after-all.3), {HOSTS}
+  %recv-done.3 = (f32[8]{{0}}, token[]) recv-done(%recv.3), {HOSTS}
+"""
+
 
 def row(kind, network, number, size):
     return {"kind": kind, "network": network, "number": number, "bytes": size}
@@ -36,4 +51,12 @@ def test_the_start_of_a_gather_holds_operand_and_result():
 
 
 def test_what_leaves_a_slice_is_a_send():
-    assert hlo.collectives(BETWEEN) == [row("all-reduce", "ici", 1, 512), row("send", "dcn", 1, 512)]
+    assert hlo.collectives(BETWEEN) == [
+        row("all-reduce", "ici", 1, 512),
+        row("send", "dcn", 1, 512) | {"rounds": 0},
+    ]
+
+
+def test_what_is_on_the_way_together_is_one_round():
+    # The first and the third follow each other, the second is beside both; the fourth is the last.
+    assert hlo.collectives(APART) == [row("send", "dcn", 1, 32) | {"rounds": 3}]

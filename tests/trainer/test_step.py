@@ -176,6 +176,7 @@ def test_with_statistics_in_groups_the_gradients_are_all_that_is_reduced():
     """Six layers of BatchNorm: reductions for their statistics and their gradients, or none."""
     whole, groups = (Run(8, **{"model.bn_group": size}) for size in (0, 4))
     assert collectives(whole)["all-reduce"] > 6
-    assert collectives(groups) == {"all-reduce": 1, "all-gather": 12}  # mean and var of each, for the state
+    # The running statistics of all layers are one row of numbers, which the gradients take along.
+    assert collectives(groups) == {"all-reduce": 1}
     assert all(np.isfinite(groups.losses(3)))
     assert groups.totals()["examples"] == 360

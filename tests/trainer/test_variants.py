@@ -53,8 +53,22 @@ def test_statistics_in_groups_by_hand():
     np.testing.assert_allclose(norm.mean[...], [[0.2], [2.0]], rtol=1e-6)
     # Variances 1 and 100; unbiased 2 and 200.
     np.testing.assert_allclose(norm.var[...], [[0.9 + 0.2], [0.9 + 20.0]], rtol=1e-6)
-    # Evaluation: mean 1.1, variance 11.
-    np.testing.assert_allclose(norm(x, train=False).ravel()[0], (1 - 1.1) / np.sqrt(11), rtol=1e-6)
+
+
+def test_running_statistics_are_the_mean_of_those_of_the_groups():
+    """As if each group had gone through a network of its own."""
+    config = ModelConfig(arch="resnet-tiny", width=8, bn_group=16)
+    grouped, init = network.build(config, 10, 1, 8, "cpu", batch=48)
+    alone, _ = network.build(config, 10, 1, 8, "cpu", batch=16)
+    params, stats = init(jax.random.key(0))
+    images = jax.random.normal(jax.random.key(1), (48, 8, 8, 1)) * jnp.arange(1, 49).reshape(-1, 1, 1, 1)
+    logits, found = grouped.apply(params, stats, images, True)
+    each = [alone.apply(params, stats, part, True) for part in jnp.split(images, 3)]
+    np.testing.assert_allclose(logits, jnp.concatenate([own for own, _ in each]), rtol=1e-4, atol=1e-5)
+    for name, value in found.items():
+        expected = np.mean([own[name] for _, own in each], axis=0)
+        assert np.abs(each[0][1][name] - each[2][1][name]).max() > 1e-3  # the groups differ
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -95,20 +95,20 @@ class BatchNorm(nnx.Module):
     running variance is the unbiased one, as in PyTorch.
 
     Args:
-      groups: more than 1: each of so many parts of the batch, in order, has statistics of its own, also
-        running ones [groups, C], which evaluation averages. Where no part spans two devices, neither
-        direction waits for another device; only the running statistics are gathered, off that path.
+      groups: more than 1: each of so many parts of the batch, in order, has statistics of its own. Where no
+        part spans two devices, neither direction waits for another device. A training pass leaves the
+        running statistics of each group, [groups, C]: whoever called averages them, all layers' at once
+        (``Network.apply``).
     """
 
     def __init__(
         self, features: int, momentum: float, epsilon: float, zero_scale: bool = False, groups: int = 1
     ):
         init = jnp.zeros if zero_scale else jnp.ones
-        running = (features,) if groups == 1 else (groups, features)
         self.scale = nnx.Param(init(features, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(features, jnp.float32))
-        self.mean = nnx.BatchStat(jnp.zeros(running, jnp.float32))
-        self.var = nnx.BatchStat(jnp.ones(running, jnp.float32))
+        self.mean = nnx.BatchStat(jnp.zeros(features, jnp.float32))
+        self.var = nnx.BatchStat(jnp.ones(features, jnp.float32))
         self.momentum = momentum
         self.epsilon = epsilon
         self.groups = groups
@@ -119,8 +119,8 @@ class BatchNorm(nnx.Module):
         of: [B, …, …, C], whose statistics they are where that is not x.
         """
         of = x if of is None else of
-        if self.groups > 1:
-            return self._grouped(x, train, of)
+        if train and self.groups > 1:
+            return self._grouped(x, of)
         wide = x.astype(jnp.float32)
         if train:
             seen = of.astype(jnp.float32)
@@ -146,17 +146,12 @@ class BatchNorm(nnx.Module):
         multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
         return multiplier, self.bias[...] - mean * multiplier
 
-    def _grouped(self, x: jax.Array, train: bool, of: jax.Array) -> jax.Array:
-        parts = self.groups if train else 1
-        wide = x.astype(jnp.float32).reshape(parts, -1, *x.shape[1:])  # [G, B / G, H, W, C]
-        if train:
-            seen = of.astype(jnp.float32).reshape(parts, -1, *of.shape[1:])
-            mean = jnp.mean(seen, axis=(1, 2, 3))  # [G, C]
-            var = jnp.maximum(jnp.mean(jnp.square(seen), axis=(1, 2, 3)) - jnp.square(mean), 0.0)
-            self._track(mean, var, seen[0].size // x.shape[-1])
-        else:
-            mean = jnp.mean(self.mean[...], axis=0, keepdims=True)  # [1, C]
-            var = jnp.mean(self.var[...], axis=0, keepdims=True)
+    def _grouped(self, x: jax.Array, of: jax.Array) -> jax.Array:
+        wide = x.astype(jnp.float32).reshape(self.groups, -1, *x.shape[1:])  # [G, B / G, H, W, C]
+        seen = of.astype(jnp.float32).reshape(self.groups, -1, *of.shape[1:])
+        mean = jnp.mean(seen, axis=(1, 2, 3))  # [G, C]
+        var = jnp.maximum(jnp.mean(jnp.square(seen), axis=(1, 2, 3)) - jnp.square(mean), 0.0)
+        self._track(mean, var, seen[0].size // x.shape[-1])
         multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
         wide = (wide - mean[:, None, None, None]) * multiplier[:, None, None, None] + self.bias[...]
         return wide.reshape(x.shape).astype(x.dtype)
@@ -164,8 +159,8 @@ class BatchNorm(nnx.Module):
     def _track(self, mean: jax.Array, var: jax.Array, count: int) -> None:
         keep = self.momentum
         unbiased = var * (count / max(count - 1, 1))
-        self.mean[...] = keep * self.mean[...] + (1 - keep) * mean
-        self.var[...] = keep * self.var[...] + (1 - keep) * unbiased
+        self.mean.set_value(keep * self.mean[...] + (1 - keep) * mean)
+        self.var.set_value(keep * self.var[...] + (1 - keep) * unbiased)
 
 
 @jax.custom_vjp
