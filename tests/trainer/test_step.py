@@ -153,9 +153,11 @@ def test_everything_at_once_trains_alike_on_one_device_and_on_eight():
     assert any((averaged[0][name] != raw[0][name]).any() for name in raw[0])
 
 
-def test_batch_norm_that_is_folded_trains_alike_and_on_any_number_of_devices(monkeypatch):
+@pytest.mark.parametrize("group", [0, 4])
+def test_batch_norm_that_is_folded_trains_alike_and_on_any_number_of_devices(monkeypatch, group):
     monkeypatch.setitem(models.ARCHS["resnet-tiny"][2], "block", "bottleneck")
-    apart, one, eight = Run(1), Run(1, **{"model.bn_fold": "on"}), Run(8, **{"model.bn_fold": "on"})
+    plain, fold = {"model.bn_group": group}, {"model.bn_group": group, "model.bn_fold": "on"}
+    apart, one, eight = Run(1, **plain), Run(1, **fold), Run(8, **fold)
     folded = one.losses(20)
     assert eight.losses(20) == pytest.approx(folded, abs=1e-5)
     assert apart.losses(20) == pytest.approx(folded, abs=1e-4)
@@ -172,11 +174,13 @@ def collectives(run):
     return {name: number for name, number in found.items() if number}
 
 
-def test_with_statistics_in_groups_the_gradients_are_all_that_is_reduced():
+def test_with_statistics_in_groups_the_gradients_are_all_that_is_reduced(monkeypatch):
     """Six layers of BatchNorm: reductions for their statistics and their gradients, or none."""
     whole, groups = (Run(8, **{"model.bn_group": size}) for size in (0, 4))
     assert collectives(whole)["all-reduce"] > 6
     # The running statistics of all layers are one row of numbers, which the gradients take along.
     assert collectives(groups) == {"all-reduce": 1}
+    monkeypatch.setitem(models.ARCHS["resnet-tiny"][2], "block", "bottleneck")
+    assert collectives(Run(8, **{"model.bn_group": 4, "model.bn_fold": "on"})) == {"all-reduce": 1}
     assert all(np.isfinite(groups.losses(3)))
     assert groups.totals()["examples"] == 360

@@ -152,9 +152,8 @@ class BatchNorm(nnx.Module):
         mean = jnp.mean(seen, axis=(1, 2, 3))  # [G, C]
         var = jnp.maximum(jnp.mean(jnp.square(seen), axis=(1, 2, 3)) - jnp.square(mean), 0.0)
         self._track(mean, var, seen[0].size // x.shape[-1])
-        multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
-        wide = (wide - mean[:, None, None, None]) * multiplier[:, None, None, None] + self.bias[...]
-        return wide.reshape(x.shape).astype(x.dtype)
+        multiplier, shift = (a[:, None, None, None] for a in self._line(mean, var))
+        return (wide * multiplier + shift).reshape(x.shape).astype(x.dtype)
 
     def _track(self, mean: jax.Array, var: jax.Array, count: int) -> None:
         keep = self.momentum
@@ -183,6 +182,28 @@ def _moments_backward(x: jax.Array, given: jax.Array) -> tuple[jax.Array]:
 
 
 second_moments.defvjp(_moments_forward, _moments_backward)
+
+
+def copies(kernel: jax.Array, groups: int, dtype: jnp.dtype) -> jax.Array:
+    """[groups, …] of the same kernel; its gradient is one sum of theirs over the groups, in ``dtype``."""
+    return _copies(kernel, groups, dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _copies(kernel: jax.Array, groups: int, dtype: jnp.dtype) -> jax.Array:
+    return jnp.broadcast_to(kernel, (groups, *kernel.shape))
+
+
+def _copies_forward(kernel: jax.Array, groups: int, dtype: jnp.dtype) -> tuple[jax.Array, None]:
+    return jnp.broadcast_to(kernel, (groups, *kernel.shape)), None
+
+
+def _copies_backward(groups: int, dtype: jnp.dtype, kept: None, given: jax.Array) -> tuple[jax.Array]:
+    total = jax.lax.reduce(given.astype(dtype), jnp.zeros((), dtype), jax.lax.add, (0,))
+    return (total.astype(given.dtype),)
+
+
+_copies.defvjp(_copies_forward, _copies_backward)
 
 
 def _exact(x: jax.Array) -> jax.lax.Precision | None:

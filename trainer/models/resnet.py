@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from trainer.models.layers import EXACT, BatchNorm, Conv, second_moments
+from trainer.models.layers import EXACT, BatchNorm, Conv, copies, second_moments
 from trainer.models.variants import PLAIN, SqueezeExcite, Variant, blur, drop_branch, mean_pool
 
 HEAD_INIT = nnx.initializers.normal(0.01)
@@ -45,10 +45,12 @@ class ConvNorm(nnx.Module):
         self.norm = BatchNorm(cout, **norm, zero_scale=zero_scale)
         self.smooth = smooth and stride > 1
         widens = kernel == stride == groups == 1 and cout > cin
-        self.folds = fold and widens and self.norm.groups == 1
+        self.folds = fold and widens and (self.norm.groups == 1 or not wide)
 
     def __call__(self, x, train):
         x = blur(x, 1, "constant") if self.smooth else x
+        if train and self.folds and self.norm.groups > 1:
+            return self._folded_in_groups(x.astype(self.conv.dtype))
         if train and self.folds:
             return self._folded(x.astype(self.conv.dtype))
         return self.norm(self.conv(x), train)
@@ -69,6 +71,20 @@ class ConvNorm(nnx.Module):
             jnp.dot(mean, kernel, precision=EXACT), jnp.maximum(spread, 0.0), count
         )
         return (self.conv(x, multiplier).astype(jnp.float32) + shift).astype(x.dtype)
+
+    def _folded_in_groups(self, x):
+        """``_folded`` where each part of the batch has statistics, and so a kernel, of its own."""
+        parts = x.reshape(self.norm.groups, -1, *x.shape[1:])  # [G, B / G, H, W, cin]
+        count = parts[0].size // x.shape[-1]
+        mean = jnp.mean(parts.astype(jnp.float32), axis=(1, 2, 3))  # [G, cin]
+        covariance = jax.vmap(second_moments)(parts) / count - mean[:, :, None] * mean[:, None, :]
+        kernel = copies(self.conv.kernel[...][0, 0], len(parts), x.dtype)  # [G, cin, cout]
+        spread = jnp.sum(kernel * jnp.matmul(covariance, kernel, precision=EXACT), axis=1)  # [G, cout]
+        center = jnp.matmul(mean[:, None], kernel, precision=EXACT)[:, 0]  # [G, cout]
+        multiplier, shift = self.norm.learn(center, jnp.maximum(spread, 0.0), count)
+        folded = (kernel * multiplier[:, None]).astype(x.dtype)
+        image = jnp.einsum("gbhwi,gio->gbhwo", parts, folded).astype(jnp.float32)
+        return (image + shift[:, None, None, None]).astype(x.dtype).reshape(*x.shape[:-1], -1)
 
     def with_pooling(self, x, train, stride):
         """The same and a max pooling of 3x3, which comes first: the normalised image is never written.
