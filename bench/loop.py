@@ -5,9 +5,9 @@
 The trainer runs as always (data, placing, rows and progress lines every 10 steps, looking for a preemption),
 but its compiled step is replaced by a program with the same arrays in and out, all of the state's donated,
 that does no arithmetic, or spins for a known time. Without work, a step takes what the host needs: calling
-the program, and the rest. With work, the host runs ahead, and what a step takes longer than the same program
-called back to back is what the loop adds. The network is one channel wide: the number of the arrays counts,
-not their size.
+the program, letting go of the old state's arrays, as whoever calls it must, and the loop. With work, the
+host runs ahead, and what a step takes longer than the same program called back to back is what the loop
+adds. The network is one channel wide: the number of the arrays counts, not their size.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ SPIN_SECONDS = 0.02  # ResNet-152 takes some 100 ms a step on an accelerator; th
 class Step:
     """A compiled step of no arithmetic but ``turns`` of a loop; notes when it is called and when it returns.
 
+    It keeps the arrays that it was given until the next call, so that the loop does not let go of them.
+
     Times are pairs: of the clock, and of this thread's work, which other programs on the machine do not
     distort.
     """
@@ -62,11 +64,15 @@ class Step:
         jitted = jax.jit(step, donate_argnums=0, keep_unused=True, **options)
         self.leaves, self.batch = tuple(jax.tree.leaves(shapes)), batch
         self.program = jitted.lower(self.leaves, batch).compile()
+        self.kept = ()
+        self.freed: list[tuple[float, float]] = []
         self.called: list[tuple[float, float]] = []
         self.returned: list[tuple[float, float]] = []
 
     def __call__(self, leaves, batch):
         self.called.append((time.perf_counter(), time.thread_time()))
+        self.kept = leaves
+        self.freed.append((time.perf_counter(), time.thread_time()))
         found = self.program(leaves, batch)
         self.returned.append((time.perf_counter(), time.thread_time()))
         return found
@@ -92,15 +98,17 @@ class Step:
 
     def parts(self) -> dict[str, tuple[float, float]]:
         """Seconds a step of the clock and of work: medians."""
-        called, returned = self.called[WARM:], self.returned[WARM:]
+        called, freed, returned = self.called[WARM:], self.freed[WARM:], self.returned[WARM:]
         spans = {
-            "calling the program": list(zip(called, returned, strict=True)),
-            "the rest of the loop": list(zip(returned, called[1:], strict=False)),
+            "calling the program": list(zip(freed, returned, strict=True)),
+            "letting go of the old arrays": list(zip(called, freed, strict=True)),
+            "the loop": list(zip(returned, called[1:], strict=False)),
         }
-        return {
-            name: tuple(statistics.median(after[i] - before[i] for before, after in pairs) for i in (0, 1))
-            for name, pairs in spans.items()
-        }
+        return {name: (_median(pairs, 0), _median(pairs, 1)) for name, pairs in spans.items()}
+
+
+def _median(pairs, which: int) -> float:
+    return statistics.median(after[which] - before[which] for before, after in pairs)
 
 
 def run(arch: str, turns: int) -> Step:

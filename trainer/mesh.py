@@ -68,18 +68,16 @@ class BatchPlacer:
         index = self.sharding.addressable_devices_indices_map((batch,))
         rows = np.arange(batch)
         parts = sorted(((rows[span], device) for device, span in index.items()), key=lambda part: part[0][0])
-        self._devices = [device for _, device in parts]
+        own = np.array([device for _, device in parts])
+        self._own = NamedSharding(Mesh(own, "rows"), PartitionSpec("rows"))
         self.rows = np.concatenate([part for part, _ in parts])
 
     def place(self, local: dict[str, np.ndarray]) -> dict[str, jax.Array]:
         """local: arrays [len(rows), …] of this host; returns global arrays [batch, …]. Does not wait."""
-        count = len(self._devices)
-        parts = [part for array in local.values() for part in np.split(array, count)]
-        placed = jax.device_put(parts, self._devices * len(local))  # in one call: each has its price
-        return {
-            name: self._whole(array.shape, placed[i * count : (i + 1) * count])
-            for i, (name, array) in enumerate(local.items())
-        }
+        if len(self.rows) == self.batch:
+            return jax.device_put(local, self.sharding)
+        return {name: self._whole(array) for name, array in jax.device_put(local, self._own).items()}
 
-    def _whole(self, shape: tuple[int, ...], parts: list[jax.Array]) -> jax.Array:
-        return jax.make_array_from_single_device_arrays((self.batch, *shape[1:]), self.sharding, parts)
+    def _whole(self, own: jax.Array) -> jax.Array:
+        parts = [own.addressable_data(i) for i in range(self._own.num_devices)]
+        return jax.make_array_from_single_device_arrays((self.batch, *own.shape[1:]), self.sharding, parts)
