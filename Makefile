@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 export RESNET_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet-launch
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' constraints.txt)
 
-.PHONY: help setup demo test soak check lint types data-packages generate verify charts lock clean
+.PHONY: help setup demo test soak check lint types test-packages generate verify charts lock clean
 .PHONY: cluster-packages cluster-up cluster-down cluster-status image
 
 help:  ## show this list
@@ -29,7 +29,7 @@ demo: setup  ## train a ResNet on real images, on this machine, through the laun
 
 # The test cluster's Go programs are built meanwhile where the cache has none, so that a first run is not
 # half an hour longer. `setsid` makes a group of it that ends with this command.
-test: setup data-packages  ## set up and run every test that this machine can run
+test: setup test-packages  ## set up and run every test that this machine can run
 	@mkdir -p $(RESNET_CACHE); \
 	  setsid nice -n 19 env $(TESTCLUSTER) tools > $(RESNET_CACHE)/tools.log 2>&1 & build=$$!; \
 	  trap 'kill -- -$$build 2> /dev/null || true' EXIT; \
@@ -47,10 +47,18 @@ lint: setup  ## ruff
 types: setup  ## pyright
 	$(BIN)/pyright
 
-data-packages:  ## install the Debian package of Fashion-MNIST, where that is possible
-	@if [ ! -d /usr/share/datasets/fashion-mnist ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y dataset-fashion-mnist > /dev/null; \
-	fi
+test-packages:  ## install the Debian packages that tests want, where that is possible: Fashion-MNIST, a browser
+	@missing=""; \
+	  [ -d /usr/share/datasets/fashion-mnist ] || missing+=" dataset-fashion-mnist"; \
+	  command -v chromium-headless-shell > /dev/null || command -v chromium > /dev/null \
+	    || command -v google-chrome > /dev/null || missing+=" chromium-headless-shell"; \
+	  if [ "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    apt-get update -qq; \
+	    for package in $$missing; do \
+	      DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package > /dev/null \
+	        || echo "$$package cannot be installed here: what needs it is skipped"; \
+	    done; \
+	  fi
 
 clean:  ## remove what this Makefile makes in the checkout (not the cache, not runs/)
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,138 @@
+"""The page of a run as a browser shows it: whole and legible, light and dark, on a screen and on a phone."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from browser import Browser, needs_browser
+from PIL import Image
+from test_report import EVALUATE, EVENTS, RECORD, TRAIN
+
+from trainer import report
+from trainer.mistakes import Insight, Mistake
+
+pytestmark = needs_browser
+
+CLASSES = ["airplane", "<dog>", *(f"a class with a long name, number {n}" for n in range(3, 13))]
+
+# Every text that is shown, with its contrast as WCAG 2 defines it: against the nearest opaque background.
+CONTRAST = """
+(() => {
+  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b]
+    .map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = element => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) {
+      const [r, g, b, alpha = 1] = numbers(getComputedStyle(at).backgroundColor);
+      if (alpha > 0) layers.push([r, g, b, alpha]);
+      if (alpha === 1) break;
+    }
+    return layers.reverse().reduce((under, [r, g, b, a]) =>
+      [r, g, b].map((v, i) => a * v + (1 - a) * under[i]), [255, 255, 255]);
+  };
+  const found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const element = walk.currentNode.parentElement, text = walk.currentNode.data.trim();
+    if (!text || !element.getClientRects().length || element.closest("style, script")) continue;
+    const style = getComputedStyle(element), inSvg = element.closest("svg");
+    const ink = light(numbers(inSvg ? style.fill : style.color)), under = light(behind(element));
+    const ratio = (Math.max(ink, under) + 0.05) / (Math.min(ink, under) + 0.05);
+    found.push([text, ratio]);
+  }
+  return found;
+})()
+"""
+
+# Of each curve: how far it is drawn outside of its figure, and its figure's width.
+CURVES = """
+[...document.querySelectorAll("polyline")].map(line => {
+  const own = line.getBoundingClientRect(), around = line.closest("svg").getBoundingClientRect();
+  const over = Math.max(around.left - own.left, own.right - around.right, around.top - own.top,
+                        own.bottom - around.bottom);
+  return [over, around.width];
+})
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """Of a run with curves, times, twelve classes and pictures."""
+    rng = np.random.default_rng(0)
+
+    def picture(size):
+        file = io.BytesIO()
+        Image.fromarray(rng.integers(0, 255, (size, size, 3), np.uint8)).save(file, "PNG")
+        return file.getvalue()
+
+    confusion = rng.integers(0, 500, (len(CLASSES), len(CLASSES)))
+    mistakes = [
+        Mistake(image=picture(size), truth=CLASSES[1], named=CLASSES[-1], chance=0.9) for size in (8, 28, 300)
+    ]
+    known = [row | {"mfu": 0.3, "hbm": 0.7} for row in TRAIN]
+    record = dataclasses.replace(RECORD, metrics=[*known, *EVALUATE], events=EVENTS)
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    insight = Insight(class_names=CLASSES, confusion=confusion, mistakes=mistakes)
+    path.write_text(report.page(record, insight), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.close()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_is_whole_and_legible(browser, page, width, dark):
+    browser.open(page, width, dark)
+    assert browser.complaints == []
+    assert browser.asked == [page.as_uri()]  # it loads nothing
+    assert browser.ask("document.documentElement.scrollWidth") <= width  # nothing sticks out
+    browser.ask("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert browser.ask("document.documentElement.scrollWidth") <= width
+    curves = browser.ask(CURVES)
+    assert len(curves) == 8  # loss and accuracy twice, the rate, the speed, two shares
+    assert all(over < 2 and wide > 300 for over, wide in curves), curves
+    assert browser.ask("[...document.images].map(image => image.naturalWidth)") == [8, 28, 300]
+    texts = browser.ask(CONTRAST)
+    assert {"a<b>&co", "airplane", "model.arch", "Loss"} <= {text for text, _ in texts}
+    # 4.5 is what WCAG 2 wants of text of this size.
+    assert [pair for pair in texts if pair[1] < 4.5] == []
+
+
+def test_dark_is_dark(browser, page):
+    shades = []
+    for dark in (False, True):
+        browser.open(page, 1280, dark)
+        shades.append(browser.ask("getComputedStyle(document.body).backgroundColor"))
+    assert shades == ["rgb(246, 247, 249)", "rgb(20, 23, 27)"]
+
+
+def test_the_bar_of_the_time_has_the_shares_of_the_table(browser, page):
+    browser.open(page, 1280)
+    parts = browser.ask("[...document.querySelectorAll('.bar i')].map(i => i.getBoundingClientRect().width)")
+    told = browser.ask(
+        "[...document.querySelectorAll('.time tr')].slice(1, -1).map(row => row.lastChild.textContent)"
+    )
+    shares = [float(text.split()[0]) / 100 for text in told]
+    assert [part / sum(parts) for part in parts] == pytest.approx(shares, abs=0.01)
+
+
+def test_what_is_broken_is_noticed(browser, page, tmp_path):
+    """That the tests above can fail."""
+    broken = page.read_text(encoding="utf-8")
+    broken = broken.replace("<main", '<img src="https://example.com/a.png"><main', 1)
+    broken = broken.replace("</main>", '<p style="width:5000px;color:#aaa">wide and pale</p></main>', 1)
+    path = tmp_path / "broken.html"
+    path.write_text(broken, encoding="utf-8")
+    browser.open(path, 1280)
+    assert browser.complaints
+    assert len(browser.asked) == 2
+    assert browser.ask("document.documentElement.scrollWidth") > 1280
+    assert dict(browser.ask(CONTRAST))["wide and pale"] < 4.5
