@@ -61,7 +61,7 @@ def _rounds(text: str) -> int:
             continue
         if not call["done"]:
             begun[call["name"]] = call.start()
-        elif begun[call["of"]] >= arrived:
+        elif begun.get(call["of"], call.start()) >= arrived:
             rounds, arrived = rounds + 1, call.start()
     return rounds
 
