@@ -15,6 +15,12 @@ RECEIVE = re.compile(
     r"^\s*(?:ROOT )?%?(?P<name>[\w.-]+) = .*? recv(?P<done>-done)?\((?:.*? )?%?(?P<of>[\w.-]+)\)(?P<rest>.*)",
     re.M,
 )
+COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) \(.*?\{\n(?P<body>.*?)^\}", re.M | re.S)
+CALLED = re.compile(r"calls=%?(?P<body>[\w.-]+)")
+LOOP = re.compile(r"body=%?(?P<body>[\w.-]+)")
+TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+CONDITION = re.compile(r"condition=%?(?P<body>[\w.-]+)")
+BELOW = re.compile(r" compare\([^)]*?%?(?P<limit>[\w.-]+)\), direction=LT")
 DCN = "_xla_host_transfer"  # frontend attribute of what leaves the slice, by way of the hosts
 
 
@@ -27,16 +33,53 @@ def collectives(text: str) -> list[dict[str, Any]]:
     text: of `Compiled.as_text()`. Between slices the compiler turns a collective into one inside each slice
     and pairs of send and receive through the hosts; a send is what crosses.
     """
-    number, size = Counter(), Counter()
-    for kind, network, amount in _calls(text):
-        number[kind, network] += 1
-        size[kind, network] += amount
+    number, size, rounds = Counter(), Counter(), 0
+    for body, times in _runs(text):
+        rounds += times * _rounds(body)
+        for kind, network, amount in _calls(body):
+            number[kind, network] += times
+            size[kind, network] += times * amount
     rows = [
         {"kind": kind, "network": network, "number": number[kind, network], "bytes": size[kind, network]}
-        | ({"rounds": _rounds(text)} if network == "dcn" else {})
+        | ({"rounds": rounds} if network == "dcn" else {})
         for kind, network in number
     ]
     return sorted(rows, key=lambda row: (-row["bytes"], row["kind"]))
+
+
+def _runs(text: str) -> list[tuple[str, int]]:
+    """The computations of a program and how often each runs; of a part of one, all of it, once."""
+    bodies, entry = computations(text)
+    if not entry:
+        return [(text, 1)]
+    times, waiting = {entry: 1}, [entry]
+    while waiting:
+        name = waiting.pop()
+        for line in bodies[name].splitlines():
+            loop = LOOP.search(line)
+            for other in filter(None, (loop, CALLED.search(line))):
+                if other["body"] not in times:
+                    times[other["body"]] = times[name] * (trips(line, bodies) if loop else 1)
+                    waiting.append(other["body"])
+    return [(bodies[name], count) for name, count in times.items()]
+
+
+def computations(text: str) -> tuple[dict[str, str], str]:
+    """(name -> lines of each computation, name of the entry) of a program; "" of a part of one."""
+    found = list(COMPUTATION.finditer(text))
+    entry = next((computation["name"] for computation in found if computation["entry"]), "")
+    return {computation["name"]: computation["body"] for computation in found}, entry
+
+
+def trips(line: str, bodies: dict[str, str]) -> int:
+    """How often a `while` runs: as it says itself, or as far as its condition counts from 0; else 1."""
+    if known := TRIPS.search(line):
+        return int(known[1])
+    condition = CONDITION.search(line)
+    body = bodies.get(condition["body"], "") if condition else ""
+    limit = BELOW.search(body)
+    value = re.search(rf"%{re.escape(limit['limit'])} = \S+ constant\((\d+)\)", body) if limit else None
+    return int(value[1]) if value else 1
 
 
 def _calls(text: str) -> Iterator[tuple[str, str, int]]:

@@ -9,17 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainer import flops
-from trainer.hlo import ARRAY, array_bytes
+from trainer.hlo import ARRAY, CALLED, LOOP, array_bytes, computations, trips
 
 # What costs nothing, and the ends of what was counted where it began.
 FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier", "while")
 NAME = re.compile(r"\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
 OPERATION = re.compile(r" (?P<kind>[a-z][\w-]*)\(")
 OPERAND = re.compile(r"%([\w.-]+)")
-CALLED = re.compile(r"calls=%?(?P<body>[\w.-]+)")
-LOOP = re.compile(r"body=%?(?P<body>[\w.-]+)")
-TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
-COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) \(.*?\{\n(?P<body>.*?)^\}", re.M | re.S)
 ON_CHIP = re.compile(r"S\([1-9]\d*\)")  # a memory space in a layout; HBM is space 0, which is not printed
 
 
@@ -47,9 +43,7 @@ def traffic(text: str) -> int:
 
 def calls(text: str) -> Iterator[Call]:
     """Every instruction that does something, in the order of the schedule; loops as often as they run."""
-    computations = list(COMPUTATION.finditer(text))
-    bodies = {found["name"]: found["body"] for found in computations}
-    entry = next(found["name"] for found in computations if found["entry"])
+    bodies, entry = computations(text)
     yield from _calls(bodies, entry, 1)
 
 
@@ -61,8 +55,7 @@ def _calls(bodies: dict[str, str], name: str, times: int) -> Iterator[Call]:
         kind, result, operands = _split(line[begun.end() :])
         types[begun["name"]] = result
         if kind == "while" and (loop := LOOP.search(line)):
-            trips = TRIPS.search(line)
-            yield from _calls(bodies, loop["body"], times * int(trips[1] if trips else 1))
+            yield from _calls(bodies, loop["body"], times * trips(line, bodies))
         if kind in FREE or kind.endswith(("-done", "-update")) or "ConcatBitcast" in line:
             continue
         given = [types.get(operand, "") for operand in OPERAND.findall(operands)]

@@ -36,6 +36,33 @@ APART = f"""
   %recv-done.3 = (f32[8]{{0}}, token[]) recv-done(%recv.3), {HOSTS}
 """
 
+LOOPED = """HloModule jit_train_step, is_scheduled=true
+
+%sum (a: f32[], b: f32[]) -> f32[] {
+  ROOT %add = f32[] add(%a, %b)
+}
+
+%fused (x: f32[8]) -> f32[8] {
+  ROOT %all-reduce.3 = f32[8]{0} all-reduce(%x), channel_id=3, to_apply=%sum
+}
+
+%body (s: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %all-reduce.1 = f32[8]{0} all-reduce(%x), channel_id=1, to_apply=%sum
+  ROOT %fusion = f32[8]{0} fusion(%all-reduce.1), kind=kCustom, calls=%fused
+}
+
+%cond (s: (s32[], f32[8])) -> pred[] {
+  %five.1 = s32[]{:T(128)} constant(5)
+  %turn = s32[]{:T(128)} get-tuple-element(%s), index=0
+  ROOT %lt.1 = pred[]{:T(512)} compare(%turn, %five.1), direction=LT
+}
+
+ENTRY %main (p: f32[8]) -> f32[8] {
+  %loop = (s32[], f32[8]{0}) while(%s), condition=%cond, body=%body
+  ROOT %all-reduce.2 = f32[8]{0} all-reduce(%y), channel_id=2, to_apply=%sum
+}
+"""
+
 
 def row(kind, network, number, size):
     return {"kind": kind, "network": network, "number": number, "bytes": size}
@@ -60,3 +87,8 @@ def test_what_leaves_a_slice_is_a_send():
 def test_what_is_on_the_way_together_is_one_round():
     # The first and the third follow each other, the second is beside both; the fourth is the last.
     assert hlo.collectives(APART) == [row("send", "dcn", 1, 32) | {"rounds": 3}]
+
+
+def test_what_a_loop_says_it_says_each_time():
+    # Two each time, of which one is inside a fusion, and one after it.
+    assert hlo.collectives(LOOPED) == [row("all-reduce", "ici", 2 * 5 + 1, 11 * 32)]
