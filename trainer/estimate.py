@@ -38,23 +38,27 @@ def estimate(platform: str, step: Any, *arguments: Any) -> dict[str, int]:
       arguments: of ShapeDtypeStruct, for the batch of one device.
     """
     flops, moved, held = 0, 0, 0
-    for equation in _products(jax.make_jaxpr(step)(*arguments).jaxpr):
+    for equation, times in _products(jax.make_jaxpr(step)(*arguments).jaxpr):
         inputs, [output] = [v.aval for v in equation.invars], [v.aval for v in equation.outvars]
-        flops += _flops(equation, inputs, output)
-        moved += sum(map(compile.nbytes, [*inputs, output]))
+        flops += times * _flops(equation, inputs, output)
+        moved += times * sum(map(compile.nbytes, [*inputs, output]))
         held += compile.nbytes(output)
     return {"flops": flops, "bytes": round(TRAFFIC[platform] * moved), "activations": held}
 
 
-def _products(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
-    """The equations that are worth counting, those of inner functions too."""
+def _products(jaxpr: core.Jaxpr, times: int = 1) -> Iterator[tuple[core.JaxprEqn, int]]:
+    """The equations that are worth counting, those of inner functions too, and how often each is done.
+
+    What each turn of a loop leaves takes the place of the one before.
+    """
     for equation in jaxpr.eqns:
         if equation.primitive.name in PRODUCTS:
-            yield equation
+            yield equation, times
+        turns = equation.params["length"] if equation.primitive.name == "scan" else 1
         for value in equation.params.values():
             inner = getattr(value, "jaxpr", value)
             if isinstance(inner, core.Jaxpr):
-                yield from _products(inner)
+                yield from _products(inner, times * turns)
 
 
 def _flops(equation: core.JaxprEqn, inputs: list[Any], output: Any) -> int:

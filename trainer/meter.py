@@ -1,5 +1,6 @@
 """How fast a run is, and how much of the devices it uses."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -36,15 +37,21 @@ def peak(device_kind: str) -> Peak | None:
     return Peak(flops=found["flops"], bytes=found["bytes"]) if found else None
 
 
-def cost(program: Compiled, tpu: bool = False) -> Cost | None:
+def cost(program: Compiled, tpu: bool = False, parts: int = 1) -> Cost | None:
     """None where the compiler does not say.
 
-    tpu: what lies on the chip is told apart from what lies in HBM, which that compiler's own count is not.
+    Args:
+      tpu: read from the program, as ``check`` does it: the compiler's own count takes what lies on the chip
+        for traffic with HBM, and a loop for one turn of it.
+      parts: of a batch, which a loop goes over: elsewhere nearly all of a step, the compiler's count of which
+        is multiplied.
     """
     found: Any = program.cost_analysis() or {}
-    flops, moved = found.get("flops", 0.0), found.get("bytes accessed", 0.0)
-    if tpu and (text := program.as_text()):
-        moved = traffic.traffic(text)
+    flops, moved = (parts * found.get(name, 0.0) for name in ("flops", "bytes accessed"))
+    if tpu:
+        with contextlib.suppress(Exception):  # of a compiler that prints another text: no run ends for this
+            calls = list(traffic.calls(program.as_text() or ""))
+            flops, moved = sum(c.times * c.flops for c in calls), sum(c.bytes for c in calls)
     return Cost(flops=flops, bytes=moved) if flops > 0 and moved > 0 else None
 
 

@@ -31,8 +31,9 @@ class Reporter:
     ):
         self._log, self._plan, self._config, self._speed = log, plan, config, speed
         self._limit = meter.peak(device_kind)
+        parts = config.train.accumulate
         tpu = device_kind.startswith("TPU")
-        self._cost = functools.cache(lambda pixels: meter.cost(programs[pixels].result(), tpu))
+        self._cost = functools.cache(lambda pixels: meter.cost(programs[pixels].result(), tpu, parts))
 
     def __call__(self, ready: Iterator[tuple[int, dict[str, float]]]) -> None:
         plan, config = self._plan, self._config

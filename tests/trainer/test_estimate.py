@@ -31,6 +31,20 @@ def test_one_convolution_and_its_gradients():
     assert both["flops"] == pytest.approx(3 * forward["flops"], rel=0.01)
 
 
+def test_a_loop_is_counted_as_often_as_it_runs():
+    def product(a, b):
+        return jnp.sum(a @ b)
+
+    def looped(a, b):
+        return jax.lax.scan(lambda total, part: (total + product(part, b), None), 0.0, a)[0]
+
+    once = estimate("gpu", product, S((8, 16), jnp.float32), S((16, 4), jnp.float32))
+    often = estimate("gpu", looped, S((5, 8, 16), jnp.float32), S((16, 4), jnp.float32))
+    assert often["flops"] == 5 * once["flops"]
+    assert often["bytes"] == pytest.approx(5 * once["bytes"], abs=5)
+    assert often["activations"] == once["activations"]
+
+
 # GFLOP of training an image at 224 pixels: three times twice the multiplications and additions that are
 # published for the forward pass (1.81, 4.09 and 11.51 G), less the gradient of the images.
 @pytest.mark.parametrize(("arch", "gflop"), [("resnet18", 10.9), ("resnet50", 24.5), ("resnet152", 69.1)])

@@ -28,3 +28,36 @@ def test_the_compiler_counts_a_product():
     counted = meter.cost(jax.jit(lambda a: a @ a.T).lower(a).compile())
     assert counted.flops == pytest.approx(2 * 64 * 64 * 128, rel=0.01)
     assert counted.bytes >= 4 * (64 * 128 + 64 * 64)
+
+
+def test_a_loop_over_the_parts_of_a_batch_counts_as_often_as_it_runs():
+    def looped(a):
+        return jax.lax.map(lambda part: part @ part.T, a)
+
+    program = jax.jit(looped).lower(jnp.ones((4, 64, 128))).compile()
+    assert meter.cost(program, parts=4).flops == pytest.approx(4 * 2 * 64 * 64 * 128, rel=0.01)
+
+
+class Program:
+    """A compiled program of a TPU, which is not here: its text, and what its compiler counts."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def as_text(self):
+        return self.text
+
+    def cost_analysis(self):
+        return {"flops": 5.0, "bytes accessed": 7.0}
+
+
+def test_on_a_tpu_the_program_is_read_where_it_can_be():
+    text = """
+ENTRY %main (a: f32[64,128]) -> f32[64,64] {
+  %a = f32[64,128]{1,0} parameter(0)
+  ROOT %dot = f32[64,64]{1,0} convolution(%a, %a), dim_labels=bf_oi->bf
+}
+"""
+    read = meter.Cost(flops=2 * 64 * 64 * 128, bytes=4 * (2 * 64 * 128 + 64 * 64))
+    assert meter.cost(Program(text), tpu=True) == read
+    assert meter.cost(Program("another text"), tpu=True) == meter.Cost(flops=5.0, bytes=7.0)
