@@ -1,21 +1,24 @@
 """A real browser for a test: Chromium without a window, asked over its own protocol, with no network."""
 
+import contextlib
 import itertools
 import json
+import os
+import selectors
 import shutil
 import subprocess
+import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
-import websocket
 
 NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 PROGRAM = next(filter(None, map(shutil.which, NAMES)), None)
 needs_browser = pytest.mark.skipif(PROGRAM is None, reason=f"needs a browser on PATH: {', '.join(NAMES)}")
 
+# It listens on no port, and ends when its pipe does, however this process ends.
 FLAGS = (
     "--headless",
     "--no-sandbox",  # root may not run with it
@@ -23,10 +26,16 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--host-resolver-rules=MAP * ~NOTFOUND",
-    "--remote-debugging-port=0",
-    "--remote-allow-origins=*",
+    "--remote-debugging-pipe",
 )
-START_SECONDS, ANSWER_SECONDS = 60.0, 30.0
+# The browser reads from 3 and writes to 4.
+START = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+ANSWER_SECONDS = 60.0
 
 
 class Browser:
@@ -42,18 +51,26 @@ class Browser:
         self.asked: list[str] = []
         self.complaints: list[str] = []
         self._numbers = itertools.count(1)
+        self._session: dict[str, str] = {}
+        self._received = b""
+        (theirs_in, self._to), (self._from, theirs_out) = os.pipe(), os.pipe()
+        program = (PROGRAM, *FLAGS, f"--user-data-dir={folder}")
         self._process = subprocess.Popen(
-            [PROGRAM, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
+            [sys.executable, "-c", START, str(theirs_in), str(theirs_out), *program],
+            pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        os.close(theirs_in)
+        os.close(theirs_out)
         try:
-            self._socket = websocket.create_connection(self._address(folder), timeout=ANSWER_SECONDS)
+            page = self._call("Target.createTarget", url="about:blank")["targetId"]
+            attached = self._call("Target.attachToTarget", targetId=page, flatten=True)
+            self._session = {"sessionId": attached["sessionId"]}
             for domain in ("Page", "Network", "Log", "Runtime"):
                 self._call(f"{domain}.enable")
         except BaseException:
-            self._process.kill()
-            self._process.wait()
+            self.close()
             raise
 
     def open(self, path: Path, width: int, dark: bool = False) -> None:
@@ -74,32 +91,24 @@ class Browser:
         return found["result"].get("value")
 
     def close(self) -> None:
-        self._socket.close()
-        self._process.terminate()
+        with contextlib.suppress(AssertionError, OSError):  # it may have ended by itself
+            self._session = {}
+            self._call("Browser.close")
+        os.close(self._to)
+        os.close(self._from)
         self._process.wait(ANSWER_SECONDS)
-
-    def _address(self, folder: Path) -> str:
-        """Of the page, from the port that the browser has chosen on this machine."""
-        chosen, deadline = folder / "DevToolsActivePort", time.monotonic() + START_SECONDS
-        while not chosen.exists() or not chosen.read_text().strip():
-            assert self._process.poll() is None, "the browser ended"
-            assert time.monotonic() < deadline, "the browser does not answer"
-            time.sleep(0.05)
-        port = chosen.read_text().split()[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=ANSWER_SECONDS) as answer:
-            pages = json.load(answer)
-        return next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
 
     def _call(self, method: str, **given: Any) -> dict[str, Any]:
         number = next(self._numbers)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": given}))
+        message = {"id": number, "method": method, "params": given} | self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
         while (message := self._receive()).get("id") != number:
             pass
         assert "error" not in message, message
         return message["result"]
 
     def _receive(self) -> dict[str, Any]:
-        message = json.loads(self._socket.recv())
+        message = json.loads(self._next())
         told = message.get("params", {})
         match message.get("method"):
             case "Network.requestWillBeSent" if not told["request"]["url"].startswith("data:"):
@@ -110,4 +119,17 @@ class Browser:
                 self.complaints.append(told["entry"]["text"])
             case "Runtime.exceptionThrown":
                 self.complaints.append(told["exceptionDetails"]["text"])
+        return message
+
+    def _next(self) -> bytes:
+        """One message; they end with a zero byte."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._from, selectors.EVENT_READ)
+            while b"\0" not in self._received:
+                assert selector.select(max(deadline - time.monotonic(), 0)), "the browser does not answer"
+                more = os.read(self._from, 1 << 20)
+                assert more, "the browser ended"
+                self._received += more
+        message, _, self._received = self._received.partition(b"\0")
         return message
