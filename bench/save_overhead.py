@@ -6,7 +6,9 @@ The trainer runs as always; ResNet-18 on images of 8 pixels, so that a hundred s
 on two cores while a save has 89 MB. Of each two hundred steps the first hundred follow a save and the other
 hundred none. A thread notes when each step is done, and what the process has worked until then: on a machine
 that has no core to spare, the writing takes from the steps, and its work is the part that more cores would
-take off them. "Stands still" is the time that the loop spends in the call that saves.
+take off them. "Stands still" is the time that the loop spends in the call that saves. Where the machine's
+speed changes from one hundred steps to the next, the difference of two hundreds says little: a save by
+itself, with nothing beside it, tells all of its work.
 """
 
 from __future__ import annotations
@@ -26,9 +28,13 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from trainer import __main__ as command
-from trainer import compile
+from trainer import checkpoint, compile
+from trainer.config import CheckpointConfig
+from trainer.step import State
 
 WINDOW = 100  # steps
 SETTINGS = {
@@ -63,11 +69,12 @@ class Watched:
             self.done.append((time.perf_counter(), time.process_time()))
 
 
-def run(rounds: int) -> tuple[list[tuple[float, float]], list[float]]:
-    """When each step was done, and the seconds that the loop stood still for each save."""
-    made, real = [], compile.compile_train
+def run(rounds: int) -> tuple[list[tuple[float, float]], list[float], State]:
+    """When each step was done, the seconds that each save held the loop up, and the state's shapes."""
+    made, shapes, real = [], [], compile.compile_train
 
     def compile_train(*arguments):
+        shapes.append(arguments[1])
         made.append(Watched(real(*arguments)))
         return made[0]
 
@@ -80,7 +87,22 @@ def run(rounds: int) -> tuple[list[tuple[float, float]], list[float]]:
         command.run(words)
         events = [json.loads(line) for line in (Path(folder) / "events.jsonl").read_text().splitlines()]
     stands = [event["seconds"] for event in events if event["name"] == "save" and event["step"] < steps]
-    return made[0].done, stands
+    return made[0].done, stands, shapes[0]
+
+
+def alone(shapes: State, rounds: int) -> list[float]:
+    """Core-seconds of each of some saves with nothing beside them."""
+    rng = np.random.default_rng(0)
+    state = jax.tree.map(lambda s: jnp.asarray(rng.standard_normal(s.shape), s.dtype), shapes)
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = checkpoint.Checkpoints(folder, CheckpointConfig())
+        for step in range(rounds + 1):
+            begun = time.process_time()
+            checkpoints.save(state, step, accuracy=None, wait=True)
+            found.append(time.process_time() - begun)
+        checkpoints.close()
+    return found[1:]
 
 
 def spread(values: list[float], scale: float = 1) -> str:
@@ -94,7 +116,8 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5, help="saves that are looked at (default: 5)")
     rounds = parser.parse_args().rounds
-    done, stands = run(rounds)
+    done, stands, shapes = run(rounds)
+    saves = alone(shapes, rounds)
     ends = range(2 * WINDOW, 2 * WINDOW * (rounds + 1), 2 * WINDOW)  # steps with a save after them
     columns = []
     for i in (0, 1):  # the clock, the work
@@ -108,6 +131,8 @@ def main() -> None:
     names = [f"{WINDOW} steps after a save, s", f"{WINDOW} steps after none, s", "more, s", "more, %"]
     for name, clock, work in zip(names, *columns, strict=True):
         print(f"| {name} | {spread(clock)} | {spread(work)} |")
+    share = [100 * save / statistics.median(columns[1][1]) for save in saves]
+    print(f"| a save by itself, s | | {spread(saves)} |\n| of {WINDOW} steps, % | | {spread(share)} |")
     print(f"| the loop stands still, ms a save | {spread(stands, 1e3)} | |")
 
 
