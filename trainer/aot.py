@@ -190,14 +190,14 @@ def measure(
             return {"fits": False, "peak": used, "limit": limit, "seconds": _since(begun), "memory": held}
         raise TrainError(f"the compiler refuses the {name} step: {first_line(error, 300)}") from None
     parts = held | {"activations": max(found.memory - sum(held.values()), 0)}
-    calls = list(traffic.calls(found.text))
+    flops, moved = traffic.totals(found.text)
     return {
         "fits": True,
         "seconds": _since(begun),
         "peak": found.memory + (found.code or 0),
         "memory": parts | ({} if found.code is None else {"program": found.code}),
-        "flops": sum(call.times * call.flops for call in calls),
-        "bytes": sum(call.bytes for call in calls),
+        "flops": flops,
+        "bytes": moved,
         "collectives": hlo.collectives(found.text),
     }
 

@@ -50,8 +50,7 @@ def cost(program: Compiled, tpu: bool = False, parts: int = 1) -> Cost | None:
     flops, moved = (parts * found.get(name, 0.0) for name in ("flops", "bytes accessed"))
     if tpu:
         with contextlib.suppress(Exception):  # of a compiler that prints another text: no run ends for this
-            calls = list(traffic.calls(program.as_text() or ""))
-            flops, moved = sum(c.times * c.flops for c in calls), sum(c.bytes for c in calls)
+            flops, moved = traffic.totals(program.as_text() or "")
     return Cost(flops=flops, bytes=moved) if flops > 0 and moved > 0 else None
 
 

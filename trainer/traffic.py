@@ -36,9 +36,10 @@ class Call:
         return self.times * (self.read + self.written)
 
 
-def traffic(text: str) -> int:
-    """Bytes of one run of the program, of one device. text: of `Compiled.as_text()`."""
-    return sum(call.bytes for call in calls(text))
+def totals(text: str) -> tuple[int, int]:
+    """(FLOPs, bytes) of one run of the program, of one device. text: of `Compiled.as_text()`."""
+    found = list(calls(text))
+    return sum(call.times * call.flops for call in found), sum(call.bytes for call in found)
 
 
 def calls(text: str) -> Iterator[Call]:

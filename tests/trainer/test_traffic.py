@@ -47,7 +47,7 @@ def test_what_lies_on_the_chip_is_not_counted_and_a_slice_only_as_itself():
         ("double", 32, 16, 5),  # the loop runs five times
     ]
     # 256 + 2,048 + 32 + 5 x 48
-    assert traffic.traffic(PROGRAM) == 2576
+    assert traffic.totals(PROGRAM)[1] == 2576
 
 
 def test_an_operation_of_the_traced_program_is_named():

@@ -137,6 +137,8 @@ class BatchNorm(nnx.Module):
     def learn(self, mean: jax.Array, var: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
         """[C] to multiply and [C] to add, from a batch's statistics, which go into the running ones.
 
+        Of groups, all are [G, C].
+
         count: numbers that each statistic is of.
         """
         self._track(mean, var, count)
@@ -151,9 +153,9 @@ class BatchNorm(nnx.Module):
         seen = of.astype(jnp.float32).reshape(self.groups, -1, *of.shape[1:])
         mean = jnp.mean(seen, axis=(1, 2, 3))  # [G, C]
         var = jnp.maximum(jnp.mean(jnp.square(seen), axis=(1, 2, 3)) - jnp.square(mean), 0.0)
-        self._track(mean, var, seen[0].size // x.shape[-1])
-        multiplier, shift = (a[:, None, None, None] for a in self._line(mean, var))
-        return (wide * multiplier + shift).reshape(x.shape).astype(x.dtype)
+        multiplier, shift = self.learn(mean, var, seen[0].size // x.shape[-1])
+        wide = wide * multiplier[:, None, None, None] + shift[:, None, None, None]
+        return wide.reshape(x.shape).astype(x.dtype)
 
     def _track(self, mean: jax.Array, var: jax.Array, count: int) -> None:
         keep = self.momentum

@@ -49,10 +49,9 @@ class ConvNorm(nnx.Module):
 
     def __call__(self, x, train):
         x = blur(x, 1, "constant") if self.smooth else x
-        if train and self.folds and self.norm.groups > 1:
-            return self._folded_in_groups(x.astype(self.conv.dtype))
         if train and self.folds:
-            return self._folded(x.astype(self.conv.dtype))
+            folded = self._folded if self.norm.groups == 1 else self._folded_in_groups
+            return folded(x.astype(self.conv.dtype))
         return self.norm(self.conv(x), train)
 
     def _folded(self, x):
