@@ -68,15 +68,15 @@ lock:  ## resolve every pin again (all supported Pythons and extras) into constr
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command 'make lock' -o constraints.txt
 
-generate:  ## rewrite what is generated: train_fields.json, chips.json, manifests/, helm/, a table of docs/training.md
+generate:  ## rewrite what is generated: contract.json, chips.json, manifests/, helm/, a table of docs/training.md
 	$(BIN)/python tools/generate.py
 
 verify:  ## regenerate into a temporary folder and want no difference
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  $(BIN)/python tools/generate.py "$$fresh"; \
 	  diff -ru manifests "$$fresh/manifests"; \
-	  diff -u launcher/train_fields.json "$$fresh/launcher/train_fields.json"; \
-	  diff -u trainer/chips.json "$$fresh/trainer/chips.json"; \
+	  diff -u launcher/contract.json "$$fresh/launcher/contract.json"; \
+	  diff -u trainer/cost/chips.json "$$fresh/trainer/cost/chips.json"; \
 	  diff -u docs/training.md "$$fresh/docs/training.md"; \
 	  for file in $$(cd "$$fresh" && find helm -type f); do diff -u "$$file" "$$fresh/$$file"; done
 

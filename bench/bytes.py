@@ -76,29 +76,32 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
     """Runs in a process of its own: the numbers of one row. folder: for what the compiler writes."""
     import levers
 
-    from trainer import aot, compile, layout, mesh, models, traffic
+    from trainer import models
+    from trainer.check import __main__
     from trainer.config import resolve
+    from trainer.cost import tpu_layout, traffic
     from trainer.data import source
+    from trainer.devices import compilation, mesh
     from trainer.program import make_program
 
-    layout.keep(folder)
+    tpu_layout.keep(folder)
     topology, bounds, chip = SLICES[slice]
     where = argparse.Namespace(topology=topology, host_bounds=bounds, chip_config=chip, wrap="", slices=1)
-    grid = mesh.make_mesh(1, aot.topology(where))
+    grid = mesh.make_mesh(1, __main__.topology(where))
     if network == "beginning":
         models.RESNET50["stage_sizes"] = STAGE
     asked = {"model.arch": "resnet50", "train.batch": BATCH * grid.size}
     asked |= {"model.bn_fold": "off"} if name == "BatchNorm not folded" else {}
     config = resolve("bytes", "unused", "", asked)
     train, test = source.load(config.data, "train"), source.load(config.data, "test")
-    batch = compile.batch_shapes(aot.samples(config, train, test)["train"], config.train.batch)
+    batch = compilation.batch_shapes(__main__.samples(config, train, test)["train"], config.train.batch)
     if name == "float32 images":
         batch["image"] = levers.in_float32(batch["image"])
     begun = time.monotonic()
     with lever(name):
         program = make_program(config, train, test, "tpu")
-        lowered = compile.lower_train(program.train_step, program.shapes, batch, grid)
-    found = layout.lay_out(lowered, folder, "train_step")
+        lowered = compilation.lower_train(program.train_step, program.shapes, batch, grid)
+    found = tpu_layout.lay_out(lowered, folder, "train_step")
     calls = list(traffic.calls(found.text))
     groups = Counter()
     for call in calls:

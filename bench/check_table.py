@@ -16,9 +16,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from launcher import TrainingJob, check, predict
+from launcher import TrainingJob
+from launcher.check import assessment, prediction
 from launcher.errors import ActionError
-from launcher.slices import parse
+from launcher.hardware.slices import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT, PAGE, MARK = ROOT / "bench" / "check_table.json", ROOT / "docs" / "check.md", "<!-- table -->"
@@ -57,7 +58,7 @@ def job(name: str, count: int, arch: str, batch: int) -> TrainingJob:
 def compiled(row: tuple[str, int, str, int]) -> dict:
     """The training step's numbers, or the reason why there are none."""
     try:
-        found = check.ask(job(*row), lambda text: print(" ", text, file=sys.stderr), ("train",)).found
+        found = assessment.ask(job(*row), lambda text: print(" ", text, file=sys.stderr), ("train",)).found
         return {"libtpu": found["versions"]["libtpu"], "batch": found["batch"], **found["train"]}
     except ActionError as error:
         return {"failed": str(error)}
@@ -74,7 +75,7 @@ def line(row: tuple[str, int, str, int], found: dict | None) -> str:
     if not found["fits"]:
         return f"{start} no | {peak} | | | {found['libtpu']} |"
     shape = parse(name)
-    rate = predict.seconds(found, shape).under(batch * shape.devices_per_chip)
+    rate = prediction.seconds(found, shape).under(batch * shape.devices_per_chip)
     speed = f"{rate.expected:,.0f} ({rate.low:,.0f} to {rate.high:,.0f})"
     return f"{start} yes | {peak} | {found['bytes'] / batch / 1e6:.0f} | {speed} | {found['libtpu']} |"
 

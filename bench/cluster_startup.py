@@ -28,7 +28,7 @@ from runs import Run  # noqa: E402
 from testcluster import Cluster, image  # noqa: E402
 from testcluster.objects import eventually  # noqa: E402
 
-from launcher.startup import container_start, unix  # noqa: E402
+from launcher.runs.startup import container_start, unix  # noqa: E402
 
 ARCHS = ("resnet-tiny", "resnet18")
 FLAGS = "--data digits --batch 32 --steps 100000 --set checkpoint.every_steps=10 --set log.every_steps=1"

@@ -7,9 +7,11 @@ import time
 import jax
 import numpy as np
 
-from trainer import compile, mesh, network, optim, step
 from trainer.config import resolve
 from trainer.data import source
+from trainer.devices import compilation, mesh
+from trainer.learning import optimizers, step
+from trainer.models import network
 
 
 def main(arch: str, side: int, batch: int, seconds: float) -> tuple[float, float]:
@@ -17,8 +19,8 @@ def main(arch: str, side: int, batch: int, seconds: float) -> tuple[float, float
     config = resolve("bench", "/unused", "", {"model.arch": arch, "train.batch": batch})
     data = source.load(dataclasses.replace(config.data, image_size=max(side, 8)), "train")
     net, init = network.build(config.model, 1000, 3, side, "cpu")
-    schedule = optim.make_schedule(config.optim, batch, 1000, 100)
-    optimizer = optim.make_optimizer(config.optim, schedule)
+    schedule = optimizers.make_schedule(config.optim, batch, 1000, 100)
+    optimizer = optimizers.make_optimizer(config.optim, schedule)
     init_state = step.make_init(init, optimizer)
     train = step.make_train_step(net, optimizer, schedule, data, config)
     devices = mesh.make_mesh()
@@ -27,7 +29,7 @@ def main(arch: str, side: int, batch: int, seconds: float) -> tuple[float, float
     local = {"image": images, "label": labels, "epoch": np.zeros(batch, np.int32)}
     local["index"] = np.arange(batch, dtype=np.int32)
     shapes = jax.eval_shape(init_state, jax.random.key(0))
-    compiled = compile.compile_train(train, shapes, compile.batch_shapes(local, batch), devices)
+    compiled = compilation.compile_train(train, shapes, compilation.batch_shapes(local, batch), devices)
     leaves = tuple(jax.tree.leaves(jax.jit(init_state)(jax.random.key(0))))
     for _ in range(2):
         leaves, metrics = compiled(leaves, placer.place(local))

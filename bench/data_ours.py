@@ -20,8 +20,10 @@ import simplejpeg
 from data_clock import measure, resident_mib
 
 from trainer.config import DataConfig
-from trainer.data import crop, images, path, pipeline
+from trainer.data import pipeline
 from trainer.data.encoded import Encoded
+from trainer.data.formats import detect
+from trainer.data.images import crop, decoded
 
 BATCH, SIDE = 64, 224
 
@@ -29,7 +31,7 @@ BATCH, SIDE = 64, 224
 def ours(data: Encoded, config: DataConfig):
     """The training pipeline's batches."""
     stream = pipeline.TrainStream(size=data.size, batch=BATCH, seed=0)
-    source = images.source_of(data, config)
+    source = decoded.source_of(data, config)
     for batch in pipeline.train_batches(source, stream, np.arange(BATCH), range(10**9), config):
         yield batch["image"]
 
@@ -65,7 +67,7 @@ def bare(data: Encoded, threads: int):
 
 
 def fill(data: Encoded, config: DataConfig, count) -> None:
-    source = images.source_of(data, config)
+    source = decoded.source_of(data, config)
     for epoch in itertools.count():
         for start in range(0, data.size - BATCH, BATCH):
             indices = np.arange(start, start + BATCH)
@@ -96,7 +98,7 @@ def memory(batches, number: int) -> None:
 
 def main(way: str, where: str, threads: int, amount: float) -> None:
     config = DataConfig(name=where, threads=threads, image_size=SIDE)
-    data = path.encoded(path.find(where), "train", config)
+    data = detect.encoded(detect.find(where), "train", config)
     if way == "memory":
         memory(ours(data, config), int(amount))
     elif way == "ours":

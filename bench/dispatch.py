@@ -21,11 +21,13 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from trainer import compile, network, optim, step
 from trainer.config import resolve
 from trainer.data import source
-from trainer.loss import cross_entropy
-from trainer.mesh import make_mesh
+from trainer.devices import compilation
+from trainer.devices.mesh import make_mesh
+from trainer.learning import optimizers, step
+from trainer.learning.losses import cross_entropy
+from trainer.models import network
 
 ARCHS = ("resnet50", "resnet152")
 BATCH = 2
@@ -39,7 +41,7 @@ class Case:
         self.config = resolve("bench", "/unused", "", settings)
         self.data = source.load(self.config.data, "train")
         self.net, self.init = network.build(self.config.model, 10, 1, 8, "cpu")
-        self.optimizer = optim.make_optimizer(self.config.optim, lambda count: jnp.float32(0.1))
+        self.optimizer = optimizers.make_optimizer(self.config.optim, lambda count: jnp.float32(0.1))
         images, labels = self.data.gather(jnp.arange(BATCH))
         self.batch = {"image": jnp.asarray(images), "label": jnp.asarray(labels)}
         self.batch |= {"epoch": jnp.zeros(BATCH, jnp.int32), "index": jnp.arange(BATCH, dtype=jnp.int32)}
@@ -53,7 +55,7 @@ class Case:
         state = jax.jit(init_state)(jax.random.key(0))
         shapes = jax.eval_shape(init_state, jax.random.key(0))
         batch = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in self.batch.items()}
-        compiled = compile.compile_train(train, shapes, batch, make_mesh(1, jax.devices()[:1]))
+        compiled = compilation.compile_train(train, shapes, batch, make_mesh(1, jax.devices()[:1]))
         held = [tuple(jax.tree.leaves(state))]
 
         def run():

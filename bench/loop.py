@@ -27,8 +27,8 @@ import jax
 import jax.numpy as jnp
 
 from trainer import __main__ as command
-from trainer import compile
-from trainer.mesh import batch_sharding, replicated
+from trainer.devices import compilation
+from trainer.devices.mesh import batch_sharding, replicated
 
 SETTINGS = {
     "model.width": "1",
@@ -122,7 +122,7 @@ def run(arch: str, turns: int) -> Step:
     def compile_eval(step, shapes, batch, mesh, executables):
         return lambda leaves, batch: {name: jnp.ones(()) for name in ("loss", "correct", "examples")}
 
-    compile.compile_train, compile.compile_eval = compile_train, compile_eval
+    compilation.compile_train, compilation.compile_eval = compile_train, compile_eval
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         words = ["--run-dir", folder, "--arch", arch, "--batch", "8", "--steps", str(STEPS + WARM)]
         for field, value in SETTINGS.items():

@@ -12,8 +12,9 @@ import json
 import subprocess
 import sys
 
-from launcher import TrainingJob, check, predict
-from launcher.predict import Range
+from launcher import TrainingJob
+from launcher.check import assessment, prediction
+from launcher.check.prediction import Range
 
 PLAIN = ("model.bn_fold=off",)
 MEASURED = {  # images a second and chip: least and most
@@ -32,18 +33,18 @@ def v3(batch: int) -> tuple[Range, str]:
     words = ["--topology", "v3:2x2", "--host-bounds", "2x2x1", "--steps", "train", "--"]
     words += ["--arch", "resnet50", "--batch", str(8 * batch), "--set", *PLAIN]
     done = subprocess.run(
-        [sys.executable, "-m", "trainer.aot", *words], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "trainer.check", *words], capture_output=True, text=True, check=True
     )
     found = json.loads(done.stdout)
     arithmetic = found["train"]["flops"] / (123e12 / 2)
     memory = found["train"]["bytes"] / (900e9 / 2)
-    step = predict.between(arithmetic, memory, 0.0)
+    step = prediction.between(arithmetic, memory, 0.0)
     return step.under(2 * batch), f"layout, libtpu {found['versions']['libtpu']}"
 
 
 def of(slice: str, batch: int, devices: int) -> tuple[Range, str]:
     job = TrainingJob(slice=slice, arch="resnet50", batch=batch * devices, bucket="b-1", set=PLAIN)
-    answer = check.ask(job, lambda text: print(text, file=sys.stderr), ("train",))
+    answer = assessment.ask(job, lambda text: print(text, file=sys.stderr), ("train",))
     assert answer.prediction
     found = answer.found
     by = "estimate" if found["estimated"] else f"layout, libtpu {found['versions']['libtpu']}"

@@ -18,8 +18,10 @@ from collections import Counter
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
-from trainer import aot, compile, hlo, layout, mesh
+from trainer.check import __main__
 from trainer.config import TrainConfig, resolve
+from trainer.cost import hlo, tpu_layout
+from trainer.devices import compilation, mesh
 from trainer.program import make_program
 
 Reduced = dict[tuple[str, str], tuple[int, int]]
@@ -27,12 +29,12 @@ Reduced = dict[tuple[str, str], tuple[int, int]]
 
 def reduced(config: TrainConfig, slice: argparse.Namespace, folder: str) -> Reduced:
     """(kernels or vectors, element type) -> how many arrays are all-reduced, and their bytes."""
-    grid = mesh.make_mesh(1, aot.topology(slice))
-    train, test, _ = aot.sources(config.data)
+    grid = mesh.make_mesh(1, __main__.topology(slice))
+    train, test, _ = __main__.sources(config.data)
     program = make_program(config, train, test, "tpu")
-    batch = compile.batch_shapes(aot.samples(config, train, test)["train"], config.train.batch)
-    lowered = compile.lower_train(program.train_step, program.shapes, batch, grid)
-    text = layout.lay_out(lowered, folder, "train_step").text
+    batch = compilation.batch_shapes(__main__.samples(config, train, test)["train"], config.train.batch)
+    lowered = compilation.lower_train(program.train_step, program.shapes, batch, grid)
+    text = tpu_layout.lay_out(lowered, folder, "train_step").text
     number, size = Counter(), Counter()
     for call in hlo.CALL.finditer(text):
         for array in hlo.ARRAY.finditer(call["shape"] if call["kind"] == "all-reduce" else ""):
@@ -59,7 +61,7 @@ def main() -> None:
     if given.grad_dtype:
         settings = {"model.arch": given.arch, "model.grad_dtype": given.grad_dtype, "train.batch": 32}
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            layout.keep(folder)
+            tpu_layout.keep(folder)
             config = resolve("bench", "/unused", "", settings, {"data.image_size": 64})
             for (what, kind), (number, size) in reduced(config, slice, folder).items():
                 print(f"| {given.grad_dtype} | {what} | {kind} | {number} | {size:,} |", flush=True)

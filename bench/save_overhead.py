@@ -32,9 +32,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from trainer import __main__ as command
-from trainer import checkpoint, compile
 from trainer.config import CheckpointConfig
-from trainer.step import State
+from trainer.devices import compilation
+from trainer.learning.step import State
+from trainer.rundir import checkpoints as checkpoint
 
 WINDOW = 100  # steps
 SETTINGS = {
@@ -71,14 +72,14 @@ class Watched:
 
 def run(rounds: int) -> tuple[list[tuple[float, float]], list[float], State]:
     """When each step was done, the seconds that each save held the loop up, and the state's shapes."""
-    made, shapes, real = [], [], compile.compile_train
+    made, shapes, real = [], [], compilation.compile_train
 
     def compile_train(*arguments):
         shapes.append(arguments[1])
         made.append(Watched(real(*arguments)))
         return made[0]
 
-    compile.compile_train = compile_train
+    compilation.compile_train = compile_train
     steps = 2 * WINDOW * (rounds + 1)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         words = ["--run-dir", folder, "--arch", "resnet18", "--steps", str(steps)]

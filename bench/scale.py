@@ -28,9 +28,9 @@ sys.path.insert(0, str(ROOT / "tests" / "cluster"))
 from testcluster import Cluster as TestCluster  # noqa: E402
 
 from launcher import Cluster, TrainingJob, render  # noqa: E402
-from launcher.cluster import selector  # noqa: E402
-from launcher.manifest import to_yaml  # noqa: E402
-from launcher.watching import changes  # noqa: E402
+from launcher.cluster.api import selector  # noqa: E402
+from launcher.rendering.manifest import to_yaml  # noqa: E402
+from launcher.runs.watch import changes  # noqa: E402
 
 OURS = [sys.executable, "-m", "launcher"]
 PLACED_SECONDS = 600.0  # longest wait for 512 pods

@@ -6,16 +6,16 @@ __version__ = "0.1.0"
 __all__ = ["Cluster", "TrainingJob", "render", "submit"]
 
 if TYPE_CHECKING:
-    from launcher.cluster import Cluster
-    from launcher.job import TrainingJob
-    from launcher.jobset import render
-    from launcher.submission import submit
+    from launcher.cluster.api import Cluster
+    from launcher.rendering.jobset import render
+    from launcher.request.job import TrainingJob
+    from launcher.runs.submission import submit
 
 HOMES = {
-    "Cluster": "launcher.cluster",
-    "TrainingJob": "launcher.job",
-    "render": "launcher.jobset",
-    "submit": "launcher.submission",
+    "Cluster": "launcher.cluster.api",
+    "TrainingJob": "launcher.request.job",
+    "render": "launcher.rendering.jobset",
+    "submit": "launcher.runs.submission",
 }
 
 

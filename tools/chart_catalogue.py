@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from launcher import TrainingJob, job, naming, patch, render, rules, slices, topology
+from launcher import TrainingJob, render
+from launcher.hardware import slices, suggestions, topology
+from launcher.rendering import patch
+from launcher.request import job, rules
 
 # A request whose numbers and names stand nowhere else in what is rendered of it.
 PROBE: dict[str, Any] = {
@@ -119,7 +122,7 @@ def generations() -> dict[str, Any]:
         rows[name] |= {"kind": row["kind"], "host": row["host"], "flex": name not in rules.NO_FLEX}
     return {
         "generations": rows,
-        "aliases": naming.aliases(slices.facts()),
+        "aliases": suggestions.aliases(slices.facts()),
         "maxHosts": slices.MAX_HOSTS,
         "maxCpuDevices": slices.MAX_CPU_DEVICES,
     }

@@ -8,7 +8,9 @@ from typing import Any
 from chart_catalogue import hollow, pod_of
 from chart_values import DNS, FLAG, FORMS, Json, many, text
 
-from launcher import TrainingJob, catalogue, config, render
+from launcher import TrainingJob, render
+from launcher.hardware import catalogue
+from launcher.request import sources
 
 # Two CPU pods that join and train; `helm test` waits for a Job, and not for a JobSet.
 SMOKE: dict[str, Any] = {
@@ -91,7 +93,7 @@ GOOGLE_ACCOUNT = text(r"^[a-z]([-a-z0-9]*[a-z0-9])?@[-a-z0-9.]+\.iam\.gserviceac
 
 def defaults() -> Json:
     """What the ConfigMap may hold: the launcher refuses any other key."""
-    names = sorted(config.FIELDS.keys() - config.NOT_SHARED - {"namespace"})
+    names = sorted(sources.FIELDS.keys() - sources.NOT_SHARED - {"namespace"})
     forms = {name.replace("_", "-"): FORMS[name] for name in names}
     return closed(forms | {"patch": {"type": "object"}})
 

@@ -7,7 +7,9 @@ import json
 import re
 from typing import Any
 
-from launcher import TrainingJob, chart, schema, volumes
+from launcher import TrainingJob
+from launcher.rendering import helm_values
+from launcher.request import mounts, trainer_settings
 
 Json = dict[str, Any]
 
@@ -23,7 +25,7 @@ ENV = r"[A-Za-z_][A-Za-z0-9_]*"
 SECRET = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[-._a-zA-Z0-9]{1,253}"
 BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/\s]+)*/?$"
 UPWARD = r"(^|[/:])\.\.([/:]|$)"
-OUTSIDE = f":({'|'.join(re.escape(path) for path in volumes.TAKEN)})/*(:ro)?$|{UPWARD}"
+OUTSIDE = f":({'|'.join(re.escape(path) for path in mounts.TAKEN)})/*(:ro)?$|{UPWARD}"
 FLAG: Json = {"type": "boolean"}
 
 
@@ -60,17 +62,17 @@ ANYTHING: Json = {"type": ["string", "number"]}
 ANY = r"[\s\S]*"
 ABOVE_ZERO = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|[0-9]+\.[0-9]*[1-9][0-9]*)$"
 SECONDS = {"anyOf": [{"type": "integer", "minimum": 0}, text(DURATION)]}
-SOURCES = "|".join(f"{kind}{'/' if form else ''}{form}" for kind, form in volumes.NAMES.items())
+SOURCES = "|".join(f"{kind}{'/' if form else ''}{form}" for kind, form in mounts.NAMES.items())
 
 FORMS: dict[str, Json] = {
     "slice": {"type": "string", "minLength": 1, "maxLength": 64},
     "num_slices": {"type": "integer", "minimum": 1, "maximum": 4096},
-    "arch": {"enum": schema.document()["archs"]},
+    "arch": {"enum": trainer_settings.document()["archs"]},
     "name": text(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", 63),
-    "recipe": {"enum": schema.document()["recipes"]},
+    "recipe": {"enum": trainer_settings.document()["recipes"]},
     "data": {
         "anyOf": [
-            {"enum": schema.document()["datasets"]},
+            {"enum": trainer_settings.document()["datasets"]},
             text(rf"^(gs://{BUCKET}|/[^\x00-\x1f]*$)", 1024) | {"not": {"pattern": UPWARD}},
         ]
     },
@@ -129,7 +131,7 @@ def help_of(name: str) -> str:
 
 def values_schema() -> Json:
     """values.schema.json: closed, so that a misspelled value is refused."""
-    properties = {chart.key(name): {"description": help_of(name), **FORMS[name]} for name in FIELDS}
+    properties = {helm_values.key(name): {"description": help_of(name), **FORMS[name]} for name in FIELDS}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Values of resnet-train",
@@ -152,7 +154,7 @@ def values_yaml() -> str:
         metavar = field.metadata["metavar"]
         lines.append(f"# -- {help_of(name)}" + (f" ({metavar})" if metavar else ""))
         default = json.dumps(field.default) if field.default not in (None, ()) else ""
-        lines.append(f"{chart.key(name)}: {default}" if default else f"# {chart.key(name)}:")
+        lines.append(f"{helm_values.key(name)}: {default}" if default else f"# {helm_values.key(name)}:")
     return "\n".join(lines) + "\n"
 
 
@@ -162,7 +164,7 @@ def table() -> str:
     for name, field in FIELDS.items():
         default = f"`{json.dumps(field.default)}`" if field.default not in (None, ()) else ""
         form = f" (`{field.metadata['metavar']}`)" if field.metadata["metavar"] else ""
-        lines.append(f"| `{chart.key(name)}` | {default} | {help_of(name)}{form} |")
+        lines.append(f"| `{helm_values.key(name)}` | {default} | {help_of(name)}{form} |")
     return "\n".join(lines) + "\n"
 
 
@@ -170,7 +172,7 @@ def trainer() -> Json:
     """trainer.json: what a setting of the trainer may hold, and the flags that may follow after `--`."""
     rows = [
         {key: row[key] for key in ("field", "type", "choices", "minimum", "maximum", "paths") if key in row}
-        for row in schema.document()["fields"]
+        for row in trainer_settings.document()["fields"]
     ]
     number = r"^[+-]?[0-9]+$"
     forms = {
@@ -180,4 +182,8 @@ def trainer() -> Json:
         "str": "",
         "path": f"^(gs://{BUCKET}|/[^\\x00-\\x1f]*$)",
     }
-    return {"fields": {row["field"]: row for row in rows}, "forms": forms, "flags": list(schema.FLAGS)}
+    return {
+        "fields": {row["field"]: row for row in rows},
+        "forms": forms,
+        "flags": list(trainer_settings.FLAGS),
+    }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from launcher import TrainingJob, slices
+from launcher import TrainingJob
 from launcher.errors import Problem, RequestError
+from launcher.hardware import slices
 
 GOOD: dict[str, Any] = {"slice": "v5p-384", "arch": "resnet50", "bucket": "b-1"}
 GENERIC: dict[str, Any] = {"slice": "h100-24", "platform": "generic"}

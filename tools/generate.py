@@ -1,4 +1,4 @@
-"""Write what is generated: train_fields.json, chips.json and a table of docs/training.md; manifests/;
+"""Write what is generated: contract.json, chips.json and a table of docs/training.md; manifests/;
 what the charts of helm/ know of the launcher.
 
 `python tools/generate.py [DIR]` writes into DIR instead of the checkout; `make verify` compares the two.
@@ -72,7 +72,7 @@ def train_fields() -> str:
 
 def chips() -> str:
     """JAX's name of a device: its peaks a second, as the trainer reads them for its utilisation."""
-    from launcher import slices
+    from launcher.hardware import slices
 
     found = {}
     for row in slices.facts().values():
@@ -147,8 +147,8 @@ def write(path: Path, text: str) -> None:
 def main(root: Path) -> None:
     page = (CHECKOUT / "docs" / "training.md").read_text(encoding="utf-8")
     write(root / "docs" / "training.md", training_page(page))
-    write(root / "launcher" / "train_fields.json", train_fields())
-    write(root / "trainer" / "chips.json", chips())
+    write(root / "launcher" / "contract.json", train_fields())
+    write(root / "trainer" / "cost" / "chips.json", chips())
     for name, text in charts().items():
         write(root / "helm" / name, text)
     for name in [name for name in os.environ if name.startswith("RESNET_LAUNCH_")]:

@@ -12,11 +12,11 @@ import traceback  # noqa: E402
 
 from trainer import recipes  # noqa: E402
 from trainer.config import TrainConfig, parse_setting, resolve  # noqa: E402
-from trainer.display import complain  # noqa: E402
 from trainer.errors import FATAL, FINISHED, PREEMPTED, RETRY, ConfigError, TrainError  # noqa: E402
-from trainer.join import join, part, read_environment  # noqa: E402
-from trainer.preemption import EarlyExit  # noqa: E402
-from trainer.watchdog import Watchdog  # noqa: E402
+from trainer.metrics.display import complain  # noqa: E402
+from trainer.runtime.join import join, part, read_environment  # noqa: E402
+from trainer.runtime.preemption import EarlyExit  # noqa: E402
+from trainer.runtime.watchdog import Watchdog  # noqa: E402
 
 # Flags with a field of their own: the launcher renders these, and ``--set`` for everything else.
 FLAGS = {
@@ -67,7 +67,7 @@ def run(arguments: list[str]) -> None:
     join(job, config.train.join_seconds)
     joined = time.time()
 
-    from trainer.display import make_display
+    from trainer.metrics.display import make_display
     from trainer.train import (
         train,  # its imports take seconds; a wrong flag or a lost peer needs none of them
     )
@@ -77,7 +77,7 @@ def run(arguments: list[str]) -> None:
     if config.log.metrics_port:
         import jax
 
-        from trainer.exposition import Exposition
+        from trainer.metrics.prometheus import Exposition
 
         if jax.process_index() == 0:
             display = Exposition(display, config.log.metrics_port)

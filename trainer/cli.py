@@ -84,33 +84,37 @@ def _settings(parser: argparse.ArgumentParser, text: str) -> None:
 
 
 def predict(given: argparse.Namespace) -> None:
-    from trainer import infer
+    from trainer.weights import inference
 
     if given.top < 1:
         raise ConfigError(f"--top: must be at least 1, got {given.top}")
-    for row in infer.predict(infer.find(given.network), given.images, given.top, DataConfig().max_pixels):
+    for row in inference.predict(
+        inference.find(given.network), given.images, given.top, DataConfig().max_pixels
+    ):
         print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
 def evaluate(given: argparse.Namespace) -> None:
     from etils import epath
 
-    from trainer import infer, rundir
+    from trainer.rundir import directory
+    from trainer.weights import inference
 
     data = DataConfig()
     if not given.network.endswith(".safetensors"):
-        data = rundir.read(epath.Path(given.network)).data
+        data = directory.read(epath.Path(given.network)).data
     elif not given.data:
         raise ConfigError("--data: must be named for a file of weights, got none")
     if given.data:
         data = dataclasses.replace(resolve("", "", "", {"data.name": given.data}).data, root=data.root)
-    print(json.dumps(infer.evaluate(infer.find(given.network), data)))
+    print(json.dumps(inference.evaluate(inference.find(given.network), data)))
 
 
 def report(given: argparse.Namespace) -> None:
     from etils import epath
 
-    from trainer import record, report
+    from trainer.report import page
+    from trainer.rundir import record
 
     found = record.load(epath.Path(given.run))
     if given.json:
@@ -119,27 +123,27 @@ def report(given: argparse.Namespace) -> None:
     out = epath.Path(given.out or epath.Path(given.run) / "report.html")
     if not out.parent.is_dir():
         raise ConfigError(f"--out: must be in a folder that is there, got {out}")
-    out.write_text(report.page(found, _mistakes(found.config)))
+    out.write_text(page.page(found, _mistakes(found.config)))
     print(out)
 
 
 def _mistakes(config: TrainConfig):
     """Of the best checkpoint, or a sentence why there are none: of neither the data need be here."""
-    from trainer import infer, insight
+    from trainer.weights import confusion, inference
 
     try:
-        return insight.look(infer.of_run(config), config.data)
+        return confusion.look(inference.of_run(config), config.data)
     except TrainError as error:
         _say(f"warning: the report has no confusion matrix: {error}")
         return str(error).splitlines()[0]
 
 
 def import_weights(given: argparse.Namespace) -> None:
-    from trainer import weights
+    from trainer.weights import file
 
     settings = dict(parse_setting(text) for text in given.set)
     model: ModelConfig = resolve("", "", "", {"model.arch": given.arch}, settings).model
-    found = weights.read_foreign(given.file, model, given.image_size)
+    found = file.read_foreign(given.file, model, given.image_size)
     found.save(given.out)
     _say(f"{given.out}: {found.model.arch}, {len(found.class_names)} classes")
 
@@ -147,17 +151,17 @@ def import_weights(given: argparse.Namespace) -> None:
 def export(given: argparse.Namespace) -> None:
     from safetensors.numpy import save_file
 
-    from trainer import foreign, infer, onnx_file
+    from trainer.weights import inference, onnx, torch_names
 
     if not Path(given.out).absolute().parent.is_dir():
         raise ConfigError(f"{given.out}: must be in a folder that is there")
-    found = infer.find(given.network)
+    found = inference.find(given.network)
     if given.target == "onnx":
-        onnx_file.save(found, given.out)
+        onnx.save(found, given.out)
     elif given.target == "safetensors":
         found.save(given.out)
     else:
-        save_file(foreign.write(found.model, found.arrays), given.out)
+        save_file(torch_names.write(found.model, found.arrays), given.out)
     _say(f"{given.out}: {found.model.arch}, {len(found.class_names)} classes, for {given.target}")
 
 

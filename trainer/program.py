@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from trainer import network, optim, step, weights
 from trainer.config import TrainConfig
 from trainer.data.source import Source
 from trainer.errors import ConfigError
+from trainer.learning import optimizers, step
+from trainer.models import network
 from trainer.plan import Plan, make_plan
+from trainer.weights import file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Program:
         ``where``: a State of shardings.
         """
         arrays = state.params | state.stats
-        found = weights.start_from(path, arrays, self.config.model, self.image_size)
+        found = file.start_from(path, arrays, self.config.model, self.image_size)
         shardings = where.params | where.stats
         placed = arrays | {name: jax.device_put(a, shardings[name]) for name, a in found.items()}
         params, stats = ({name: placed[name] for name in part} for part in (state.params, state.stats))
@@ -71,8 +73,8 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
         )
     batch = config.train.batch // config.train.accumulate
     net, init = network.build(config.model, train_source.num_classes, channels, height, platform, batch)
-    schedule = optim.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
-    optimizer = optim.make_optimizer(config.optim, schedule)
+    schedule = optimizers.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
+    optimizer = optimizers.make_optimizer(config.optim, schedule)
     init_state, key = step.make_init(init, optimizer, config.optim), jax.random.key(config.train.seed)
     return Program(
         plan=plan,

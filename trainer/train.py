@@ -9,21 +9,26 @@ import time
 import jax
 import numpy as np
 
-from trainer import checkpoint, compile, lease, mesh, profiler, report, rundir, sharding, step, tracking
-from trainer.agreement import agreed
 from trainer.config import TrainConfig
 from trainer.data import pipeline, source
-from trainer.display import Display
+from trainer.devices import compilation, mesh, state_sharding
 from trainer.errors import NonFiniteError, PreemptedError
-from trainer.join import Job
-from trainer.meter import Meter
-from trainer.metrics import Log, Pending
+from trainer.learning import step
+from trainer.metrics import profiler, wandb
+from trainer.metrics.display import Display
+from trainer.metrics.log import Log, Pending
+from trainer.metrics.reporter import Reporter
+from trainer.metrics.tensorboard import TensorBoard
+from trainer.metrics.throughput import Meter
 from trainer.plan import Clock
-from trainer.preemption import Preemption
 from trainer.program import make_program
-from trainer.reporter import Reporter
-from trainer.tensorboard import TensorBoard
-from trainer.watchdog import Watchdog
+from trainer.report import page
+from trainer.rundir import checkpoints as checkpoint
+from trainer.rundir import directory, lease
+from trainer.runtime.agreement import agreed
+from trainer.runtime.join import Job
+from trainer.runtime.preemption import Preemption
+from trainer.runtime.watchdog import Watchdog
 
 
 def train(
@@ -58,14 +63,14 @@ def train(
     with agreed():
         train_source, test_source = source.load_both(config.data)
         if first:
-            with rundir.writing_to(config.run_dir):
-                root = rundir.make(config.run_dir)
+            with directory.writing_to(config.run_dir):
+                root = directory.make(config.run_dir)
                 closing.callback(lease.acquire(root, job.owner).release)
-                rundir.claim(root, config)
+                directory.claim(root, config)
             if config.log.tensorboard:
                 mirrors.append(TensorBoard(root))
     if root and config.log.wandb != "off":
-        mirrors.append(tracking.Wandb(config.log, config.name, root, dataclasses.asdict(config)))
+        mirrors.append(wandb.Wandb(config.log, config.name, root, dataclasses.asdict(config)))
     for mirror in mirrors:
         closing.callback(mirror.close)
     log = Log(root, display, mirrors)
@@ -86,7 +91,7 @@ def train(
     log.event("opened", cpu_seconds=processor_seconds())
 
     platform = jax.devices()[0].platform
-    executables = compile.use_cache(config.train.compile_cache, config.run_dir, platform)
+    executables = compilation.use_cache(config.train.compile_cache, config.run_dir, platform)
 
     # Model and the two steps, as pure functions.
     watchdog.now("tracing and compiling")
@@ -104,23 +109,23 @@ def train(
     none = placer.rows[:0]  # a batch without rows has the shapes, and waits for no data
     sample = next(pipeline.train_batches(train_source, stream, none, range(1), config.data))
     sample_eval = next(pipeline.eval_batches(test_source, config.train.batch, none, config.data))
-    batch_of = functools.partial(compile.batch_shapes, batch=config.train.batch)
+    batch_of = functools.partial(compilation.batch_shapes, batch=config.train.batch)
     begun = time.monotonic()
     compiling = {
         pixels: compiler.submit(
-            compile.compile_train, one, shapes, batch_of(sample), devices, executables, config.train.shard
+            compilation.compile_train, one, shapes, batch_of(sample), devices, executables, config.train.shard
         )
         for pixels, one in program.train_steps.items()
     }
     compiler.submit(executables.keep)
     compiling_eval = compiler.submit(
-        compile.compile_eval, program.eval_step, shapes, batch_of(sample_eval), devices, executables
+        compilation.compile_eval, program.eval_step, shapes, batch_of(sample_eval), devices, executables
     )
     compiler.submit(executables.keep)
 
     # State: the newest whole checkpoint, or fresh.
-    where = sharding.of_state(devices, shapes, config.train.shard)
-    whole = sharding.gatherer(devices, config.train.shard)
+    where = state_sharding.of_state(devices, shapes, config.train.shard)
+    whole = state_sharding.gatherer(devices, config.train.shard)
     checkpoints = None
     state, start, accuracy = None, 0, None
     if config.checkpoint.enabled:
@@ -132,7 +137,7 @@ def train(
             stream = stream.resumed(found.stream)
             log.event("restore", step=start, seconds=since(asked), cpu_seconds=processor_seconds())
     if state is None:
-        state = compile.compile_init(program.init_state, program.key, devices, where)(program.key)
+        state = compilation.compile_init(program.init_state, program.key, devices, where)(program.key)
         if config.train.init:
             state = program.start_from(config.train.init, state, where)
     log.resume_at(start)
@@ -165,7 +170,7 @@ def train(
             log.event("preempted", step=at)
             raise PreemptedError(f"preempted at step {at}" + (", state saved" if checkpoints else ""))
 
-    def count(network_leaves: compile.Leaves, at: int) -> dict[str, float]:
+    def count(network_leaves: compilation.Leaves, at: int) -> dict[str, float]:
         batches = pipeline.eval_batches(test_source, config.train.batch, placer.rows, config.data)
         sums = []
         for local in batches:
@@ -250,7 +255,7 @@ def train(
         checkpoints.wait()
     log.end(plan.steps, accuracy, seconds=since(begun), waited_seconds=speed.waited)
     if root and start < plan.steps:
-        report.leave(root, log.record(config))
+        page.leave(root, log.record(config))
 
 
 def since(begun: float) -> float:

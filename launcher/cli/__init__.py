@@ -50,7 +50,7 @@ class Verbs(click.Group):
             return None
         import importlib
 
-        return importlib.import_module(f"launcher.cli.{cmd_name}").command
+        return importlib.import_module(f"launcher.cli.verbs.{cmd_name}").command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         if args and args[0] not in VERBS and args[0] not in HIDDEN:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from launcher.errors import Problem, RequestError
-from launcher.values import Reader, Wrong
+from launcher.request.readers import Reader, Wrong
 
 
 class Checked(click.ParamType):

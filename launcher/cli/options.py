@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from launcher import advice, catalogue, config, schema
-from launcher.job import TrainingJob
+from launcher.hardware import catalogue
+from launcher.request import advice, trainer_settings
+from launcher.request import sources as config
+from launcher.request.job import TrainingJob
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -66,7 +68,7 @@ class Flag(click.Option):
             found = [*(s.name for s in catalogue.slices()), "cpu-2x1", "local-gpu"]
         else:
             known = {"arch": "archs", "data": "datasets", "recipe": "recipes"}.get(self.name or "")
-            found = schema.document()[known] if known else []
+            found = trainer_settings.document()[known] if known else []
         return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from launcher import names
 from launcher.cli import options
 from launcher.cli.checked import Checked, check
+from launcher.request import kubernetes_names
 
 if TYPE_CHECKING:
-    from launcher.cluster import Cluster
+    from launcher.cluster.api import Cluster
 
 
 def flags(namespace: bool = True) -> list[click.Parameter]:
@@ -29,7 +29,7 @@ def as_json() -> click.Parameter:
 
 
 def name() -> click.Parameter:
-    return click.Argument(["name"], type=Checked(names.run))
+    return click.Argument(["name"], type=Checked(kubernetes_names.run))
 
 
 def yes() -> click.Parameter:
@@ -38,10 +38,10 @@ def yes() -> click.Parameter:
 
 def cluster(context: str | None, kubeconfig: str | None, namespace: str | None) -> Cluster:
     """The cluster of these flags; the namespace may also come from the environment or resnet-launch.yaml."""
-    from launcher.cluster import Cluster
+    from launcher.cluster.api import Cluster
 
     found = options.values({"namespace": namespace}).get("namespace")
-    return Cluster(context, found and check("namespace", names.namespace, found), kubeconfig)
+    return Cluster(context, found and check("namespace", kubernetes_names.namespace, found), kubeconfig)
 
 
 def again(context: str | None, kubeconfig: str | None, namespace: str | None) -> str:

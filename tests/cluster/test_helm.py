@@ -13,9 +13,9 @@ from testcluster.api import Object, Refused
 from testcluster.build import binary
 from testcluster.objects import eventually, queue
 
-from launcher import cluster as launcher_cluster
 from launcher.cli import main
-from launcher.refusals import Refused as LauncherRefused
+from launcher.cluster import api as launcher_cluster
+from launcher.cluster.refusals import Refused as LauncherRefused
 
 pytestmark = pytest.mark.usefixtures("nobody_s_settings")
 

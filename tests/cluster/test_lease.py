@@ -6,7 +6,7 @@ import pytest
 from testcluster import Cluster
 
 from trainer.errors import RunDirectoryError
-from trainer.lease import BucketLease
+from trainer.rundir.lease import BucketLease
 
 SHORT = {"renew_seconds": 0.4, "watch_seconds": 1.6}
 

@@ -10,7 +10,7 @@ import pytest
 import registries
 from testcluster.requirements import missing
 
-from launcher import registry
+from launcher.check import image_registry
 
 needs_go = pytest.mark.skipif(bool(missing()), reason=missing())
 
@@ -22,9 +22,9 @@ def open_one(tmp_path: Path) -> Iterator[registries.Registry]:
 
 
 def platforms(reference: str) -> list[str] | None:
-    image = registry.parse(reference)
+    image = image_registry.parse(reference)
     assert image
-    return registry.platforms(image)
+    return image_registry.platforms(image)
 
 
 @needs_go
@@ -69,9 +69,9 @@ def test_a_token_that_anybody_gets_is_fetched(tmp_path: Path) -> None:
 def test_one_that_wants_credentials_or_is_away_is_said_to(tmp_path: Path) -> None:
     with registries.running(tmp_path, "ftp://nowhere") as closed:
         image = closed.push("team/resnet", "1", "amd64")
-        with pytest.raises(registry.Closed, match=r" shows team/resnet to nobody without credentials$"):
+        with pytest.raises(image_registry.Closed, match=r" shows team/resnet to nobody without credentials$"):
             platforms(image)
-    with pytest.raises(registry.Closed, match=r"^127.0.0.1:\d+ does not answer: .*refused"):
+    with pytest.raises(image_registry.Closed, match=r"^127.0.0.1:\d+ does not answer: .*refused"):
         platforms(image)
 
 
@@ -82,11 +82,11 @@ def test_one_that_wants_credentials_or_is_away_is_said_to(tmp_path: Path) -> Non
         ("images.example.com/team/resnet", "https://images.example.com/v2/team/resnet", "latest"),
         ("localhost:5000/resnet@sha256:ab", "http://localhost:5000/v2/resnet", "sha256:ab"),
         ("localhost:5000/resnet:1@sha256:ab", "http://localhost:5000/v2/resnet", "sha256:ab"),
-        ("docker.io/python:3.11", f"https://{registry.HUB_SERVER}/v2/library/python", "3.11"),
+        ("docker.io/python:3.11", f"https://{image_registry.HUB_SERVER}/v2/library/python", "3.11"),
         ("resnet:1", "", ""),
         ("team/resnet:1", "", ""),
     ],
 )
 def test_where_an_image_is_asked_for(reference: str, url: str, version: str) -> None:
-    image = registry.parse(reference)
+    image = image_registry.parse(reference)
     assert ((image.url, image.version) if image else ("", "")) == (url, version)

@@ -7,8 +7,10 @@ import pytest
 from testcluster import Cluster
 from testcluster.api import Object, Refused
 
-from launcher import TrainingJob, catalogue, difference, render, slices
-from launcher.manifest import to_yaml
+from launcher import TrainingJob, render
+from launcher.hardware import catalogue, slices
+from launcher.rendering.manifest import to_yaml
+from launcher.runs import diff
 
 JOBSETS = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/{}/jobsets"
 PODS = "/api/v1/namespaces/{}/pods"
@@ -164,8 +166,8 @@ def test_a_difference_is_what_would_change(control_plane: Cluster, namespace: st
 
     control_plane.api.apply([rendered()])
     stored = control_plane.api.get(rendered())
-    assert difference.unified(stored, rendered(), "test-cluster") == ""
-    changed = difference.unified(stored, rendered(env={"A": "1", "C": "3"}, max_restarts=3), "test-cluster")
+    assert diff.unified(stored, rendered(), "test-cluster") == ""
+    changed = diff.unified(stored, rendered(env={"A": "1", "C": "3"}, max_restarts=3), "test-cluster")
     lines = [line[1:].strip() for line in changed.splitlines()[2:] if line[0] in "+-"]
     assert lines == [
         "maxRestarts: 10",

@@ -8,7 +8,7 @@ from commands import Command, command
 from testcluster import Cluster
 from testcluster.objects import eventually, pods
 
-from launcher.cluster import Cluster as Server
+from launcher.cluster.api import Cluster as Server
 
 LABELS = {
     "cloud.google.com/gke-tpu-accelerator": "tpu-v5-lite-podslice",

@@ -11,9 +11,12 @@ import pytest
 import yaml
 from charts import TRAIN, Helm, Object
 
-from launcher import TrainingJob, catalogue, chart, config, render, slices
+from launcher import TrainingJob, render
 from launcher.cli import main
 from launcher.errors import RequestError
+from launcher.hardware import catalogue, slices
+from launcher.rendering import helm_values
+from launcher.request import sources
 
 GKE_BLOCK = "cloud.google.com/gce-topology-block"
 # Every option alone and many together.
@@ -130,9 +133,9 @@ def plain(objects: list[Object]) -> list[Object]:
 
 
 def compare(helm: Helm, folder: Path, jobs: list[TrainingJob]) -> None:
-    found = helm.many([chart.values(job) for job in jobs], folder)
+    found = helm.many([helm_values.values(job) for job in jobs], folder)
     for job, objects in zip(jobs, found, strict=True):
-        assert objects == plain(render(job)), chart.values(job)
+        assert objects == plain(render(job)), helm_values.values(job)
 
 
 def test_every_slice_of_the_catalogue(helm: Helm, tmp_path: Path) -> None:
@@ -167,7 +170,7 @@ def test_options_together(helm: Helm, tmp_path: Path) -> None:
 
 def test_every_field_of_a_request_is_in_the_grid() -> None:
     used = {name for fields in OPTIONS.values() for name in fields} | GENERIC.keys()
-    assert config.FIELDS.keys() - used == {"slice", "arch", "placement_policy"}
+    assert sources.FIELDS.keys() - used == {"slice", "arch", "placement_policy"}
 
 
 def rendered(words: str) -> str:

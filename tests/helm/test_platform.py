@@ -6,8 +6,9 @@ import pytest
 import yaml
 from charts import PLATFORM, Answer, Helm, Object
 
-from launcher import TrainingJob, config
-from launcher.jobset import render
+from launcher import TrainingJob
+from launcher.rendering.jobset import render
+from launcher.request import sources
 
 QUEUES: Object = {"enabled": True, "flavors": {"v4-32": 64, "v6e-8": 8, "v6e-8-1": 8, "h100": 32, "cpu": 4}}
 
@@ -45,7 +46,7 @@ def test_the_defaults_are_what_the_launcher_reads(helm: Helm) -> None:
         "batch": 4096,
     }
     found = made(helm, {"defaults": given, "kueue": {**QUEUES, "localQueue": "team"}})
-    source = config.configmap("here", found["ConfigMap/resnet-launch-defaults"]["data"])
+    source = sources.configmap("here", found["ConfigMap/resnet-launch-defaults"]["data"])
     assert source.values == {
         "bucket": "team-runs",
         "image": "r/i:1",

@@ -8,8 +8,10 @@ from charts import TRAIN, Helm, Object
 from jsonschema import Draft202012Validator
 from test_fuzz import GOOD as GOOD_VALUES
 
-from launcher import TrainingJob, chart, config
+from launcher import TrainingJob
 from launcher.errors import RequestError
+from launcher.rendering import helm_values
+from launcher.request import sources
 
 GOOD: Object = {"slice": "v5p-384", "arch": "resnet50", "bucket": "b-1"}
 GENERIC = {"platform": "generic", "gpu_resource": "amd.com/gpu"}
@@ -103,7 +105,7 @@ WORDS: list[tuple[Object, str]] = [
 def spelled(fields: Object) -> Object:
     """The chart's values of some fields."""
     patch = {"patch": json.dumps(fields["patch"])} if "patch" in fields else {}
-    return {chart.key(name): value for name, value in {**fields, **patch}.items()}
+    return {helm_values.key(name): value for name, value in {**fields, **patch}.items()}
 
 
 @pytest.mark.parametrize(("fields", "words"), WORDS, ids=[words[:60] for _, words in WORDS])
@@ -191,7 +193,7 @@ def given(name: str, text: str) -> Any:
     """A flag's text as a value of the chart."""
     if name in ("num_slices", "max_restarts"):
         return int(text)
-    return [text] if config.is_repeated(name) else text
+    return [text] if sources.is_repeated(name) else text
 
 
 def test_the_schema_takes_what_the_launcher_takes() -> None:
@@ -201,7 +203,7 @@ def test_the_schema_takes_what_the_launcher_takes() -> None:
         (name, text)
         for name, texts in GOOD_VALUES.items()
         for text in texts
-        if name != "patch" and not schema.is_valid({chart.key(name): given(name, text)})
+        if name != "patch" and not schema.is_valid({helm_values.key(name): given(name, text)})
     ]
     assert wrong == []
 

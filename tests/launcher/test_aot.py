@@ -2,8 +2,9 @@
 
 import pytest
 
-from launcher import aot, slices
+from launcher.check import compiler
 from launcher.errors import RequestError
+from launcher.hardware import slices
 
 
 # Host bounds and names as jax.experimental.topologies wants them; rings as Google's documentation draws them.
@@ -32,14 +33,14 @@ def test_a_slice_as_the_compiler_spells_it(name, topology, bounds, chip_config, 
         "--chip-config",
         chip_config,
     ]
-    assert aot.arguments(slices.parse(name), 1) == expected + (["--wrap", rings] if rings else [])
+    assert compiler.arguments(slices.parse(name), 1) == expected + (["--wrap", rings] if rings else [])
 
 
 def test_only_tpus_are_compiled_for():
     with pytest.raises(
         RequestError, match="slice: must be a TPU slice to be compiled for here, got 'h100-8'"
     ):
-        aot.arguments(slices.parse("h100-8"), 1)
+        compiler.arguments(slices.parse("h100-8"), 1)
 
 
 def test_the_trainers_own_error_is_the_error():
@@ -48,7 +49,7 @@ def test_the_trainers_own_error_is_the_error():
         "error: train.batch: must be a multiple of 4 devices, got 6",
         "hint: --batch 4",
     ]
-    error = aot._failure(44, said)
+    error = compiler._failure(44, said)
     assert error.problems() == [("train.batch: must be a multiple of 4 devices, got 6", "--batch 4")]
 
 
@@ -57,7 +58,7 @@ def test_a_crash_of_the_compiler_is_not_taken_for_a_fault_of_the_run():
         "progress: compiling the train step",
         "*** SIGSEGV STACK OVERFLOW (see go/cppstackoverflow) received by PID 2584 ***",
     ]
-    [(message, hint)] = aot._failure(-11, said).problems()
+    [(message, hint)] = compiler._failure(-11, said).problems()
     assert message == (
         "the TPU compiler crashed while compiling the train step: "
         "SIGSEGV STACK OVERFLOW (see go/cppstackoverflow)"
@@ -66,6 +67,6 @@ def test_a_crash_of_the_compiler_is_not_taken_for_a_fault_of_the_run():
 
 
 def test_a_missing_package_names_the_extra():
-    [(message, hint)] = aot._failure(1, ["ModuleNotFoundError: No module named 'jax'"]).problems()
+    [(message, hint)] = compiler._failure(1, ["ModuleNotFoundError: No module named 'jax'"]).problems()
     assert message == "the trainer is not installed here"
     assert hint == "pip install 'resnet-launch[check]'"

@@ -144,7 +144,7 @@ def test_a_fault_is_one_line_and_a_traceback_only_with_debug(capsys, monkeypatch
     def fail(*_):
         raise ZeroDivisionError("by design")
 
-    monkeypatch.setattr("launcher.cli.render.render", fail)
+    monkeypatch.setattr("launcher.cli.verbs.render.render", fail)
     code, _, err = run(capsys, RENDER)
     assert (code, err[0]) == (1, "error: this is a fault of resnet-launch: ZeroDivisionError: by design")
     with pytest.raises(ZeroDivisionError):

@@ -4,22 +4,22 @@ import json
 
 import pytest
 
-from launcher import config
 from launcher.cli import main
 from launcher.errors import RequestError
+from launcher.request import sources
 
 
 def test_the_first_source_wins_and_repeated_fields_add_up(tmp_path):
     (tmp_path / "resnet-launch.yaml").write_text(
         "bucket: from-file\nqueue: from-file\nnum_slices: 2\nenv: {A: file, B: 1}\nset: [optim.lr=1]\n"
     )
-    values, where = config.merge(
-        config.flags({"bucket": "from-flag", "env": ("A=flag",), "spot": None, "mount": ()}),
-        config.environment(
+    values, where = sources.merge(
+        sources.flags({"bucket": "from-flag", "env": ("A=flag",), "spot": None, "mount": ()}),
+        sources.environment(
             {"RESNET_LAUNCH_QUEUE": "from-env", "RESNET_LAUNCH_SET": "data.flip=true,optim.lr=2"}
         ),
-        config.file(tmp_path / "resnet-launch.yaml"),
-        config.configmap("defaults", {"image": "r/i:1", "queue": "from-map", "bucket": "x"}),
+        sources.file(tmp_path / "resnet-launch.yaml"),
+        sources.configmap("defaults", {"image": "r/i:1", "queue": "from-map", "bucket": "x"}),
     )
     assert values == {
         "bucket": "from-flag",
@@ -38,13 +38,13 @@ def test_the_nearest_file_is_used(tmp_path):
     (tmp_path / "resnet-launch.yaml").touch()
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
-    assert config.find_file(inner) == tmp_path / "resnet-launch.yaml"
+    assert sources.find_file(inner) == tmp_path / "resnet-launch.yaml"
     (inner / "resnet-launch.yaml").touch()
-    assert config.find_file(inner) == inner / "resnet-launch.yaml"
+    assert sources.find_file(inner) == inner / "resnet-launch.yaml"
 
 
 def test_a_configmap_can_hold_the_file():
-    source = config.configmap("defaults", {"resnet-launch.yaml": "bucket: b-1\nlabel: {team: vision}\n"})
+    source = sources.configmap("defaults", {"resnet-launch.yaml": "bucket: b-1\nlabel: {team: vision}\n"})
     assert source.values == {"bucket": "b-1", "label": {"team": "vision"}}
 
 
@@ -63,7 +63,7 @@ def test_a_wrong_file_is_named(tmp_path, text, words):
     path = tmp_path / "resnet-launch.yaml"
     path.write_text(text)
     with pytest.raises(RequestError) as caught:
-        config.file(path)
+        sources.file(path)
     assert caught.value.found[0].field == str(path)
     assert words in str(caught.value)
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from launcher import demand, slices
+from launcher.check import input_demand
 from launcher.cli import main
-from launcher.cli.data import with_need
+from launcher.cli.verbs.data import with_need
 from launcher.errors import RequestError
+from launcher.hardware import slices
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from launcher.errors import RequestError
     ],
 )
 def test_images_per_second_of_a_host(name, arch, expected):
-    assert demand.images_per_second(slices.parse(name), arch) == pytest.approx(expected, abs=1)
+    assert input_demand.images_per_second(slices.parse(name), arch) == pytest.approx(expected, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,7 @@ def test_images_per_second_of_a_host(name, arch, expected):
 )
 def test_what_nobody_has_a_figure_for_is_refused(name, arch, message):
     with pytest.raises(RequestError, match=message):
-        demand.images_per_second(slices.parse(name), arch)
+        input_demand.images_per_second(slices.parse(name), arch)
 
 
 def test_slice_and_arch_become_a_number():

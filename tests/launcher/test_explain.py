@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from launcher import explain
+from launcher.rendering import comments as explain
 
 FILES = sorted((Path(__file__).parents[2] / "manifests").glob("*.yaml"))
 

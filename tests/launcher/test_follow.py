@@ -5,9 +5,9 @@ import datetime
 import pytest
 
 from launcher.cli import main, table
-from launcher.cli.logs import parse_host
-from launcher.cli.status import page
-from launcher.logs import Line
+from launcher.cli.verbs.logs import parse_host
+from launcher.cli.verbs.status import page
+from launcher.runs.logs import Line
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from rendered_schema import JOBSET
 
-from launcher import config
 from launcher.cli import main
+from launcher.request import sources
 
 VALID = Draft202012Validator(JOBSET)
 
@@ -84,7 +84,7 @@ BAD = {
     "jobset_version": ["1", "newest"],
     "patch": ["none.yaml", ".", "resnet-launch.yaml"],
 }
-SWITCHES = [name for name, field in config.FIELDS.items() if isinstance(field.default, bool)]
+SWITCHES = [name for name, field in sources.FIELDS.items() if isinstance(field.default, bool)]
 WORDS = st.one_of(
     st.text(max_size=12), st.sampled_from(["--", "-", "--help", "=", "a=b", "null", "[", "{}", "\0"])
 )
@@ -98,7 +98,7 @@ def pairs(table: dict[str, list[str]]) -> list[list[str]]:
     return [[flag(name), value] for name, values in table.items() for value in values]
 
 
-FLAGS = st.sampled_from([flag(name) for name in config.FIELDS])
+FLAGS = st.sampled_from([flag(name) for name in sources.FIELDS])
 RIGHT = st.sampled_from(pairs(GOOD) + [[flag(name)] for name in SWITCHES])
 ANY = st.one_of(
     RIGHT, RIGHT, RIGHT, RIGHT, st.sampled_from(pairs(BAD)), st.tuples(FLAGS, WORDS), st.tuples(WORDS)
@@ -111,7 +111,7 @@ SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.tex
 ANYTHING = st.one_of(
     SCALARS, st.lists(SCALARS, max_size=3), st.dictionaries(st.text(max_size=5), SCALARS, max_size=3)
 )
-KEYS = st.sampled_from(sorted(config.FIELDS.keys() - config.NOT_SHARED))
+KEYS = st.sampled_from(sorted(sources.FIELDS.keys() - sources.NOT_SHARED))
 GOOD_VALUES = st.sampled_from([value for values in GOOD.values() for value in values])
 FILES = st.one_of(
     st.none(),

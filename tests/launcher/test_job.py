@@ -3,9 +3,9 @@
 import dataclasses
 import doctest
 
+import launcher.job
 import pytest
 
-import launcher.job
 from launcher import TrainingJob
 from launcher.errors import RequestError
 

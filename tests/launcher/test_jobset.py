@@ -2,8 +2,9 @@
 
 import pytest
 
-from launcher import TrainingJob, catalogue, render
-from launcher.manifest import to_yaml
+from launcher import TrainingJob, render
+from launcher.hardware import catalogue
+from launcher.rendering.manifest import to_yaml
 
 
 def jobset(**fields):

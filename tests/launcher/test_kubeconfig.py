@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher import kubeconfig
+from launcher.cluster import kubeconfig
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from launcher import TrainingJob, local, render
+from launcher import TrainingJob, render
 from launcher.errors import ActionError, RequestError
+from launcher.local import attempts
 
 # Each script sees `place` (slice, index), `attempt` and `folder`.
 PRELUDE = """
@@ -39,7 +40,7 @@ def environments(folder, attempt=0):
 
 
 def test_every_pod_gets_its_place(tmp_path):
-    assert local.run(jobset(tmp_path, "", num_slices=2, slice="cpu-2x3", env=["A=b"]), os.environ) == 0
+    assert attempts.run(jobset(tmp_path, "", num_slices=2, slice="cpu-2x3", env=["A=b"]), os.environ) == 0
     found = environments(tmp_path)
     assert sorted(found) == ["0-0", "0-1", "1-0", "1-1"]
     assert len({env["RESNET_COORDINATOR"] for env in found.values()}) == 1
@@ -55,7 +56,7 @@ def test_every_pod_gets_its_place(tmp_path):
 def test_each_submission_is_another_owner(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        local.run(jobset(tmp_path / name, ""), os.environ)
+        attempts.run(jobset(tmp_path / name, ""), os.environ)
     owners = [environments(tmp_path / name)["0-0"]["RESNET_OWNER"] for name in ("a", "b")]
     assert owners[0] != owners[1]
 
@@ -65,7 +66,7 @@ def test_lines_are_prefixed_and_keep_their_stream(tmp_path, capfd):
     print("first"); print("second", end="")
     print("to stderr", file=sys.stderr)
     """
-    local.run(jobset(tmp_path, script), os.environ)
+    attempts.run(jobset(tmp_path, script), os.environ)
     out, err = capfd.readouterr()
     assert sorted(out.splitlines()) == [
         "slice-0-0 | first",
@@ -79,24 +80,24 @@ def test_lines_are_prefixed_and_keep_their_stream(tmp_path, capfd):
 @pytest.mark.parametrize("code", [43, 45, 1])
 def test_a_failure_restarts_all_pods_and_counts(tmp_path, code):
     script = f"sys.exit({code} if attempt == 0 and place == (0, 1) else 0)"
-    assert local.run(jobset(tmp_path, script, max_restarts=1), os.environ) == 1
+    assert attempts.run(jobset(tmp_path, script, max_restarts=1), os.environ) == 1
     assert marks(tmp_path) == ["0-0-0", "0-0-1", "1-0-0", "1-0-1"]
 
 
 def test_gives_up_after_max_restarts(tmp_path):
     with pytest.raises(ActionError, match="ended with 43 and no restart is left after 2"):
-        local.run(jobset(tmp_path, "sys.exit(43)", slice="cpu-1x1", max_restarts=2), os.environ)
+        attempts.run(jobset(tmp_path, "sys.exit(43)", slice="cpu-1x1", max_restarts=2), os.environ)
     assert marks(tmp_path) == ["0-0-0", "1-0-0", "2-0-0"]
 
 
 def test_preemption_does_not_count(tmp_path):
     script = "sys.exit(42 if attempt < 3 else 0)"
-    assert local.run(jobset(tmp_path, script, slice="cpu-1x1", max_restarts=0), os.environ) == 3
+    assert attempts.run(jobset(tmp_path, script, slice="cpu-1x1", max_restarts=0), os.environ) == 3
 
 
 def test_44_fails_at_once(tmp_path):
     with pytest.raises(ActionError, match="pod slice-0-1 ended with 44, which no restart can mend"):
-        local.run(jobset(tmp_path, "place == (0, 1) and sys.exit(44); time.sleep(60)"), os.environ)
+        attempts.run(jobset(tmp_path, "place == (0, 1) and sys.exit(44); time.sleep(60)"), os.environ)
     assert {name[0] for name in marks(tmp_path)} == {"0"}
 
 
@@ -110,12 +111,12 @@ def test_44_decides_even_after_another_code(tmp_path):
     sys.exit(43)
     """
     with pytest.raises(ActionError, match="pod slice-0-1 ended with 44"):
-        local.run(jobset(tmp_path, script), os.environ)
+        attempts.run(jobset(tmp_path, script), os.environ)
 
 
 def test_a_killed_pod_counts_as_failed(tmp_path):
     script = "attempt or os.kill(os.getpid(), signal.SIGKILL)"
-    assert local.run(jobset(tmp_path, script, slice="cpu-1x1"), os.environ) == 1
+    assert attempts.run(jobset(tmp_path, script, slice="cpu-1x1"), os.environ) == 1
 
 
 def test_the_others_are_told_and_then_killed(tmp_path):
@@ -130,16 +131,16 @@ def test_the_others_are_told_and_then_killed(tmp_path):
     sys.exit(0 if attempt else 43)
     """
     started = time.monotonic()
-    assert local.run(jobset(tmp_path, script), os.environ) == 1
-    assert local.PEER_SECONDS <= time.monotonic() - started < local.PEER_SECONDS + 10
+    assert attempts.run(jobset(tmp_path, script), os.environ) == 1
+    assert attempts.PEER_SECONDS <= time.monotonic() - started < attempts.PEER_SECONDS + 10
     assert (tmp_path / "told").exists()
 
 
 def test_a_secret_is_taken_from_this_environment(tmp_path):
     found = jobset(tmp_path, "", secret_env=["TOKEN=secret/key"])
     with pytest.raises(RequestError, match="must find TOKEN"):
-        local.run(found, {key: value for key, value in os.environ.items() if key != "TOKEN"})
-    local.run(found, {**os.environ, "TOKEN": "x"})
+        attempts.run(found, {key: value for key, value in os.environ.items() if key != "TOKEN"})
+    attempts.run(found, {**os.environ, "TOKEN": "x"})
     assert environments(tmp_path)["0-0"]["TOKEN"] == "x"
 
 

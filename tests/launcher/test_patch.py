@@ -3,7 +3,7 @@
 import pytest
 
 from launcher import TrainingJob, render
-from launcher.patch import merge
+from launcher.rendering.patch import merge
 
 
 @pytest.mark.parametrize(

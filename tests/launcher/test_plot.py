@@ -4,9 +4,10 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from launcher import TrainingJob, plot
-from launcher.check import GIB, Answer
-from launcher.predict import Prediction, Range
+from launcher import TrainingJob
+from launcher.check import plot
+from launcher.check.assessment import GIB, Answer
+from launcher.check.prediction import Prediction, Range
 
 SVG = "{http://www.w3.org/2000/svg}"
 JOB = TrainingJob(slice="v5e-4", arch="resnet50", batch=256, bucket="b-1")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from launcher import predict, slices
+from launcher.check import prediction
+from launcher.hardware import slices
 
 V4 = slices.parse("v4-32")  # 275 TFLOP/s, 1,228 GB/s, 300 GB/s of links a chip; 4 hosts of 4
 
@@ -11,7 +12,7 @@ STEP = {"fits": True, "flops": 27.5e12, "bytes": 245.6e9, "collectives": []}
 
 
 def test_a_step_takes_between_the_larger_part_and_the_sum_at_less_than_the_peaks():
-    step = predict.seconds(STEP, V4)
+    step = prediction.seconds(STEP, V4)
     # 0.3 s one after the other: at nine tenths and at eight tenths of the peaks
     assert (step.low, step.expected, step.high) == pytest.approx((0.2, 0.3333333, 0.375))
 
@@ -19,21 +20,21 @@ def test_a_step_takes_between_the_larger_part_and_the_sum_at_less_than_the_peaks
 def test_collectives_take_the_links_and_a_delay():
     over_ici = {"kind": "all-reduce", "network": "ici", "number": 100, "bytes": 300_000_000}
     over_dcn = {"kind": "send", "network": "dcn", "number": 10, "bytes": 31_250_000}
-    arithmetic, memory, network = predict.parts(STEP | {"collectives": [over_ici, over_dcn]}, V4)
+    arithmetic, memory, network = prediction.parts(STEP | {"collectives": [over_ici, over_dcn]}, V4)
     assert (arithmetic, memory) == pytest.approx((0.1, 0.2))
     # inside: 100 x 10 us and twice 0.3 GB at 300 GB/s = 3 ms; between: 10 x 200 us and 31.25 MB at a
     # quarter of 12.5 GB/s = 12 ms
     assert network == pytest.approx(0.003 + 0.012)
-    assert predict.waiting({"collectives": [over_ici, over_dcn]}) == 0  # of an answer that does not know
+    assert prediction.waiting({"collectives": [over_ici, over_dcn]}) == 0  # of an answer that does not know
     # 4 of the 10 follow each other, the others are on the way with them.
     told = STEP | {"collectives": [over_ici, over_dcn | {"rounds": 4}]}
-    assert predict.parts(told, V4)[2] == pytest.approx(0.003 + 0.0108)
-    assert predict.waiting(told) == pytest.approx(0.0008)
+    assert prediction.parts(told, V4)[2] == pytest.approx(0.003 + 0.0108)
+    assert prediction.waiting(told) == pytest.approx(0.0008)
 
 
 def test_a_run_is_its_steps_and_its_evaluations():
     found = {"batch": 4096, "steps": 36000, "steps_per_epoch": 400.0, "evaluations": 3600, "train": STEP}
-    told = predict.predict(found | {"eval": STEP}, V4, 1)
+    told = prediction.predict(found | {"eval": STEP}, V4, 1)
     # 4,096 images over 16 chips in 0.2 to 0.375 s
     assert (told.rate.low, told.rate.expected, told.rate.high) == pytest.approx((682.67, 768, 1280), rel=1e-4)
     assert told.total.expected == pytest.approx(39600 / 3)
@@ -47,7 +48,7 @@ def test_a_run_is_its_steps_and_its_evaluations():
 
 
 def test_two_devices_a_chip_have_half_of_it_each():
-    half = predict.seconds(STEP, slices.parse("tpu7x-8"))
+    half = prediction.seconds(STEP, slices.parse("tpu7x-8"))
     # 245.6 GB at half of 7,380 GB/s
     assert half.low == pytest.approx(0.06656, rel=1e-3)
 
@@ -63,4 +64,4 @@ def test_two_devices_a_chip_have_half_of_it_each():
     ],
 )
 def test_the_largest_batch_is_guessed_from_one_that_does_not_fit(tried, batch):
-    assert predict.largest(tried, fixed=2**30, limit=30 * 2**30) == batch
+    assert prediction.largest(tried, fixed=2**30, limit=30 * 2**30) == batch

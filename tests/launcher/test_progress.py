@@ -1,6 +1,6 @@
 """The trainer's lines, read as they stand in a log."""
 
-from launcher import progress
+from launcher.runs import trainer_log
 
 LOG = """\
 warning: no data is configured
@@ -15,7 +15,7 @@ progress step=20 steps=150 epoch=0.89 epochs=6.68 loss=nan lr=1e-05 images_per_s
 
 
 def test_the_newest_line_of_each_kind_counts():
-    found = progress.read(LOG)
+    found = trainer_log.read(LOG)
     assert found.progress == {
         "step": 20,
         "steps": 150,
@@ -31,7 +31,7 @@ def test_the_newest_line_of_each_kind_counts():
 
 
 def test_events_keep_their_time():
-    assert progress.read(LOG).events == {
+    assert trainer_log.read(LOG).events == {
         "start": 1700000000.5,
         "joined": 1700000003.25,
         "compiled": 1700000010.0,
@@ -39,6 +39,6 @@ def test_events_keep_their_time():
 
 
 def test_a_log_without_our_lines_says_nothing():
-    assert progress.read(["", "progress", "Traceback (most recent call last):", "event name=x at=soon"]) == (
-        progress.Progress()
-    )
+    assert trainer_log.read(
+        ["", "progress", "Traceback (most recent call last):", "event name=x at=soon"]
+    ) == (trainer_log.Progress())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher import queueing
+from launcher.runs import queue as queueing
 
 
 def workload(name, conditions, created="2026-01-01T00:00:00Z", priority=0):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher import reasons
+from launcher.runs import diagnosis
 
 UNSCHEDULABLE = (
     "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are "
@@ -51,17 +51,18 @@ QUEUE = {"kueue.x-k8s.io/queue-name": "team"}
     ],
 )
 def test_phase(thing, pods, expected):
-    assert reasons.phase(thing, pods) == expected
+    assert diagnosis.phase(thing, pods) == expected
 
 
 def test_a_condition_that_is_false_is_none():
     assert (
-        reasons.phase(jobset(status={"conditions": [{"type": "Failed", "status": "False"}]}), []) == "Pending"
+        diagnosis.phase(jobset(status={"conditions": [{"type": "Failed", "status": "False"}]}), [])
+        == "Pending"
     )
 
 
 def test_hosts_are_those_of_all_slices():
-    assert reasons.hosts(jobset(slices=8, hosts=64)) == 512
+    assert diagnosis.hosts(jobset(slices=8, hosts=64)) == 512
 
 
 def test_the_same_want_is_said_once():
@@ -71,18 +72,18 @@ def test_the_same_want_is_said_once():
         "reason": "Unschedulable",
         "message": UNSCHEDULABLE,
     }
-    assert reasons.scheduling([pod(conditions=[condition])] * 3) == [
+    assert diagnosis.scheduling([pod(conditions=[condition])] * 3) == [
         "no node for the pod: 0/1 nodes are available: 1 Insufficient cpu (3 pods)"
     ]
 
 
 def test_an_image_that_cannot_be_pulled():
     waiting = {"reason": "ErrImagePull", "message": "not found"}
-    assert reasons.scheduling([pod(waiting=waiting)]) == ["image r/i:1: ErrImagePull: not found"]
+    assert diagnosis.scheduling([pod(waiting=waiting)]) == ["image r/i:1: ErrImagePull: not found"]
 
 
 def test_a_container_that_is_being_created_is_no_fault():
-    assert reasons.scheduling([pod(waiting={"reason": "ContainerCreating"})]) == []
+    assert diagnosis.scheduling([pod(waiting={"reason": "ContainerCreating"})]) == []
 
 
 def test_pods_that_may_not_be_made_and_volumes_that_do_not_mount():
@@ -97,7 +98,7 @@ def test_pods_that_may_not_be_made_and_volumes_that_do_not_mount():
         event("FailedScheduling", "not asked for"),
         event("FailedMount", mount),
     ]
-    assert reasons.events(found) == [
+    assert diagnosis.events(found) == [
         "FailedCreate: no pod may be made: exceeded quota: q, requested: count/pods=1, used: count/pods=2, "
         "limited: count/pods=2",
         'FailedMount: MountVolume.SetUp failed for volume "mount-0" : references non-existent secret key: k',
@@ -113,7 +114,7 @@ def test_the_pod_that_failed_first_is_named_with_its_last_words():
         pod("run-slice-0-1-bbbbb", "Failed", terminated=ended(45, "2026-01-01T00:00:03Z", "error: hung\n")),
         pod("run-slice-0-2-ccccc", "Succeeded", terminated=ended(0, "2026-01-01T00:00:01Z")),
     ]
-    assert reasons.first_failure(pods) == {
+    assert diagnosis.first_failure(pods) == {
         "pod": "run-slice-0-1-bbbbb",
         "exit_code": 45,
         "meaning": "hung",
@@ -124,7 +125,7 @@ def test_the_pod_that_failed_first_is_named_with_its_last_words():
 def test_a_pod_that_was_evicted_before_its_container_said_anything():
     evicted = pod("run-slice-0-0-aaaaa", "Failed")
     evicted["status"] |= {"reason": "Evicted", "message": "The node was low on resource: memory. "}
-    assert reasons.first_failure([evicted]) == {
+    assert diagnosis.first_failure([evicted]) == {
         "pod": "run-slice-0-0-aaaaa",
         "exit_code": None,
         "meaning": "Evicted",
@@ -134,7 +135,7 @@ def test_a_pod_that_was_evicted_before_its_container_said_anything():
 
 def test_no_failure():
     assert (
-        reasons.first_failure([pod(phase="Running", running={"startedAt": "2026-01-01T00:00:00Z"})]) is None
+        diagnosis.first_failure([pod(phase="Running", running={"startedAt": "2026-01-01T00:00:00Z"})]) is None
     )
 
 
@@ -148,8 +149,8 @@ def test_the_last_failure_is_the_newest_of_the_jobs():
         event("Job", "BackoffLimitExceeded", "2026-01-01T00:00:01Z", "older"),
         event("Pod", "FailedScheduling", "2026-01-01T00:00:11Z", "of a pod"),
     ]
-    assert reasons.last_failure(found) == {
+    assert diagnosis.last_failure(found) == {
         "at": "2026-01-01T00:00:09Z",
         "message": "failed with exit code 42",
     }
-    assert reasons.last_failure(found[2:]) is None
+    assert diagnosis.last_failure(found[2:]) is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher.refusals import refusal
+from launcher.cluster.refusals import refusal
 
 QUOTA = "exceeded quota: q, requested: count/pods=1, used: count/pods=2, limited: count/pods=2"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from launcher import catalogue, slices
 from launcher.errors import RequestError
+from launcher.hardware import catalogue, slices
 
 # name: topology, chips, hosts, devices, machine type, accelerator label
 TPU = """

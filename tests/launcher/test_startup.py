@@ -1,6 +1,6 @@
 """Where the time to the first step goes."""
 
-from launcher import startup
+from launcher.runs import startup
 
 CREATED = 1767225600.0  # 2026-01-01T00:00:00Z
 

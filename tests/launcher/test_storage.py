@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import pytest
 
-from launcher import storage
+from launcher.check import bucket
 
-ALL = {*storage.NEEDED}
+ALL = {*bucket.NEEDED}
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -55,21 +55,21 @@ def server(monkeypatch):
     [
         ("all", (), "US-CENTRAL2"),
         ("admin", ("storage.buckets.get",), ""),  # roles/storage.objectAdmin alone
-        ("none", storage.NEEDED, ""),
+        ("none", bucket.NEEDED, ""),
     ],
 )
 def test_what_is_missing_is_named(name, missing, location):
-    assert storage.look(name) == storage.Bucket(name=name, missing=missing, location=location)
+    assert bucket.look(name) == bucket.Bucket(name=name, missing=missing, location=location)
 
 
 @pytest.mark.usefixtures("server")
 def test_a_bucket_that_is_not_there():
-    found = storage.look("nowhere")
+    found = bucket.look("nowhere")
     assert (found.problem, found.unknown) == ("gs://nowhere does not exist", False)
 
 
 def test_nobody_answers(monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
-    found = storage.look("all")
+    found = bucket.look("all")
     assert found.unknown
     assert found.problem.startswith("gs://all does not answer: ")

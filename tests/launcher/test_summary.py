@@ -2,7 +2,8 @@
 
 import pytest
 
-from launcher import TrainingJob, summary
+from launcher import TrainingJob
+from launcher.request import summary
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 import pytest
 
-from launcher import TrainingJob, render, verdict
+from launcher import TrainingJob, render
+from launcher.local import restarts
 
 NEW, OLD = None, "0.8"
 
 
 def of_exit(code, version):
     [jobset] = render(TrainingJob(slice="cpu-2x1", arch="resnet18", jobset_version=version, namespace="team"))
-    return verdict.of_exit(jobset, "slice-0-1", code)
+    return restarts.of_exit(jobset, "slice-0-1", code)
 
 
 @pytest.mark.parametrize(

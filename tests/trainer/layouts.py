@@ -13,8 +13,8 @@ from array_record.python.array_record_module import ArrayRecordWriter
 
 from trainer.config import DataConfig
 from trainer.data import source
-from trainer.data.keep import Packing
-from trainer.data.pack import pack
+from trainer.data.tools.pack import pack
+from trainer.data.tools.pack_image import Packing
 
 SPLITS = {"train": 96, "val": 32}
 CLASSES = [f"digit {number}" for number in range(10)]

@@ -8,8 +8,8 @@ import sys
 import jax
 import pytest
 
-from trainer import network
 from trainer.config import ModelConfig
+from trainer.models import network
 
 TINY = ["--arch", "resnet-tiny", "--set", "model.width=8", "--set", "data.image_size=16"]
 needs_compiler = pytest.mark.skipif(
@@ -18,7 +18,7 @@ needs_compiler = pytest.mark.skipif(
 
 
 def aot(*words):
-    command = [sys.executable, "-m", "trainer.aot", *words]
+    command = [sys.executable, "-m", "trainer.check", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 

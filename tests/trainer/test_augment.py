@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from trainer import mesh
-from trainer.augment import augment
 from trainer.config import DataConfig
+from trainer.devices import mesh
+from trainer.learning.augmentation import augment
 
 IMAGES = np.random.default_rng(0).integers(1, 255, (8, 6, 6, 1), np.uint8)  # no zeros: a shift's fill shows
 

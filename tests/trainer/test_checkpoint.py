@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trainer import checkpoint, mesh, network, optim, step
-from trainer.checkpoint import Checkpoints
 from trainer.config import CheckpointConfig, resolve
+from trainer.devices import mesh
 from trainer.errors import ConfigError, StorageError
+from trainer.learning import optimizers, step
+from trainer.models import network
+from trainer.rundir import checkpoints as checkpoint
+from trainer.rundir.checkpoints import Checkpoints
 
 # Where one array cannot be written, TensorStore still calls back for the others, when nobody waits any more.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -20,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 def states(width=8):
     config = resolve("r", "/d", "", {"model.arch": "resnet-tiny", "model.width": width})
     _, init = network.build(config.model, 10, 1, 8, "cpu")
-    optimizer = optim.make_optimizer(config.optim, lambda step: 0.1)
+    optimizer = optimizers.make_optimizer(config.optim, lambda step: 0.1)
     init_state = step.make_init(init, optimizer)
     init_state = jax.jit(init_state, compiler_options={"xla_backend_optimization_level": 0})
     return init_state, jax.eval_shape(init_state, jax.random.key(0))

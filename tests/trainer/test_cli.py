@@ -8,9 +8,10 @@ import pytest
 from test_report import Page
 from test_train import finish, rows, start
 
-from trainer import cli, weights
+from trainer import cli
 from trainer.config import DataConfig
-from trainer.data import digits
+from trainer.data.formats import digits
+from trainer.weights import file
 
 RUN = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "60", "--set", "model.width=8"]
 RUN += ["--set", "log.wandb=off", "--set", "train.eval_every_epochs=0", "--set", "optim.warmup_epochs=0"]
@@ -102,7 +103,7 @@ def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
     assert code == 0, err
     out = tmp_path / "tuned.safetensors"
     assert cli.main(["export", str(tmp_path / "tuned"), str(out), "--to", "safetensors"]) == 0
-    before, after = weights.load(exported).arrays, weights.load(out).arrays
+    before, after = file.load(exported).arrays, file.load(out).arrays
     changed = {name for name in before if not np.allclose(before[name], after[name], rtol=1e-6, atol=1e-7)}
     assert changed == {"head.kernel", "head.bias"}
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from trainer.config import DataConfig
-from trainer.data import DATASETS, idx, pipeline, source
+from trainer.data import DATASETS, pipeline, source
+from trainer.data.formats import idx
 from trainer.errors import DataError
 
 FASHION = Path(idx.DEBIAN_ROOT)

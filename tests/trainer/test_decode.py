@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from trainer.data import crop, decode
 from trainer.data.encoded import BadImage
+from trainer.data.images import crop, decode
 
 MOST = 10_000_000  # pixels
 

@@ -5,7 +5,7 @@ import pty
 import subprocess
 import sys
 
-from trainer.display import logfmt
+from trainer.metrics.display import logfmt
 
 ON_A_TERMINAL = """
 from trainer.display import Bar, make_display

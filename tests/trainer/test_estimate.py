@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from trainer.config import resolve
+from trainer.cost.estimate import TRAFFIC, estimate
 from trainer.data import source
-from trainer.estimate import TRAFFIC, estimate
 from trainer.program import make_program
 
 S = jax.ShapeDtypeStruct

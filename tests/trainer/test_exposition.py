@@ -2,8 +2,8 @@
 
 import urllib.request
 
-from trainer.display import Lines
-from trainer.exposition import Exposition
+from trainer.metrics.display import Lines
+from trainer.metrics.prometheus import Exposition
 
 
 def scrape(port: int) -> dict[str, float]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trainer import flops, traffic
+from trainer.cost import flops, traffic
 
 TYPES = {"x": "bf16[8,5,5,3]{3,2,1,0}", "w": "bf16[3,3,3,16]{3,2,1,0}"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.goodput import account
+from trainer.rundir.goodput import account
 
 START = [
     {"name": "start", "at": 1000.0},

@@ -1,6 +1,6 @@
 """Collectives are read from the text of compiled programs: lines as libtpu 0.0.42 and 0.0.50 print them."""
 
-from trainer import hlo
+from trainer.cost import hlo
 
 INSIDE = """
   %all-reduce.1 = (f32[64]{0:T(128)S(1)}, f32[64]{0:T(128)S(1)}) all-reduce(%a, %b), channel_id=2

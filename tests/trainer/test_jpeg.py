@@ -6,9 +6,9 @@ import pytest
 import simplejpeg
 from test_decode import MOST, jpeg, picture, with_orientation
 
-from trainer.data import decode
 from trainer.data.encoded import BadImage
-from trainer.data.jpeg import head, until
+from trainer.data.images import decode
+from trainer.data.images.jpeg import head, until
 
 
 def orientation(data: bytes) -> int:

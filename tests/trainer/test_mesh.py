@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from trainer import mesh
+from trainer.devices import mesh
 from trainer.errors import ConfigError
 
 

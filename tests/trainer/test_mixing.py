@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from trainer.config import AugmentConfig, OptimConfig
-from trainer.loss import binary_cross_entropy, cross_entropy, loss_of, soft_labels
-from trainer.mixing import Mix, mix
+from trainer.learning.losses import binary_cross_entropy, cross_entropy, loss_of, soft_labels
+from trainer.learning.mixing import Mix, mix
 
 LABELS = np.arange(6, dtype=np.int32)
 IMAGES = np.broadcast_to(LABELS[:, None, None, None].astype(np.float32), (6, 8, 8, 1))

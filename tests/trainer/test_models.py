@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from trainer import network
 from trainer.config import ModelConfig
-from trainer.models import ARCHS
+from trainer.models import ARCHS, network
 from trainer.models.layers import BatchNorm, Conv
 from trainer.models.resnet import BasicBlock, Bottleneck, ConvNorm
 

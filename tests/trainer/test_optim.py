@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from trainer import optim
 from trainer.config import OptimConfig
+from trainer.learning import optimizers
 
 KERNEL, SCALE = "stem.conv.kernel", "stem.norm.scale"
 PARAMS = {KERNEL: np.full((1, 1, 2, 2), 3.0, np.float32), SCALE: np.full(2, 1.0, np.float32)}
@@ -17,7 +17,7 @@ GRADS = {KERNEL: np.full((1, 1, 2, 2), 0.5, np.float32), SCALE: np.full(2, 0.5, 
 def after(steps=1, grads=GRADS, **fields):
     """The first number of the kernel and of the scale after some updates at a rate of 0.1."""
     config = OptimConfig(**({"weight_decay": 0.0, "momentum": 0.0} | fields))
-    rule = optim.make_optimizer(config, optax.constant_schedule(0.1))
+    rule = optimizers.make_optimizer(config, optax.constant_schedule(0.1))
     grads, params = jax.tree.map(jnp.asarray, (grads, PARAMS))
     state = rule.init(params)
     for _ in range(steps):
@@ -53,7 +53,7 @@ def test_an_update_by_hand(fields, wanted):
 
 def test_muon_turns_a_gradient_into_one_of_even_singular_values():
     grads = {KERNEL: jnp.array([[4.0, 0.0], [0.0, 0.01]])[None, None], SCALE: GRADS[SCALE]}
-    rule = optim.make_optimizer(OptimConfig(name="muon", weight_decay=0.0), optax.constant_schedule(1.0))
+    rule = optimizers.make_optimizer(OptimConfig(name="muon", weight_decay=0.0), optax.constant_schedule(1.0))
     params = jax.tree.map(jnp.asarray, PARAMS)
     updates, _ = rule.update(grads, rule.init(params), params)
     values = np.linalg.svd(np.asarray(updates[KERNEL])[0, 0], compute_uv=False)
@@ -64,7 +64,7 @@ def test_muon_turns_a_gradient_into_one_of_even_singular_values():
 def test_each_one_goes_downhill(name):
     start = {"a.conv.kernel": jax.random.normal(jax.random.key(0), (1, 1, 4, 4)), "a.norm.bias": jnp.ones(4)}
     config = OptimConfig(name=name, trust=0.1, weight_decay=0.0)
-    rule = optim.make_optimizer(config, optax.constant_schedule(0.1))
+    rule = optimizers.make_optimizer(config, optax.constant_schedule(0.1))
 
     def loss(params):
         return sum(jnp.sum(jnp.square(p - 0.5)) for p in params.values())
@@ -75,13 +75,13 @@ def test_each_one_goes_downhill(name):
         return optax.apply_updates(params, updates), state
 
     params, state = jax.jit(lambda c: jax.lax.fori_loop(0, 100, body, c))((start, rule.init(start)))
-    assert loss(optim.evaluated_params(config, state, params)) < 0.2 * loss(start)
+    assert loss(optimizers.evaluated_params(config, state, params)) < 0.2 * loss(start)
 
 
 def test_averages_by_hand():
     config = OptimConfig(ema=0.9, ema_every_steps=2)
     old, new = {"a": jnp.array(1.0)}, {"a": jnp.array(2.0)}
-    values = [float(optim.averaged(config, jnp.array(n), old, new)["a"]) for n in (1, 2, 3, 20, 10_000)]
+    values = [float(optimizers.averaged(config, jnp.array(n), old, new)["a"]) for n in (1, 2, 3, 20, 10_000)]
     # Nothing at odd steps; (1 + 1) / (10 + 1) and (1 + 10) / (10 + 10) of the old; at last 0.9 of it.
     assert values == pytest.approx([1.0, 2 - 2 / 11, 1.0, 2 - 11 / 20, 1.1], abs=1e-6)
 

@@ -4,7 +4,7 @@ import grain
 import numpy as np
 import pytest
 
-from trainer.data.order import permuted
+from trainer.data.permutation import permuted
 
 
 @pytest.mark.parametrize("size", [1, 2, 262, 65_536, 65_538, 1_281_167, 10**9])

@@ -15,8 +15,8 @@ from layouts import CLASSES, folder
 from trainer.config import DataConfig
 from trainer.data import source
 from trainer.data.__main__ import main
-from trainer.data.keep import Packing
-from trainer.data.pack import pack
+from trainer.data.tools.pack import pack
+from trainer.data.tools.pack_image import Packing
 from trainer.errors import DataError
 
 

@@ -9,8 +9,8 @@ from browser import Browser, needs_browser
 from PIL import Image
 from test_report import EVALUATE, EVENTS, RECORD, TRAIN
 
-from trainer import report
-from trainer.mistakes import Insight, Mistake
+from trainer.report import page as report
+from trainer.report.mistakes import Insight, Mistake
 
 pytestmark = needs_browser
 

@@ -12,8 +12,9 @@ import optax
 import pytest
 
 from tools import parity_goldens as goldens
-from trainer import foreign, network
 from trainer.config import ModelConfig
+from trainer.models import network
+from trainer.weights import torch_names
 
 WANTED = json.loads((Path(__file__).parent / "parity.json").read_text())
 SETTINGS = {
@@ -32,10 +33,10 @@ def build(case):
     params, stats = jax.eval_shape(init, jax.random.key(0))
     shapes = {name: a.shape for name, a in (params | stats).items()}
     drawn = {}
-    for ours, theirs in foreign.names(config, shapes).items():
-        blank = foreign.write(config, {ours: np.empty(shapes[ours], np.float32)})
+    for ours, theirs in torch_names.names(config, shapes).items():
+        blank = torch_names.write(config, {ours: np.empty(shapes[ours], np.float32)})
         drawn[theirs] = goldens.draw(theirs, blank[theirs].shape)
-    arrays = foreign.read(config, drawn, shapes)
+    arrays = torch_names.read(config, drawn, shapes)
     return config, net, {k: arrays[k] for k in params}, {k: arrays[k] for k in stats}
 
 
@@ -64,7 +65,7 @@ def compare(case):
     step = jax.jit(jax.value_and_grad(lambda p, s: loss_of(net, p, s), has_aux=True), **quick)
     (loss, changed), grads = step(params, stats)
     assert float(loss) == pytest.approx(wanted["loss"], rel=1e-5)
-    theirs = foreign.write(config, {k: np.asarray(g, np.float64) for k, g in grads.items()})
+    theirs = torch_names.write(config, {k: np.asarray(g, np.float64) for k, g in grads.items()})
     total = np.sqrt(sum(np.square(g).sum() for g in theirs.values()))
     assert total == pytest.approx(wanted["total"], rel=rel)
     for name, norm in wanted["gradients"].items():
@@ -72,7 +73,7 @@ def compare(case):
     for name, value in wanted["sums"].items():  # every seventh number: their order counts
         spread = np.linalg.norm(theirs[name])
         assert theirs[name].ravel()[::7].sum() == pytest.approx(value, abs=4 * rel * spread), name
-    running = foreign.write(config, {k: np.asarray(s, np.float64) for k, s in changed.items()})
+    running = torch_names.write(config, {k: np.asarray(s, np.float64) for k, s in changed.items()})
     for name, norm in wanted["running"].items():
         assert np.linalg.norm(running[name]) == pytest.approx(norm, rel=1e-4), name
     return off, total / wanted["total"] - 1
@@ -81,7 +82,7 @@ def compare(case):
 def test_what_is_written_is_read_back_the_same():
     config, _, params, stats = build("resnet-d")
     ours = params | stats
-    again = foreign.read(config, foreign.write(config, ours), {k: a.shape for k, a in ours.items()})
+    again = torch_names.read(config, torch_names.write(config, ours), {k: a.shape for k, a in ours.items()})
     for name, array in ours.items():
         np.testing.assert_array_equal(again[name], array, err_msg=name)
 
@@ -99,7 +100,7 @@ def test_what_is_written_is_read_back_the_same():
 )
 def test_another_network_is_refused_by_name(change, message):
     config, _, params, stats = build("resnet18")
-    theirs = foreign.write(config, params | stats) | change
+    theirs = torch_names.write(config, params | stats) | change
     theirs = {name: array for name, array in theirs.items() if array is not None}
     with pytest.raises(Exception, match=message):
-        foreign.read(config, theirs, {k: a.shape for k, a in (params | stats).items()})
+        torch_names.read(config, theirs, {k: a.shape for k, a in (params | stats).items()})

@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.config import resolve
-from trainer.optim import make_schedule
+from trainer.learning.optimizers import make_schedule
 from trainer.plan import Clock, make_plan
 
 

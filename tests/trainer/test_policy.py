@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from trainer import policy
-from trainer.augment import apply_policy, erase
 from trainer.config import AugmentConfig
+from trainer.learning import auto_augment
+from trainer.learning.augmentation import apply_policy, erase
 
 PIXELS = np.random.default_rng(0).integers(20, 200, (16, 16, 3), np.uint8)
 PICTURE = Image.fromarray(PIXELS)
@@ -18,7 +18,7 @@ PICTURE = Image.fromarray(PIXELS)
 
 @functools.partial(jax.jit, static_argnums=(0,))
 def tone(name, value, sign):
-    return policy.TONES[name](jnp.asarray(PIXELS, jnp.float32), value, sign)
+    return auto_augment.TONES[name](jnp.asarray(PIXELS, jnp.float32), value, sign)
 
 
 # operation, its value and sign, what Pillow makes of it, and by how much rounding may differ
@@ -46,7 +46,7 @@ def test_an_operation_is_that_of_pillow(name):
 def test_solarize_add_by_hand():
     image = jnp.array([[[0.0], [127.0], [128.0], [250.0]]])
     np.testing.assert_array_equal(
-        policy.TONES["solarize_add"](image, 50.4, 1.0)[0, :, 0], [50, 177, 128, 250]
+        auto_augment.TONES["solarize_add"](image, 50.4, 1.0)[0, :, 0], [50, 177, 128, 250]
     )
 
 
@@ -61,7 +61,7 @@ def test_solarize_add_by_hand():
 )
 def test_turning_by_hand(turn, wanted):
     image = jnp.arange(1.0, 10.0).reshape(3, 3, 1)
-    np.testing.assert_array_equal(policy.warp(image, *turn)[..., 0], wanted)
+    np.testing.assert_array_equal(auto_augment.warp(image, *turn)[..., 0], wanted)
 
 
 @pytest.mark.parametrize("name", ["trivial", "rand"])

@@ -7,7 +7,7 @@ import jax
 import pytest
 from test_train import QUICK, environment, train
 
-from trainer import profiler
+from trainer.metrics import profiler
 
 
 def traced_steps(run_dir):

@@ -9,8 +9,8 @@ import pytest
 
 from trainer import recipes
 from trainer.config import resolve
+from trainer.learning.schedules import make_schedule
 from trainer.plan import make_plan
-from trainer.schedule import make_schedule
 
 # Warm-up to the peak, then peak x (1 + cos(pi x share of what is left)) / 2; shares of 1/4, 1/2, 3/4 give
 # 0.8535534, 0.5 and 0.1464466 of the peak.

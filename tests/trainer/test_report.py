@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from etils import epath
 
-from trainer import mistakes, report
-from trainer.chart import Line, chart, thinned, ticks
 from trainer.config import resolve
-from trainer.mistakes import Insight, Mistake
-from trainer.record import Record
+from trainer.report import mistakes
+from trainer.report import page as report
+from trainer.report.chart import Line, chart, thinned, ticks
+from trainer.report.mistakes import Insight, Mistake
+from trainer.rundir.record import Record
 
 CONFIG = resolve("a<b>&co", "/d", "digits", {"model.arch": "resnet18", "data.name": "digits"})
 TRAIN = [

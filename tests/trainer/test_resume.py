@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from trainer.goodput import account
+from trainer.rundir.goodput import account
 
 STEPS = 100  # an epoch has 44.9
 COMMAND = [sys.executable, "-m", "launcher", "local", "--slice", "cpu-2x1", "--arch", "resnet-tiny"]

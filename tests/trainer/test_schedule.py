@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.config import OptimConfig
-from trainer.schedule import make_schedule
+from trainer.learning.schedules import make_schedule
 
 PLAIN = {"lr": 0.1, "warmup_epochs": 2.0}  # batch 512: peak 0.2; 10 steps an epoch, 100 steps
 

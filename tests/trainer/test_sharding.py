@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec
 from test_resume import finish, launch, losses, until
 from test_step import Run
 
-from trainer import compile, mesh, sharding
+from trainer.devices import compilation, mesh, state_sharding
 
 STEPS = 8
 
@@ -19,15 +19,15 @@ class Divided(Run):
 
     def __init__(self, devices, shard, **settings):
         super().__init__(devices, **settings)
-        self.where = sharding.of_state(self.mesh, self.shapes, shard)
+        self.where = state_sharding.of_state(self.mesh, self.shapes, shard)
         batch = self.batch_shapes(self.batches(1))
-        self.train = compile.compile_train(self.train_step, self.shapes, batch, self.mesh, shard=shard)
+        self.train = compilation.compile_train(self.train_step, self.shapes, batch, self.mesh, shard=shard)
         self.state = jax.device_put(self.state, self.where)
 
 
 @pytest.fixture(autouse=True)
 def divide_small_arrays(monkeypatch):
-    monkeypatch.setattr(sharding, "LEAST", 256)
+    monkeypatch.setattr(state_sharding, "LEAST", 256)
 
 
 def held(run):
@@ -49,7 +49,7 @@ def test_each_device_holds_its_part_and_losses_stay(whole, shard, copies):
     parameters = sum(a.size * 4 for a in run.shapes.params.values())
     assert bytes_whole - held(run) == pytest.approx(copies * parameters * 7 / 8, rel=0.15)
     assert run.losses(STEPS) == pytest.approx(losses, abs=1e-5)
-    gathered = sharding.gatherer(run.mesh, shard)((run.state.params, run.state.stats))
+    gathered = state_sharding.gatherer(run.mesh, shard)((run.state.params, run.state.stats))
     run.state = run.state._replace(params=gathered[0], stats=gathered[1])
     assert run.totals()["examples"] == 360
 
@@ -60,11 +60,11 @@ def test_the_longest_axis_that_divides_evenly_is_divided():
     stem = jax.ShapeDtypeStruct((7, 7, 3, 9), np.float32)
     scale = jax.ShapeDtypeStruct((128,), np.float32)
     shapes = run.shapes._replace(params={"kernel": kernel, "stem": stem, "scale": scale}, opt=())
-    found = sharding.of_state(run.mesh, shapes, "all").params
+    found = state_sharding.of_state(run.mesh, shapes, "all").params
     assert found["kernel"].spec == PartitionSpec(None, None, None, "data")
     assert found["stem"].spec == found["scale"].spec == PartitionSpec()
     two = mesh.make_mesh(2, jax.devices()[:8])
-    kernel = sharding.of_state(two, shapes, "all").params["kernel"]
+    kernel = state_sharding.of_state(two, shapes, "all").params["kernel"]
     assert kernel.shard_shape((3, 3, 64, 128)) == (3, 3, 64, 32)  # over the four devices of each slice
 
 

@@ -10,7 +10,7 @@ from layouts import CLASSES, examples, folder, make_all
 from trainer import recipes
 from trainer.config import DataConfig
 from trainer.data import source
-from trainer.data.path import find
+from trainer.data.formats.detect import find
 from trainer.errors import DataError
 
 SMALL = {"image_size": 32, "min_area": 1.0, "eval_crop": 1.0}

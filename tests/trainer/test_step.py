@@ -6,10 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from trainer import compile, mesh, models, network, optim, step
+from trainer import models
 from trainer.config import resolve
 from trainer.data import pipeline, source
-from trainer.loss import cross_entropy
+from trainer.devices import compilation, mesh
+from trainer.learning import optimizers, step
+from trainer.learning.losses import cross_entropy
+from trainer.models import network
 
 SETTINGS = {
     "model.arch": "resnet-tiny",
@@ -31,22 +34,22 @@ class Run:
         self.mesh = mesh.make_mesh(1, jax.devices()[:devices])
         self.data = source.load(self.config.data, "train")
         net, init = network.build(self.config.model, 10, 1, 8, "cpu", 32)
-        schedule = optim.make_schedule(self.config.optim, 32, 100, 45)
-        optimizer = optim.make_optimizer(self.config.optim, schedule)
+        schedule = optimizers.make_schedule(self.config.optim, 32, 100, 45)
+        optimizer = optimizers.make_optimizer(self.config.optim, schedule)
         init_state = step.make_init(init, optimizer, self.config.optim)
         self.shapes = jax.eval_shape(init_state, jax.random.key(0))
         self.placer = mesh.BatchPlacer(self.mesh, 32)
         self.stream = pipeline.TrainStream(size=self.data.size, batch=32, seed=0)
         self.test = source.load(self.config.data, "test")
         self.train_step = step.make_train_step(net, optimizer, schedule, self.data, self.config)
-        self.train = compile.compile_train(
+        self.train = compilation.compile_train(
             self.train_step, self.shapes, self.batch_shapes(self.batches(1)), self.mesh
         )
         eval_step = step.make_eval_step(net, self.test)
         shapes = self.batch_shapes(self.eval_batches())
-        self.evaluate = compile.compile_eval(eval_step, self.shapes, shapes, self.mesh)
+        self.evaluate = compilation.compile_eval(eval_step, self.shapes, shapes, self.mesh)
         key = jax.random.key(0)
-        self.state = compile.compile_init(init_state, key, self.mesh)(key)
+        self.state = compilation.compile_init(init_state, key, self.mesh)(key)
 
     def batches(self, steps):
         return pipeline.train_batches(
@@ -58,7 +61,7 @@ class Run:
 
     @staticmethod
     def batch_shapes(batches):
-        return compile.batch_shapes(next(batches), 32)
+        return compilation.batch_shapes(next(batches), 32)
 
     def losses(self, steps):
         leaves, losses = tuple(jax.tree.leaves(self.state)), []
@@ -102,7 +105,7 @@ def test_weight_decay_touches_kernels_only():
         "head.kernel": 1,
         "head.bias": 1,
     }
-    assert [name for name, decayed in optim.kernels(params).items() if decayed] == [
+    assert [name for name, decayed in optimizers.kernels(params).items() if decayed] == [
         "stem.conv.kernel",
         "head.kernel",
     ]

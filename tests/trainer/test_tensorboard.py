@@ -9,8 +9,8 @@ from etils import epath
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_train import QUICK, finish, rows, start, train
 
-from trainer import tensorboard
 from trainer.errors import ConfigError
+from trainer.metrics import tensorboard
 
 ON = ["--set", "log.tensorboard=true"]
 

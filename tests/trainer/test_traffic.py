@@ -1,6 +1,6 @@
 """Traffic with HBM is read from the schedule of compiled programs: lines as libtpu 0.0.42 prints them."""
 
-from trainer import traffic
+from trainer.cost import traffic
 
 PROGRAM = """\
 HloModule jit_step, is_scheduled=true

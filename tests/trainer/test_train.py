@@ -10,7 +10,7 @@ import tempfile
 
 import pytest
 
-from trainer.goodput import account
+from trainer.rundir.goodput import account
 
 COMPILED = tempfile.TemporaryDirectory()  # the first run compiles for all
 SMALL = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "6", "--set", "model.width=8"]

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from trainer import network
 from trainer.config import ModelConfig, resolve
+from trainer.models import network
 from trainer.models.layers import BatchNorm
 from trainer.models.variants import blur, drop_branch, mean_pool
 

@@ -9,8 +9,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from trainer import onnx_file, torchfile, weights
 from trainer.config import ModelConfig
+from trainer.weights import file as weights
+from trainer.weights import onnx, torch_file
 
 SIZE = 40
 
@@ -61,7 +62,7 @@ def test_a_file_holds_everything(tmp_path):
 )
 def test_onnx_computes_the_same(tmp_path, fields):
     w = made(**fields)
-    onnx_file.save(w, str(tmp_path / "w.onnx"))
+    onnx.save(w, str(tmp_path / "w.onnx"))
     session = onnxruntime.InferenceSession(str(tmp_path / "w.onnx"), providers=["CPUExecutionProvider"])
     images = np.random.RandomState(1).standard_normal((2, SIZE, SIZE, 3)).astype(np.float32)
     [theirs] = session.run(None, {"images": images.transpose(0, 3, 1, 2)})
@@ -82,7 +83,7 @@ def test_a_file_that_runs_code_is_refused_and_its_code_is_not_run(tmp_path):
             return (open, (str(tmp_path / "ran"), "w"))
 
     with pytest.raises(Exception, match=r"must be a state dict that PyTorch saved, got .*io\.open in it"):
-        torchfile.load(archive(tmp_path / "a.pth", {"w": Attack()}))
+        torch_file.load(archive(tmp_path / "a.pth", {"w": Attack()}))
     assert not (tmp_path / "ran").exists()
 
 
@@ -90,7 +91,7 @@ def test_a_file_that_runs_code_is_refused_and_its_code_is_not_run(tmp_path):
 def test_what_is_no_pytorch_file_is_one_error(tmp_path, content):
     (tmp_path / "a.pth").write_bytes(content)
     with pytest.raises(Exception, match=r"a\.pth: must be a state dict that PyTorch saved"):
-        torchfile.load(tmp_path / "a.pth")
+        torch_file.load(tmp_path / "a.pth")
 
 
 def test_tensors_of_any_stride_are_read(tmp_path):
@@ -103,10 +104,10 @@ def test_tensors_of_any_stride_are_read(tmp_path):
         b"}q\x0atq\x0bRq\x0cs."
     )
     path = archive(tmp_path / "a.pth", text, [("0", data.tobytes())])
-    np.testing.assert_array_equal(torchfile.load(path)["w"], [[1, 4], [2, 5], [3, 6]])
+    np.testing.assert_array_equal(torch_file.load(path)["w"], [[1, 4], [2, 5], [3, 6]])
     short = archive(tmp_path / "b.pth", text.replace(b"K\x07tq", b"K\x05tq"), [("0", data[:5].tobytes())])
     with pytest.raises(Exception, match="a tensor that is larger than its data"):
-        torchfile.load(short)
+        torch_file.load(short)
 
 
 def test_a_new_head_starts_afresh_and_another_network_is_refused(tmp_path):

@@ -16,8 +16,8 @@ import grain
 import numpy as np
 
 from trainer.config import DataConfig
-from trainer.data import crop
-from trainer.data.order import permuted
+from trainer.data.images import crop
+from trainer.data.permutation import permuted
 from trainer.data.source import Source
 
 Batch = dict[str, np.ndarray]

@@ -49,7 +49,7 @@ def load(config: DataConfig, split: str) -> Source:
     Raises:
       DataError: missing, truncated or inconsistent data; the message names the file.
     """
-    module = importlib.import_module(f"trainer.data.{DATASETS.get(config.name, 'path')}")
+    module = importlib.import_module(f"trainer.data.formats.{DATASETS.get(config.name, 'detect')}")
     source = module.load(split, config)
     if source.size == 0:
         raise DataError(f"data: split '{split}' of '{source.name}' must hold examples, got none")

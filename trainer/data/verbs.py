@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from trainer.config import DataConfig
-from trainer.data.progress import counting
+from trainer.data.tools.counter import counting
 from trainer.errors import TrainError
 
 # Decoders and clients are imported by the verb that needs them, so that a wrong flag is answered at once.
@@ -22,8 +22,8 @@ def _config(given: Namespace) -> DataConfig:
 
 
 def pack(given: Namespace) -> int:
-    from trainer.data import pack
-    from trainer.data.keep import Packing
+    from trainer.data.tools import pack
+    from trainer.data.tools.pack_image import Packing
 
     packing = Packing(
         encoding="raw" if given.raw else "jpeg",
@@ -45,8 +45,8 @@ def pack(given: Namespace) -> int:
 
 
 def verify(given: Namespace) -> int:
-    from trainer.data.path import find
-    from trainer.data.verify import verify
+    from trainer.data.formats.detect import find
+    from trainer.data.tools.verify import verify
 
     config, counts = _config(given), {"bad": 0, "duplicate": 0, "conflict": 0}
     dataset = find(config.name)
@@ -60,8 +60,8 @@ def verify(given: Namespace) -> int:
 
 
 def stats(given: Namespace) -> int:
-    from trainer.data import stats
-    from trainer.data.path import find
+    from trainer.data.formats.detect import find
+    from trainer.data.tools import stats
 
     config = _config(given)
     dataset = find(config.name)
@@ -93,8 +93,8 @@ def _described(split: str, row: dict[str, Any]) -> list[str]:
 
 
 def stage(given: Namespace) -> int:
-    from trainer.data.path import find
-    from trainer.data.stage import shards
+    from trainer.data.formats.detect import find
+    from trainer.data.staging import shards
 
     config = _config(given)
     dataset = find(config.name)
@@ -110,9 +110,9 @@ def stage(given: Namespace) -> int:
 
 
 def bench(given: Namespace) -> int:
-    from trainer.data import bench
-    from trainer.data.path import find
+    from trainer.data.formats.detect import find
     from trainer.data.pipeline import cores
+    from trainer.data.tools import bench
 
     config = dataclasses.replace(_config(given), image_size=given.image_size)
     rates = bench.measure(find(config.name), config, given.seconds)

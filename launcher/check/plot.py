@@ -1,0 +1,101 @@
+"""Throughput and memory against the batch, as an SVG picture. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from launcher.check.assessment import GIB, Answer, memory
+
+WIDTH, HEIGHT, LEFT, RIGHT = 720, 560, 76, 690
+PANELS = ((70, 270), (330, 500))  # y of the top and the bottom of each
+BLUE, RED, GREY = "#1f5fa8", "#b3341f", "#6b7280"
+Points = Sequence[tuple[float, float]]
+
+
+def svg(answers: Sequence[Answer]) -> str:
+    """Of answers that fit, for one run with different batches: rate above, memory below."""
+    answers = sorted(answers, key=lambda answer: answer.per_device)
+    top = answers[-1].per_device
+    told = [(a.per_device, a.prediction.rate) for a in answers if a.prediction]
+    limit = memory(answers[0].job) / GIB
+    rates = _Panel(*PANELS[0], top, max(rate.high for _, rate in told))
+    sizes = _Panel(*PANELS[1], top, max([limit, *(a.found["train"]["peak"] / GIB for a in answers)]))
+    around = [*((n, rate.low) for n, rate in told), *((n, rate.high) for n, rate in reversed(told))]
+    held = [(a.per_device, a.found["train"]["peak"] / GIB) for a in answers]
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+        'font-size="13">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+        _text(LEFT, 26, _title(answers[0]), size=16),
+        _text(LEFT, 58, "images/s a chip, predicted (band: everything overlaps … nothing does)"),
+        *rates.axes(),
+        f'<polygon points="{rates.path(around)}" fill="{BLUE}" opacity="0.15"/>',
+        *rates.line([(n, rate.expected) for n, rate in told], BLUE),
+        _text(LEFT, 318, "GiB a device, peak"),
+        *sizes.axes(),
+        *sizes.limit(limit),
+        *sizes.line(held, BLUE),
+        _text((LEFT + RIGHT) / 2, HEIGHT - 18, "examples a device", anchor="middle"),
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+class _Panel:
+    """A pair of axes from zero, x to ``right`` and y a little beyond ``most``."""
+
+    def __init__(self, top: float, bottom: float, right: float, most: float) -> None:
+        self.top, self.bottom = top, bottom
+        self.x_ticks, self.y_ticks = ticks(right), ticks(most * 1.05)
+        self.right, self.most = max(right * 1.03, self.x_ticks[-1]), max(most * 1.08, self.y_ticks[-1])
+
+    def x(self, value: float) -> float:
+        return LEFT + value / self.right * (RIGHT - LEFT)
+
+    def y(self, value: float) -> float:
+        return self.bottom - value / self.most * (self.bottom - self.top)
+
+    def axes(self) -> Iterator[str]:
+        for value in self.y_ticks:
+            yield f'<path d="M{LEFT} {self.y(value):.1f}H{RIGHT}" stroke="#e5e7eb"/>'
+            yield _text(LEFT - 8, self.y(value) + 4, f"{value:,g}", anchor="end", color=GREY)
+        for value in self.x_ticks:
+            yield _text(self.x(value), self.bottom + 18, f"{value:,g}", anchor="middle", color=GREY)
+        yield f'<path d="M{LEFT} {self.top}V{self.bottom}H{RIGHT}" fill="none" stroke="{GREY}"/>'
+
+    def path(self, points: Points) -> str:
+        return " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
+
+    def line(self, points: Points, color: str) -> Iterator[str]:
+        yield f'<polyline points="{self.path(points)}" fill="none" stroke="{color}" stroke-width="2"/>'
+        for x, y in points:
+            yield f'<circle cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="4" fill="{color}"/>'
+            label = f"{y:,.0f}" if y >= 100 else f"{y:.3g}"
+            yield _text(self.x(x), self.y(y) - 10, label, anchor="middle", color=color)
+
+    def limit(self, value: float) -> Iterator[str]:
+        y = self.y(value)
+        yield f'<path d="M{LEFT} {y:.1f}H{RIGHT}" stroke="{RED}" stroke-dasharray="6 4"/>'
+        yield _text(LEFT + 6, y - 6, f"{value:g} GiB of the device", color=RED)
+
+
+def ticks(most: float) -> list[float]:
+    """Three to six round numbers from zero to ``most``: steps of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(most))
+    step = next(s for s in (power / 5, power / 2, power, 2 * power) if most / s < 6)
+    return [n * step for n in range(int(most / step) + 1)]
+
+
+def _title(answer: Answer) -> str:
+    found, job = answer.found, answer.job
+    by = "estimated" if found["estimated"] else f"laid out by libtpu {found['versions']['libtpu']}"
+    return f"{job.arch} on {'' if job.num_slices == 1 else f'{job.num_slices} x '}{job.slice}, {by}"
+
+
+def _text(
+    x: float, y: float, text: str, size: int = 13, anchor: str = "start", color: str = "#111827"
+) -> str:
+    place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{color}"'
+    return f"<text {place}>{escape(text)}</text>"

@@ -1,0 +1,64 @@
+"""`resnet-launch delete NAME`: end a run and wait until it is gone."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from launcher import keys
+from launcher.cli import options, target
+from launcher.cli.checked import Checked
+from launcher.request import readers
+
+TIMEOUT = click.Option(
+    ["--timeout"],
+    type=Checked(readers.seconds),
+    default="15m",
+    metavar="DURATION",
+    help="longest wait; 15m if not given",
+)
+
+
+@click.command(
+    "delete",
+    cls=options.Command,
+    params=[target.name(), target.yes(), TIMEOUT, *target.flags(), target.as_json()],
+    example="resnet-launch delete resnet152-v4-32",
+)
+def command(
+    name: str,
+    yes: bool,
+    timeout: int,
+    context: str | None,
+    kubeconfig: str | None,
+    namespace: str | None,
+    as_json: bool,
+) -> None:
+    """Delete a run's objects and wait until its pods are gone. What it saved stays where it is.
+
+    Asks on a terminal; elsewhere --yes is wanted.
+    """
+    from launcher.errors import Problem, RequestError
+    from launcher.runs import diagnosis, lookup, watch
+
+    cluster = target.cluster(context, kubeconfig, namespace)
+    jobset = lookup.find(cluster, name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise RequestError(Problem("yes", "must be given where there is no terminal to ask on", "--yes"))
+        click.confirm(
+            f"delete run {name} ({diagnosis.hosts(jobset)} pods) in {cluster.namespace}?", abort=True
+        )
+    cluster.delete("JobSet", name)
+    lookup.delete_companions(cluster, name)
+    watch.until_gone(cluster, jobset, timeout)
+    notes = jobset["metadata"].get("annotations", {})
+    kept = notes.get(keys.RUN_DIR, "")
+    if as_json:
+        click.echo(json.dumps({"name": name, "deleted": True, "run_dir": kept}, indent=2))
+    else:
+        click.echo(f"{name} deleted")
+        if kept.startswith("gs://"):
+            print(f"its checkpoints and metrics stay in {kept}", file=sys.stderr)

@@ -1,0 +1,88 @@
+"""`resnet-launch render`: the manifests of a run on stdout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from launcher.cli import options
+from launcher.errors import ActionError, Problem, RequestError
+from launcher.rendering.jobset import render
+from launcher.rendering.manifest import to_yaml
+from launcher.request.job import TrainingJob
+
+FORMATS = {
+    "jobset": "the objects",
+    "helm-values": "values of the chart helm/resnet-train, which gives the same objects",
+    "kustomize": "the objects as a base in the directory DIR",
+}
+
+
+@click.command(
+    "render",
+    cls=options.Command,
+    params=[
+        click.Argument(["directory"], required=False, metavar="[DIR]"),
+        *options.flags(options.ALL),
+        click.Option(["--explain"], is_flag=True, help="say in comments why each field is there"),
+        click.Option(
+            ["--format", "form"],
+            metavar="FORMAT",
+            default="jobset",
+            help=f"{', '.join(f'{name}: {what}' for name, what in FORMATS.items())}; jobset if not given",
+        ),
+    ],
+    example="resnet-launch render --slice v4-32 --arch resnet152 > job.yaml",
+)
+def command(form: str, directory: str | None, explain: bool, **given: Any) -> None:
+    """Print the manifests of a run; needs no cluster and changes nothing.
+
+    The same flags give the same bytes. Arguments of the trainer may follow after --.
+    """
+    _check(form, directory, explain)
+    job = options.job(given)
+    if form == "kustomize":
+        _write(Path(directory or ""), job)
+    elif form == "helm-values":
+        from launcher.rendering import helm_values
+
+        click.echo(to_yaml([helm_values.values(job)]), nl=False)
+    else:
+        click.echo(_manifest(job, explain), nl=False)
+
+
+def _manifest(job: TrainingJob, explain: bool) -> str:
+    manifest = to_yaml(render(job))
+    if explain:
+        from launcher.rendering import comments as reasons
+
+        manifest = reasons.explain(manifest)
+    return manifest
+
+
+def _check(form: str, directory: str | None, explain: bool) -> None:
+    if form not in FORMATS:
+        raise RequestError(Problem("format", f"must be {', '.join(FORMATS)}, got {form!r}"))
+    if form == "kustomize" and not directory:
+        raise RequestError(Problem("format", "must be followed by a directory", "--format kustomize DIR"))
+    if form != "kustomize" and directory:
+        raise click.UsageError(f"Got unexpected extra argument ({directory})")
+    if form != "jobset" and explain:
+        raise RequestError(Problem("explain", f"must go with --format jobset, got {form}"))
+
+
+def _write(folder: Path, job: TrainingJob) -> None:
+    """A base for Kustomize, Argo CD and Flux; the files of this run alone are replaced."""
+    base = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"{job.name}.yaml"],
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{job.name}.yaml").write_text(to_yaml(render(job)), encoding="utf-8")
+        (folder / "kustomization.yaml").write_text(to_yaml([base]), encoding="utf-8")
+    except OSError as error:
+        raise ActionError(f"cannot write {folder}: {error.strerror}") from None

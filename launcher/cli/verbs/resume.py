@@ -1,0 +1,18 @@
+"""`resnet-launch resume NAME`: go on from the last checkpoint."""
+
+from __future__ import annotations
+
+import click
+
+from launcher.cli import options
+from launcher.cli.verbs import suspend
+
+
+@click.command(
+    "resume", cls=options.Command, params=suspend.PARAMS, example="resnet-launch resume resnet152-v4-32"
+)
+def command(
+    name: str, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
+) -> None:
+    """Resume a suspended run: new pods go on from its last checkpoint."""
+    suspend.switch(name, False, as_json, context, kubeconfig, namespace)

@@ -1,0 +1,48 @@
+"""`resnet-launch wait NAME`: until a run is over."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from launcher.cli import options, target
+from launcher.cli.checked import Checked
+from launcher.request import readers
+
+TIMEOUT = click.Option(
+    ["--timeout"],
+    type=Checked(readers.seconds),
+    default="7d",
+    metavar="DURATION",
+    help="longest wait; 7d if not given",
+)
+
+
+@click.command(
+    "wait",
+    cls=options.Command,
+    params=[target.name(), TIMEOUT, *target.flags(), target.as_json()],
+    example="resnet-launch wait resnet152-v4-32 --timeout 2h",
+)
+def command(
+    name: str,
+    timeout: int,
+    context: str | None,
+    kubeconfig: str | None,
+    namespace: str | None,
+    as_json: bool,
+) -> int:
+    """Wait until a run is over. Exit code 0: completed, 1: failed or deleted, 3: not over in time."""
+    from launcher.runs import diagnosis, lookup, watch
+
+    cluster = target.cluster(context, kubeconfig, namespace)
+    lookup.find(cluster, name)
+    jobset = watch.until_over(cluster, name, timeout)
+    failed = diagnosis.condition(jobset, "Failed")
+    phase = "Failed" if failed else "Completed"
+    if as_json:
+        click.echo(json.dumps({"name": name, "phase": phase, "restarts": lookup.restarts(jobset)}, indent=2))
+    else:
+        click.echo(f"{name} {phase.lower()}" + (f": {failed.get('message', '')}" if failed else ""))
+    return 1 if failed else 0

@@ -1,0 +1,115 @@
+"""What slice names mean, and the words for one that means nothing.
+
+`facts` is slices.yaml by generation, a `row` one of its entries.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from launcher.errors import Problem, closest
+from launcher.hardware import topology
+
+Facts = dict[str, dict[str, Any]]
+
+EXAMPLES = "v4-32, v5e-16, v5p-128, v6e-8, tpu7x-64, h100-16, a100-8 or cpu-2x4"
+
+
+def aliases(facts: Facts) -> dict[str, str]:
+    """Every spelling of a generation -> its name in slices.yaml."""
+    return {alias: name for name, row in facts.items() for alias in [name, *row.get("aliases", [])]}
+
+
+def tpu(row: dict[str, Any], chips: int) -> str:
+    """The name of the default slice of so many chips; it counts cores or chips, as the vendor does."""
+    return f"{row['name']}-{chips * (row['cores_per_chip'] if row['counts'] == 'cores' else 1)}"
+
+
+def problem(name: str, match: re.Match[str] | None, facts: Facts) -> Problem:
+    """Why `name` is no slice, and the nearest that are; `match` has its generation, size and single."""
+    if match is None or match["generation"] not in {*aliases(facts), "cpu"}:
+        return _unknown(name, facts)
+    if match["generation"] == "cpu":
+        return Problem(
+            "slice",
+            f"must be cpu-<hosts>x<devices a host>, got {name!r}",
+            "at most 100000 hosts and 1024 devices a host, as in cpu-2x4",
+        )
+    row = facts[aliases(facts)[match["generation"]]]
+    if match["single"]:
+        return _single_vm(name, row)
+    if row["kind"] == "gpu":
+        return _gpu(name, row, match["size"])
+    return _shape(name, row) if "x" in match["size"] else _tpu(name, row, int(match["size"]))
+
+
+def _unknown(name: str, facts: Facts) -> Problem:
+    if name.startswith("local-gpu"):
+        return Problem(
+            "slice", f"must be a slice of a cluster, got {name!r}", "resnet-launch local --slice local-gpu"
+        )
+    generation, dash, size = name.strip().lower().rpartition("-")
+    hint = closest(generation, [*aliases(facts), "cpu"]) if dash else ""
+    if hint:
+        hint = hint.rstrip("?") + f"-{size}?"
+    return Problem(
+        "slice",
+        f"must be a slice such as {EXAMPLES}, got {name!r}",
+        hint or "resnet-launch slices lists them",
+    )
+
+
+def _single_vm(name: str, row: dict[str, Any]) -> Problem:
+    forms = " or ".join(f"{row['name']}-{size}-1" for size in row.get("single_vm", []))
+    return Problem(
+        "slice",
+        f"must be {forms}, got {name!r}" if forms else f"must not end in a second number, got {name!r}",
+        f"-1 means one VM instead of several of {row['host']}; {row['name']} has "
+        + (f"it for {forms} alone" if forms else "no such VM"),
+    )
+
+
+def _gpu(name: str, row: dict[str, Any], size: str) -> Problem:
+    host, parts = row["host"], sorted(count for count in row["machines"] if count < row["host"])
+    sizes = f"a multiple of {host}" + (f" up to {row['max_chips']}" if "max_chips" in row else "")
+    if parts:
+        sizes = ", ".join(map(str, parts)) + f" or {sizes}"
+    hint = f"the number counts GPUs; a host of {row['name']} has {host}"
+    if "max_chips" in row and size.isdecimal() and int(size) > row["max_chips"]:
+        hint = f"one slice is one NVLink domain: --slice {row['name']}-{row['max_chips']} --num-slices N"
+    return Problem("slice", f"must be {row['name']}-N, N {sizes}, got {name!r}", hint)
+
+
+def _shape(name: str, row: dict[str, Any]) -> Problem:
+    rule = ", ".join(row["shapes"])
+    if row.get("cubes"):
+        rule += ", or AxBxC with A<=B<=C, each a multiple of 4"
+    return Problem(
+        "slice",
+        f"must have a topology of {row['name']} ({rule}), got {name!r}",
+        f"at most {row['max_chips']} chips on GKE; resnet-launch slices {row['name']}",
+    )
+
+
+def _tpu(name: str, row: dict[str, Any], size: int) -> Problem:
+    sizes = topology.sizes(row)
+    per_chip = row["cores_per_chip"] if row["counts"] == "cores" else 1
+    below = [count for count in sizes if count * per_chip < size]
+    above = [count for count in sizes if count * per_chip > size]
+    near = " or ".join(f"{tpu(row, count)} ({count} chips)" for count in below[-1:] + above[:1])
+    return Problem("slice", f"must be {near}, got {name!r}", _counting(row, size, bool(above)))
+
+
+def _counting(row: dict[str, Any], size: int, fits: bool) -> str:
+    if not fits:
+        return (
+            f"the largest {row['name']} slice on GKE has {row['max_chips']} chips; --num-slices joins several"
+        )
+    if row["counts"] == "chips":
+        return f"the number in a {row['name']} name counts chips"
+    chips = f"{size / row['cores_per_chip']:g}"
+    return (
+        f"the number in a {row['name']} name counts TensorCores, {row['cores_per_chip']} a chip: "
+        f"{row['name']}-{size} would be {chips} chip{'s' * (chips != '1')}"
+    )

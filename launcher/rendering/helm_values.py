@@ -1,0 +1,89 @@
+"""TrainingJob -> values of the chart helm/resnet-train, which renders the same objects from them. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from launcher.errors import Problem, RequestError
+from launcher.request.mounts import Mount
+
+if TYPE_CHECKING:
+    from launcher.request.job import TrainingJob
+
+
+def key(field: str) -> str:
+    """The chart's value of a field: `num_slices` -> `numSlices`."""
+    first, *rest = field.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def values(job: TrainingJob) -> dict[str, Any]:
+    """What the chart has to be told for the objects that `render` gives; defaults are left out.
+
+    >>> from launcher import TrainingJob
+    >>> values(TrainingJob(slice="v4-32", arch="resnet152", bucket="my-bucket"))["runDir"]
+    'gs://my-bucket/resnet152-v4-32'
+
+    Raises RequestError for a job of platform local: a chart is for clusters.
+    """
+    if job.platform == "local":
+        raise RequestError(Problem("platform", "must be gke or generic for a chart, got 'local'"))
+    found = {}
+    for field in dataclasses.fields(job):
+        value = getattr(job, field.name)
+        if value is not None and value != field.default and value not in ((), {}):
+            found[key(field.name)] = SPELLED.get(field.name, _plain)(value)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _number(value: float) -> int | str:
+    return value if isinstance(value, int) else str(value)  # as text: Go writes floats in other ways
+
+
+def _pairs(value: Mapping[str, str]) -> list[str]:
+    return [f"{name}={entry}" for name, entry in value.items()]  # a list: a variable may use those before it
+
+
+def _secrets(value: Mapping[str, tuple[str, str]]) -> list[str]:
+    return [f"{name}={secret}/{entry}" for name, (secret, entry) in value.items()]
+
+
+def _mounts(value: tuple[Mount, ...]) -> list[str]:
+    return [
+        f"{mount.kind}{'/' * bool(mount.name)}{mount.name}:{mount.path}{':ro' * mount.read_only}"
+        for mount in value
+    ]
+
+
+def _tolerations(value: tuple[Mapping[str, str], ...]) -> list[str]:
+    return [
+        entry["key"]
+        + (f"={entry['value']}" if "value" in entry else "")
+        + (f":{entry['effect']}" if "effect" in entry else "")
+        for entry in value
+    ]
+
+
+def _version(value: tuple[int, int]) -> str:
+    return ".".join(map(str, value))
+
+
+# Fields that values spell as the flag does. A patch is text: Helm takes nulls out of everything else.
+SPELLED: dict[str, Callable[[Any], Any]] = {
+    "epochs": _number,
+    "env": _pairs,
+    "secret_env": _secrets,
+    "mount": _mounts,
+    "toleration": _tolerations,
+    "jobset_version": _version,
+    "patch": json.dumps,
+}

@@ -1,0 +1,84 @@
+"""TrainingJob -> the objects of a run. Pure: no clock, random number, environment, file or network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from launcher import keys
+from launcher.rendering import container, fabric, failure_policy, patch, placement
+from launcher.request import mounts as volumes
+
+if TYPE_CHECKING:
+    from launcher.request.job import TrainingJob
+
+API_VERSION = "jobset.x-k8s.io/v1alpha2"
+REPLICATED_JOB = "slice"
+
+
+def render(job: TrainingJob) -> list[dict[str, Any]]:
+    """The objects of a run, in the order to create them; the JobSet is the last.
+
+    >>> from launcher import TrainingJob
+    >>> [jobset] = render(TrainingJob(slice="v4-32", arch="resnet152"))
+    >>> jobset["metadata"]["name"], jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["parallelism"]
+    ('resnet152-v4-32', 4)
+    """
+    jobset = _jobset(job)
+    return [*fabric.objects(job), patch.merge(jobset, job.patch) if job.patch else jobset]
+
+
+def _jobset(job: TrainingJob) -> dict[str, Any]:
+    about = {keys.ARCH_NAME: job.arch, keys.SLICE_NAME: job.slice, keys.RUN_DIR: job.run_dir}
+    metadata: dict[str, Any] = {"name": job.name} | ({"namespace": job.namespace} if job.namespace else {})
+    metadata["labels"] = {**keys.labels(job.name), **placement.jobset_labels(job), **job.label}
+    metadata["annotations"] = {**about, **placement.jobset_annotations(job), **job.annotation}
+    # Kueue starts what it admits; until then not one pod may be there.
+    spec: dict[str, Any] = {"suspend": True} if job.queue else {}
+    spec["failurePolicy"] = failure_policy.of_jobset(job)
+    spec["replicatedJobs"] = [
+        {"name": REPLICATED_JOB, "replicas": job.num_slices, "template": {"spec": _slice_job(job)}}
+    ]
+    if job.ttl is not None:
+        spec["ttlSecondsAfterFinished"] = job.ttl
+    return {"apiVersion": API_VERSION, "kind": "JobSet", "metadata": metadata, "spec": spec}
+
+
+def _slice_job(job: TrainingJob) -> dict[str, Any]:
+    """One Job a slice, one pod a host, one process a pod."""
+    found: dict[str, Any] = {
+        "parallelism": job.shape.hosts,
+        "completions": job.shape.hosts,
+        "completionMode": "Indexed",
+        "backoffLimit": 0,  # one lost host ends the attempt: the others cannot go on without it
+        "podFailurePolicy": failure_policy.of_job(job),
+    }
+    limit = job.deadline or (job.flex if not job.queue else None)
+    if limit:
+        found["activeDeadlineSeconds"] = limit
+    return found | {"template": _pod(job)}
+
+
+def _pod(job: TrainingJob) -> dict[str, Any]:
+    own, mounts = volumes.build(job.mount, scratch=not job.kept)
+    metadata: dict[str, Any] = {"labels": {**keys.labels(job.name), **job.label}}
+    annotations = {**placement.pod_annotations(job), **fabric.pod_annotations(job), **job.annotation}
+    if annotations:
+        metadata["annotations"] = annotations
+    spec: dict[str, Any] = {"restartPolicy": "Never", "terminationGracePeriodSeconds": job.grace}
+    if job.service_account:
+        spec["serviceAccountName"] = job.service_account
+    spec["automountServiceAccountToken"] = False
+    if job.host_network:
+        spec |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
+    spec |= placement.pod_fields(job)
+    spec["securityContext"] = {
+        "runAsNonRoot": True,
+        "runAsUser": container.USER,
+        "runAsGroup": container.USER,
+        "fsGroup": container.USER,
+        "fsGroupChangePolicy": "OnRootMismatch",  # else each start walks through the whole volume
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    spec |= {"containers": [container.build(job, mounts)], "volumes": own}
+    fabric.apply(job, spec)
+    return {"metadata": metadata, "spec": spec}

@@ -1,0 +1,118 @@
+"""Readers of the names that Kubernetes and its registries have rules for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from launcher.request.readers import HIDDEN, Reader, Wrong, text
+
+SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+QUALIFIED = re.compile(r"(?:(?P<domain>[^/]{1,253})/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+VERSION = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]{1,3})?")
+TOLERATION = re.compile(
+    r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?(:(?P<effect>NoSchedule|NoExecute|PreferNoSchedule))?"
+)
+
+
+def matching(pattern: str, must: str, longest: int = 253) -> Reader:
+    """Text that a pattern describes, such as a Kubernetes name."""
+    compiled = re.compile(pattern)
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or len(value) > longest or not compiled.fullmatch(value):
+            raise Wrong(must, value)
+        return value
+
+    return read
+
+
+# RFC 1035: the name of the JobSet is also that of its headless service.
+run = matching(
+    r"[a-z]([-a-z0-9]*[a-z0-9])?",
+    "must be lower-case letters, digits and '-', from a letter on, at most 63",
+    63,
+)
+namespace = matching(
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "must be lower-case letters, digits and '-', at most 63", 63
+)
+subdomain = matching(SUBDOMAIN.pattern, "must be lower-case letters, digits, '-' and '.'")
+# The name of an object that a label refers to: labels are shorter than names.
+short = matching(SUBDOMAIN.pattern, "must be lower-case letters, digits, '-' and '.', at most 63", 63)
+label_value = matching(
+    r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
+    "must be letters, digits, '-', '_' and '.', at most 63",
+    63,
+)
+env = matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be a name such as HF_HOME")
+quantity = matching(
+    r"[0-9]{1,15}(\.[0-9]{1,9})?(m|k|[MGTPE]|[KMGTPE]i)?", "must be a quantity such as 4, 500m or 16Gi"
+)
+image = matching(
+    r"[a-z0-9][^\s\x00-\x1f\x7f-\uffff]*", "must be an image such as REGISTRY/resnet-launch:TAG", 512
+)
+
+
+def key(value: Any) -> str:
+    """A label or annotation key: NAME or DOMAIN/NAME."""
+    match = QUALIFIED.fullmatch(value) if isinstance(value, str) else None
+    if match is None or (match["domain"] and not SUBDOMAIN.fullmatch(match["domain"])):
+        raise Wrong("must be a key such as team or example.com/team", value)
+    return str(value)
+
+
+def bucket(value: Any) -> str:
+    """`gs://BUCKET/PREFIX`, `BUCKET/PREFIX` or `BUCKET` -> `gs://BUCKET[/PREFIX]`."""
+    path = text(value).removeprefix("gs://").rstrip("/")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/\s]+)*", path) or ".." in path:
+        raise Wrong("must be a Cloud Storage bucket such as my-bucket or gs://my-bucket/runs", value)
+    return f"gs://{path}"
+
+
+def directory(value: Any) -> str:
+    """`gs://BUCKET/…` or an absolute path, as text; a relative one means nothing in a pod."""
+    path = text(value).rstrip("/") or "/"
+    if path.startswith("gs://"):
+        return bucket(path)
+    if not path.startswith("/") or ".." in path.split("/"):
+        raise Wrong("must be gs://BUCKET/… or an absolute path", value)
+    return path
+
+
+def secret(value: Any) -> tuple[str, str]:
+    """`SECRET/KEY` -> (secret, key): a secret is only ever named, never given."""
+    if isinstance(value, tuple):
+        value = "/".join(map(str, value))
+    name, slash, entry = value.partition("/") if isinstance(value, str) else ("", "", "")
+    if not slash or len(name) > 253 or not SUBDOMAIN.fullmatch(name) or not SECRET_KEY.fullmatch(entry):
+        # What stands here may be the secret itself, so it is not shown.
+        raise Wrong("must be SECRET/KEY, a key of a Secret in the namespace", HIDDEN)
+    return name, entry
+
+
+def toleration(value: Any) -> dict[str, str]:
+    """`KEY[=VALUE][:EFFECT]` -> a toleration; without VALUE it tolerates every value."""
+    if isinstance(value, Mapping):
+        effect, entry = value.get("effect"), value.get("value")
+        value = f"{value.get('key')}" + (f"={entry}" if entry else "") + (f":{effect}" if effect else "")
+    match = TOLERATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise Wrong("must be KEY[=VALUE][:EFFECT], as in dedicated=training:NoSchedule", value)
+    found = {"key": key(match["key"])}
+    if match["value"] is None:
+        found["operator"] = "Exists"
+    else:
+        found |= {"operator": "Equal", "value": label_value(match["value"])}
+    return found | ({"effect": match["effect"]} if match["effect"] else {})
+
+
+def version(value: Any) -> tuple[int, int]:
+    """`0.11.0` or `v0.11` -> (0, 11)."""
+    if isinstance(value, tuple):
+        value = ".".join(map(str, value))
+    match = VERSION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:  # a YAML number would turn 0.10 into 0.1
+        raise Wrong("must be a version in quotes such as '0.11'", value)
+    return int(match[1]), int(match[2])

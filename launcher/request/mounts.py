@@ -1,0 +1,85 @@
+"""What `--mount SOURCE:PATH[:ro]` mounts, and the volumes every pod has for its read-only root."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.request.readers import Wrong
+
+SCRATCH = "/scratch"  # an emptyDir: where a run writes that is not kept
+FORM = "pvc/NAME, gcs/BUCKET, host/DIR or ssd, then :PATH and perhaps :ro"
+SOURCE = re.compile(r"(?P<kind>pvc|gcs|host|ssd)(/(?P<name>[^:\s]*))?:(?P<path>/[^:\s]*)(?P<ro>:ro)?")
+NAMES = {  # what may follow the slash
+    "pvc": r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?",
+    "gcs": r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]",
+    "host": r"[^\x00-\x20:]+",
+    "ssd": r"",
+}
+TAKEN = ("/", "/tmp", "/dev", "/dev/shm", "/proc", "/sys", SCRATCH)
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A directory of the pod: kind is pvc, gcs (Cloud Storage FUSE), host or ssd (the node's local SSD)."""
+
+    kind: str
+    name: str
+    path: str
+    read_only: bool
+
+    def volume(self, name: str) -> dict[str, Any]:
+        """The pod's volume, under a name of the pod's own."""
+        if self.kind == "pvc":
+            claim: dict[str, Any] = {"claimName": self.name} | ({"readOnly": True} if self.read_only else {})
+            return {"name": name, "persistentVolumeClaim": claim}
+        if self.kind == "gcs":
+            attributes = {"bucketName": self.name, "mountOptions": "implicit-dirs"}
+            csi: dict[str, Any] = {"driver": "gcsfuse.csi.storage.gke.io"}
+            csi |= {"readOnly": True} if self.read_only else {}
+            return {"name": name, "csi": csi | {"volumeAttributes": attributes}}
+        if self.kind == "host":
+            return {"name": name, "hostPath": {"path": f"/{self.name}", "type": "Directory"}}
+        return {"name": name, "emptyDir": {}}
+
+    def mount(self, name: str) -> dict[str, Any]:
+        """The container's mount of that volume."""
+        return {"name": name, "mountPath": self.path} | ({"readOnly": True} if self.read_only else {})
+
+    def holds(self, directory: str) -> bool:
+        """Whether a directory lies under this mount and can be written."""
+        return not self.read_only and (directory + "/").startswith(self.path.rstrip("/") + "/")
+
+
+def mount(value: Any) -> Mount:
+    """Reads `SOURCE:PATH[:ro]`, as in pvc/imagenet:/data:ro."""
+    if isinstance(value, Mount):
+        return value
+    match = SOURCE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not re.fullmatch(NAMES[match["kind"]], (match["name"] or "").lstrip("/")):
+        raise Wrong(f"must be {FORM}", value, "as in --mount pvc/imagenet:/data:ro")
+    path, name = match["path"].rstrip("/") or "/", (match["name"] or "").strip("/")
+    if path in TAKEN or ".." in [*path.split("/"), *name.split("/")]:
+        raise Wrong(f"must mount a directory of its own, not {', '.join(TAKEN)}", value)
+    return Mount(match["kind"], name, path, match["ro"] is not None)
+
+
+def build(mounted: Iterable[Mount], *, scratch: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(volumes, mounts) of a pod: what every pod writes to, scratch for a run not kept, the request's."""
+    volumes: list[dict[str, Any]] = [
+        {"name": "tmp", "emptyDir": {}},
+        {"name": "shm", "emptyDir": {"medium": "Memory"}},  # the default /dev/shm holds 64 MiB
+    ]
+    mounts: list[dict[str, Any]] = [
+        {"name": "tmp", "mountPath": "/tmp"},
+        {"name": "shm", "mountPath": "/dev/shm"},
+    ]
+    if scratch:
+        volumes.append({"name": "scratch", "emptyDir": {}})
+        mounts.append({"name": "scratch", "mountPath": SCRATCH})
+    for number, mount in enumerate(mounted):
+        volumes.append(mount.volume(f"mount-{number}"))
+        mounts.append(mount.mount(f"mount-{number}"))
+    return volumes, mounts

@@ -1,0 +1,148 @@
+"""What must hold between the fields of a job. Each rule yields the problems it finds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from launcher.errors import Problem
+from launcher.hardware.slices import LOCAL_GPU
+
+if TYPE_CHECKING:
+    from launcher.request.job import TrainingJob
+
+REQUIRED = {
+    "slice": "as in --slice v4-32; resnet-launch slices lists them",
+    "arch": "as in --arch resnet50",
+}
+LONGEST_NAME = 63  # of a pod, which JobSet checks before it makes one
+MAX_PODS = 2**31 - 1  # JobSet counts them in 32 bits
+FLEX_SECONDS = 7 * 86400  # the longest GKE gives a flex-start node
+NO_FLEX = ("v4",)
+RESERVED = ("RESNET_", "JOB_COMPLETION_INDEX", "TPU_WORKER_", "MEGASCALE_")
+
+
+def missing(flag: str) -> Problem:
+    """A field that every request has to name."""
+    return Problem(flag, "must be given", REQUIRED[flag])
+
+
+def longest_pod(name: str, slices: int, hosts: int) -> str:
+    """The longest pod name of a run, with the five letters that Kubernetes appends."""
+    return f"{name}-slice-{slices - 1}-{hosts - 1}-abcde"
+
+
+def _names(job: TrainingJob) -> Iterator[Problem]:
+    room = LONGEST_NAME - len(longest_pod("", job.num_slices, job.shape.hosts))
+    if len(job.name) > room:
+        yield Problem(
+            "name",
+            f"must be at most {room} characters for {job.num_slices} x {job.slice}, got {job.name!r}",
+            "its longest pod name must stay within 63; choose one with --name",
+        )
+
+
+def _batch(job: TrainingJob) -> Iterator[Problem]:
+    words = ("--batch", str(job.batch or 0), *job.set, *job.args)
+    texts = [text.removeprefix("train.batch=") for text in words if text.startswith("train.batch=")]
+    texts += [value for flag, value in itertools.pairwise(words) if flag == "--batch"]
+    for batch in sorted({int(text) for text in texts if int(text) % job.devices}):
+        below = batch // job.devices * job.devices
+        near = f"{below} or {below + job.devices}" if below else f"{job.devices}"
+        yield Problem(
+            "batch",
+            f"must be a multiple of the run's {job.devices} devices, got {batch}",
+            f"--batch {near}",
+        )
+    if job.steps and job.epochs:
+        yield Problem("steps", f"must not be given together with epochs, got {job.steps} and {job.epochs}")
+
+
+def _slices(job: TrainingJob) -> Iterator[Problem]:
+    shape = job.shape
+    if job.num_slices > 1 and shape.kind == "tpu" and shape.hosts == 1:
+        yield Problem(
+            "num-slices",
+            f"must be 1 for {job.slice}, got {job.num_slices}",
+            "only slices of more than one host join over the data center network; take a larger slice",
+        )
+    if job.hosts > MAX_PODS:
+        yield Problem("num-slices", f"must give at most {MAX_PODS} pods, got {job.hosts}")
+    if shape.generation == LOCAL_GPU and job.platform != "local":
+        yield Problem(
+            "slice",
+            f"must be a slice of a cluster, got {job.slice!r}",
+            "local-gpu is this machine: resnet-launch local --slice local-gpu",
+        )
+
+
+def _storage(job: TrainingJob) -> Iterator[Problem]:
+    inside = any(mount.holds(job.run_dir) for mount in job.mount)
+    if job.platform != "local" and job.kept and not job.run_dir.startswith("gs://") and not inside:
+        yield Problem(
+            "run-dir",
+            f"must be gs://… or lie under a writable --mount, got {job.run_dir!r}",
+            "the root of a pod is read-only: --bucket BUCKET, or --mount pvc/NAME:/runs --run-dir /runs/NAME",
+        )
+    paths = [mount.path for mount in job.mount]
+    for path in sorted({path for path in paths if paths.count(path) > 1}):
+        yield Problem("mount", f"must mount one thing at each path, got two at {path}")
+
+
+def _environment(job: TrainingJob) -> Iterator[Problem]:
+    for field, names in (("env", job.env), ("secret-env", job.secret_env)):
+        for name in names:
+            if name.startswith(RESERVED):
+                yield Problem(field, f"must not set {name}: the launcher or the cluster does")
+    for name in sorted(set(job.env) & set(job.secret_env)):
+        yield Problem("secret-env", f"must not set {name} a second time: --env does")
+
+
+def _capacity(job: TrainingJob) -> Iterator[Problem]:
+    given = [flag for flag in ("spot", "reservation", "flex") if getattr(job, flag)]
+    if len(given) > 1:
+        yield Problem(given[-1], f"must be the only kind of capacity, got {' and '.join(given)}")
+    for flag in [*given, *(["placement-policy"] if job.placement_policy else [])]:
+        if job.platform != "gke":
+            yield Problem(flag, f"must be left out on platform {job.platform}: it is a kind of node of GKE")
+        elif job.shape.kind == "cpu":
+            yield Problem(flag, "must be left out for CPU slices: choose their nodes with --node-selector")
+    if job.flex is not None and not 0 < job.flex <= FLEX_SECONDS:
+        yield Problem("flex", f"must be at most 7d and above 0, got {job.flex} s", "--flex 24h")
+    if job.flex and job.shape.generation in NO_FLEX:
+        yield Problem("flex", f"must be left out for {job.slice}: GKE has no flex-start for this generation")
+    if job.shape.placement_policy and job.platform == "gke" and not job.placement_policy:
+        yield Problem(
+            "placement-policy",
+            f"must be given for {job.slice}: several hosts of this generation need a workload policy",
+            "kubectl get nodes -L cloud.google.com/placement-policy-name shows those of the node pools",
+        )
+
+
+def _platform(job: TrainingJob) -> Iterator[Problem]:
+    if job.shape.kind == "tpu" and job.platform == "generic":
+        yield Problem("platform", f"must be gke for {job.slice}: TPUs join by variables that GKE sets")
+    if job.gpu_resource and (job.shape.kind != "gpu" or job.platform != "generic"):
+        yield Problem("gpu-resource", "must go with a GPU slice and --platform generic")
+
+
+def _queue(job: TrainingJob) -> Iterator[Problem]:
+    for field in ("priority", "topology_required", "topology_preferred"):
+        if getattr(job, field) and not job.queue:
+            yield Problem(field.replace("_", "-"), "must go with --queue: Kueue reads it", "--queue NAME")
+    if job.topology_required and job.topology_preferred:
+        yield Problem("topology-preferred", "must be left out where --topology-required is given")
+
+
+def _patch(job: TrainingJob) -> Iterator[Problem]:
+    patch = job.patch or {}
+    for key in patch:
+        if key not in ("metadata", "spec"):
+            yield Problem("patch", f"must hold metadata and spec of the JobSet, got {key[:60]!r}")
+    metadata = patch.get("metadata")
+    if isinstance(metadata, Mapping) and {"name", "namespace"} & set(metadata):
+        yield Problem("patch", "must not rename the run", "--name and --namespace do")
+
+
+ALL = (_names, _batch, _slices, _storage, _environment, _capacity, _platform, _queue, _patch)

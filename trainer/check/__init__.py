@@ -1,0 +1,1 @@
+"""``python -m trainer.check``: a run's own steps, compiled for hardware that is not here."""

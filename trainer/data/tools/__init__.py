@@ -1,0 +1,1 @@
+"""What the verbs of ``python -m trainer.data`` do to a dataset."""

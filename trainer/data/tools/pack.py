@@ -1,0 +1,140 @@
+"""Packs any dataset: in parallel, resumable, the same bytes each time.
+
+``pack.json`` says what was asked for while the target is not finished. ``manifest.json`` comes last, and only
+with it the target is a dataset.
+"""
+
+import contextlib
+import fcntl
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import google_crc32c
+import numpy as np
+
+from trainer import __version__
+from trainer.config import DataConfig
+from trainer.data.encoded import Encoded
+from trainer.data.formats.detect import encoded, find
+from trainer.data.formats.packed import FORMAT, INDEX, MANIFEST
+from trainer.data.pipeline import cores
+from trainer.data.storage import Place, reaching
+from trainer.data.tools.pack_image import Packing
+from trainer.data.tools.pack_shards import Done, Writing, put_bytes, read_part, shard_names
+from trainer.errors import DataError
+
+REQUEST = "pack.json"
+
+
+def pack(source: str, target: str, packing: Packing, config: DataConfig, done: Done) -> dict[str, Any]:
+    """Packs every split and returns the manifest; goes on where a killed one stopped.
+
+    Raises:
+      DataError: the source is damaged, or the target holds something else.
+    """
+    dataset, place = find(source), Place(target)
+    splits = {split: encoded(dataset, split, config) for split in dataset.splits}
+    request = _request(source, splits, packing)
+    with _alone(place):
+        found = _begin(place, request)
+        if MANIFEST not in found:
+            Writing(
+                place=place,
+                source=source,
+                packing=packing,
+                max_pixels=config.max_pixels,
+                threads=config.threads or cores(),
+                done=done,
+            ).shards(splits, found)
+            _finish(place, splits, packing, request)
+        for name in place.top()[1]:
+            if name.endswith(".part.json") or name == REQUEST:
+                place.delete(name)
+    return json.loads(place.read(MANIFEST))
+
+
+def _request(source: str, splits: Mapping[str, Encoded], packing: Packing) -> dict[str, Any]:
+    """All that decides the bytes of the result; one that is resumed must agree with it."""
+    names = {split: "\n".join(map(data.name, range(data.size))) for split, data in splits.items()}
+    return {
+        "format": FORMAT,
+        "tool": f"resnet-launch {__version__}",
+        "source": source,
+        "images": {split: data.size for split, data in splits.items()},
+        "names_crc32c": {split: google_crc32c.value(text.encode()) for split, text in names.items()},
+        "classes": list(next(iter(splits.values())).class_names),
+        **asdict(packing),
+    }
+
+
+def _begin(place: Place, request: Mapping[str, Any]) -> set[str]:
+    """Claims an empty target, or one that the same request began; returns the files that are there."""
+    folders, files = place.top()
+    if MANIFEST in files:
+        before = json.loads(place.read(MANIFEST)).get("request", {})
+    elif REQUEST in files:
+        before = json.loads(place.read(REQUEST))
+    elif rest := [entry for entry in (*folders, *files) if not entry.startswith(".")]:
+        raise DataError(f"data pack: {place.path} must be empty, got {rest[0]}", "name another folder")
+    else:
+        put_bytes(place, REQUEST, json.dumps(request, indent=1).encode())
+        return set()
+    if differing := [key for key in request if before.get(key) != request[key]]:
+        key = differing[0]
+        was, got = (json.dumps(values.get(key))[:80] for values in (before, request))
+        raise DataError(
+            f"data pack: {place.path} holds another pack: its {key} was {was}, got {got}",
+            "name an empty folder, or delete that one",
+        )
+    return set(files)
+
+
+def _finish(place: Place, splits: Mapping[str, Encoded], packing: Packing, request: Any) -> None:
+    """Writes each split's index and names from the parts, then the manifest."""
+    described, left_out = {}, []
+    for split, data in splits.items():
+        names = shard_names(split, data.size, packing.shard_images)
+        parts = [read_part(place, name) for name in names]
+        index = np.array([tuple(row) for part in parts for row in part["rows"]], INDEX)
+        buffer = io.BytesIO()
+        np.save(buffer, index)
+        put_bytes(place, f"{split}.index.npy", buffer.getvalue())
+        lines = (name.replace("\n", " ") for part in parts for name in part["names"])
+        put_bytes(place, f"{split}.names.txt", "".join(f"{line}\n" for line in lines).encode())
+        left_out += [line for part in parts for line in part["left_out"]]
+        described[split] = {
+            "images": len(index),
+            "shards": [
+                {"name": f"{name}.array_record", "images": len(part["rows"]), "bytes": part["bytes"]}
+                for name, part in zip(names, parts, strict=True)
+            ],
+        }
+    manifest = {
+        "format": FORMAT,
+        "encoding": packing.encoding,
+        "splits": described,
+        "left_out": left_out,
+        "classes": request["classes"],
+        "request": request,
+    }
+    put_bytes(place, MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+
+
+@contextlib.contextmanager
+def _alone(place: Place) -> Iterator[None]:
+    """One pack at a time into a local folder; two into a bucket would write the same shards twice."""
+    if place.remote:
+        yield
+        return
+    with reaching(place.path):
+        place.local().mkdir(parents=True, exist_ok=True)
+        lock = place.local(".lock").open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"data pack: another pack writes to {place.path}", "wait for it") from None
+        yield

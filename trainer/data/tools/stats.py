@@ -1,0 +1,105 @@
+"""What is in a dataset: counts a class, sizes of images, and a picture with examples."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from trainer.config import DataConfig
+from trainer.data.encoded import BadImage, Encoded
+from trainer.data.formats.detect import Dataset, encoded
+from trainer.data.images import crop, decode
+from trainer.errors import DataError
+
+SAMPLE = 500  # images whose sizes are looked at
+COLUMNS, ROWS, SIDE, LINE = 10, 6, 128, 18  # of the picture; pixels
+LETTERS = 18  # of a class's name that fit below its image
+
+
+def describe(dataset: Dataset, config: DataConfig) -> dict[str, Any]:
+    """Counts of every split, as JSON can hold them."""
+    found: dict[str, Any] = {"path": dataset.place.path, "kind": dataset.kind, "classes": 0, "splits": {}}
+    for split in dataset.splits:
+        data = encoded(dataset, split, config)
+        labels, damaged = _labels(data)
+        counts = np.bincount(labels, minlength=len(data.class_names))
+        spread = [counts.min(), np.median(counts), counts.max()] if counts.size else []
+        pixels, size = _sizes(data, config)
+        found["classes"] = len(data.class_names)
+        found["splits"][split] = {
+            "called": dataset.splits[split],
+            "images": data.size,
+            "damaged": damaged,
+            "images_a_class": [int(count) for count in spread],
+            "empty_classes": [data.class_names[int(label)] for label in np.flatnonzero(counts == 0)],
+            "median_pixels": pixels,
+            "median_bytes": size,
+        }
+    return found
+
+
+def _labels(data: Encoded) -> tuple[np.ndarray, int]:
+    """Labels of the examples, and how many have none because they are damaged."""
+    if data.labels is not None:
+        known = data.labels[(data.labels >= 0) & (data.labels < len(data.class_names))]
+        return known, data.size - len(known)
+    found = []
+    for index in range(data.size):
+        try:
+            found.append(data.read(index)[1])
+        except BadImage:
+            continue
+    return np.array(found, np.int32), data.size - len(found)
+
+
+def _sizes(data: Encoded, config: DataConfig) -> tuple[list[int], int]:
+    """Medians of [width, height] and bytes, over images from all over the split."""
+    shapes, sizes = [], []
+    for index in _spread(data.size, SAMPLE):
+        try:
+            image, _ = data.read(index)
+            whole = isinstance(image, np.ndarray)
+            pixels = image if whole else decode.upright(image, config.max_pixels)
+        except BadImage:
+            continue
+        shapes.append(pixels.shape[1::-1])
+        sizes.append(pixels.nbytes if whole else len(image))
+    if not sizes:
+        return [], 0
+    return np.median(np.array(shapes), axis=0).astype(int).tolist(), int(np.median(sizes))
+
+
+def _spread(size: int, most: int) -> list[int]:
+    return np.unique(np.linspace(0, size - 1, min(most, size)).astype(int)).tolist() if size else []
+
+
+def contact_sheet(dataset: Dataset, split: str, config: DataConfig) -> np.ndarray:
+    """[H, W, 3] uint8: examples from all over the split, the name of its class below each."""
+    data = encoded(dataset, split, config)
+    chosen = _spread(data.size, ROWS * COLUMNS)
+    rows = -(-len(chosen) // COLUMNS)
+    sheet = np.full((rows * (SIDE + LINE), COLUMNS * SIDE, 3), 255, np.uint8)
+    for place, index in enumerate(chosen):
+        top, left = place // COLUMNS * (SIDE + LINE), place % COLUMNS * SIDE
+        tile, text = np.zeros((SIDE, SIDE, 3), np.uint8), "damaged"
+        try:
+            image, label = data.read(index)
+            decode.show(image, lambda h, w: crop.centre_box(h, w, 1.0), tile, config.max_pixels)
+            text = str(data.class_names[label])
+        except BadImage:
+            pass
+        sheet[top : top + SIDE, left : left + SIDE] = tile
+        name = text.encode("ascii", "replace").decode()[:LETTERS]  # OpenCV has no other letters
+        at = (left + 3, top + SIDE + 13)
+        cv2.putText(sheet, name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+    return sheet
+
+
+def save_sheet(sheet: np.ndarray, path: str) -> None:
+    """Writes a PNG or JPEG by the name's ending; raises DataError."""
+    try:
+        written = cv2.imwrite(path, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    except cv2.error:
+        written = False
+    if not written:
+        raise DataError(f"--sheet: must be a .png or .jpg file in a folder that exists, got {path!r}")

@@ -1,0 +1,1 @@
+"""Arrays and programs on the devices: mesh, placement, compilation."""

@@ -1,0 +1,1 @@
+"""One update as pure functions: augmentation, loss, optimizer, step."""

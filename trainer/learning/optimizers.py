@@ -1,0 +1,115 @@
+"""The optimizer from the configuration: clipping, weight decay, update rule, averages."""
+
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import contrib
+
+from trainer.config import OptimConfig
+from trainer.errors import ConfigError
+from trainer.learning.schedules import make_schedule
+from trainer.models.network import Arrays
+
+__all__ = ["averaged", "evaluated_params", "kernels", "make_optimizer", "make_schedule"]
+
+
+def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
+    """Clipping, then the update rule; decay touches kernels only unless ``optim.decay`` says all."""
+    rule = _rules(config, schedule)[config.name]()
+    chain = [rule]
+    if config.clip_adaptive:
+        chain.insert(0, optax.masked(optax.adaptive_grad_clip(config.clip_adaptive), _convolutions))
+    if config.clip_norm:
+        chain.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    return optax.chain(*chain) if len(chain) > 1 else rule
+
+
+def _rules(config: OptimConfig, schedule: optax.Schedule) -> dict[str, Any]:
+    decayed = kernels if config.decay == "kernels" else everything
+    momentum, decay = config.momentum, config.weight_decay
+    betas: dict[str, Any] = {"b1": momentum, "b2": config.beta2, "eps": config.epsilon, "weight_decay": decay}
+    nesterov = config.nesterov and momentum > 0
+
+    def sgd() -> optax.GradientTransformation:
+        return optax.chain(
+            optax.add_decayed_weights(decay, mask=decayed),
+            optax.sgd(schedule, momentum=momentum or None, nesterov=nesterov),
+        )
+
+    def lars() -> optax.GradientTransformation:
+        # Scales and biases move without decay and without a trust ratio (arXiv:1909.09756, section 3).
+        masks: dict[str, Any] = {"weight_decay_mask": decayed, "trust_ratio_mask": kernels}
+        masks |= {"weight_decay": decay, "trust_coefficient": config.trust}
+        return optax.lars(schedule, **masks, momentum=momentum, nesterov=nesterov)
+
+    def muon() -> optax.GradientTransformation:
+        return contrib.muon(
+            schedule,
+            beta=momentum,
+            nesterov=nesterov,
+            weight_decay=decay,
+            weight_decay_mask=decayed,
+            adam_weight_decay=0.0,
+            muon_weight_dimension_numbers=cast(Any, _matrices),
+        )
+
+    def schedule_free() -> optax.GradientTransformation:
+        if not momentum:
+            raise ConfigError("optim.momentum: must be above 0 for schedule-free, got 0")
+        base = optax.chain(optax.add_decayed_weights(decay, mask=decayed), optax.sgd(schedule))
+        return contrib.schedule_free(base, schedule, b1=momentum)
+
+    return {
+        "sgd": sgd,
+        "adamw": lambda: optax.adamw(schedule, mask=decayed, **betas),
+        "lamb": lambda: optax.lamb(schedule, mask=decayed, **betas),
+        "lars": lars,
+        "muon": muon,
+        "schedule-free": schedule_free,
+    }
+
+
+def averaged(config: OptimConfig, count: jax.Array, old: Arrays, new: Arrays) -> Arrays:
+    """The exponential average of arrays after ``count`` updates; it changes every ``ema_every_steps``."""
+    turns = count / config.ema_every_steps
+    # At first the average would be mostly of the initial weights.
+    share = jnp.minimum(config.ema, (1.0 + turns) / (10.0 + turns))
+    share = jnp.where(count % config.ema_every_steps == 0, share, 1.0)
+    return {name: share * old[name] + (1.0 - share) * array for name, array in new.items()}
+
+
+def evaluated_params(config: OptimConfig, opt: Any, params: Arrays) -> Arrays:
+    """The parameters that stand for the run: those trained, but of schedule-free their running mean."""
+    if config.name != "schedule-free":
+        return params
+    [state] = [s for s in jax.tree.leaves(opt, is_leaf=_is_schedule_free) if _is_schedule_free(s)]
+    return cast(Arrays, contrib.schedule_free_eval_params(state, cast(Any, params)))
+
+
+def _is_schedule_free(state: Any) -> bool:
+    return isinstance(state, contrib.ScheduleFreeState)
+
+
+def kernels(params: Arrays) -> dict[str, bool]:
+    """Which parameters are kernels of convolutions and of the head (not scales, not biases)."""
+    return {name: name.endswith(".kernel") for name in params}
+
+
+def everything(params: Arrays) -> dict[str, bool]:
+    return dict.fromkeys(params, True)
+
+
+def _convolutions(params: Arrays) -> dict[str, bool]:
+    """All but the head, which adaptive clipping leaves alone (arXiv:2102.06171, section 4.1)."""
+    return {name: not name.startswith("head.") for name in params}
+
+
+def _matrices(params: Arrays) -> dict[str, Any]:
+    """Kernels as matrices of inputs and outputs for Muon; the head and what is no kernel go to Adam."""
+    numbers = {2: contrib.MuonDimensionNumbers(0, 1), 4: contrib.MuonDimensionNumbers((0, 1, 2), 3)}
+    return {
+        name: numbers[p.ndim] if name.endswith(".kernel") and not name.startswith("head.") else None
+        for name, p in params.items()
+    }

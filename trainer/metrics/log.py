@@ -1,0 +1,147 @@
+"""What a run writes of itself: ``metrics.jsonl``, ``events.jsonl``, and losses fetched without waiting."""
+
+import collections
+import math
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+from etils import epath
+
+from trainer.config import TrainConfig
+from trainer.errors import NonFiniteError
+from trainer.metrics.display import Display
+from trainer.rundir.goodput import account
+from trainer.rundir.jsonlines import JsonLines
+from trainer.rundir.record import Record
+
+LAG_STEPS = 2  # a loss is fetched this many steps after it was asked for, so that no step waits for it
+
+
+class Mirror(Protocol):
+    """Gets the rows of metrics too: wandb, TensorBoard."""
+
+    def __call__(self, step: int, values: dict[str, Any], /) -> None: ...
+
+    def resume_at(self, step: int) -> None:
+        """The rows after a step no longer count; called before the first row."""
+
+
+class Log:
+    """Writes metrics and events and shows them; on hosts other than the first it does nothing.
+
+    Args:
+      root: run directory; None on the other hosts.
+      display: shows progress, evaluations and events to people.
+      mirrors: get every row too.
+    """
+
+    def __init__(
+        self,
+        root: epath.Path | None,
+        display: Display | None = None,
+        mirrors: Sequence[Mirror] = (),
+    ):
+        self._metrics = JsonLines(root / "metrics.jsonl") if root else None
+        self._events = JsonLines(root / "events.jsonl") if root else None
+        self._display = display
+        self._mirrors = mirrors
+
+    def before(self) -> dict[str, Any]:
+        """What the attempt before logged last, for the event of a start: a killed one tells no end."""
+        rows = self._metrics.rows if self._metrics else []
+        logged = [row for row in rows if row["kind"] == "train"][-1:]
+        kept = ("step", "at", "waited_seconds")
+        return {f"before_{key}": row[key] for row in logged for key in kept if "at" in row}
+
+    def record(self, config: TrainConfig) -> Record:
+        """All of it, of all attempts; of the first host."""
+        assert self._metrics
+        assert self._events
+        return Record(config=config, metrics=self._metrics.rows, events=self._events.rows)
+
+    def resume_at(self, step: int) -> None:
+        """Forgets the rows after a step that is being resumed; those steps are about to be done again."""
+        if self._metrics:
+            self._metrics.keep(lambda row: row["step"] <= step)
+        for mirror in self._mirrors:
+            mirror.resume_at(step)
+
+    def event(self, name: str, at: float | None = None, **values: Any) -> None:
+        """at: unix seconds; now where it is left out."""
+        if self._events:
+            row = {"name": name, "at": round(at or time.time(), 3), **values}
+            self._events.append(row)
+            if self._display:
+                self._display.event(row)
+
+    def end(self, step: int, accuracy: float | None, **values: Any) -> None:
+        """The event of the end, with the share of the time that went into steps that count."""
+        if self._events:
+            row = {"name": "end", "at": round(time.time(), 3), "step": step}
+            row |= ({} if accuracy is None else {"accuracy": accuracy}) | values
+            if found := account([*self._events.rows, row]):
+                row["goodput"] = round(found.share, 4)
+            self.event(**row)
+
+    def progress(self, row: dict[str, Any], shown: dict[str, Any], kept: dict[str, Any]) -> None:
+        """A training step: ``row`` is kept and shown, beside it this (totals, time left) and that."""
+        self._row("train", row, {"at": round(time.time(), 3), **kept})
+        if self._metrics and self._display:
+            self._display.progress(row | shown)
+
+    def evaluation(self, row: dict[str, Any]) -> None:
+        self._row("evaluate", row, {})
+        if self._metrics and self._display:
+            self._display.evaluation(row)
+
+    def _row(self, kind: str, row: dict[str, Any], kept: dict[str, Any]) -> None:
+        if self._metrics:
+            self._metrics.append({"kind": kind, **row, **kept})
+            for mirror in self._mirrors:
+                mirror(row["step"], {f"{kind}/{k}": v for k, v in row.items() if k != "step"})
+
+    def upload(self) -> None:
+        """Begins to bring a bucket up to date; asked before a save, so that a resumed run has its rows."""
+        for lines in (self._metrics, self._events):
+            if lines:
+                lines.upload()
+
+    def close(self) -> None:
+        for lines in (self._metrics, self._events):
+            if lines:
+                lines.close()
+
+
+class Pending:
+    """Metrics of steps whose values are still on their way from the devices."""
+
+    def __init__(self):
+        self._steps: collections.deque[tuple[int, dict[str, jax.Array]]] = collections.deque()
+
+    def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        for value in metrics.values():
+            value.copy_to_host_async()
+        self._steps.append((step, metrics))
+
+    def forget(self) -> None:
+        self._steps.clear()
+
+    def ready(self, lag: int = LAG_STEPS):
+        """Yields (step, metrics as floats) of all but the newest ``lag`` steps; waits for those only.
+
+        Raises:
+          NonFiniteError: names the step whose loss or gradient is not finite.
+        """
+        while len(self._steps) > lag:
+            step, metrics = self._steps.popleft()
+            values = {name: float(value) for name, value in metrics.items()}
+            for name in ("loss", "grad_norm"):
+                if not math.isfinite(values[name]):
+                    raise NonFiniteError(
+                        step,
+                        f"{name} must be finite, got {values[name]} at step {step}",
+                        "lower optim.lr or lengthen optim.warmup_epochs; the last checkpoint is kept",
+                    )
+            yield step, values

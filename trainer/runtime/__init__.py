@@ -1,0 +1,1 @@
+"""One process among hosts: joining, agreeing, ending."""

@@ -1,0 +1,1 @@
+"""A trained network, in and out of files."""
