@@ -3,9 +3,9 @@
 import dataclasses
 import doctest
 
-import launcher.job
 import pytest
 
+import launcher.request.job
 from launcher import TrainingJob
 from launcher.errors import RequestError
 
@@ -21,7 +21,7 @@ def problems(**fields) -> dict[str, str]:
 
 
 def test_docstring():
-    assert doctest.testmod(launcher.job).failed == 0
+    assert doctest.testmod(launcher.request.job).failed == 0
 
 
 def test_resolves_what_was_not_given():

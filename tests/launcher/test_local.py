@@ -149,10 +149,10 @@ def launch(folder, script, **fields):
     text = json.dumps(jobset(folder, script, **fields))
     code = """
     import json, os, sys
-    from launcher import local
+    from launcher.local import attempts
     from launcher.errors import ActionError
     try:
-        local.run(json.loads(sys.argv[1]), os.environ)
+        attempts.run(json.loads(sys.argv[1]), os.environ)
     except ActionError as error:
         sys.exit(str(error))
     """
@@ -227,7 +227,8 @@ def test_pods_die_with_a_killed_launcher(tmp_path):
 def test_pods_end_when_nobody_reads_their_lines(tmp_path):
     noisy = SAVER.replace("time.sleep(0.05)", "time.sleep(0.05); print('line', flush=True)")
     text = json.dumps(jobset(tmp_path, noisy))
-    code = "import json, os, sys; from launcher import local; local.run(json.loads(sys.argv[1]), os.environ)"
+    imports = "import json, os, sys; from launcher.local import attempts"
+    code = f"{imports}; attempts.run(json.loads(sys.argv[1]), os.environ)"
     words = [sys.executable, "-c", code, text]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     wait_for(lambda: len(pids(tmp_path)) == 2)

@@ -8,7 +8,7 @@ import sys
 from trainer.metrics.display import logfmt
 
 ON_A_TERMINAL = """
-from trainer.display import Bar, make_display
+from trainer.metrics.display import Bar, make_display
 display = make_display()
 assert isinstance(display, Bar)
 display.event({"name": "start", "at": 1.0, "hosts": 2})

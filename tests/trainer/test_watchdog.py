@@ -5,7 +5,7 @@ import sys
 
 SCRIPT = """
 import time
-from trainer.watchdog import Watchdog
+from trainer.runtime.watchdog import Watchdog
 watchdog = Watchdog({first}, {then})
 {body}
 watchdog.now("saving step 20 to run directory gs://b/run")

@@ -12,7 +12,7 @@ from jax.stages import Compiled
 
 from trainer.cost import traffic
 
-CHIPS = Path(__file__).with_name("chips.json")  # generated from the launcher's catalogue
+CHIPS = Path(__file__).parents[1].joinpath("cost", "chips.json")  # generated from the launcher's catalogue
 
 
 @dataclass(frozen=True, kw_only=True)
