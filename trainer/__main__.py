@@ -92,6 +92,16 @@ def parse(arguments: list[str]) -> TrainConfig:
     Raises:
       ConfigError: names the flag or field, what was expected and what came.
     """
+    parsed = vars(parser().parse_args(arguments))
+    flags = {field: parsed[field] for field, _ in FLAGS.values() if parsed[field] is not None}
+    settings = dict(parse_setting(text) for text in parsed["set"])
+    chosen = flags | settings
+    recipe = parsed["recipe"] or recipes.default(chosen.get("data.name"))
+    return resolve(parsed["name"], parsed["run_dir"], recipe, recipes.load(recipe), flags, settings)
+
+
+def parser() -> Parser:
+    """The flags of the trainer."""
     parser = Parser(prog="python -m trainer", description="Train one ResNet on all devices of a job.")
     parser.add_argument("--name", default="run", help="name of the run")
     parser.add_argument("--run-dir", required=True, help="where everything is written: a path or gs://…")
@@ -103,12 +113,7 @@ def parse(arguments: list[str]) -> TrainConfig:
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="any other field"
     )
-    parsed = vars(parser.parse_args(arguments))
-    flags = {field: parsed[field] for field, _ in FLAGS.values() if parsed[field] is not None}
-    settings = dict(parse_setting(text) for text in parsed["set"])
-    chosen = flags | settings
-    recipe = parsed["recipe"] or recipes.default(chosen.get("data.name"))
-    return resolve(parsed["name"], parsed["run_dir"], recipe, recipes.load(recipe), flags, settings)
+    return parser
 
 
 def leave(code: int) -> None:

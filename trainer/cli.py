@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.argv[1:] = words[1:]
         trainer.main()
     try:
-        given = parse(words)
+        given = parser().parse_args(words)
         VERBS[given.verb](given)
     except TrainError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -45,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def parse(words: list[str]) -> argparse.Namespace:
+def parser() -> Parser:
+    """The verbs and their flags."""
     parser = Parser(
         prog="resnet-train",
         description="Use, compare and convert trained networks.",
@@ -76,7 +77,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     one.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
     one.add_argument("out", metavar="OUT", help="file to write")
     one.add_argument("--to", dest="target", required=True, choices=TARGETS)
-    return parser.parse_args(words)
+    return parser
 
 
 def _settings(parser: argparse.ArgumentParser, text: str) -> None:
