@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import registries
 from commands import Command
-from test_permissions import Person
+from people import Person
 from testcluster import Cluster
 from testcluster.api import Object
 from testcluster.objects import eventually, queue
@@ -53,7 +53,7 @@ def test_all_that_a_run_needs_is_there(launch: Command, namespace: str, bucket: 
         "gs://runs/run",
         "         hint: docs/cluster-teams.md, Workload Identity",
         f"ok       nodes: 4 of 4 hosts are there and ready in node pool v4-pool ({label})",
-        # The emulator has no testIamPermissions; tests/launcher/test_storage.py has a server that does.
+        # The emulator has no testIamPermissions; tests/launcher/check/test_bucket.py has a server that does.
         "warning  bucket: gs://runs is there and does not say what you may do with it",
         "warning  image: r/i:1 was not asked for: it names no registry, nodes may know another",
         "         hint: docker manifest inspect r/i:1",

@@ -5,51 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from commands import Answer
+from people import Person
 from testcluster import Cluster
 from testcluster.api import Object
 from testcluster.objects import eventually
 
-from launcher.cli import main
-
 pytestmark = pytest.mark.usefixtures("nobody_s_settings")
 
 RUN = "submit --slice cpu-2x1 --arch resnet18 --data digits --bucket b-1 --image r/i:1 --name run"
-RBAC = "rbac.authorization.k8s.io"
-
-
-class Person:
-    """A service account of the namespace that may do what `rules` say, at the command line."""
-
-    def __init__(self, cluster: Cluster, namespace: str, folder: Path, capsys: Any, *rules: Object) -> None:
-        self.namespace, self.capsys, self.kubeconfig = namespace, capsys, folder / "kubeconfig"
-        here = {"name": "jane", "namespace": namespace}
-        role: Object = {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": here, "rules": list(rules)}
-        binding: Object = {
-            "apiVersion": f"{RBAC}/v1",
-            "kind": "RoleBinding",
-            "metadata": here,
-            "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "jane"},
-            "subjects": [{"kind": "ServiceAccount", **here}],
-        }
-        account: Object = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": here}
-        cluster.api.apply([account, role, binding])
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/jane/token"
-        token = cluster.api.request("POST", path, {"spec": {}})["status"]["token"]
-        admin = _read(cluster.kubeconfig)
-        admin["users"][0]["user"] = {"token": token}
-        self.kubeconfig.write_text(json.dumps(admin))
-
-    def __call__(self, line: str) -> Answer:
-        flags = ["--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace]
-        code = main([*line.split(), *flags])
-        out, err = self.capsys.readouterr()
-        return Answer(code, out, err)
-
-
-def _read(path: Path) -> Any:
-    return yaml.safe_load(path.read_text())
 
 
 def test_who_may_do_nothing_is_told_what_is_missing(
@@ -88,7 +51,7 @@ def test_a_token_may_come_from_a_file_or_a_plugin(
     control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any, way: str
 ) -> None:
     jane = Person(control_plane, namespace, tmp_path, capsys)
-    config = _read(jane.kubeconfig)
+    config = jane.read_kubeconfig()
     token = config["users"][0]["user"].pop("token")
     answer = tmp_path / "answer"
     if way == "tokenFile":
@@ -107,7 +70,7 @@ def test_a_plugin_that_gives_nothing_is_not_taken_for_a_lack_of_rights(
     control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
 ) -> None:
     jane = Person(control_plane, namespace, tmp_path, capsys)
-    config = _read(jane.kubeconfig)
+    config = jane.read_kubeconfig()
     plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "false", "interactiveMode": "Never"}
     config["users"][0]["user"] = {"exec": plugin}
     jane.kubeconfig.write_text(json.dumps(config))
@@ -118,7 +81,7 @@ def test_an_authority_that_has_not_signed_the_server(
     control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
 ) -> None:
     jane = Person(control_plane, namespace, tmp_path, capsys)
-    config = _read(jane.kubeconfig)
+    config = jane.read_kubeconfig()
     del config["clusters"][0]["cluster"]["certificate-authority-data"]  # the system's authorities then hold
     jane.kubeconfig.write_text(json.dumps(config))
     found = jane("list")
@@ -131,7 +94,7 @@ def test_a_token_that_has_expired_says_so(
     control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
 ) -> None:
     jane = Person(control_plane, namespace, tmp_path, capsys)
-    stale = _read(jane.kubeconfig)
+    stale = jane.read_kubeconfig()
     stale["users"][0]["user"] = {"token": "not.a.token"}
     jane.kubeconfig.write_text(json.dumps(stale))
     assert jane("list").err.splitlines() == [

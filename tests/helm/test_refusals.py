@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
+import flag_values
 import pytest
 from charts import TRAIN, Helm, Object
 from jsonschema import Draft202012Validator
-from test_fuzz import GOOD as GOOD_VALUES
 
 from launcher import TrainingJob
 from launcher.errors import RequestError
@@ -201,7 +201,7 @@ def test_the_schema_takes_what_the_launcher_takes() -> None:
     schema = Draft202012Validator(json.loads((TRAIN / "values.schema.json").read_text()))
     wrong = [
         (name, text)
-        for name, texts in GOOD_VALUES.items()
+        for name, texts in flag_values.GOOD.items()
         for text in texts
         if name != "patch" and not schema.is_valid({helm_values.key(name): given(name, text)})
     ]

@@ -6,7 +6,7 @@ import pytest
 
 from launcher.cli import main
 
-FILES = sorted((Path(__file__).parents[2] / "manifests").glob("*.yaml"))
+FILES = sorted((Path(__file__).parents[3] / "manifests").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -6,7 +6,7 @@ import yaml
 
 from launcher.rendering import comments as explain
 
-FILES = sorted((Path(__file__).parents[2] / "manifests").glob("*.yaml"))
+FILES = sorted((Path(__file__).parents[3] / "manifests").glob("*.yaml"))
 
 
 def test_only_comments_are_added():
