@@ -34,8 +34,8 @@ import numpy as np
 from trainer import __main__ as command
 from trainer.config import CheckpointConfig
 from trainer.devices import compilation
-from trainer.learning.step import State
 from trainer.rundir import checkpoints as checkpoint
+from trainer.state import State
 
 WINDOW = 100  # steps
 SETTINGS = {

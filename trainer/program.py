@@ -13,6 +13,7 @@ from trainer.errors import ConfigError
 from trainer.learning import optimizers, step
 from trainer.models import network
 from trainer.plan import Plan, make_plan
+from trainer.state import Averaging, EvalStep, State, TrainStep
 from trainer.weights import file
 
 
@@ -25,16 +26,16 @@ class Program:
     """
 
     plan: Plan
-    train_steps: dict[int, step.TrainStep]
-    eval_step: step.EvalStep
+    train_steps: dict[int, TrainStep]
+    eval_step: EvalStep
     init_state: Any
     key: jax.Array
-    shapes: step.State
+    shapes: State
     image_size: int
     config: TrainConfig
     optimizer: optax.GradientTransformation
 
-    def start_from(self, path: str, state: step.State, where: step.State) -> step.State:
+    def start_from(self, path: str, state: State, where: State) -> State:
         """A fresh state with the parameters and statistics of a file of weights; see weights.start_from.
 
         ``where``: a State of shardings.
@@ -49,11 +50,11 @@ class Program:
         opt = jax.jit(self.optimizer.init, out_shardings=rule)(params)  # some rules keep the parameters
         if averages:
             copies = jax.tree.map(jnp.copy, (params, stats))
-            opt = step.Averaging(opt, *jax.device_put(copies, (where.opt.params, where.opt.stats)))
+            opt = Averaging(opt, *jax.device_put(copies, (where.opt.params, where.opt.stats)))
         return state._replace(params=params, stats=stats, opt=opt)
 
     @property
-    def train_step(self) -> step.TrainStep:
+    def train_step(self) -> TrainStep:
         return list(self.train_steps.values())[-1]
 
 

@@ -17,7 +17,7 @@ from jax.stages import Lowered, Traced
 from trainer.devices.cpu_cache import KEEP_NOTHING, Executables
 from trainer.devices.mesh import batch_sharding, replicated
 from trainer.devices.state_sharding import of_state
-from trainer.learning.step import Batch, EvalStep, Metrics, State, TrainStep
+from trainer.state import Batch, EvalStep, Metrics, State, TrainStep
 
 CACHED_SECONDS = 0.5  # programs that compile faster than this are not worth a file
 

@@ -14,7 +14,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from trainer.devices.mesh import replicated
-from trainer.learning.step import State
+from trainer.state import State
 
 LEAST = 2**14  # elements: gathering a smaller array costs more than its copies
 

@@ -10,7 +10,7 @@ from optax import contrib
 from trainer.config import OptimConfig
 from trainer.errors import ConfigError
 from trainer.learning.schedules import make_schedule
-from trainer.models.network import Arrays
+from trainer.state import Arrays
 
 __all__ = ["averaged", "evaluated_params", "kernels", "make_optimizer", "make_schedule"]
 

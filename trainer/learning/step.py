@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,32 +15,10 @@ from trainer.learning import optimizers
 from trainer.learning.augmentation import apply_policy, augment, erase, resize
 from trainer.learning.losses import cross_entropy, loss_of
 from trainer.learning.mixing import Mix, mix
-from trainer.models.network import Arrays, Network
+from trainer.models.network import Network
+from trainer.state import Arrays, Averaging, Batch, EvalStep, Metrics, State, TrainStep
 
 DEPTH_SALT = 0x646570  # the stream of stochastic depth, keyed by (seed, step)
-
-
-class State(NamedTuple):
-    """All that changes from step to step, and all that a checkpoint holds."""
-
-    step: jax.Array  # int32, updates done
-    params: Arrays
-    stats: Arrays  # running statistics of BatchNorm
-    opt: Any  # optimizer state, or an Averaging
-
-
-class Averaging(NamedTuple):
-    """Optimizer state and, with ``optim.ema``, averages of parameters and running statistics."""
-
-    rule: Any
-    params: Arrays
-    stats: Arrays
-
-
-Batch = dict[str, jax.Array]
-Metrics = dict[str, jax.Array]
-TrainStep = Callable[[State, Batch], tuple[State, Metrics]]
-EvalStep = Callable[[Arrays, Arrays, Batch], Metrics]
 
 
 def make_init(

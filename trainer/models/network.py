@@ -17,8 +17,7 @@ from trainer.config import ModelConfig
 from trainer.errors import ConfigError
 from trainer.models import ARCHS
 from trainer.models.variants import Variant
-
-Arrays = dict[str, jax.Array]
+from trainer.state import Arrays
 
 SMALL_STEM_PIXELS = 64  # up to this side the ImageNet stem would leave too little to look at
 

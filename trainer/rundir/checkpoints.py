@@ -23,10 +23,10 @@ from jax.sharding import Sharding
 
 from trainer.config import CheckpointConfig
 from trainer.errors import ConfigError, StorageError, TrainError, first_line
-from trainer.learning.step import State
 from trainer.metrics.display import warn
 from trainer.rundir.directory import writing_to
 from trainer.runtime.agreement import agreed, broadcast, told
+from trainer.state import State
 
 # What TensorStore and the bucket's clients say while a bucket does not answer; a wait mends that.
 UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "503", "429")

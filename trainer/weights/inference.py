@@ -21,6 +21,7 @@ from trainer.models import network
 from trainer.program import make_program
 from trainer.rundir import checkpoints as checkpoint
 from trainer.rundir import directory
+from trainer.state import Arrays
 from trainer.weights import file
 from trainer.weights.file import Weights
 
@@ -137,7 +138,7 @@ def read(path: str, found: Weights, max_pixels: int) -> np.ndarray:
     return out if len(found.mean) == 3 else np.round(out @ GREY)[..., None].astype(np.uint8)
 
 
-def taken_apart(found: Weights) -> tuple[network.Network, network.Arrays, network.Arrays]:
+def taken_apart(found: Weights) -> tuple[network.Network, Arrays, Arrays]:
     """The network, its parameters and its running statistics."""
     net, _ = found.network(jax.devices()[0].platform)
     arrays = {name: jnp.asarray(a) for name, a in found.arrays.items()}
