@@ -2,8 +2,8 @@
 
     python bench/parity.py
 
-The other side is in tests/trainer/parity.json (tools/parity_goldens.py writes it with PyTorch). A case that
-is further off than the tests allow ends it with an error.
+The other side is in tests/trainer/models/parity.json, which tools/parity_goldens.py writes with PyTorch. A
+case that is further off than the tests allow ends it with an error.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 CHECKOUT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests" / "trainer")]
+sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests" / "trainer" / "models")]
 
 import test_parity  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Write tests/trainer/parity.json: what torchvision's and timm's networks compute, for `test_parity.py`.
+"""Write tests/trainer/models/parity.json: what torchvision's and timm's networks compute.
 
     python tools/parity_goldens.py [--write]
 
@@ -22,7 +22,7 @@ import numpy as np
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("RESNET_CACHE") or Path.home() / ".cache" / "resnet-launch")
-FILE = CHECKOUT / "tests" / "trainer" / "parity.json"
+FILE = CHECKOUT / "tests" / "trainer" / "models" / "parity.json"
 IMAGES = (4, 64, 64, 3)
 LABELS = (1, 3, 5, 7)
 CLASSES = 10

@@ -5,8 +5,8 @@ import json
 import cv2
 import numpy as np
 import pytest
-from test_report import Page
-from test_train import finish, rows, start
+from pages import Page
+from train_runs import finish, rows, start
 
 from trainer import cli
 from trainer.config import DataConfig

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_train import environment, finish, losses, rows, start
+from train_runs import environment, finish, losses, rows, start
 
 from trainer.data.pipeline import TrainStream
 

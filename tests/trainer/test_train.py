@@ -2,49 +2,12 @@
 
 import fcntl
 import json
-import os
 import signal
-import subprocess
-import sys
-import tempfile
 
 import pytest
+from train_runs import QUICK, SMALL, finish, losses, rows, start, train
 
 from trainer.rundir.goodput import account
-
-COMPILED = tempfile.TemporaryDirectory()  # the first run compiles for all
-SMALL = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "6", "--set", "model.width=8"]
-SMALL += ["--set", f"train.compile_cache={COMPILED.name}"]
-QUICK = [*SMALL, "--set", "log.every_steps=1", "--set", "log.wandb=off", "--set", "train.eval_every_epochs=0"]
-
-
-def environment():
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_", "WANDB_"))}
-    return inherited | {"JAX_PLATFORMS": "cpu"}
-
-
-def start(run_dir, *arguments):
-    command = [sys.executable, "-m", "trainer", "--run-dir", str(run_dir), *arguments]
-    return subprocess.Popen(
-        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def finish(process, seconds=200):
-    out, err = process.communicate(timeout=seconds)
-    return process.returncode, out, err
-
-
-def train(run_dir, *arguments):
-    return finish(start(run_dir, *QUICK, *arguments))
-
-
-def rows(run_dir, name="metrics.jsonl"):
-    return [json.loads(line) for line in (run_dir / name).read_text().splitlines()]
-
-
-def losses(run_dir):
-    return {row["step"]: row["loss"] for row in rows(run_dir) if row["kind"] == "train"}
 
 
 @pytest.fixture(scope="module")

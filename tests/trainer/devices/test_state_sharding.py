@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
-from test_resume import finish, launch, losses, until
-from test_step import Run
+from local_runs import finish, launch, losses, until
+from step_runs import Run
 
 from trainer.devices import compilation, mesh, state_sharding
 

@@ -5,7 +5,7 @@ import sys
 
 import jax
 import pytest
-from test_train import QUICK, environment, train
+from train_runs import QUICK, environment, train
 
 from trainer.metrics import profiler
 

@@ -6,8 +6,8 @@ import io
 import numpy as np
 import pytest
 from browser import Browser, needs_browser
+from pages import EVALUATE, EVENTS, RECORD, TRAIN
 from PIL import Image
-from test_report import EVALUATE, EVENTS, RECORD, TRAIN
 
 from trainer.report import page as report
 from trainer.report.mistakes import Insight, Mistake

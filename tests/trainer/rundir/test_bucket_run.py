@@ -11,9 +11,9 @@ import urllib.request
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_train import QUICK, environment
 from testcluster import bucket as emulator
 from testcluster import build
+from train_runs import QUICK, environment
 
 REPORT = "import sys; from trainer.cli import main; sys.exit(main())"
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from test_train import environment, finish
+from train_runs import environment, finish
 
 RUN = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "120", "--set", "model.width=8"]
 RUN += ["--set", "log.every_steps=1", "--set", "log.wandb=off", "--set", "optim.ema=0.9"]

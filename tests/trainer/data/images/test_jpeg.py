@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
-from test_decode import MOST, jpeg, picture, with_orientation
+from pictures import MOST, jpeg, picture, with_orientation
 
 from trainer.data.encoded import BadImage
 from trainer.data.images import decode

@@ -7,7 +7,7 @@ import sys
 import pytest
 from etils import epath
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_train import QUICK, finish, rows, start, train
+from train_runs import QUICK, finish, rows, start, train
 
 from trainer.errors import ConfigError
 from trainer.metrics import tensorboard

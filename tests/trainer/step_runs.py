@@ -1,0 +1,71 @@
+"""The parts of a small run in this process, as a test puts them together."""
+
+import jax
+import numpy as np
+
+from trainer.config import resolve
+from trainer.data import pipeline, source
+from trainer.devices import compilation, mesh
+from trainer.learning import optimizers, step
+from trainer.models import network
+
+SETTINGS = {
+    "model.arch": "resnet-tiny",
+    "model.width": 8,
+    "data.name": "digits",
+    "data.shift_pixels": 1,
+    "data.flip": True,
+    "train.batch": 32,
+    "optim.warmup_epochs": 0.0,
+}
+
+
+class Run:
+    """All parts of a run on the first ``devices`` devices."""
+
+    def __init__(self, devices, **settings):
+        self.config = resolve("r", "/d", "", SETTINGS | settings)
+        self.mesh = mesh.make_mesh(1, jax.devices()[:devices])
+        self.data = source.load(self.config.data, "train")
+        net, init = network.build(self.config.model, 10, 1, 8, "cpu", 32)
+        schedule = optimizers.make_schedule(self.config.optim, 32, 100, 45)
+        optimizer = optimizers.make_optimizer(self.config.optim, schedule)
+        init_state = step.make_init(init, optimizer, self.config.optim)
+        self.shapes = jax.eval_shape(init_state, jax.random.key(0))
+        self.placer = mesh.BatchPlacer(self.mesh, 32)
+        self.stream = pipeline.TrainStream(size=self.data.size, batch=32, seed=0)
+        self.test = source.load(self.config.data, "test")
+        self.train_step = step.make_train_step(net, optimizer, schedule, self.data, self.config)
+        self.train = compilation.compile_train(
+            self.train_step, self.shapes, self.batch_shapes(self.batches(1)), self.mesh
+        )
+        eval_step = step.make_eval_step(net, self.test)
+        shapes = self.batch_shapes(self.eval_batches())
+        self.evaluate = compilation.compile_eval(eval_step, self.shapes, shapes, self.mesh)
+        key = jax.random.key(0)
+        self.state = compilation.compile_init(init_state, key, self.mesh)(key)
+
+    def batches(self, steps):
+        return pipeline.train_batches(
+            self.data, self.stream, self.placer.rows, range(steps), self.config.data
+        )
+
+    def eval_batches(self):
+        return pipeline.eval_batches(self.test, 32, self.placer.rows, self.config.data)
+
+    @staticmethod
+    def batch_shapes(batches):
+        return compilation.batch_shapes(next(batches), 32)
+
+    def losses(self, steps):
+        leaves, losses = tuple(jax.tree.leaves(self.state)), []
+        for batch in self.batches(steps):
+            leaves, metrics = self.train(leaves, self.placer.place(batch))
+            losses.append(float(metrics["loss"]))
+        self.state = jax.tree.unflatten(jax.tree.structure(self.shapes), leaves)
+        return losses
+
+    def totals(self):
+        leaves = tuple(jax.tree.leaves((self.state.params, self.state.stats)))
+        sums = [self.evaluate(leaves, self.placer.place(batch)) for batch in self.eval_batches()]
+        return {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}
