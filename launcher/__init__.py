@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-__all__ = ["Cluster", "TrainingJob", "render", "submit"]
+from launcher.version import __version__
+
+__all__ = ["Cluster", "TrainingJob", "__version__", "render", "submit"]
 
 if TYPE_CHECKING:
     from launcher.cluster.api import Cluster

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from launcher import __version__
 from launcher.errors import LauncherError, closest
+from launcher.version import __version__
 
 # verb: what it does, in one imperative line
 VERBS = {

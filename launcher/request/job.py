@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from launcher import __version__, keys
+from launcher import keys
 from launcher.errors import Problem, RequestError
 from launcher.hardware import slices
 from launcher.hardware.slices import Slice
 from launcher.request import kubernetes_names, mounts, readers, rules, trainer_settings
+from launcher.version import __version__
 
 GRACE = 300  # seconds: a save of the largest state to a bucket, with room
 SPOT_GRACE = 25  # seconds: the notice is 30, and the node needs the rest for itself
