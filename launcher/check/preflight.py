@@ -7,24 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from launcher import keys
-from launcher.check import bucket, image_registry
+from launcher.check import bucket, image_registry, quota
+from launcher.check.quota import Level
 from launcher.cluster import controllers
 from launcher.cluster.refusals import Refused
 from launcher.errors import LauncherError
 from launcher.rendering import placement
-from launcher.runs import queue as queueing
 from launcher.runs import submission
 
 if TYPE_CHECKING:
     from launcher.cluster.api import Cluster
     from launcher.request.job import TrainingJob
 
-Level = Literal["ok", "warning", "error"]
 GOOGLE_ACCOUNT = "iam.gke.io/gcp-service-account"  # annotation of a Kubernetes account that acts as another
-NEWEST = (0, 10)  # JobSet's release that has all that is rendered (policy.py)
+NEWEST = (0, 10)  # JobSet's release that has all that is rendered (rendering/failure_policy.py)
 REGION = "topology.kubernetes.io/region"
 
 
@@ -136,7 +135,7 @@ def _queue(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
         for flavor in cluster.list("ResourceFlavor", "")[0]
     }
     wanted = {job.shape.resource: job.num_slices * job.shape.chips} if job.shape.resource else {}
-    level, text, hint = queueing.room(shared, flavors, placement.node_selector(job), wanted)
+    level, text, hint = quota.room(shared, flavors, placement.node_selector(job), wanted)
     yield Finding(level, "queue", f"{job.queue}: {text}", hint)
 
 

@@ -1,8 +1,6 @@
 """Why a run is still in its queue; the conditions are those of Kueue 0.15."""
 
-import pytest
-
-from launcher.runs import queue as queueing
+from launcher.runs import queue
 
 
 def workload(name, conditions, created="2026-01-01T00:00:00Z", priority=0):
@@ -31,7 +29,7 @@ def test_queued_behind_a_running_and_an_earlier_run():
         workload("urgent", waiting, "2026-01-01T00:00:04Z", priority=100),
         workload("done", [*admitted, {"type": "Finished", "status": "True"}]),
     ]
-    assert queueing.why(own, others, "own") == [
+    assert queue.why(own, others, "own") == [
         "queue team: couldn't assign flavors to pod set slice: insufficient unused quota for cpu",
         "quota is used by running",
         "behind 2 in the queue: earlier, urgent",
@@ -46,70 +44,16 @@ def test_a_run_that_kueue_has_evicted_says_so():
         "message": "Preempted to accommodate a workload",
     }
     own = workload("own", [evicted])
-    assert queueing.why(own, [own], "own") == [
+    assert queue.why(own, [own], "own") == [
         "evicted by Kueue (Preempted): Preempted to accommodate a workload"
     ]
 
 
 def test_a_run_that_kueue_has_not_seen():
-    assert queueing.why(None, [], "own") == ["Kueue has not seen the run yet: is its JobSet integration on?"]
+    assert queue.why(None, [], "own") == ["Kueue has not seen the run yet: is its JobSet integration on?"]
 
 
 def test_a_run_that_was_taken_out_of_its_queue():
     own = workload("own", [{"type": "Evicted", "status": "True", "reason": "Deactivated"}])
     own["spec"]["active"] = False
-    assert queueing.why(own, [own], "own") == ["it was suspended: resnet-launch resume own"]
-
-
-def cluster_queue(total, used=None, active="True"):
-    resources = [{"name": "google.com/tpu", "nominalQuota": total}]
-    usage = [{"name": "v4", "resources": [{"name": "google.com/tpu", "total": used or "0"}]}]
-    return {
-        "metadata": {"name": "shared"},
-        "spec": {"resourceGroups": [{"flavors": [{"name": "v4", "resources": resources}]}]},
-        "status": {
-            "conditions": [{"type": "Active", "status": active, "message": "it has no flavor v4"}],
-            "flavorsUsage": usage,
-        },
-    }
-
-
-V4 = {"cloud.google.com/gke-tpu-accelerator": "tpu-v4-podslice"}
-
-
-@pytest.mark.parametrize(
-    ("queue", "labels", "level", "text"),
-    [
-        (cluster_queue("32", "8"), V4, "ok", "ClusterQueue shared has room (v4)"),
-        (
-            cluster_queue("32", "20"),
-            V4,
-            "warning",
-            "wants 16 google.com/tpu, of which 12 are free: it will wait",
-        ),
-        (cluster_queue("8"), V4, "error", "wants 16 google.com/tpu and the whole quota is 8"),
-        (cluster_queue("1k"), {"zone": "a"}, "ok", "ClusterQueue shared has room (v4)"),
-        (
-            cluster_queue("32"),
-            {"cloud.google.com/gke-tpu-accelerator": "tpu-v6e-slice"},
-            "error",
-            "no flavor of ClusterQueue shared has nodes for this slice",
-        ),
-        (
-            cluster_queue("32", active="False"),
-            V4,
-            "error",
-            "ClusterQueue shared is not active: it has no flavor v4",
-        ),
-    ],
-)
-def test_whether_a_queue_has_room(queue, labels, level, text):
-    found = queueing.room(queue, {"v4": labels}, V4, {"google.com/tpu": 16})
-    assert found[:2] == (level, text)
-
-
-@pytest.mark.parametrize(
-    ("text", "number"), [("4", 4), ("500m", 0.5), ("2Gi", 2_147_483_648), ("1k", 1000), (3, 3)]
-)
-def test_quantities(text, number):
-    assert queueing.quantity(text) == number
+    assert queue.why(own, [own], "own") == ["it was suspended: resnet-launch resume own"]
