@@ -11,9 +11,8 @@ from typing import Any
 
 import click
 
-from launcher.check import assessment, preflight
-from launcher.check import plot as picture
-from launcher.check import report as told
+from launcher.check import assessment, batch_search, preflight, report
+from launcher.check.plot import svg
 from launcher.cli import options, table, target
 from launcher.cli.spinner import Progress
 from launcher.cluster.kubeconfig import is_configured
@@ -88,12 +87,12 @@ def command(
     with Progress() as progress:
         if not no_compile:
             answers = compiled(job, chosen, estimate, progress, code)
-            shown |= told.document(answers[0], price)
-            lines += told.lines(answers[0], price)
+            shown |= report.document(answers[0], price)
+            lines += report.lines(answers[0], price)
             if plot:
-                write(Path(plot), picture.svg(answers))
+                write(Path(plot), svg(answers))
             if chosen:
-                lines += ["", *table.lines(told.COLUMNS, (told.row(answer, price) for answer in answers))]
+                lines += ["", *table.lines(report.COLUMNS, (report.row(answer, price) for answer in answers))]
         if cluster:
             progress.show("asking the cluster")
             findings = [*preflight.findings(job, cluster)]
@@ -109,12 +108,12 @@ def compiled(
 ) -> list[assessment.Answer]:
     """The answer for the job's batch, or those for a few batches, the best first; it fits."""
     if choose:
-        answers = assessment.choose(job, progress.show, estimate)
+        answers = batch_search.choose(job, progress.show, estimate)
     else:
         answers = [assessment.ask(job, progress.show, estimate=estimate, code=code)]
     if not answers[0].fits:
-        until = time.monotonic() + assessment.SEARCH_SECONDS
-        most = assessment.largest(answers, progress.show, until, answers[0].per_device)
+        until = time.monotonic() + batch_search.SEARCH_SECONDS
+        most = batch_search.largest(answers, progress.show, until, answers[0].per_device)
         raise assessment.refusal(answers[0], most)
     return answers
 
@@ -134,7 +133,7 @@ def _compare(
     with Progress() as progress:
         answers = assessment.compare(jobs, progress.show, estimate, code)
     if as_json:
-        click.echo(json.dumps([told.document(answer, price) for answer in answers], indent=2))
+        click.echo(json.dumps([report.document(answer, price) for answer in answers], indent=2))
     else:
-        click.echo("\n".join(table.lines(told.COLUMNS, (told.row(answer, price) for answer in answers))))
+        click.echo("\n".join(table.lines(report.COLUMNS, (report.row(answer, price) for answer in answers))))
     return 0
