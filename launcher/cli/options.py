@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from launcher.errors import Problem, RequestError
 from launcher.hardware import catalogue
-from launcher.request import advice, trainer_settings
-from launcher.request import sources as config
+from launcher.request import advice, sources, trainer_settings
 from launcher.request.job import TrainingJob
+from launcher.request.readers import Reader, Wrong
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -46,8 +47,8 @@ class Flag(click.Option):
     """An option of one field; its text is checked by TrainingJob, so that every problem is found at once."""
 
     def __init__(self, name: str) -> None:
-        field = config.FIELDS[name]
-        switch, repeated = isinstance(field.default, bool), config.is_repeated(name)
+        field = sources.FIELDS[name]
+        switch, repeated = isinstance(field.default, bool), sources.is_repeated(name)
         default = field.default
         shown = f"; {default} if not given" if default not in (None, ()) and not switch else ""
         super().__init__(
@@ -77,19 +78,19 @@ def flags(names: Iterable[str]) -> list[click.Parameter]:
     return [Flag(name) for name in names]
 
 
-ALL = [name for name in config.FIELDS if name != "args"]
+ALL = [name for name in sources.FIELDS if name != "args"]
 
 
 def values(given: dict[str, Any]) -> dict[str, Any]:
     """What a command line, the environment and the file say, before any cluster is asked."""
-    return config.merge(*sources(given))[0]
+    return sources.merge(*sources_of(given))[0]
 
 
-def job(given: dict[str, Any], *more: config.Source) -> TrainingJob:
+def job(given: dict[str, Any], *more: sources.Source) -> TrainingJob:
     """The job of a command line, with what environment, file and ``more`` add; its warnings go to stderr."""
-    values, _ = config.merge(*sources(given), *more)
+    values, _ = sources.merge(*sources_of(given), *more)
     if isinstance(values.get("patch"), str):
-        values["patch"] = config.read("patch", Path(values["patch"]))
+        values["patch"] = sources.read("patch", Path(values["patch"]))
     built = TrainingJob(**values, args=trainer_words())
     warn(built)
     return built
@@ -101,13 +102,33 @@ def warn(job: TrainingJob) -> None:
         print(f"warning: {line}", file=sys.stderr)
 
 
-def sources(given: dict[str, Any]) -> list[config.Source]:
+def sources_of(given: dict[str, Any]) -> list[sources.Source]:
     """Flags, environment and file, in the order in which they win."""
-    path = config.find_file(Path.cwd())
-    found = [config.flags(given), config.environment(os.environ)]
-    return found + ([config.file(path)] if path else [])
+    path = sources.find_file(Path.cwd())
+    found = [sources.flags(given), sources.environment(os.environ)]
+    return found + ([sources.file(path)] if path else [])
 
 
 def trainer_words() -> tuple[str, ...]:
     """What the command line has after `--`."""
     return click.get_current_context().obj or ()
+
+
+class Checked(click.ParamType):
+    """What a reader makes of a word."""
+
+    name = "text"
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return check(param.name if param and param.name else "value", self.reader, value)
+
+
+def check(field: str, reader: Reader, value: Any) -> Any:
+    """What a reader makes of a value; raises RequestError with the field's name."""
+    try:
+        return reader(value)
+    except Wrong as wrong:
+        raise RequestError(Problem(field, str(wrong), wrong.hint)) from None

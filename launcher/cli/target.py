@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from launcher.cli import options
-from launcher.cli.checked import Checked, check
 from launcher.request import kubernetes_names
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def as_json() -> click.Parameter:
 
 
 def name() -> click.Parameter:
-    return click.Argument(["name"], type=Checked(kubernetes_names.run))
+    return click.Argument(["name"], type=options.Checked(kubernetes_names.run))
 
 
 def yes() -> click.Parameter:
@@ -41,7 +40,9 @@ def cluster(context: str | None, kubeconfig: str | None, namespace: str | None) 
     from launcher.cluster.api import Cluster
 
     found = options.values({"namespace": namespace}).get("namespace")
-    return Cluster(context, found and check("namespace", kubernetes_names.namespace, found), kubeconfig)
+    return Cluster(
+        context, found and options.check("namespace", kubernetes_names.namespace, found), kubeconfig
+    )
 
 
 def again(context: str | None, kubeconfig: str | None, namespace: str | None) -> str:

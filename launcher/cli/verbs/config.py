@@ -12,8 +12,7 @@ import click
 from launcher.cli import options, target
 from launcher.cluster.kubeconfig import is_configured
 from launcher.errors import ActionError
-from launcher.request import sources as config
-from launcher.request import trainer_settings
+from launcher.request import sources, trainer_settings
 
 
 @click.command(
@@ -46,10 +45,9 @@ def command(train: bool, as_json: bool, context: str | None, kubeconfig: str | N
 
 
 def _launcher(given: dict[str, Any], context: str | None, kubeconfig: str | None) -> list[dict[str, Any]]:
-    sources = options.sources(given) + _team(given, context, kubeconfig)
-    values, where = config.merge(*sources)
+    values, where = sources.merge(*options.sources_of(given), *_team(given, context, kubeconfig))
     rows = []
-    for name, field in config.FIELDS.items():
+    for name, field in sources.FIELDS.items():
         if name in values:
             value, about = values[name], where[name]
         elif field.default in (None, ()):
@@ -60,7 +58,7 @@ def _launcher(given: dict[str, Any], context: str | None, kubeconfig: str | None
     return rows
 
 
-def _team(given: dict[str, Any], context: str | None, kubeconfig: str | None) -> list[config.Source]:
+def _team(given: dict[str, Any], context: str | None, kubeconfig: str | None) -> list[sources.Source]:
     """The ConfigMap of the namespace; a cluster that does not answer is a warning, since the rest holds."""
     if not (context or kubeconfig or is_configured(os.environ)):
         return []

@@ -9,12 +9,11 @@ import click
 
 from launcher import keys
 from launcher.cli import options, target
-from launcher.cli.checked import Checked
 from launcher.request import readers
 
 TIMEOUT = click.Option(
     ["--timeout"],
-    type=Checked(readers.seconds),
+    type=options.Checked(readers.seconds),
     default="15m",
     metavar="DURATION",
     help="longest wait; 15m if not given",

@@ -51,7 +51,7 @@ def command(**given: Any) -> None:
 
 def _job(given: dict[str, Any]) -> TrainingJob:
     """The job of a command line, on a slice that this machine can be."""
-    merged, _ = sources.merge(*options.sources(given))
+    merged, _ = sources.merge(*options.sources_of(given))
     values = {name: value for name, value in merged.items() if name in FIELDS}
     if values.get("slice") == "local-gpu":
         values["slice"] = f"local-gpu-{count_gpus(os.environ)}"

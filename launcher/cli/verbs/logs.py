@@ -8,7 +8,6 @@ import json
 import click
 
 from launcher.cli import options, target
-from launcher.cli.checked import Checked
 from launcher.request import readers
 
 PARAMS = [
@@ -17,7 +16,10 @@ PARAMS = [
     click.Option(["--host"], metavar="[SLICE-]HOST", help="of one host, such as 0 or 1-3; all if not given"),
     click.Option(["--tail"], type=click.IntRange(min=0), metavar="N", help="the last N lines of each host"),
     click.Option(
-        ["--since"], type=Checked(readers.seconds), metavar="DURATION", help="only what is newer, such as 10m"
+        ["--since"],
+        type=options.Checked(readers.seconds),
+        metavar="DURATION",
+        help="only what is newer, such as 10m",
     ),
     *target.flags(),
     click.Option(["--json", "as_json"], is_flag=True, help="print a JSON object for each line"),

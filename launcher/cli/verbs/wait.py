@@ -7,12 +7,11 @@ import json
 import click
 
 from launcher.cli import options, target
-from launcher.cli.checked import Checked
 from launcher.request import readers
 
 TIMEOUT = click.Option(
     ["--timeout"],
-    type=Checked(readers.seconds),
+    type=options.Checked(readers.seconds),
     default="7d",
     metavar="DURATION",
     help="longest wait; 7d if not given",
