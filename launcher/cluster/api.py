@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launcher import keys
-from launcher.cluster.connection import connect
+from launcher.cluster.kubeconfig import connect
 from launcher.cluster.refusals import Refused, refusal
 from launcher.errors import ActionError
 
