@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from launcher import TrainingJob, render
-from launcher.hardware import slices, suggestions, topology
+from launcher.hardware import facts, slices, topology
 from launcher.rendering import patch
 from launcher.request import job, rules
 
@@ -117,12 +117,12 @@ def policies() -> list[dict[str, Any]]:
 def generations() -> dict[str, Any]:
     """slices.json: each generation's sizes, nodes, and what its fast network adds to a pod."""
     rows = {}
-    for name, row in slices.facts().items():
+    for name, row in facts.generations().items():
         rows[name] = tpu(row) if row["kind"] == "tpu" else gpu(row)
         rows[name] |= {"kind": row["kind"], "host": row["host"], "flex": name not in rules.NO_FLEX}
     return {
         "generations": rows,
-        "aliases": suggestions.aliases(slices.facts()),
+        "aliases": facts.aliases(facts.generations()),
         "maxHosts": slices.MAX_HOSTS,
         "maxCpuDevices": slices.MAX_CPU_DEVICES,
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from launcher import TrainingJob
 from launcher.errors import Problem, RequestError
-from launcher.hardware import slices
+from launcher.hardware import facts
 
 GOOD: dict[str, Any] = {"slice": "v5p-384", "arch": "resnet50", "bucket": "b-1"}
 GENERIC: dict[str, Any] = {"slice": "h100-24", "platform": "generic"}
@@ -79,7 +79,7 @@ def words() -> dict[str, str]:
         "not-installed": "cluster: this cluster has no {name} (docs/cluster-teams.md says how to install it)"
     }
     found |= {key: _hollow(_problem(asked), holes) for key, (asked, holes) in ERRORS.items()}
-    for name, row in slices.facts().items():
+    for name, row in facts.generations().items():
         found |= {f"slice-{key}-{name}": text for key, text in _of_generation(name, row)}
     return found
 

@@ -72,10 +72,10 @@ def train_fields() -> str:
 
 def chips() -> str:
     """JAX's name of a device: its peaks a second, as the trainer reads them for its utilisation."""
-    from launcher.hardware import slices
+    from launcher.hardware import facts
 
     found = {}
-    for row in slices.facts().values():
+    for row in facts.generations().values():
         for kind in row.get("kinds", ()):
             share = 1 / row.get("devices_per_chip", 1)
             chip = row["chip"]

@@ -10,7 +10,7 @@ from typing import Any
 from launcher.check import compiler
 from launcher.check.prediction import Prediction, predict
 from launcher.errors import Problem, RequestError
-from launcher.hardware import slices
+from launcher.hardware import facts
 from launcher.request.job import TrainingJob
 
 GIB = 2**30
@@ -67,7 +67,7 @@ def ask(
 
 def memory(job: TrainingJob) -> int:
     """Bytes of a device's memory, as its vendor counts them; 0 where the hardware is not of the catalogue."""
-    chip = slices.facts().get(job.shape.generation, {}).get("chip")
+    chip = facts.generations().get(job.shape.generation, {}).get("chip")
     return chip["memory"] * GIB // job.shape.devices_per_chip if chip else 0
 
 

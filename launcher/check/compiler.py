@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launcher.errors import ActionError, Problem, RequestError
-from launcher.hardware import slices, topology
+from launcher.hardware import facts, topology
 from launcher.rendering import container
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def arguments(shape: Slice, count: int) -> list[str]:
 
     Raises RequestError for a slice that is not of TPUs.
     """
-    row = slices.facts().get(shape.generation, {})
+    row = facts.generations().get(shape.generation, {})
     if "aot" not in row or not shape.topology:
         text = f"must be a TPU slice to be compiled for here, got {shape.name!r}"
         raise RequestError(Problem("slice", text, "--estimate counts the operations instead"))

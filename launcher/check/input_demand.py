@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from launcher.errors import Problem, RequestError, closest
-from launcher.hardware import slices
+from launcher.hardware import facts
 from launcher.hardware.slices import Slice
 
 # MB of high-bandwidth memory that one image of 224 pixels moves in training as compilers fuse it; training is
@@ -24,7 +24,7 @@ def images_per_second(shape: Slice, arch: str) -> float:
     if arch not in MB_AN_IMAGE:
         hint = closest(arch, MB_AN_IMAGE)
         raise RequestError(Problem("arch", f"must be one of {', '.join(MB_AN_IMAGE)}, got {arch!r}", hint))
-    chip = slices.facts().get(shape.generation, {}).get("chip")
+    chip = facts.generations().get(shape.generation, {}).get("chip")
     if chip is None:
         raise RequestError(Problem("slice", f"must be TPUs or GPUs of the catalogue, got {shape.name!r}"))
     of_resnet50 = (

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.hardware import slices
+from launcher.hardware import facts
 from launcher.hardware.slices import Slice
 
 DCN_BYTES = 12.5e9  # bytes a second of a host's network card: 100 Gbit/s, the least of the TPU machine types
@@ -107,7 +107,7 @@ def between(arithmetic: float, memory: float, network: float) -> Range:
 
 def parts(step: Mapping[str, Any], shape: Slice) -> tuple[float, float, float]:
     """Seconds of arithmetic, of memory traffic, of communication: each alone at the chip's peak."""
-    chip = slices.facts()[shape.generation]["chip"]
+    chip = facts.generations()[shape.generation]["chip"]
     share = 1 / shape.devices_per_chip
     network = 0.0
     for row in step["collectives"]:

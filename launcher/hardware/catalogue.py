@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from launcher.hardware import suggestions, topology
-from launcher.hardware.slices import Slice, facts, gpu, tpu
+from launcher.hardware import facts, topology
+from launcher.hardware.slices import Slice, gpu, tpu
 
 
 def generation(word: str) -> str | None:
     """The generation that a word such as `v5p` or `trillium` names, or None."""
-    return suggestions.aliases(facts()).get(word.lower())
+    return facts.aliases(facts.generations()).get(word.lower())
 
 
 def slices(only: str | None = None) -> list[Slice]:
@@ -20,7 +20,7 @@ def slices(only: str | None = None) -> list[Slice]:
     TPU slices all, each in its default topology; GPU slices of one host, of two, and the largest where
     there is a largest.
     """
-    rows = [row for row in facts().values() if only in (None, row["name"])]
+    rows = [row for row in facts.generations().values() if only in (None, row["name"])]
     return [found for row in rows for found in sorted(_of(row), key=lambda s: (s.chips, s.name))]
 
 

@@ -1,7 +1,7 @@
 """A slice name -> Slice: hosts, chips, devices, topology, selectors.
 
-The hardware facts are in slices.yaml, the shapes in topology.py, the words for a wrong name in naming.py,
-the list of all slices in catalogue.py.
+The hardware facts are in slices.yaml and facts.py, the shapes in topology.py, the words for a wrong name in
+suggestions.py, the list of all slices in catalogue.py.
 """
 
 from __future__ import annotations
@@ -9,12 +9,11 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from launcher import keys
 from launcher.errors import RequestError
-from launcher.hardware import suggestions, topology
+from launcher.hardware import facts, suggestions, topology
 
 MAX_HOSTS = 100_000  # Kubernetes refuses an Indexed Job of more pods
 LOCAL_GPU = "local-gpu"
@@ -84,27 +83,13 @@ class Slice:
         return found
 
 
-@functools.cache
-def facts() -> dict[str, dict[str, Any]]:
-    """slices.yaml by generation, each row with its `name` and `kind`."""
-    import yaml
-
-    text = Path(__file__).with_name("slices.yaml").read_text(encoding="utf-8")
-    kinds = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return {
-        name: {"name": name, "kind": kind, **row}
-        for kind, rows in kinds.items()
-        for name, row in rows.items()
-    }
-
-
 def tpu(row: dict[str, Any], shape: str, *, single_vm: bool = False) -> Slice:
     """The TPU slice of a legal topology."""
     chips = topology.chips(shape)
     per_host = chips if single_vm else min(chips, row["host"])
     is_default = shape == topology.default(row, chips)
     return Slice(
-        name=f"{suggestions.tpu(row, chips) if is_default else row['name'] + ':' + shape}{'-1' * single_vm}",
+        name=f"{facts.tpu_name(row, chips) if is_default else row['name'] + ':' + shape}{'-1' * single_vm}",
         kind="tpu",
         generation=row["name"],
         hosts=chips // per_host,
@@ -161,7 +146,7 @@ def parse(name: str) -> Slice:
     match = NAME.fullmatch(name.strip().lower())
     found = _match(match) if match else None
     if found is None:
-        raise RequestError(suggestions.problem(name, match, facts()))
+        raise RequestError(suggestions.problem(name, match, facts.generations()))
     return found
 
 
@@ -171,7 +156,7 @@ def _match(match: re.Match[str]) -> Slice | None:
         return cpu(*topology.dimensions(size)) if size.count("x") == 1 and not single_vm else None
     if match["generation"] == LOCAL_GPU:
         return local_gpu(int(size)) if size.isdecimal() and 1 <= int(size) <= 64 and not single_vm else None
-    row = facts().get(suggestions.aliases(facts()).get(match["generation"], ""))
+    row = facts.generations().get(facts.aliases(facts.generations()).get(match["generation"], ""))
     if row is None or (single_vm and _count(row, size) not in row.get("single_vm", [])):
         return None
     if row["kind"] == "gpu":

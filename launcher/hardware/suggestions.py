@@ -1,4 +1,4 @@
-"""What slice names mean, and the words for one that means nothing.
+"""What is said of a slice name that means nothing.
 
 `facts` is slices.yaml by generation, a `row` one of its entries.
 """
@@ -10,20 +10,9 @@ from typing import Any
 
 from launcher.errors import Problem, closest
 from launcher.hardware import topology
-
-Facts = dict[str, dict[str, Any]]
+from launcher.hardware.facts import Facts, aliases, tpu_name
 
 EXAMPLES = "v4-32, v5e-16, v5p-128, v6e-8, tpu7x-64, h100-16, a100-8 or cpu-2x4"
-
-
-def aliases(facts: Facts) -> dict[str, str]:
-    """Every spelling of a generation -> its name in slices.yaml."""
-    return {alias: name for name, row in facts.items() for alias in [name, *row.get("aliases", [])]}
-
-
-def tpu(row: dict[str, Any], chips: int) -> str:
-    """The name of the default slice of so many chips; it counts cores or chips, as the vendor does."""
-    return f"{row['name']}-{chips * (row['cores_per_chip'] if row['counts'] == 'cores' else 1)}"
 
 
 def problem(name: str, match: re.Match[str] | None, facts: Facts) -> Problem:
@@ -97,7 +86,7 @@ def _tpu(name: str, row: dict[str, Any], size: int) -> Problem:
     per_chip = row["cores_per_chip"] if row["counts"] == "cores" else 1
     below = [count for count in sizes if count * per_chip < size]
     above = [count for count in sizes if count * per_chip > size]
-    near = " or ".join(f"{tpu(row, count)} ({count} chips)" for count in below[-1:] + above[:1])
+    near = " or ".join(f"{tpu_name(row, count)} ({count} chips)" for count in below[-1:] + above[:1])
     return Problem("slice", f"must be {near}, got {name!r}", _counting(row, size, bool(above)))
 
 
