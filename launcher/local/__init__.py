@@ -1,1 +1,1 @@
-"""The JobSet of a cluster, run on this machine with a process per pod."""
+"""The JobSet of a cluster, run on this machine with one process per pod."""

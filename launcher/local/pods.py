@@ -1,4 +1,4 @@
-"""A rendered JobSet -> the pods that Kubernetes would make of it, as commands with their environment."""
+"""The pods that Kubernetes would create from a rendered JobSet, as commands with their environment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIELD = re.compile(r"metadata\.(?P<table>labels|annotations)\['(?P<key>[^']+)'\]
 
 @dataclass(frozen=True)
 class Pod:
-    """One pod: its name within the run (`slice-0-1`), its command and its container's variables."""
+    """One pod: its name within the run (`slice-0-1`), its command and its environment variables."""
 
     name: str
     command: list[str]
@@ -23,10 +23,15 @@ class Pod:
 
 
 def expand(jobset: Mapping[str, Any], uid: str, attempt: int, secrets: Mapping[str, str]) -> list[Pod]:
-    """The pods of one attempt of a run.
+    """Return the pods of one attempt of a run, slice by slice and host by host.
 
-    `uid` is the identity of the submission, `secrets` stands in for the namespace's: a variable that comes
-    from a Secret is looked up there by its own name. Raises RequestError where one is missing.
+    Args:
+      uid: identity of the submission, as the JobSet's uid on a cluster.
+      attempt: restarts of the run so far.
+      secrets: name of an environment variable -> value, in place of the namespace's Secrets.
+
+    Raises:
+      RequestError: a variable comes from a Secret and `secrets` does not have it.
     """
     name = jobset["metadata"]["name"]
     pods = []
@@ -67,12 +72,12 @@ def _variables(
         elif name in secrets:
             yield name, secrets[name]
         else:
-            hint = f"there is no cluster to read the Secret from: export {name}=…"
+            hint = f"export {name}=…: there is no cluster to read the Secret from"
             raise RequestError(Problem("secret-env", f"must find {name} in this environment", hint))
 
 
 def _field(path: str, metadata: Mapping[str, Any]) -> str:
-    """The downward API: what the kubelet would put in place of a field reference."""
+    """Return the value of a downward API field reference, as the kubelet would."""
     match = FIELD.fullmatch(path)
     if match:
         return metadata[match["table"]].get(match["key"], "")

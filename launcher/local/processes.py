@@ -1,4 +1,4 @@
-"""Pods as processes: started together, their lines prefixed, stopped as the kubelet stops them."""
+"""Pods as processes: started together, their output prefixed, stopped as the kubelet stops them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import IO, Any
 from launcher.errors import ActionError
 from launcher.local.pods import Pod
 
-POLL_SECONDS = 0.1  # how soon an exit or a signal is seen
-LONGEST_LINE_BYTES = 1 << 20  # printed in parts beyond that
+POLL_SECONDS = 0.1  # longest delay until an exit or a signal is noticed
+LONGEST_LINE_BYTES = 1 << 20  # a longer line is printed in parts
 
 
 class Processes:
     """The running pods of one attempt.
 
-    Each has a session of its own, so that Ctrl-C in a terminal reaches the launcher alone, which then tells
-    all of them; on Linux each dies with the launcher, even when that is killed.
+    Each process has a session of its own, so that Ctrl-C in a terminal reaches the launcher alone, which
+    then stops all of them. On Linux they die with the launcher, even when it is killed.
     """
 
     def __init__(self, pods: list[Pod], environ: Mapping[str, str]) -> None:
@@ -56,42 +56,47 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop(0)  # whatever went wrong here, no pod outlives it
+        self.stop(0)  # no pod outlives the block, whatever went wrong
         self._selector.close()
 
     @property
     def running(self) -> list[str]:
-        """Names of the pods that have not ended."""
+        """The names of the pods that have not ended."""
         return list(self._running)
 
     def wait(self, seconds: float = POLL_SECONDS) -> dict[str, int]:
-        """Passes lines on for at most so long; gives the exit codes of ended pods, 128 + n for signal n."""
+        """Copy output for at most `seconds`. Return pod -> exit code of ended pods, 128 + n for signal n."""
         for key, _ in self._selector.select(seconds):
             if not key.data.copy():
                 key.data.flush()
                 self._selector.unregister(key.fileobj)
-        ended = {name: code for name, p in self._running.items() if (code := p.poll()) is not None}
-        for name in ended:
+        codes = {name: code for name, p in self._running.items() if (code := p.poll()) is not None}
+        for name in codes:
             process = self._running.pop(name)
-            _signal_group(process, signal.SIGKILL)  # a container's end takes its other processes along
+            _signal_group(process, signal.SIGKILL)  # as in a container, whose end kills its other processes
             self._finish(process)
-        return {name: code if code >= 0 else 128 - code for name, code in ended.items()}
+        return {name: code if code >= 0 else 128 - code for name, code in codes.items()}
 
-    def stop(self, grace_seconds: float, hurry: Callable[[], bool] = bool) -> dict[str, int]:
-        """SIGTERM, so many seconds to save unless `hurry` says stop, then SIGKILL. Gives the exit codes."""
+    def stop(self, grace_seconds: float, kill_now: Callable[[], bool] = bool) -> dict[str, int]:
+        """Send SIGTERM, wait, then send SIGKILL. Return pod -> exit code.
+
+        Args:
+          grace_seconds: time between the two signals.
+          kill_now: asked while waiting; True ends the wait.
+        """
         for process in self._running.values():
             process.terminate()
-        ended: dict[str, int] = {}
+        exit_codes: dict[str, int] = {}
         deadline = time.monotonic() + grace_seconds
-        while self._running and time.monotonic() < deadline and not hurry():
-            ended |= self.wait()
+        while self._running and time.monotonic() < deadline and not kill_now():
+            exit_codes |= self.wait()
         for process in self._running.values():
             _signal_group(process, signal.SIGKILL)
             process.wait()
-        return ended | self.wait(0)
+        return exit_codes | self.wait(0)
 
     def _finish(self, process: subprocess.Popen[bytes]) -> None:
-        """Passes on what a pod that has ended left in its pipes."""
+        """Copy the output that an ended pod left in its pipes."""
         for source in (process.stdout, process.stderr):
             assert source is not None
             key = self._selector.get_map().get(source)
@@ -104,24 +109,24 @@ class Processes:
 
 
 class _Lines:
-    """One pipe of one pod, copied line by line with the pod's name in front."""
+    """One pipe of one pod, copied line by line with the pod's name as a prefix."""
 
     def __init__(self, pod: str, source: IO[bytes], target: Any) -> None:
         self._prefix, self._source, self._target = f"{pod} | ".encode(), source, target.buffer
-        self._rest = b""
+        self._unfinished = b""
 
     def copy(self) -> bool:
-        """Copies what can be read now; False when there is nothing or the pipe is closed."""
+        """Copy what can be read now. Return False when there is nothing or the pipe is closed."""
         data = self._source.read(1 << 16)
-        *lines, self._rest = (self._rest + (data or b"")).split(b"\n")
-        if len(self._rest) > LONGEST_LINE_BYTES:
-            lines, self._rest = [*lines, self._rest], b""
+        *lines, self._unfinished = (self._unfinished + (data or b"")).split(b"\n")
+        if len(self._unfinished) > LONGEST_LINE_BYTES:
+            lines, self._unfinished = [*lines, self._unfinished], b""
         self._write(lines)
         return bool(data)
 
     def flush(self) -> None:
-        """Copies a last line that has no end."""
-        self._write([self._rest] if self._rest else [])
+        """Copy the last line where it does not end in a newline."""
+        self._write([self._unfinished] if self._unfinished else [])
 
     def _write(self, lines: list[bytes]) -> None:
         if lines:
@@ -135,7 +140,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 def _die_with_parent() -> Any:
-    """For preexec_fn: the kernel kills the child when the launcher dies."""
+    """Return a preexec_fn that makes the kernel kill the child when the launcher dies."""
     import ctypes
 
     prctl = ctypes.CDLL(None).prctl

@@ -1,4 +1,4 @@
-"""What Job and JobSet make of a failed pod, read from the failure policies of a rendered JobSet."""
+"""How Job and JobSet react to a failed pod, read from the failure policies of a rendered JobSet."""
 
 from __future__ import annotations
 
@@ -9,39 +9,42 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether the run restarts and whether that counts, and the Job's words for why."""
+class FailureAction:
+    """Whether a run restarts, whether the restart counts, and the Job's message that led to it."""
 
     restart: bool
     counted: bool
     message: str
 
 
-def of_exit(jobset: Mapping[str, Any], pod: str, code: int) -> Verdict:
-    """The verdict on a pod of the run whose container ended with a code other than 0."""
-    reason, message = _job_failure(jobset, pod, code)
+def failure_action(jobset: Mapping[str, Any], pod: str, exit_code: int) -> FailureAction:
+    """Return the JobSet's action after a pod's container ended with an exit code other than 0.
+
+    `pod` is the pod's name within the run, such as `slice-0-1`.
+    """
+    reason, message = _job_failure(jobset, pod, exit_code)
     for rule in jobset["spec"]["failurePolicy"].get("rules", []):
-        if _applies(rule, reason, message):
+        if _matches(rule, reason, message):
             action = rule["action"]
-            return Verdict(action != "FailJobSet", action == "RestartJobSet", message)
-    return Verdict(True, True, message)  # JobSet's default: RestartJobSet
+            return FailureAction(action != "FailJobSet", action == "RestartJobSet", message)
+    return FailureAction(True, True, message)  # JobSet's default: RestartJobSet
 
 
-def _job_failure(jobset: Mapping[str, Any], pod: str, code: int) -> tuple[str, str]:
-    """Reason and message of the failed Job's condition."""
+def _job_failure(jobset: Mapping[str, Any], pod: str, exit_code: int) -> tuple[str, str]:
+    """Return (reason, message) of the failed Job's condition, as the Job controller writes them."""
     job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
     for index, rule in enumerate(job["podFailurePolicy"]["rules"]):
-        wanted = rule.get("onExitCodes")
-        if wanted and (code in wanted["values"]) == (wanted["operator"] == "In"):
-            where = f"{jobset['metadata'].get('namespace', 'default')}/{jobset['metadata']['name']}-{pod}"
+        on_exit = rule.get("onExitCodes")
+        if on_exit and (exit_code in on_exit["values"]) == (on_exit["operator"] == "In"):
+            path = f"{jobset['metadata'].get('namespace', 'default')}/{jobset['metadata']['name']}-{pod}"
             return "PodFailurePolicy", (
-                f"Container {wanted['containerName']} for pod {where} failed with exit code {code} "
+                f"Container {on_exit['containerName']} for pod {path} failed with exit code {exit_code} "
                 f"matching {rule['action']} rule at index {index}"
             )
     return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
 
 
-def _applies(rule: Mapping[str, Any], reason: str, message: str) -> bool:
+def _matches(rule: Mapping[str, Any], reason: str, message: str) -> bool:
     reasons, patterns = rule.get("onJobFailureReasons"), rule.get("onJobFailureMessagePatterns")
     return (not reasons or reason in reasons) and (
         not patterns or any(re.search(pattern, message) for pattern in patterns)

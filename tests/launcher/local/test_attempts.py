@@ -25,10 +25,12 @@ attempt = int(os.environ["RESNET_RESTART"])
 
 
 def jobset(folder, script, **fields):
-    [found] = render(TrainingJob(**{"slice": "cpu-2x1", "arch": "resnet18", "platform": "local", **fields}))
-    pod = found["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    [rendered] = render(
+        TrainingJob(**{"slice": "cpu-2x1", "arch": "resnet18", "platform": "local", **fields})
+    )
+    pod = rendered["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     pod["containers"][0]["command"] = ["python", "-c", PRELUDE + textwrap.dedent(script), str(folder)]
-    return found
+    return rendered
 
 
 def marks(folder):
@@ -41,12 +43,12 @@ def environments(folder, attempt=0):
 
 def test_every_pod_gets_its_place(tmp_path):
     assert attempts.run(jobset(tmp_path, "", num_slices=2, slice="cpu-2x3", env=["A=b"]), os.environ) == 0
-    found = environments(tmp_path)
-    assert sorted(found) == ["0-0", "0-1", "1-0", "1-1"]
-    assert len({env["RESNET_COORDINATOR"] for env in found.values()}) == 1
-    assert found["0-0"]["RESNET_COORDINATOR"].startswith("127.0.0.1:")
-    assert len({env["RESNET_OWNER"] for env in found.values()}) == 1
-    last = found["1-1"]
+    pods = environments(tmp_path)
+    assert sorted(pods) == ["0-0", "0-1", "1-0", "1-1"]
+    assert len({env["RESNET_COORDINATOR"] for env in pods.values()}) == 1
+    assert pods["0-0"]["RESNET_COORDINATOR"].startswith("127.0.0.1:")
+    assert len({env["RESNET_OWNER"] for env in pods.values()}) == 1
+    last = pods["1-1"]
     assert last["RESNET_POD"] == "resnet18-cpu-2x3-slice-1-1"
     assert (last["RESNET_HOSTS"], last["RESNET_DEVICES"], last["RESNET_HOSTS_PER_SLICE"]) == ("4", "12", "2")
     assert (last["JAX_NUM_CPU_DEVICES"], last["JAX_PLATFORMS"], last["A"]) == ("3", "cpu", "b")
@@ -96,7 +98,7 @@ def test_preemption_does_not_count(tmp_path):
 
 
 def test_44_fails_at_once(tmp_path):
-    with pytest.raises(ActionError, match="pod slice-0-1 ended with 44, which no restart can mend"):
+    with pytest.raises(ActionError, match="pod slice-0-1 ended with 44, which no restart can fix"):
         attempts.run(jobset(tmp_path, "place == (0, 1) and sys.exit(44); time.sleep(60)"), os.environ)
     assert {name[0] for name in marks(tmp_path)} == {"0"}
 
@@ -119,10 +121,10 @@ def test_a_killed_pod_counts_as_failed(tmp_path):
     assert attempts.run(jobset(tmp_path, script, slice="cpu-1x1"), os.environ) == 1
 
 
-def test_the_others_are_told_and_then_killed(tmp_path):
+def test_the_other_pods_get_a_sigterm_and_then_a_sigkill(tmp_path):
     script = """
     if attempt == 0 and place == (0, 0):
-        signal.signal(signal.SIGTERM, lambda *_: (folder / "told").touch())  # and goes on, as if stuck
+        signal.signal(signal.SIGTERM, lambda *_: (folder / "sigterm").touch())  # and goes on, as if stuck
         (folder / "ready").touch()
         while True:
             time.sleep(0.05)
@@ -133,14 +135,14 @@ def test_the_others_are_told_and_then_killed(tmp_path):
     started = time.monotonic()
     assert attempts.run(jobset(tmp_path, script), os.environ) == 1
     assert attempts.PEER_SECONDS <= time.monotonic() - started < attempts.PEER_SECONDS + 10
-    assert (tmp_path / "told").exists()
+    assert (tmp_path / "sigterm").exists()
 
 
 def test_a_secret_is_taken_from_this_environment(tmp_path):
-    found = jobset(tmp_path, "", secret_env=["TOKEN=secret/key"])
+    rendered = jobset(tmp_path, "", secret_env=["TOKEN=secret/key"])
     with pytest.raises(RequestError, match="must find TOKEN"):
-        attempts.run(found, {key: value for key, value in os.environ.items() if key != "TOKEN"})
-    attempts.run(found, {**os.environ, "TOKEN": "x"})
+        attempts.run(rendered, {key: value for key, value in os.environ.items() if key != "TOKEN"})
+    attempts.run(rendered, {**os.environ, "TOKEN": "x"})
     assert environments(tmp_path)["0-0"]["TOKEN"] == "x"
 
 
@@ -229,8 +231,8 @@ def test_pods_end_when_nobody_reads_their_lines(tmp_path):
     text = json.dumps(jobset(tmp_path, noisy))
     imports = "import json, os, sys; from launcher.local import attempts"
     code = f"{imports}; attempts.run(json.loads(sys.argv[1]), os.environ)"
-    words = [sys.executable, "-c", code, text]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-c", code, text]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     wait_for(lambda: len(pids(tmp_path)) == 2)
     process.stdout.close()
     assert process.wait(timeout=20) != 0
@@ -243,14 +245,14 @@ def test_a_signal_while_the_others_are_waited_for_kills_them(tmp_path):
         while not (folder / "ready").exists():
             time.sleep(0.05)
         sys.exit(42)
-    signal.signal(signal.SIGTERM, lambda *_: (folder / "told").touch())
+    signal.signal(signal.SIGTERM, lambda *_: (folder / "sigterm").touch())
     (folder / "pid-0").write_text(str(os.getpid()))
     (folder / "ready").touch()
     while True:
         time.sleep(0.05)
     """
     process = launch(tmp_path, script)
-    wait_for(lambda: (tmp_path / "told").exists())
+    wait_for(lambda: (tmp_path / "sigterm").exists())
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == 1

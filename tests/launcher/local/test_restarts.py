@@ -8,9 +8,9 @@ from launcher.local import restarts
 NEW, OLD = None, "0.8"
 
 
-def of_exit(code, version):
+def failure_action(code, version):
     [jobset] = render(TrainingJob(slice="cpu-2x1", arch="resnet18", jobset_version=version, namespace="team"))
-    return restarts.of_exit(jobset, "slice-0-1", code)
+    return restarts.failure_action(jobset, "slice-0-1", code)
 
 
 @pytest.mark.parametrize(
@@ -26,12 +26,12 @@ def of_exit(code, version):
     ],
 )
 def test_exit_codes(code, version, restart, counted):
-    found = of_exit(code, version)
-    assert (found.restart, found.counted) == (restart, counted)
+    action = failure_action(code, version)
+    assert (action.restart, action.counted) == (restart, counted)
 
 
 def test_the_message_is_the_job_controllers():
-    assert of_exit(44, NEW).message == (
+    assert failure_action(44, NEW).message == (
         "Container trainer for pod team/resnet18-cpu-2x1-slice-0-1 failed with exit code 44 "
         "matching FailJob rule at index 0"
     )
