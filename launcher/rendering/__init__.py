@@ -1,1 +1,1 @@
-"""From a TrainingJob to Kubernetes objects: pure functions, the same bytes for the same request."""
+"""Kubernetes objects from a TrainingJob: pure functions, the same bytes for the same request."""

@@ -1,4 +1,4 @@
-"""Comment lines for a rendered manifest: why each field that is not obvious is there."""
+"""Comments for a rendered manifest that explain each field that is not obvious."""
 
 from __future__ import annotations
 
@@ -7,60 +7,60 @@ from collections.abc import Iterator
 
 from launcher import keys
 
-# field: why. A field that stands several times is explained once, where it stands first.
-WHY = {
-    keys.EXCLUSIVE: "each slice gets a node pool of its own: a multi-host TPU pool is one slice",
-    keys.RUN_DURATION: "queued provisioning gives the nodes for so many seconds",
+# field -> its explanation, which is written once, where the field first appears
+EXPLANATIONS = {
+    keys.EXCLUSIVE: "each slice gets its own node pool: a multi-host TPU pool is one slice",
+    keys.RUN_DURATION: "how many seconds queued provisioning grants the nodes",
     keys.QUEUE: "Kueue holds the run until this queue has room",
-    keys.RUN_DIR: "where checkpoints and metrics go; the run resumes from there",
-    keys.TPU_TOPOLOGY: "the pool's shape; with the accelerator it names exactly one kind of slice",
-    keys.INSTANCE_TYPE: "2x4 is one 8-chip VM or two 4-chip VMs: only the machine type tells them apart",
-    keys.SPOT: "capacity that may be taken back with 30 s of notice",
-    keys.QUEUED: "nodes of queued provisioning: all of them or none",
-    keys.FLEX_START: "nodes that wait for capacity and live for at most seven days",
-    keys.INTERFACES: "the network cards that join the GPUs of several hosts",
-    keys.SAFE_TO_EVICT: "the autoscaler must not move a pod of a running job",
-    "suspend": "Kueue starts what it admits; until then not one pod may be there",
-    "maxRestarts": "failures survived; preemption and maintenance do not count",
-    "restartStrategy": "no pod of a new attempt meets one of the attempt before",
-    "onJobFailureMessagePatterns": "only the message holds the exit code: all rules give one reason",
-    "parallelism": "one pod a host of the slice",
-    "completionMode": "each pod has an index, which is its place in the slice",
-    "backoffLimit": "one lost host ends the attempt: the others cannot go on without it",
+    keys.RUN_DIR: "holds checkpoints and metrics; the run resumes from here",
+    keys.TPU_TOPOLOGY: "shape of the node pool; with the accelerator it identifies the kind of slice",
+    keys.INSTANCE_TYPE: "2x4 can be one 8-chip VM or two 4-chip VMs: only the machine type differs",
+    keys.SPOT: "spot capacity, which may be reclaimed with 30 s notice",
+    keys.QUEUED: "nodes from queued provisioning, which grants all of them or none",
+    keys.FLEX_START: "flex-start nodes: they wait for capacity and live for at most seven days",
+    keys.INTERFACES: "network cards that connect the GPUs of different hosts",
+    keys.SAFE_TO_EVICT: "keeps the autoscaler from evicting a pod of a running job",
+    "suspend": "Kueue unsuspends the run when it admits it; no pod may exist before that",
+    "maxRestarts": "restarts after failures; preemption and maintenance do not count",
+    "restartStrategy": "a new attempt starts only after all pods of the previous one are gone",
+    "onJobFailureMessagePatterns": "the exit code is only in the message: all rules give the same reason",
+    "parallelism": "one pod per host of the slice",
+    "completionMode": "gives each pod an index, which is its host number in the slice",
+    "backoffLimit": "one lost host ends the attempt: the others cannot continue without it",
     "podFailurePolicy": "42 (saved), 44 (cannot succeed) and evictions end the Job, each with its message",
-    "activeDeadlineSeconds": "longest time of one attempt",
-    "terminationGracePeriodSeconds": "time to save after SIGTERM",
+    "activeDeadlineSeconds": "time limit of one attempt",
+    "terminationGracePeriodSeconds": "time to save a checkpoint after SIGTERM",
     "automountServiceAccountToken": "the trainer does not talk to the API server",
-    "runAsNonRoot": "with the container's securityContext: passes Pod Security restricted",
-    "fsGroupChangePolicy": "else each start walks through the whole volume",
-    "google.com/tpu": "a pod must ask for all chips of its VM",
-    "readOnlyRootFilesystem": "the trainer writes to /tmp, /dev/shm and the run directory only",
-    "terminationMessagePolicy": "the last lines of a failed trainer are in the pod's status",
-    "RESNET_DEVICES": "the trainer refuses to run on another number of devices",
-    "RESNET_OWNER": "the same over the restarts of a submission, another for a second one",
-    "RESNET_COORDINATOR": "host 0 by its name in the JobSet's headless service",
-    "checkpoint.enabled=false": "without a bucket each host would save to a disk of its own",
-    "shm": "the default /dev/shm holds 64 MiB",
-    "numNodes": "hosts that share GPU memory over NVLink",
+    "runAsNonRoot": "with the container's securityContext it satisfies Pod Security level restricted",
+    "fsGroupChangePolicy": "otherwise every start changes the owner of every file of the volume",
+    "google.com/tpu": "a pod must request all chips of its VM",
+    "readOnlyRootFilesystem": "the trainer writes only to /tmp, /dev/shm and the run directory",
+    "terminationMessagePolicy": "copies the last log lines of a failed trainer into the pod's status",
+    "RESNET_DEVICES": "the trainer refuses to run on a different number of devices",
+    "RESNET_OWNER": "identifies the submission: the same after a restart, different after a new submit",
+    "RESNET_COORDINATOR": "host 0, by its name in the JobSet's headless service",
+    "checkpoint.enabled=false": "without a bucket each host would save to its own disk",
+    "shm": "the default /dev/shm is only 64 MiB",
+    "numNodes": "number of hosts that share GPU memory over NVLink",
 }
 LINE = re.compile(r"(?P<indent> *)(?:- )?(?:name: )?(?P<key>[^:\s]+)(?::|$)")
 
 
 def explain(manifest: str) -> str:
-    """The same YAML with a comment above the fields that are not obvious."""
+    """Return the same YAML with a comment above each field that is not obvious."""
     return "\n".join(_lines(manifest.split("\n")))
 
 
 def _lines(lines: list[str]) -> Iterator[str]:
-    left = dict(WHY)
-    block = None  # indentation of a block scalar that is being copied
+    unused = dict(EXPLANATIONS)
+    block_indent = None  # indentation of the block scalar that is being copied
     for line in lines:
         match = LINE.match(line)
         indent = len(line) - len(line.lstrip(" "))
-        if block is not None and line.strip() and indent <= block:
-            block = None
-        if block is None and match and match["key"] in left:
-            yield f"{match['indent']}# {left.pop(match['key'])}"
-        if block is None and line.endswith("|"):
-            block = indent
+        if block_indent is not None and line.strip() and indent <= block_indent:
+            block_indent = None
+        if block_indent is None and match and match["key"] in unused:
+            yield f"{match['indent']}# {unused.pop(match['key'])}"
+        if block_indent is None and line.endswith("|"):
+            block_indent = indent
         yield line

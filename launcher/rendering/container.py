@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 
 NAME = "trainer"
 USER = 1000  # any number but 0: the image works under each
-CPU_REQUEST = "500m"  # of a CPU host that names none: quotas count what is requested
-PORT = 8476  # of the JAX coordinator
+CPU_REQUEST = "500m"  # for CPU hosts without --cpu: quotas count what a pod requests
+PORT = 8476  # JAX coordinator
 GPU_LIBRARIES = "/usr/local/nvidia/lib64"  # where GKE's device plugin mounts the driver
-PLATFORMS = {"tpu": "tpu,cpu", "gpu": "cuda,cpu", "cpu": "cpu"}  # JAX's names, the first is the default one
+PLATFORMS = {"tpu": "tpu,cpu", "gpu": "cuda,cpu", "cpu": "cpu"}  # JAX's names; the first is its default
 
 
 def command(job: TrainingJob) -> list[str]:
-    """What runs in every pod; the trainer finds out its place from the environment."""
-    named = {
+    """Return the command of every pod; the trainer reads its slice and host from the environment."""
+    values = {
         "--name": job.name,
         "--run-dir": job.run_dir,
         "--arch": job.arch,
@@ -30,14 +30,21 @@ def command(job: TrainingJob) -> list[str]:
         "--steps": job.steps,
         "--seed": job.seed,
     }
-    flags = [word for flag, value in named.items() if value is not None for word in (flag, str(value))]
-    # Each host would save to a disk of its own, and no host could restore the others' part.
+    flags = [part for flag, value in values.items() if value is not None for part in (flag, str(value))]
+    # Without a bucket each host would save to its own disk and could not restore the others' shards.
     settings = ("checkpoint.enabled=false", *job.set) if job.hosts > 1 and not job.kept else job.set
-    return ["python", "-m", "trainer", *flags, *(w for s in settings for w in ("--set", s)), *job.args]
+    return [
+        "python",
+        "-m",
+        "trainer",
+        *flags,
+        *(part for setting in settings for part in ("--set", setting)),
+        *job.args,
+    ]
 
 
 def coordinator(job: TrainingJob) -> str:
-    """Host and port of process 0: pod 0 of slice 0, by its name in the JobSet's headless service."""
+    """Return host:port of process 0: pod 0 of slice 0, by its name in the JobSet's headless service."""
     return f"{job.name}-slice-0-0.{job.name}:{PORT}"
 
 
@@ -46,13 +53,13 @@ def _label(name: str) -> dict[str, Any]:
 
 
 def environment(job: TrainingJob) -> list[dict[str, Any]]:
-    """Name and value of each variable; the request's own come last and win."""
+    """Return the env entries of the container; variables of the request come last and win."""
     shape = job.shape
-    # JobSet labels pods with its uid from 0.10 on; before that a name stands for the submission.
+    # JobSet labels pods with its uid from 0.10 on. Before that the run's name has to identify the submission.
     uid = (
         _label(keys.JOBSET_UID) if job.jobset_at_least(0, 10) else f"{job.namespace or 'default'}/{job.name}"
     )
-    found: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "JAX_PLATFORMS": PLATFORMS[shape.kind],
         "RESNET_PLATFORM": shape.kind,
         "RESNET_DEVICES": str(job.devices),
@@ -65,21 +72,24 @@ def environment(job: TrainingJob) -> list[dict[str, Any]]:
         "PYTHONUNBUFFERED": "1",
     }
     if shape.kind == "cpu":
-        found["JAX_NUM_CPU_DEVICES"] = str(shape.devices_per_host)
+        variables["JAX_NUM_CPU_DEVICES"] = str(shape.devices_per_host)
     if shape.kind == "gpu" and job.platform == "gke":
-        found["LD_LIBRARY_PATH"] = GPU_LIBRARIES
-    if shape.kind != "tpu":  # on TPU, GKE tells each pod its place and JAX reads it
-        found["RESNET_COORDINATOR"] = coordinator(job)
-        found["RESNET_HOSTS_PER_SLICE"] = str(shape.hosts)
-        found["RESNET_SLICE_INDEX"] = _label(keys.JOB_INDEX)
-    found |= job.env
+        variables["LD_LIBRARY_PATH"] = GPU_LIBRARIES
+    if shape.kind != "tpu":  # on TPU, GKE sets these for JAX
+        variables["RESNET_COORDINATOR"] = coordinator(job)
+        variables["RESNET_HOSTS_PER_SLICE"] = str(shape.hosts)
+        variables["RESNET_SLICE_INDEX"] = _label(keys.JOB_INDEX)
+    variables |= job.env
     for name, (secret, key) in job.secret_env.items():
-        found[name] = {"secretKeyRef": {"name": secret, "key": key}}
-    return [{"name": n, "value" if isinstance(v, str) else "valueFrom": v} for n, v in found.items()]
+        variables[name] = {"secretKeyRef": {"name": secret, "key": key}}
+    return [
+        {"name": name, "value" if isinstance(value, str) else "valueFrom": value}
+        for name, value in variables.items()
+    ]
 
 
 def resources(job: TrainingJob) -> dict[str, Any]:
-    """Requests and limits: every accelerator of the host, and what the request asks for besides."""
+    """Return requests and limits: all accelerators of the host, and the request's CPU and memory."""
     limits: dict[str, Any] = {}
     resource = job.gpu_resource if job.gpu_resource and job.shape.kind == "gpu" else job.shape.resource
     if resource:
@@ -93,19 +103,19 @@ def resources(job: TrainingJob) -> dict[str, Any]:
 
 
 def build(job: TrainingJob, mounts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The container of every pod of the run."""
-    found: dict[str, Any] = {
+    """Return the trainer's container, the same in every pod of the run."""
+    spec: dict[str, Any] = {
         "name": NAME,
         "image": job.image,
         "command": command(job),
         "env": environment(job),
     }
     if job.shape.kind != "tpu":
-        found["ports"] = [{"name": "coordinator", "containerPort": PORT}]
-    needs = {key: value for key, value in resources(job).items() if value}
-    if needs:
-        found["resources"] = needs
-    return found | {
+        spec["ports"] = [{"name": "coordinator", "containerPort": PORT}]
+    amounts = {key: value for key, value in resources(job).items() if value}
+    if amounts:
+        spec["resources"] = amounts
+    return spec | {
         "volumeMounts": mounts,
         "securityContext": {
             "allowPrivilegeEscalation": False,

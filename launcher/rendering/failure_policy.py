@@ -1,7 +1,8 @@
-"""What happens when a pod ends: the trainer's exit codes as failure policies of Job and JobSet.
+"""The failure policies of Job and JobSet, which decide from the trainer's exit code what happens next.
 
-0 finished; 42 preempted, state saved: restart, does not count; 43 failed and may be retried, 45 hung:
-restart, counts; 44 cannot succeed: fail at once. Maintenance and eviction do not count.
+0 finished. 42 preempted, state saved: a restart that does not count. 43 failed, may be retried, and 45 hung:
+a restart that counts. 44 cannot succeed: the run fails at once. A restart after maintenance or an eviction
+does not count.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 PREEMPTED, HOPELESS = 42, 44
 
 
-def of_job(job: TrainingJob) -> dict[str, Any]:
-    """The Job's podFailurePolicy: the codes that must be told apart end it with a message that has them."""
+def pod_failure_policy(job: TrainingJob) -> dict[str, Any]:
+    """Return the Job's podFailurePolicy: exit codes that need their own rule end it with a message."""
     codes = [PREEMPTED, HOPELESS] if job.jobset_at_least(0, 10) else [HOPELESS]
     rules: list[dict[str, Any]] = [
         {
@@ -32,15 +33,16 @@ def of_job(job: TrainingJob) -> dict[str, Any]:
     return {"rules": rules}
 
 
-def of_jobset(job: TrainingJob) -> dict[str, Any]:
-    """The JobSet's failurePolicy.
+def jobset_failure_policy(job: TrainingJob) -> dict[str, Any]:
+    """Return the JobSet's failurePolicy.
 
-    Every rule of a podFailurePolicy gives the same reason, so only the Job's message tells the exit code;
-    JobSet matches it from 0.10 on. Older ones restart on 42 and on maintenance too, and count it.
+    All rules of a podFailurePolicy fail the Job with the same reason, so only the Job's message contains the
+    exit code. JobSet matches messages from 0.10 on. Older releases restart after 42 and maintenance as well,
+    but count these restarts.
     """
-    found: dict[str, Any] = {"maxRestarts": job.max_restarts}
+    policy: dict[str, Any] = {"maxRestarts": job.max_restarts}
     if job.jobset_at_least(0, 7):
-        found["restartStrategy"] = "BlockingRecreate"  # no new pod meets one of the attempt before
+        policy["restartStrategy"] = "BlockingRecreate"  # no new pod starts while an old one is left
     rules = []
     if job.jobset_at_least(0, 10):
         rules = [
@@ -52,7 +54,7 @@ def of_jobset(job: TrainingJob) -> dict[str, Any]:
         rules = [_rule("cannotSucceed", "FailJobSet")]
     if job.deadline and rules:
         rules.append(_rule("outOfTime", "FailJobSet", reason="DeadlineExceeded"))
-    return found | ({"rules": rules} if rules else {})
+    return policy | ({"rules": rules} if rules else {})
 
 
 def _rule(name: str, action: str, pattern: str = "", reason: str = "PodFailurePolicy") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""TrainingJob -> values of the chart helm/resnet-train, which renders the same objects from them. Pure."""
+"""Values of the chart helm/resnet-train from a TrainingJob: the chart renders the same objects. Pure."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def key(field: str) -> str:
-    """The chart's value of a field: `num_slices` -> `numSlices`."""
-    first, *rest = field.split("_")
-    return first + "".join(word.capitalize() for word in rest)
+    """Return the chart's name of a field: `num_slices` -> `numSlices`."""
+    first, *others = field.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 def values(job: TrainingJob) -> dict[str, Any]:
-    """What the chart has to be told for the objects that `render` gives; defaults are left out.
+    """Return the values with which the chart renders the same objects as `render`, without defaults.
 
     >>> from launcher import TrainingJob
     >>> values(TrainingJob(slice="v4-32", arch="resnet152", bucket="my-bucket"))["runDir"]
@@ -31,12 +31,12 @@ def values(job: TrainingJob) -> dict[str, Any]:
     """
     if job.platform == "local":
         raise RequestError(Problem("platform", "must be gke or generic for a chart, got 'local'"))
-    found = {}
+    chart_values = {}
     for field in dataclasses.fields(job):
         value = getattr(job, field.name)
         if value is not None and value != field.default and value not in ((), {}):
-            found[key(field.name)] = SPELLED.get(field.name, _plain)(value)
-    return found
+            chart_values[key(field.name)] = WRITERS.get(field.name, _plain)(value)
+    return chart_values
 
 
 def _plain(value: Any) -> Any:
@@ -46,11 +46,13 @@ def _plain(value: Any) -> Any:
 
 
 def _number(value: float) -> int | str:
-    return value if isinstance(value, int) else str(value)  # as text: Go writes floats in other ways
+    return value if isinstance(value, int) else str(value)  # as text: Go formats floats differently
 
 
 def _pairs(value: Mapping[str, str]) -> list[str]:
-    return [f"{name}={entry}" for name, entry in value.items()]  # a list: a variable may use those before it
+    return [
+        f"{name}={entry}" for name, entry in value.items()
+    ]  # a list: a variable may refer to earlier ones
 
 
 def _secrets(value: Mapping[str, tuple[str, str]]) -> list[str]:
@@ -77,8 +79,8 @@ def _version(value: tuple[int, int]) -> str:
     return ".".join(map(str, value))
 
 
-# Fields that values spell as the flag does. A patch is text: Helm takes nulls out of everything else.
-SPELLED: dict[str, Callable[[Any], Any]] = {
+# Fields written as their flag takes them. A patch is text, because Helm removes nulls from maps.
+WRITERS: dict[str, Callable[[Any], Any]] = {
     "epochs": _number,
     "env": _pairs,
     "secret_env": _secrets,

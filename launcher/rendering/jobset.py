@@ -1,4 +1,4 @@
-"""TrainingJob -> the objects of a run. Pure: no clock, random number, environment, file or network."""
+"""The objects of a run from a TrainingJob. Pure: no clock, random number, environment, file or network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPLICATED_JOB = "slice"
 
 
 def render(job: TrainingJob) -> list[dict[str, Any]]:
-    """The objects of a run, in the order to create them; the JobSet is the last.
+    """Return the objects of a run, in the order to create them; the JobSet is the last.
 
     >>> from launcher import TrainingJob
     >>> [jobset] = render(TrainingJob(slice="v4-32", arch="resnet152"))
@@ -28,13 +28,13 @@ def render(job: TrainingJob) -> list[dict[str, Any]]:
 
 
 def _jobset(job: TrainingJob) -> dict[str, Any]:
-    about = {keys.ARCH_NAME: job.arch, keys.SLICE_NAME: job.slice, keys.RUN_DIR: job.run_dir}
+    description = {keys.ARCH_NAME: job.arch, keys.SLICE_NAME: job.slice, keys.RUN_DIR: job.run_dir}
     metadata: dict[str, Any] = {"name": job.name} | ({"namespace": job.namespace} if job.namespace else {})
     metadata["labels"] = {**keys.labels(job.name), **placement.jobset_labels(job), **job.label}
-    metadata["annotations"] = {**about, **placement.jobset_annotations(job), **job.annotation}
-    # Kueue starts what it admits; until then not one pod may be there.
+    metadata["annotations"] = {**description, **placement.jobset_annotations(job), **job.annotation}
+    # Kueue unsuspends a run when it admits it; no pod may exist before that.
     spec: dict[str, Any] = {"suspend": True} if job.queue else {}
-    spec["failurePolicy"] = failure_policy.of_jobset(job)
+    spec["failurePolicy"] = failure_policy.jobset_failure_policy(job)
     spec["replicatedJobs"] = [
         {"name": REPLICATED_JOB, "replicas": job.num_slices, "template": {"spec": _slice_job(job)}}
     ]
@@ -44,22 +44,22 @@ def _jobset(job: TrainingJob) -> dict[str, Any]:
 
 
 def _slice_job(job: TrainingJob) -> dict[str, Any]:
-    """One Job a slice, one pod a host, one process a pod."""
-    found: dict[str, Any] = {
+    """Return the spec of one slice's Job: one pod per host, one process per pod."""
+    spec: dict[str, Any] = {
         "parallelism": job.shape.hosts,
         "completions": job.shape.hosts,
         "completionMode": "Indexed",
-        "backoffLimit": 0,  # one lost host ends the attempt: the others cannot go on without it
-        "podFailurePolicy": failure_policy.of_job(job),
+        "backoffLimit": 0,  # one lost host ends the attempt: the others cannot continue without it
+        "podFailurePolicy": failure_policy.pod_failure_policy(job),
     }
     limit = job.deadline or (job.flex if not job.queue else None)
     if limit:
-        found["activeDeadlineSeconds"] = limit
-    return found | {"template": _pod(job)}
+        spec["activeDeadlineSeconds"] = limit
+    return spec | {"template": _pod(job)}
 
 
 def _pod(job: TrainingJob) -> dict[str, Any]:
-    own, mounts = volumes.build(job.mount, scratch=not job.kept)
+    pod_volumes, mounts = volumes.build(job.mount, scratch=not job.kept)
     metadata: dict[str, Any] = {"labels": {**keys.labels(job.name), **job.label}}
     annotations = {**placement.pod_annotations(job), **fabric.pod_annotations(job), **job.annotation}
     if annotations:
@@ -76,9 +76,9 @@ def _pod(job: TrainingJob) -> dict[str, Any]:
         "runAsUser": container.USER,
         "runAsGroup": container.USER,
         "fsGroup": container.USER,
-        "fsGroupChangePolicy": "OnRootMismatch",  # else each start walks through the whole volume
+        "fsGroupChangePolicy": "OnRootMismatch",  # otherwise every start walks through the whole volume
         "seccompProfile": {"type": "RuntimeDefault"},
     }
-    spec |= {"containers": [container.build(job, mounts)], "volumes": own}
+    spec |= {"containers": [container.build(job, mounts)], "volumes": pod_volumes}
     fabric.apply(job, spec)
     return {"metadata": metadata, "spec": spec}

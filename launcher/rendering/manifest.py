@@ -1,4 +1,4 @@
-"""Objects -> YAML, once, at the very end."""
+"""YAML of rendered objects, written once, at the very end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def to_yaml(objects: Iterable[Any]) -> str:
-    """YAML documents: keys in the order they were built, no anchors, text of several lines as a block."""
+    """Return YAML documents: keys in the order they were built, no anchors, multi-line text as a block."""
     import yaml
 
     fast: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    # What stands twice, such as the labels, is written out twice, not as &id001 and *id001.
+    # Repeated values such as the labels are written out each time, not as &id001 and *id001.
     dumper: Any = type("Dumper", (fast,), {"ignore_aliases": lambda self, data: True})
     dumper.add_representer(str, _text)
     return yaml.dump_all(

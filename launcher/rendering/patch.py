@@ -1,6 +1,6 @@
-"""A strategic merge patch on rendered objects: maps merge, named lists merge by name, null deletes.
+"""Strategic merge patches on rendered objects: maps merge, keyed lists merge by key, null deletes.
 
-The keys are those of the Kubernetes API. Lists it has no key for, such as tolerations, are replaced.
+The merge keys are those of the Kubernetes API. A list without a merge key, such as tolerations, is replaced.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-KEYS = {  # list -> the field that tells its items apart
+KEYS = {  # list -> its merge key, the field that identifies an item
     "replicatedJobs": "name",
     "containers": "name",
     "initContainers": "name",
@@ -19,11 +19,11 @@ KEYS = {  # list -> the field that tells its items apart
     "resourceClaims": "name",
     "imagePullSecrets": "name",
 }
-DIRECTIVE = "$patch"  # delete removes the item or map, replace takes the patch as it is
+DIRECTIVE = "$patch"  # `delete` removes the item or map, `replace` puts the patch in its place
 
 
 def merge(target: Any, patch: Any, name: str = "") -> Any:
-    """The target with the patch applied; neither is changed. `name` is the field both stand in."""
+    """Return the target with the patch applied; neither is changed. `name` is the field that holds both."""
     if isinstance(target, Mapping) and isinstance(patch, Mapping):
         return _maps(target, patch)
     if isinstance(target, list) and isinstance(patch, list) and name in KEYS:
@@ -49,18 +49,18 @@ def _lists(target: list[Any], patch: list[Any], key: str) -> list[Any]:
     merged = list(target)
     for item in patch:
         identity = item.get(key) if isinstance(item, Mapping) else None
-        places = [i for i, old in enumerate(merged) if isinstance(old, Mapping) and old.get(key) == identity]
-        if identity is None or not places:
+        matches = [i for i, old in enumerate(merged) if isinstance(old, Mapping) and old.get(key) == identity]
+        if identity is None or not matches:
             merged.append(_plain(item))
         elif item.get(DIRECTIVE) == "delete":
-            del merged[places[0]]
+            del merged[matches[0]]
         else:
-            merged[places[0]] = merge(merged[places[0]], item)
+            merged[matches[0]] = merge(merged[matches[0]], item)
     return merged
 
 
 def _plain(patch: Any) -> Any:
-    """A patch where nothing was: without its directives and nulls."""
+    """Return a patch as a plain value, without directives and nulls: there is nothing to merge it into."""
     if isinstance(patch, Mapping):
         return {k: _plain(v) for k, v in patch.items() if k != DIRECTIVE and v is not None}
     return [_plain(item) for item in patch] if isinstance(patch, list) else patch

@@ -1,4 +1,4 @@
-"""Explanations change comments, never content, and none is for a field that is not rendered any more."""
+"""Explanations add comments and change nothing else; each explains a field that is still rendered."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ def test_only_comments_are_added():
     for file in FILES:
         explained = explain.explain(file.read_text())
         assert list(yaml.safe_load_all(explained)) == list(yaml.safe_load_all(file.read_text()))
-        kept = [line for line in explained.split("\n") if not line.lstrip().startswith("#")]
-        assert kept == file.read_text().split("\n")[1:]
+        content = [line for line in explained.split("\n") if not line.lstrip().startswith("#")]
+        assert content == file.read_text().split("\n")[1:]
 
 
-def test_every_reason_is_used_and_used_once():
+def test_every_explanation_is_used_once_per_manifest():
     all_lines = [line.strip() for file in FILES for line in explain.explain(file.read_text()).split("\n")]
-    for why in explain.WHY.values():
-        assert f"# {why}" in all_lines, why
+    for explanation in explain.EXPLANATIONS.values():
+        assert f"# {explanation}" in all_lines, explanation
     for file in FILES:
         lines = explain.explain(file.read_text()).split("\n")
         comments = [line.strip() for line in lines if line.lstrip().startswith("#")]

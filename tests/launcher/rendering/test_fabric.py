@@ -1,4 +1,4 @@
-"""What each GPU network needs in a pod, and that nobody else gets it."""
+"""What each GPU network needs in a pod, and that no other pod gets it."""
 
 import json
 
@@ -14,8 +14,8 @@ def pod(name, **fields):
 
 
 def interfaces(annotations):
-    found = json.loads(annotations["networking.gke.io/interfaces"])
-    return {entry["interfaceName"]: entry["network"] for entry in found}
+    entries = json.loads(annotations["networking.gke.io/interfaces"])
+    return {entry["interfaceName"]: entry["network"] for entry in entries}
 
 
 def env(spec):
@@ -123,7 +123,7 @@ def test_gb200_is_one_nvlink_domain_of_arm64_hosts():
         ("v4-32", {}),
     ],
 )
-def test_nobody_else(name, fields):
+def test_other_pods_get_no_fabric(name, fields):
     annotations, spec, objects = pod(name, **fields)
     assert annotations == {}
     assert host_paths(spec) == {}

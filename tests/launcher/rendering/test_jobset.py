@@ -8,8 +8,8 @@ from launcher.rendering.manifest import to_yaml
 
 
 def jobset(**fields):
-    *_, found = render(TrainingJob(**{"slice": "v4-32", "arch": "resnet152", "bucket": "b-1", **fields}))
-    return found
+    *_, rendered = render(TrainingJob(**{"slice": "v4-32", "arch": "resnet152", "bucket": "b-1", **fields}))
+    return rendered
 
 
 def pod(**fields):
@@ -18,8 +18,8 @@ def pod(**fields):
 
 
 def container(**fields):
-    [found] = pod(**fields)["containers"]
-    return found
+    [trainer] = pod(**fields)["containers"]
+    return trainer
 
 
 def env(**fields):
@@ -47,31 +47,35 @@ def test_environment_on_tpu():
 
 
 def test_environment_on_cpu():
-    found = env(slice="cpu-2x4", num_slices=3)
-    assert found["JAX_PLATFORMS"] == "cpu"
-    assert found["JAX_NUM_CPU_DEVICES"] == "4"
-    assert found["RESNET_COORDINATOR"] == "resnet152-cpu-2x4-slice-0-0.resnet152-cpu-2x4:8476"
-    assert found["RESNET_HOSTS_PER_SLICE"] == "2"
-    assert found["RESNET_SLICE_INDEX"] == {"fieldRef": {"fieldPath": LABEL.format("job-index")}}
-    assert (found["RESNET_SLICES"], found["RESNET_HOSTS"], found["RESNET_DEVICES"]) == ("3", "6", "24")
+    variables = env(slice="cpu-2x4", num_slices=3)
+    assert variables["JAX_PLATFORMS"] == "cpu"
+    assert variables["JAX_NUM_CPU_DEVICES"] == "4"
+    assert variables["RESNET_COORDINATOR"] == "resnet152-cpu-2x4-slice-0-0.resnet152-cpu-2x4:8476"
+    assert variables["RESNET_HOSTS_PER_SLICE"] == "2"
+    assert variables["RESNET_SLICE_INDEX"] == {"fieldRef": {"fieldPath": LABEL.format("job-index")}}
+    assert (variables["RESNET_SLICES"], variables["RESNET_HOSTS"], variables["RESNET_DEVICES"]) == (
+        "3",
+        "6",
+        "24",
+    )
 
 
 def test_environment_on_gpu():
-    found = env(slice="a100-16")
-    assert found["JAX_PLATFORMS"] == "cuda,cpu"
-    assert found["LD_LIBRARY_PATH"] == "/usr/local/nvidia/lib64"
+    variables = env(slice="a100-16")
+    assert variables["JAX_PLATFORMS"] == "cuda,cpu"
+    assert variables["LD_LIBRARY_PATH"] == "/usr/local/nvidia/lib64"
     assert "LD_LIBRARY_PATH" not in env(slice="a100-16", platform="generic")
-    assert (found["RESNET_HOSTS"], found["RESNET_DEVICES"]) == ("2", "16")
+    assert (variables["RESNET_HOSTS"], variables["RESNET_DEVICES"]) == ("2", "16")
 
 
-def test_tpu7x_has_two_devices_a_chip():
-    found = container(slice="tpu7x-16", placement_policy="p-1")
-    assert found["resources"]["limits"] == {"google.com/tpu": 4}
+def test_tpu7x_has_two_devices_per_chip():
+    trainer = container(slice="tpu7x-16", placement_policy="p-1")
+    assert trainer["resources"]["limits"] == {"google.com/tpu": 4}
     assert env(slice="tpu7x-16", placement_policy="p-1")["RESNET_DEVICES"] == "16"
 
 
 def test_command():
-    found = container(
+    command = container(
         recipe="classic-90",
         data="digits",
         batch=64,
@@ -80,7 +84,7 @@ def test_command():
         set=["optim.lr=1"],
         args=["--steps=3"],
     )["command"]
-    assert " ".join(found) == (
+    assert " ".join(command) == (
         "python -m trainer --name resnet152-v4-32 --run-dir gs://b-1/resnet152-v4-32 --arch resnet152 "
         "--recipe classic-90 --data digits --batch 64 --epochs 1.5 --seed 0 --set optim.lr=1 --steps 3"
     )
@@ -122,13 +126,13 @@ def test_policy_follows_the_exit_codes():
     ],
 )
 def test_older_jobsets_get_no_field_they_do_not_know(version, fields, codes):
-    found = jobset(jobset_version=version)["spec"]
-    policy = found["failurePolicy"]
+    spec = jobset(jobset_version=version)["spec"]
+    policy = spec["failurePolicy"]
     assert policy.keys() == fields.keys()
     assert len(policy.get("rules", [])) == len(fields.get("rules", []))
     patterns = [rule.get("onJobFailureMessagePatterns") for rule in policy.get("rules", [])]
     assert all(patterns) if version == "0.11" else not any(patterns)
-    rule = found["replicatedJobs"][0]["template"]["spec"]["podFailurePolicy"]["rules"][0]
+    rule = spec["replicatedJobs"][0]["template"]["spec"]["podFailurePolicy"]["rules"][0]
     assert rule["onExitCodes"]["values"] == codes
     owner = env(jobset_version=version, namespace="team")["RESNET_OWNER"]
     assert (owner == "team/resnet152-v4-32") == (version != "0.11")
@@ -149,8 +153,8 @@ def test_passes_pod_security_restricted():
 
 
 def test_secrets_are_references():
-    found = env(secret_env={"WANDB_API_KEY": "wandb/key"})["WANDB_API_KEY"]
-    assert found == {"secretKeyRef": {"name": "wandb", "key": "key"}}
+    source = env(secret_env={"WANDB_API_KEY": "wandb/key"})["WANDB_API_KEY"]
+    assert source == {"secretKeyRef": {"name": "wandb", "key": "key"}}
 
 
 def test_the_request_wins_over_the_launcher():
@@ -173,8 +177,8 @@ def test_generic_nodes_have_no_gke_labels():
 
 
 def test_mounts():
-    found = pod(mount=["pvc/imagenet:/data:ro", "gcs/cache:/cache", "host/mnt/x:/x", "ssd:/fast"])
-    assert found["volumes"][2:] == [
+    spec = pod(mount=["pvc/imagenet:/data:ro", "gcs/cache:/cache", "host/mnt/x:/x", "ssd:/fast"])
+    assert spec["volumes"][2:] == [
         {"name": "mount-0", "persistentVolumeClaim": {"claimName": "imagenet", "readOnly": True}},
         {
             "name": "mount-1",
@@ -186,7 +190,7 @@ def test_mounts():
         {"name": "mount-2", "hostPath": {"path": "/mnt/x", "type": "Directory"}},
         {"name": "mount-3", "emptyDir": {}},
     ]
-    assert found["containers"][0]["volumeMounts"][2] == {
+    assert spec["containers"][0]["volumeMounts"][2] == {
         "name": "mount-0",
         "mountPath": "/data",
         "readOnly": True,
@@ -198,8 +202,8 @@ def test_numbers_agree(s):
     """parallelism, completions, resources, topology and environment of every slice, one and two of them."""
     for count in (1, 2) if s.hosts > 1 else (1,):
         policy = "p-1" if s.placement_policy else None
-        found = jobset(slice=s.name, num_slices=count, placement_policy=policy)
-        [group] = found["spec"]["replicatedJobs"]
+        rendered = jobset(slice=s.name, num_slices=count, placement_policy=policy)
+        [group] = rendered["spec"]["replicatedJobs"]
         job = group["template"]["spec"]
         [trainer] = job["template"]["spec"]["containers"]
         variables = {entry["name"]: entry.get("value") for entry in trainer["env"]}

@@ -67,7 +67,7 @@ def test_placement_policy():
     assert pod["spec"]["nodeSelector"]["cloud.google.com/placement-policy-name"] == "p-1"
 
 
-def test_mounts_that_need_something_of_the_node():
+def test_mounts_that_need_a_special_node():
     _, _, pod = parts(mount=["ssd:/fast", "gcs/data:/data"])
     assert pod["spec"]["nodeSelector"]["cloud.google.com/gke-ephemeral-storage-local-ssd"] == "true"
     assert pod["metadata"]["annotations"] == {"gke-gcsfuse/volumes": "true"}
@@ -84,7 +84,7 @@ def test_deadline_fails_the_run():
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "words"),
+    ("fields", "field", "message"),
     [
         (
             {"spot": True, "reservation": "r"},
@@ -109,8 +109,8 @@ def test_deadline_fails_the_run():
         ({"patch": {"metadata": {"name": "x"}}}, "patch", "must not rename the run"),
     ],
 )
-def test_refused(fields, field, words):
+def test_refused(fields, field, message):
     with pytest.raises(RequestError) as caught:
         parts(**fields)
     assert [problem.field for problem in caught.value.found] == [field]
-    assert words in str(caught.value)
+    assert message in str(caught.value)
