@@ -68,7 +68,7 @@ lock:  ## resolve every pin again (all supported Pythons and extras) into constr
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command 'make lock' -o constraints.txt
 
-generate:  ## rewrite what is generated: contract.json, chips.json, manifests/, helm/, a table of docs/training.md
+generate:  ## rewrite what is generated: contract.json, chips.json, docs/reference/, manifests/, helm/
 	$(BIN)/python tools/generate.py
 
 verify:  ## regenerate into a temporary folder and want no difference
@@ -77,13 +77,13 @@ verify:  ## regenerate into a temporary folder and want no difference
 	  diff -ru manifests "$$fresh/manifests"; \
 	  diff -u launcher/contract.json "$$fresh/launcher/contract.json"; \
 	  diff -u trainer/cost/chips.json "$$fresh/trainer/cost/chips.json"; \
-	  diff -u docs/training.md "$$fresh/docs/training.md"; \
+	  diff -ru docs/reference "$$fresh/docs/reference"; \
 	  for file in $$(cd "$$fresh" && find helm -type f); do diff -u "$$file" "$$fresh/$$file"; done
 
 charts: setup  ## package helm/ into dist/, the same bytes each time
 	$(BIN)/python tools/charts.py
 
-# A real Kubernetes on this machine (Linux, root, Go): docs/test-cluster.md.
+# A real Kubernetes on this machine (Linux, root, Go): docs/explanations/test-cluster.md.
 TESTCLUSTER = PYTHONPATH=tests/cluster $(BIN)/python -m testcluster
 
 cluster-packages: setup  ## install the Debian packages that the test cluster needs (root)

@@ -1,4 +1,4 @@
-"""Every TPU generation by the real compiler: fit, memory, predicted speed; writes the table of docs/check.md.
+"""Every TPU generation by the real compiler: fit, memory, speed; writes docs/measurements/slices.md.
 
 `python bench/check_table.py --seconds 3600` has rows that are missing laid out for so long, the smallest
 networks first, and writes the table; what is still missing says so. Results are kept in
@@ -22,9 +22,10 @@ from launcher.errors import ActionError
 from launcher.hardware.slices import parse
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT, PAGE, MARK = ROOT / "bench" / "check_table.json", ROOT / "docs" / "check.md", "<!-- table -->"
+KEPT, PAGE = ROOT / "bench" / "check_table.json", ROOT / "docs" / "measurements" / "slices.md"
+MARK = "<!-- table -->"
 ARCHS = ("resnet18", "resnet50", "resnet152")
-BATCHES = (64, 128, 256)  # examples a device
+BATCHES = (64, 128, 256)  # examples per device
 # generation: one host, four hosts, and two slices of the smallest that can be joined
 SLICES = {
     "v4": (("v4-8", 1), ("v4-32", 1), ("v4-16", 2)),
@@ -34,7 +35,8 @@ SLICES = {
     "tpu7x": (("tpu7x-8", 1), ("tpu7x-32", 1), ("tpu7x-16", 2)),
 }
 HEAD = """\
-| slice | network | batch a device | fits | GiB a device | MB an image | images/s a chip, predicted | libtpu |
+| slice | network | batch per device | fits | GiB per device | MB per image \
+| images/s per chip, predicted | libtpu |
 | --- | --- | ---: | --- | ---: | ---: | ---: | --- |
 """
 

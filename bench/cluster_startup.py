@@ -2,11 +2,11 @@
 
     python bench/cluster_startup.py [--rounds 3]
 
-Starts a test cluster of its own (docs/test-cluster.md) with a real kubelet and the project's cpu image. Each
-round submits a run of two pods on cpu-2x1 with an empty run directory, waits for its first checkpoint, kills
-one pod with SIGKILL and waits for the first step that is done again. Kubernetes gives whole seconds, the
-trainer milliseconds. "processor" is what the first host's process had used by then, both its cores' shares:
-on a machine that other work shares it says what the seconds would be on an idle one.
+Starts a test cluster of its own (docs/explanations/test-cluster.md) with a real kubelet and the project's cpu
+image. Each round submits a run of two pods on cpu-2x1 with an empty run directory, waits for its first
+checkpoint, kills one pod with SIGKILL and waits for the first step that is done again. Kubernetes gives whole
+seconds, the trainer milliseconds. "processor" is what the first host's process had used by then, both its
+cores' shares: on a machine that other work shares it says what the seconds would be on an idle one.
 """
 
 from __future__ import annotations

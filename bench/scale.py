@@ -2,10 +2,10 @@
 
     python bench/scale.py [--rounds 2]
 
-Starts a test cluster of its own (docs/test-cluster.md) whose hosts only kwok knows. Both ways submit the same
-manifest in turn, each as often first as second, to the same controllers, which a run before has warmed up, so
-that a busy machine slows both alike. A time is that of a whole process, and beside it the processor time it
-took itself; "placed" runs from its start until the scheduler has given a node to every pod.
+Starts a test cluster of its own (docs/explanations/test-cluster.md) whose hosts only kwok knows. Both ways
+submit the same manifest in turn, each as often first as second, to the same controllers, which a run before
+has warmed up, so that a busy machine slows both alike. A time is that of a whole process, and beside it the
+processor time it took itself; "placed" runs from its start until the scheduler has given a node to every pod.
 """
 
 from __future__ import annotations

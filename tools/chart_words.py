@@ -76,7 +76,8 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 def words() -> dict[str, str]:
     """Every error that the chart can give, by its key."""
     found = {
-        "not-installed": "cluster: this cluster has no {name} (docs/cluster-teams.md says how to install it)"
+        "not-installed": "cluster: this cluster has no {name} "
+        "(docs/guides/install-gke.md says how to install it)"
     }
     found |= {key: _hollow(_problem(asked), holes) for key, (asked, holes) in ERRORS.items()}
     for name, row in facts.generations().items():

@@ -1,5 +1,5 @@
-"""Write what is generated: contract.json, chips.json and a table of docs/training.md; manifests/;
-what the charts of helm/ know of the launcher.
+"""Write what is generated: contract.json, chips.json, docs/reference/, manifests/, and what the charts of
+helm/ know of the launcher.
 
 `python tools/generate.py [DIR]` writes into DIR instead of the checkout; `make verify` compares the two.
 """
@@ -15,8 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import reference
+
 CHECKOUT = Path(__file__).resolve().parent.parent
-MARK = "<!-- settings -->"
 VALUES = "<!-- values -->"
 
 # file name: the flags after `resnet-launch render`
@@ -83,23 +84,6 @@ def chips() -> str:
     return json.dumps(found, indent=1) + "\n"
 
 
-def settings() -> str:
-    """The trainer's settings as a table of Markdown."""
-    from trainer.config import schema
-
-    lines = ["| field | default | means |", "| --- | --- | --- |"]
-    for row in schema():
-        default = json.dumps(row["default"]) if row["default"] != "" else ""
-        choices = f" ({', '.join(row['choices'])})" if "choices" in row else ""
-        lines.append(f"| `{row['field']}` | {default} | {row['help']}{choices} |")
-    return "\n".join(lines) + "\n"
-
-
-def training_page(page: str) -> str:
-    """docs/training.md with the table after its mark written anew."""
-    return page.partition(MARK)[0] + f"{MARK}\n\n{settings()}"
-
-
 def manifest(flags: str) -> str:
     """What `resnet-launch render` prints for some flags, under the command that printed it."""
     from launcher.cli import main
@@ -145,9 +129,9 @@ def write(path: Path, text: str) -> None:
 
 
 def main(root: Path) -> None:
-    page = (CHECKOUT / "docs" / "training.md").read_text(encoding="utf-8")
-    write(root / "docs" / "training.md", training_page(page))
     write(root / "launcher" / "contract.json", train_fields())
+    for name, text in reference.pages().items():
+        write(root / "docs" / "reference" / name, text)
     write(root / "trainer" / "cost" / "chips.json", chips())
     for name, text in charts().items():
         write(root / "helm" / name, text)

@@ -2,7 +2,8 @@
 
 A step takes at least the larger of its arithmetic and its memory traffic, each at the chip's peak: the fast
 end of the range. Nothing overlaps in what is expected, and both run at nine tenths of their peaks: that
-factor is the one that makes a TPU v4 as fast as MLPerf measured it. docs/check.md compares the others.
+factor is the one that makes a TPU v4 as fast as MLPerf measured it. docs/explanations/prediction.md
+compares the others.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def _account(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
         yield Finding("ok", "service account", f"{name}" + (f" acts as {google}" if google else ""))
     else:
         text = f"{name} acts as no Google account: only a grant to itself lets it into {job.run_dir}"
-        yield Finding("warning", "service account", text, "docs/cluster-teams.md, Workload Identity")
+        yield Finding("warning", "service account", text, "docs/guides/install-gke.md, Bucket and account")
 
 
 def _nodes(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
@@ -125,7 +125,7 @@ def _queue(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     if queue is None:
         found, _ = cluster.list("LocalQueue")
         names = ", ".join(entry["metadata"]["name"] for entry in found)
-        hint = f"--queue {names}" if names else "the cluster's team makes one: docs/cluster-teams.md"
+        hint = f"--queue {names}" if names else "the cluster's team makes one: docs/guides/queues.md"
         yield Finding("error", "queue", f"{job.queue} does not exist in namespace {cluster.namespace}", hint)
         return
     name = queue["spec"]["clusterQueue"]

@@ -76,7 +76,8 @@ WORDS = [
         "pod security",
         r'violates PodSecurity "([^"]+)": (.*)',
         "namespace allows only pods of Pod Security {0}: {1}",
-        "docs/launcher.md says which flags and fabrics need more; another --namespace may allow them",
+        "docs/explanations/security.md lists the flags and fabrics that need more; "
+        "another --namespace may allow them",
     ),
     (
         "quota",

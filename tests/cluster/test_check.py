@@ -51,7 +51,7 @@ def test_all_that_a_run_needs_is_there(launch: Command, namespace: str, bucket: 
         "Pod Security, quota",
         "warning  service account: default acts as no Google account: only a grant to itself lets it into "
         "gs://runs/run",
-        "         hint: docs/cluster-teams.md, Workload Identity",
+        "         hint: docs/guides/install-gke.md, Bucket and account",
         f"ok       nodes: 4 of 4 hosts are there and ready in node pool v4-pool ({label})",
         # The emulator has no testIamPermissions; tests/launcher/check/test_bucket.py has a server that does.
         "warning  bucket: gs://runs is there and does not say what you may do with it",

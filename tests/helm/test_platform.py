@@ -259,7 +259,7 @@ def test_lint(helm: Helm, values: Object) -> None:
 
 
 def test_the_guide_s_values(helm: Helm) -> None:
-    guide = (PLATFORM.parents[1] / "docs" / "cluster-teams.md").read_text()
+    guide = (PLATFORM.parents[1] / "docs" / "guides" / "install-gke.md").read_text()
     block = guide.partition("```yaml\n# vision.yaml\n")[2].partition("```")[0]
     for word in ("PROJECT", "BUCKET", "REGISTRY"):
         assert word in block

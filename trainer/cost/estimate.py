@@ -12,7 +12,7 @@ ResNet-152  0.96                1.26                  0.49
 ==========  ==================  ====================  =============================
 
 For GPUs no compiler was asked: their factor makes of the count the 286 MB an image and more that ResNet-50 is
-known to move in practice. docs/check.md compares what follows from it with measured speeds.
+known to move in practice. docs/explanations/prediction.md compares what follows from it with measured speeds.
 """
 
 import math

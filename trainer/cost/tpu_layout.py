@@ -1,7 +1,8 @@
 """A program as the TPU compiler has laid it out: fused, scheduled, its memory assigned, before it is code.
 
-libtpu spends most of a compilation on code (docs/check.md), and nothing of what is asked here follows from
-it. XLA's dump has the rest as soon as it is settled; whoever does not want the code need not wait for it.
+libtpu spends most of a compilation on code (docs/explanations/prediction.md), and nothing of what is asked
+here follows from it. XLA's dump has the rest as soon as it is settled; whoever does not want the code need
+not wait for it.
 """
 
 import os

@@ -43,6 +43,6 @@ kueue.x-k8s.io/{{ .Capabilities.APIVersions.Has "kueue.x-k8s.io/v1beta2" | terna
 {{- range $name, $versions := $has.Has "v1/Pod" | ternary $kinds dict -}}
 {{- $found := false -}}
 {{- range $versions }}{{ if $has.Has . }}{{ $found = true }}{{ end }}{{ end -}}
-{{- if not $found }}{{ fail (printf "cluster: this cluster has no %s (docs/cluster-teams.md says how to install it)" $name) }}{{ end -}}
+{{- if not $found }}{{ fail (printf "cluster: this cluster has no %s (docs/guides/install-gke.md says how to install it)" $name) }}{{ end -}}
 {{- end -}}
 {{- end -}}
