@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from launcher import keys
-from launcher.rendering import container, fabric, failure_policy, patch, placement
-from launcher.request import mounts as volumes
+from launcher.rendering import container, fabric, failure_policy, patch, placement, volumes
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob

@@ -1,9 +1,8 @@
-"""What `--mount SOURCE:PATH[:ro]` mounts, and the volumes every pod has for its read-only root."""
+"""What `--mount SOURCE:PATH[:ro]` mounts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,22 +63,3 @@ def mount(value: Any) -> Mount:
     if path in TAKEN or ".." in [*path.split("/"), *name.split("/")]:
         raise Wrong(f"must mount a directory of its own, not {', '.join(TAKEN)}", value)
     return Mount(match["kind"], name, path, match["ro"] is not None)
-
-
-def build(mounted: Iterable[Mount], *, scratch: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(volumes, mounts) of a pod: what every pod writes to, scratch for a run not kept, the request's."""
-    volumes: list[dict[str, Any]] = [
-        {"name": "tmp", "emptyDir": {}},
-        {"name": "shm", "emptyDir": {"medium": "Memory"}},  # the default /dev/shm holds 64 MiB
-    ]
-    mounts: list[dict[str, Any]] = [
-        {"name": "tmp", "mountPath": "/tmp"},
-        {"name": "shm", "mountPath": "/dev/shm"},
-    ]
-    if scratch:
-        volumes.append({"name": "scratch", "emptyDir": {}})
-        mounts.append({"name": "scratch", "mountPath": SCRATCH})
-    for number, mount in enumerate(mounted):
-        volumes.append(mount.volume(f"mount-{number}"))
-        mounts.append(mount.mount(f"mount-{number}"))
-    return volumes, mounts

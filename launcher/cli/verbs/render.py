@@ -56,9 +56,9 @@ def command(form: str, directory: str | None, explain: bool, **given: Any) -> No
 def _manifest(job: TrainingJob, explain: bool) -> str:
     manifest = to_yaml(render(job))
     if explain:
-        from launcher.rendering import comments as reasons
+        from launcher.rendering import comments
 
-        manifest = reasons.explain(manifest)
+        manifest = comments.explain(manifest)
     return manifest
 
 
