@@ -10,7 +10,7 @@ from launcher.errors import Problem
 from launcher.hardware.slices import LOCAL_GPU
 
 if TYPE_CHECKING:
-    from launcher.request.job import TrainingJob
+    from launcher.request.fields import Fields
 
 REQUIRED = {
     "slice": "as in --slice v4-32; resnet-launch slices lists them",
@@ -33,7 +33,7 @@ def longest_pod(name: str, slices: int, hosts: int) -> str:
     return f"{name}-slice-{slices - 1}-{hosts - 1}-abcde"
 
 
-def _names(job: TrainingJob) -> Iterator[Problem]:
+def _names(job: Fields) -> Iterator[Problem]:
     room = LONGEST_NAME - len(longest_pod("", job.num_slices, job.shape.hosts))
     if len(job.name) > room:
         yield Problem(
@@ -43,7 +43,7 @@ def _names(job: TrainingJob) -> Iterator[Problem]:
         )
 
 
-def _batch(job: TrainingJob) -> Iterator[Problem]:
+def _batch(job: Fields) -> Iterator[Problem]:
     words = ("--batch", str(job.batch or 0), *job.set, *job.args)
     texts = [text.removeprefix("train.batch=") for text in words if text.startswith("train.batch=")]
     texts += [value for flag, value in itertools.pairwise(words) if flag == "--batch"]
@@ -59,7 +59,7 @@ def _batch(job: TrainingJob) -> Iterator[Problem]:
         yield Problem("steps", f"must not be given together with epochs, got {job.steps} and {job.epochs}")
 
 
-def _slices(job: TrainingJob) -> Iterator[Problem]:
+def _slices(job: Fields) -> Iterator[Problem]:
     shape = job.shape
     if job.num_slices > 1 and shape.kind == "tpu" and shape.hosts == 1:
         yield Problem(
@@ -77,7 +77,7 @@ def _slices(job: TrainingJob) -> Iterator[Problem]:
         )
 
 
-def _storage(job: TrainingJob) -> Iterator[Problem]:
+def _storage(job: Fields) -> Iterator[Problem]:
     inside = any(mount.holds(job.run_dir) for mount in job.mount)
     if job.platform != "local" and job.kept and not job.run_dir.startswith("gs://") and not inside:
         yield Problem(
@@ -90,7 +90,7 @@ def _storage(job: TrainingJob) -> Iterator[Problem]:
         yield Problem("mount", f"must mount one thing at each path, got two at {path}")
 
 
-def _environment(job: TrainingJob) -> Iterator[Problem]:
+def _environment(job: Fields) -> Iterator[Problem]:
     for field, names in (("env", job.env), ("secret-env", job.secret_env)):
         for name in names:
             if name.startswith(RESERVED):
@@ -99,7 +99,7 @@ def _environment(job: TrainingJob) -> Iterator[Problem]:
         yield Problem("secret-env", f"must not set {name} a second time: --env does")
 
 
-def _capacity(job: TrainingJob) -> Iterator[Problem]:
+def _capacity(job: Fields) -> Iterator[Problem]:
     given = [flag for flag in ("spot", "reservation", "flex") if getattr(job, flag)]
     if len(given) > 1:
         yield Problem(given[-1], f"must be the only kind of capacity, got {' and '.join(given)}")
@@ -120,14 +120,14 @@ def _capacity(job: TrainingJob) -> Iterator[Problem]:
         )
 
 
-def _platform(job: TrainingJob) -> Iterator[Problem]:
+def _platform(job: Fields) -> Iterator[Problem]:
     if job.shape.kind == "tpu" and job.platform == "generic":
         yield Problem("platform", f"must be gke for {job.slice}: TPUs join by variables that GKE sets")
     if job.gpu_resource and (job.shape.kind != "gpu" or job.platform != "generic"):
         yield Problem("gpu-resource", "must go with a GPU slice and --platform generic")
 
 
-def _queue(job: TrainingJob) -> Iterator[Problem]:
+def _queue(job: Fields) -> Iterator[Problem]:
     for field in ("priority", "topology_required", "topology_preferred"):
         if getattr(job, field) and not job.queue:
             yield Problem(field.replace("_", "-"), "must go with --queue: Kueue reads it", "--queue NAME")
@@ -135,7 +135,7 @@ def _queue(job: TrainingJob) -> Iterator[Problem]:
         yield Problem("topology-preferred", "must be left out where --topology-required is given")
 
 
-def _patch(job: TrainingJob) -> Iterator[Problem]:
+def _patch(job: Fields) -> Iterator[Problem]:
     patch = job.patch or {}
     for key in patch:
         if key not in ("metadata", "spec"):
