@@ -12,7 +12,7 @@ import click
 
 from launcher.errors import Problem, RequestError
 from launcher.hardware import catalogue
-from launcher.request import advice, sources, trainer_settings
+from launcher.request import sources, summary, trainer_settings
 from launcher.request.job import TrainingJob
 from launcher.request.readers import Reader, Wrong
 
@@ -98,7 +98,7 @@ def job(given: dict[str, Any], *more: sources.Source) -> TrainingJob:
 
 def warn(job: TrainingJob) -> None:
     """Prints what a person should know before the run starts."""
-    for line in advice.warnings(job):
+    for line in summary.warnings(job):
         print(f"warning: {line}", file=sys.stderr)
 
 
