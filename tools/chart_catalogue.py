@@ -1,7 +1,7 @@
-"""What the chart resnet-train is told of slices and of the JobSet, computed by the launcher itself.
+"""slices.json and jobset.json of the chart resnet-train, computed by the launcher itself.
 
-`jobset.json` holds rendered JobSets in which numbers and names of a probing request are replaced by {words};
-the chart puts those of its own request in, and adds what its options ask for.
+jobset.json holds the rendered JobSets of probe requests, with placeholders such as {hosts} for their numbers
+and names. The chart fills in those of its own request and adds what its options ask for.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from launcher.hardware import facts, slices, topology
 from launcher.rendering import patch
 from launcher.request import job, rules
 
-# A request whose numbers and names stand nowhere else in what is rendered of it.
+# A request whose numbers and names appear nowhere else in its rendered manifest.
 PROBE: dict[str, Any] = {
     "arch": "resnet50",
     "name": "probe-run",
@@ -25,11 +25,11 @@ PROBE: dict[str, Any] = {
     "fabric": False,
 }
 PROBED = {"tpu": "v5p-384", "gpu": "a100-24", "cpu": "cpu-3x5"}
-NEWEST_MINOR = 40  # JobSets looked at for a change of what is rendered
+NEWEST_MINOR = 40  # JobSet 0.0 to 0.39 are tried, to see in which versions the manifest changes
 
 
-def holes(request: TrainingJob) -> dict[Any, str]:
-    """A probing request's own values -> the words that stand for them; text of a number is {…:text}."""
+def placeholders(request: TrainingJob) -> dict[Any, str]:
+    """Return value -> placeholder for a probe request; a number rendered as text becomes {NAME:text}."""
     numbers = {
         request.hosts: "{hosts}",
         request.devices: "{devices}",
@@ -39,7 +39,7 @@ def holes(request: TrainingJob) -> dict[Any, str]:
         request.max_restarts: "{maxRestarts}",
         request.grace: "{grace}",
     }
-    texts = {str(number): word.replace("}", ":text}") for number, word in numbers.items()}
+    texts = {str(number): placeholder.replace("}", ":text}") for number, placeholder in numbers.items()}
     names = {
         request.slice: "{slice}",
         request.arch: "{arch}",
@@ -47,39 +47,40 @@ def holes(request: TrainingJob) -> dict[Any, str]:
         request.image: "{image}",
         request.shape.topology: "{topology}",
     }
-    return {value: word for value, word in {**numbers, **texts, **names}.items() if value is not None}
+    everything = {**numbers, **texts, **names}
+    return {value: placeholder for value, placeholder in everything.items() if value is not None}
 
 
-def hollow(value: Any, words: dict[Any, str]) -> Any:
-    """The same value with {words} in place of what a probing request put there."""
+def as_template(value: Any, names: dict[Any, str]) -> Any:
+    """Return a rendered value with placeholders in place of the probe's own values."""
     if isinstance(value, dict):
-        return {hollow(key, words): hollow(entry, words) for key, entry in value.items()}
+        return {as_template(key, names): as_template(entry, names) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [hollow(entry, words) for entry in value]
-    if value in words and not isinstance(value, bool):
-        return words[value]
+        return [as_template(entry, names) for entry in value]
+    if value in names and not isinstance(value, bool):
+        return names[value]
     return value.replace(PROBE["name"], "{name}") if isinstance(value, str) else value
 
 
 def probe(name: str, **fields: Any) -> tuple[list[dict[str, Any]], dict[Any, str]]:
-    """(objects, words) of a probing request for a slice."""
+    """Render a probe request for a slice; return its objects and its placeholders."""
     request = TrainingJob(**{"slice": name, **PROBE, **fields})
-    return render(request), holes(request)
+    return render(request), placeholders(request)
 
 
-def pod_of(jobset: dict[str, Any]) -> dict[str, Any]:
+def pod_template(jobset: dict[str, Any]) -> dict[str, Any]:
     return jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
 
 
 def jobset() -> dict[str, Any]:
-    """jobset.json: a JobSet of each kind of hardware, policies by JobSet version, defaults."""
+    """Return jobset.json: a JobSet for each kind of hardware, policies by JobSet version, defaults."""
     kinds = {}
     for kind, name in PROBED.items():
-        [found], words = probe(name)
-        for place in (pod_of(found)["spec"], found["metadata"]["annotations"]):
+        [rendered], names = probe(name)
+        for mapping in (pod_template(rendered)["spec"], rendered["metadata"]["annotations"]):
             for key in ("nodeSelector", "tolerations", "alpha.jobset.sigs.k8s.io/exclusive-topology"):
-                place.pop(key, None)  # the chart puts in those of the slice and of the options
-        kinds[kind] = hollow(found, words)
+                mapping.pop(key, None)  # these depend on the slice and the options, so the chart adds them
+        kinds[kind] = as_template(rendered, names)
     defaults = {kind: TrainingJob(slice=name, arch="resnet50") for kind, name in PROBED.items()}
     return {
         "kinds": kinds,
@@ -95,27 +96,27 @@ def jobset() -> dict[str, Any]:
 
 
 def policies() -> list[dict[str, Any]]:
-    """What depends on the JobSet of the cluster, with the first version of 0.x that it is for."""
-    found: list[dict[str, Any]] = []
+    """Return what depends on the cluster's JobSet version; `minor` is the first 0.x that an entry is for."""
+    entries: list[dict[str, Any]] = []
     for minor in range(NEWEST_MINOR):
-        [jobset], words = probe(PROBED["cpu"], jobset_version=(0, minor))
+        [jobset], names = probe(PROBED["cpu"], jobset_version=(0, minor))
         [timed], _ = probe(PROBED["cpu"], jobset_version=(0, minor), deadline=1)
         [job] = jobset["spec"]["replicatedJobs"]
-        env = pod_of(jobset)["spec"]["containers"][0]["env"]
+        env = pod_template(jobset)["spec"]["containers"][0]["env"]
         entry = {
             "jobset": jobset["spec"]["failurePolicy"],
             "jobsetWithDeadline": timed["spec"]["failurePolicy"],
             "job": job["template"]["spec"]["podFailurePolicy"],
             "owner": next(variable for variable in env if variable["name"] == "RESNET_OWNER"),
         }
-        entry = hollow(entry, words)
-        if not found or {**found[-1], "minor": 0} != {**entry, "minor": 0}:
-            found.append({"minor": minor, **entry})
-    return found
+        entry = as_template(entry, names)
+        if not entries or {**entries[-1], "minor": 0} != {**entry, "minor": 0}:
+            entries.append({"minor": minor, **entry})
+    return entries
 
 
 def generations() -> dict[str, Any]:
-    """slices.json: each generation's sizes, nodes, and what its fast network adds to a pod."""
+    """Return slices.json: the sizes and nodes of each generation, and what its fast network adds to a pod."""
     rows = {}
     for name, row in facts.generations().items():
         rows[name] = tpu(row) if row["kind"] == "tpu" else gpu(row)
@@ -129,11 +130,12 @@ def generations() -> dict[str, Any]:
 
 
 def tpu(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of a TPU generation, given its row in slices.yaml."""
     unit = row["cores_per_chip"] if row["counts"] == "cores" else 1
     shape = next(shape for shape in row["shapes"] if topology.chips(shape) > row["host"] and shape != "2x4")
-    found = slices.tpu(row, shape)
+    example = slices.tpu(row, shape)  # a slice of several hosts, whose selector holds for every topology
     return {
-        "unit": unit,  # what a name counts, of each chip
+        "unit": unit,  # a name counts so many per chip
         "sizes": {str(unit * count): topology.default(row, count) for count in topology.sizes(row)},
         "shapes": row["shapes"],
         "cubes": bool(row.get("cubes")),
@@ -141,49 +143,50 @@ def tpu(row: dict[str, Any]) -> dict[str, Any]:
         "singles": row.get("single_vm", []),
         "devicesPerChip": row["devices_per_chip"],
         "machines": {str(count): machine for count, machine in row["machines"].items()},
-        "placementPolicy": found.placement_policy,
-        "resource": found.resource,
-        "selector": hollow(found.node_selector, {shape: "{topology}"}),
-        "tolerations": found.tolerations,
+        "placementPolicy": example.placement_policy,
+        "resource": example.resource,
+        "selector": as_template(example.node_selector, {shape: "{topology}"}),
+        "tolerations": example.tolerations,
     }
 
 
 def gpu(row: dict[str, Any]) -> dict[str, Any]:
-    found = slices.gpu(row, row["host"])
-    assert found
-    known: dict[str, Any] = {
+    """Return the entry of a GPU generation, given its row in slices.yaml."""
+    example = slices.gpu(row, row["host"])
+    assert example
+    entry: dict[str, Any] = {
         "machines": {str(count): machine for count, machine in row["machines"].items()},
         "singles": row.get("single_vm", []),
         "devicesPerChip": 1,
-        "resource": found.resource,
-        "selector": found.node_selector,
-        "tolerations": found.tolerations,
+        "resource": example.resource,
+        "selector": example.node_selector,
+        "tolerations": example.tolerations,
     }
     if "max_chips" in row:
-        known["maxChips"] = row["max_chips"]
-    return known | ({"fabric": network(row)} if found.fabric else {})
+        entry["maxChips"] = row["max_chips"]
+    return entry | ({"fabric": network(row)} if example.fabric else {})
 
 
 def network(row: dict[str, Any]) -> dict[str, Any]:
-    """What a pod has with its fast network and has not without: the difference of two renders."""
+    """Return what the fast network adds to a pod: the difference between two rendered JobSets."""
     name = f"{row['name']}-{3 * row['host']}"
     [plain], _ = probe(name)
-    [*others, joined], words = probe(name, fabric=True)
-    without, with_it = pod_of(plain), pod_of(joined)
-    old, new = without["spec"]["containers"][0], with_it["spec"]["containers"][0]
-    known = [entry for entry in old["env"] if entry["name"] != "LD_LIBRARY_PATH"]
-    found = {
-        "annotations": with_it["metadata"]["annotations"],
-        "volumes": with_it["spec"]["volumes"][len(without["spec"]["volumes"]) :],
+    [*others, connected], names = probe(name, fabric=True)
+    before, after = pod_template(plain), pod_template(connected)
+    old, new = before["spec"]["containers"][0], after["spec"]["containers"][0]
+    shared = [entry for entry in old["env"] if entry["name"] != "LD_LIBRARY_PATH"]
+    added = {
+        "annotations": after["metadata"]["annotations"],
+        "volumes": after["spec"]["volumes"][len(before["spec"]["volumes"]) :],
         "mounts": new["volumeMounts"][len(old["volumeMounts"]) :],
-        "env": [entry for entry in new["env"] if entry not in known],
+        "env": [entry for entry in new["env"] if entry not in shared],
         "command": new["command"][: len(new["command"]) - len(old["command"])],
         "security": new["securityContext"],
         "objects": others,
     }
     for key in ("initContainers", "resourceClaims"):
-        if key in with_it["spec"]:
-            found[key] = with_it["spec"][key]
+        if key in after["spec"]:
+            added[key] = after["spec"][key]
     if "claims" in new["resources"]:
-        found["claims"] = new["resources"]["claims"]
-    return hollow({key: value for key, value in found.items() if value}, words)
+        added["claims"] = new["resources"]["claims"]
+    return as_template({key: value for key, value in added.items() if value}, names)

@@ -1,18 +1,18 @@
-"""The chart resnet-platform: hardware for Kueue and a smoke job from the launcher; its schema and table."""
+"""Generated files of the chart resnet-platform: flavors of Kueue, smoke job, schema, table of values."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from chart_catalogue import hollow, pod_of
+from chart_catalogue import as_template, pod_template
 from chart_values import DNS, FLAG, FORMS, Json, many, text
 
 from launcher import TrainingJob, render
 from launcher.hardware import catalogue
 from launcher.request import sources
 
-# Two CPU pods that join and train; `helm test` waits for a Job, and not for a JobSet.
+# Two CPU pods that join and train. `helm test` waits for a Job but not for a JobSet.
 SMOKE: dict[str, Any] = {
     "slice": "cpu-2x1",
     "arch": "resnet-tiny",
@@ -26,31 +26,31 @@ SMOKE: dict[str, Any] = {
 
 
 def flavors() -> Json:
-    """flavors.json: a TPU slice, a generation of GPUs or cpu -> its resource and the labels of its nodes."""
-    found: Json = {"cpu": {"resource": "cpu", "labels": {}}}
+    """Return flavors.json: TPU slice, GPU generation or cpu -> its resource and the labels of its nodes."""
+    hardware: Json = {"cpu": {"resource": "cpu", "labels": {}}}
     for shape in catalogue.slices():
         name = shape.generation if shape.kind == "gpu" else shape.name
-        found[name] = {"resource": shape.resource, "labels": shape.node_selector}
-    return found
+        hardware[name] = {"resource": shape.resource, "labels": shape.node_selector}
+    return hardware
 
 
 def smoke() -> list[Json]:
-    """smoke.json: a headless Service, and a Job of the pods that the launcher renders for two hosts."""
+    """Return smoke.json: a headless Service and a Job with the launcher's pods for two hosts."""
     request = TrainingJob(**SMOKE)
     [jobset] = render(request)
     job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
-    pod = pod_of(jobset)
-    # Not a JobSet's pods: what its labels tell them is told outright.
-    told = {
+    pod = pod_template(jobset)
+    # These pods have no labels of a JobSet, so variables read from labels get fixed values.
+    fixed = {
         "RESNET_RESTART": "0",
         "RESNET_SLICE_INDEX": "0",
         "RESNET_OWNER": "{name}",
         "RESNET_COORDINATOR": "{name}-0.{name}:8476",
     }
     for entry in pod["spec"]["containers"][0]["env"]:
-        if entry["name"] in told:
+        if entry["name"] in fixed:
             entry.pop("valueFrom", None)
-            entry["value"] = told[entry["name"]]
+            entry["value"] = fixed[entry["name"]]
     pod["spec"]["subdomain"] = "{name}"
     metadata = {"name": "{name}", "labels": pod["metadata"]["labels"]}
     spec = {key: value for key, value in job.items() if key != "podFailurePolicy"}
@@ -59,16 +59,17 @@ def smoke() -> list[Json]:
         "publishNotReadyAddresses": True,  # hosts look for each other before they are ready
         "selector": {"batch.kubernetes.io/job-name": "{name}"},
     }
-    things = [
+    objects = [
         {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service},
         {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec},
     ]
-    return hollow(things, {request.image: "{image}", request.service_account: "{account}"})
+    return as_template(objects, {request.image: "{image}", request.service_account: "{account}"})
 
 
 def closed(properties: Json, required: list[str] | None = None) -> Json:
-    found = {"type": "object", "properties": properties, "additionalProperties": False}
-    return found | ({"required": required} if required else {})
+    """Return the schema of an object that holds these properties and no others."""
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return schema | ({"required": required} if required else {})
 
 
 QUANTITIES: Json = {
@@ -92,14 +93,14 @@ GOOGLE_ACCOUNT = text(r"^[a-z]([-a-z0-9]*[a-z0-9])?@[-a-z0-9.]+\.iam\.gserviceac
 
 
 def defaults() -> Json:
-    """What the ConfigMap may hold: the launcher refuses any other key."""
+    """Return the schema of the ConfigMap's settings; the launcher refuses any other key."""
     names = sorted(sources.FIELDS.keys() - sources.NOT_SHARED - {"namespace"})
     forms = {name.replace("_", "-"): FORMS[name] for name in names}
     return closed(forms | {"patch": {"type": "object"}})
 
 
 def values_schema() -> Json:
-    """values.schema.json: closed, so that a misspelled value is refused."""
+    """Return values.schema.json, closed so that Helm refuses a misspelled value."""
     kueue = {
         "enabled": FLAG,
         "cluster": FLAG,
@@ -111,7 +112,7 @@ def values_schema() -> Json:
         "topologyFlavors": many({"type": "string"}),
     }
     smoke_test = {"image": FORMS["image"], "deadlineSeconds": {"type": "integer", "minimum": 1}}
-    found = closed(
+    schema = closed(
         {
             "namespace": {"anyOf": [FORMS["namespace"], OR_EMPTY]},
             "createNamespace": FLAG,
@@ -142,22 +143,22 @@ def values_schema() -> Json:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Values of resnet-platform",
-        **found,
+        **schema,
     }
 
 
 def table(values: str) -> str:
-    """The values as a table of Markdown, from the `# --` comments of values.yaml."""
-    lines = ["| value | default | means |", "| --- | --- | --- |"]
-    parent, means = "", ""
+    """Return a Markdown table of the values, built from the `# --` comments of values.yaml."""
+    lines = ["| value | default | meaning |", "| --- | --- | --- |"]
+    parent, meaning = "", ""
     for line in values.splitlines():
         if match := re.fullmatch(r"\s*# -- (.*)", line):
-            means = match[1]
+            meaning = match[1]
         elif match := re.fullmatch(r"( *)([A-Za-z]+):\s*(.*)", line):
             indent, key, default = match.groups()
             parent = parent if indent else key
-            if means:
+            if meaning:
                 name = f"{parent}.{key}" if indent else key
-                lines.append(f"| `{name}` | `{default}` | {means} |")
-            means = ""
+                lines.append(f"| `{name}` | `{default}` | {meaning} |")
+            meaning = ""
     return "\n".join(lines) + "\n"

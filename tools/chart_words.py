@@ -1,4 +1,7 @@
-"""words.json of the chart resnet-train: the launcher's errors, provoked, with {words} where values stood."""
+"""words.json of the chart resnet-train: the launcher's own error messages, with placeholders for values.
+
+Each message comes from a request that the launcher refuses, so that both print the same text.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from launcher.hardware import facts
 GOOD: dict[str, Any] = {"slice": "v5p-384", "arch": "resnet50", "bucket": "b-1"}
 GENERIC: dict[str, Any] = {"slice": "h100-24", "platform": "generic"}
 
-# key: (what to ask for beside GOOD, {text of the error: the word that stands for it})
+# key: (fields that spoil GOOD, {text of the error: name of its placeholder})
 ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "slice-missing": ({"slice": None}, {}),
     "arch-missing": ({"arch": None}, {}),
@@ -32,7 +35,7 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "secret-env": ({"env": {"QQQ": "1"}, "secret_env": {"QQQ": "s/k"}}, {"QQQ": "name"}),
     "capacity": (
         {"spot": True, "reservation": "r"},
-        {"reservation:": "{field}:", "spot and reservation": "given"},
+        {"reservation:": "{field}:", "spot and reservation": "options"},
     ),
     "not-gke": ({**GENERIC, "spot": True}, {"spot:": "{field}:"}),
     "not-cpu": ({"slice": "cpu-1x1", "spot": True}, {"spot:": "{field}:"}),
@@ -74,53 +77,52 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 
 
 def words() -> dict[str, str]:
-    """Every error that the chart can give, by its key."""
-    found = {
-        "not-installed": "cluster: this cluster has no {name} "
-        "(docs/guides/install-gke.md says how to install it)"
+    """Return key -> message for every error that the chart reports."""
+    messages = {
+        "not-installed": "cluster: this cluster has no {name} (docs/guides/install-gke.md says how to install it)"
     }
-    found |= {key: _hollow(_problem(asked), holes) for key, (asked, holes) in ERRORS.items()}
+    messages |= {key: _template(_problem(fields), names) for key, (fields, names) in ERRORS.items()}
     for name, row in facts.generations().items():
-        found |= {f"slice-{key}-{name}": text for key, text in _of_generation(name, row)}
-    return found
+        messages |= {f"slice-{key}-{name}": text for key, text in _size_errors(name, row)}
+    return messages
 
 
-def _of_generation(name: str, row: dict[str, Any]) -> list[tuple[str, str]]:
-    """(key, text) of the errors that tell the sizes of a generation."""
+def _size_errors(name: str, row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (key, message) of the errors that list the sizes of a generation."""
     single = f"{name}-7-1"
-    found = [("single", _hollow(_problem({"slice": single}), {repr(single): "'{got}'"}))]
+    errors = [("single", _template(_problem({"slice": single}), {repr(single): "'{got}'"}))]
     if row["kind"] == "gpu":
-        given = f"{name}-{2 * row['host'] + 1}"
-        return [*found, ("gpu", _hollow(_problem({"slice": given}), {given: "got"}))]
+        uneven = f"{name}-{2 * row['host'] + 1}"
+        return [*errors, ("gpu", _template(_problem({"slice": uneven}), {uneven: "got"}))]
     shape = f"{name}:7x7x7"
-    found.append(("shape", _hollow(_problem({"slice": shape}), {shape: "got"})))
+    errors.append(("shape", _template(_problem({"slice": shape}), {shape: "got"})))
     for key, size in (("between", 33), ("above", 999999)):
-        given = f"{name}-{size}"
-        problem = _problem({"slice": given})
+        missing = f"{name}-{size}"
+        problem = _problem({"slice": missing})
         near = problem.message.removeprefix("must be ").partition(", got ")[0]
-        holes = {
+        names = {
             near: "near",
-            f"{given} would be {size / row['cores_per_chip']:g}": f"{name}-{{size}} would be {{chips}}",
+            f"{missing} would be {size / row['cores_per_chip']:g}": f"{name}-{{size}} would be {{chips}}",
         }
-        found.append((key, _hollow(problem, {**holes, repr(given): "'{got}'"})))
-    return found
+        errors.append((key, _template(problem, {**names, repr(missing): "'{got}'"})))
+    return errors
 
 
-def _problem(asked: dict[str, Any]) -> Problem:
-    """The one problem of a request. Raises ValueError where there is none, or more."""
+def _problem(fields: dict[str, Any]) -> Problem:
+    """Return the one problem of a request; ValueError where it has none or several."""
     try:
-        TrainingJob(**{**GOOD, **asked})
+        TrainingJob(**{**GOOD, **fields})
     except RequestError as error:
         [problem] = error.found
         return problem
-    raise ValueError(f"must be refused: {asked}")
+    raise ValueError(f"must be refused: {fields}")
 
 
-def _hollow(problem: Problem, holes: dict[str, str]) -> str:
-    """`FIELD: MESSAGE (HINT)` with {word} for each text; a text that is not there would be a mistake here."""
+def _template(problem: Problem, names: dict[str, str]) -> str:
+    """Return `FIELD: MESSAGE (HINT)` with placeholders; ValueError where a text to replace is missing."""
     text = str(problem) + (f" ({problem.hint})" if problem.hint else "")
-    for value, word in holes.items():
+    for value, name in names.items():
         if value not in text and " would be " not in value:
             raise ValueError(f"{value!r} must be in {text!r}")
-        text = text.replace(value, word if "{" in word else f"{{{word}}}")
+        text = text.replace(value, name if "{" in name else f"{{{name}}}")
     return text

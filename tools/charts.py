@@ -1,6 +1,7 @@
 """Package the charts of helm/ as dist/NAME-VERSION.tgz, the same bytes on every machine and day.
 
-`python tools/charts.py [DIR]` writes into DIR instead. helm's own `package` keeps the time of each file.
+`python tools/charts.py [DIR]` writes into DIR instead. `helm package` is not used because its archives
+contain the modification time of each file.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ CHARTS = Path(__file__).resolve().parent.parent / "helm"
 
 
 def package(chart: Path) -> bytes:
-    """A chart as helm reads it: its files in order, without owner, time or the mode of this machine."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    """Return a chart's archive as helm reads it: files sorted, without owner, time or local file modes."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for path in sorted(path for path in chart.rglob("*") if path.is_file()):
             if any(part.startswith(".") for part in path.relative_to(chart).parts):
                 continue
@@ -27,14 +28,14 @@ def package(chart: Path) -> bytes:
             content = path.read_bytes()
             entry.size, entry.mode = len(content), 0o644
             tar.addfile(entry, io.BytesIO(content))
-    return gzip.compress(packed.getvalue(), mtime=0)
+    return gzip.compress(archive.getvalue(), mtime=0)
 
 
 def main(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for description in sorted(CHARTS.glob("*/Chart.yaml")):
-        found = yaml.safe_load(description.read_text(encoding="utf-8"))
-        path = target / f"{found['name']}-{found['version']}.tgz"
+        metadata = yaml.safe_load(description.read_text(encoding="utf-8"))
+        path = target / f"{metadata['name']}-{metadata['version']}.tgz"
         path.write_bytes(package(description.parent))
         print(path)
 

@@ -2,10 +2,10 @@
 
     python tools/parity_goldens.py [--write]
 
-PyTorch gets an environment of its own in the cache folder (pins in bench/requirements-parity.txt); the script
-starts itself there. No weights are downloaded: every tensor is drawn from numpy's RandomState(seed of its
-name), whose numbers never change, so that the test makes the same ones without PyTorch. Without --write it
-compares with the file and fails where they differ.
+PyTorch gets an environment of its own in the cache folder (pins in bench/requirements-parity.txt), and the
+script starts itself there. No weights are downloaded: numpy's RandomState draws each tensor, seeded by its
+name. Those numbers never change, so the test draws the same ones without PyTorch. Without --write the script
+compares its results with the file and fails where they differ.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CASES = {
 
 
 def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """The tensor of this name: variances near one, kernels of He's size, nothing that is zero or one."""
+    """Return the float32 tensor of a name: variances near 1, kernels with He's variance, no exact 0 or 1."""
     stream = np.random.RandomState(zlib.crc32(name.encode()))
     values = stream.standard_normal(shape)
     if name.endswith("running_var"):
@@ -62,11 +62,12 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def images() -> np.ndarray:
+    """Return the input of every case: [4, 64, 64, 3] float32, standard normal."""
     return np.random.RandomState(0).standard_normal(IMAGES).astype(np.float32)
 
 
 def torch_python() -> Path:
-    """The interpreter of the environment that has PyTorch; makes it where it is missing."""
+    """Return the Python of the environment with PyTorch, which is made where it is missing."""
     place = CACHE / "torch-parity"
     if not (place / "ready").exists():
         uv = Path(sys.executable).parent / "uv"
@@ -79,7 +80,7 @@ def torch_python() -> Path:
 
 
 def compute(case: str) -> dict:
-    """Logits in evaluation (float32); loss, gradients and running statistics in training (float64)."""
+    """Return logits in evaluation (float32); loss, gradients and statistics in training (float64)."""
     import torch
 
     library, name, arguments = CASES[case]
@@ -117,7 +118,7 @@ def compute(case: str) -> dict:
 
 
 def _few(values: dict[str, float]) -> dict[str, float]:
-    """The first, the last and six between: a file of a few kB that still sees every stage."""
+    """Return the first, the last and six values between: a file of a few kB that still covers every stage."""
     names = list(values)
     chosen = sorted({round(i * (len(names) - 1) / 7) for i in range(8)})
     return {names[i]: float(f"{values[names[i]]:.7g}") for i in chosen}
@@ -127,22 +128,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--write", action="store_true", help="rewrite the file")
+    parser.add_argument("--write", action="store_true", help="rewrite parity.json")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if not given.inside:
-        words = [torch_python(), __file__, "--inside"]
-        done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-        if given.write:
+    args = parser.parse_args()
+    if not args.inside:
+        command = [torch_python(), __file__, "--inside"]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        if args.write:
             FILE.write_text(done.stdout, encoding="utf-8")
         elif done.stdout != FILE.read_text(encoding="utf-8"):
             raise SystemExit(f"{FILE.name} differs from what PyTorch computes here; --write rewrites it")
         return
-    found = {}
+    results = {}
     for case in CASES:
-        found[case] = compute(case)
+        results[case] = compute(case)
         print(case, file=sys.stderr, flush=True)
-    rows = ",\n".join(f' "{case}": {json.dumps(row)}' for case, row in found.items())
+    rows = ",\n".join(f' "{case}": {json.dumps(row)}' for case, row in results.items())
     print("{\n" + rows + "\n}")
 
 

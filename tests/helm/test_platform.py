@@ -234,10 +234,10 @@ def test_the_smoke_job_is_what_the_launcher_renders(helm: Helm) -> None:
         ({"researchers": [{"kind": "Group"}]}, "missing property 'name'"),
         ({"quota": {"count/pods": -1}}, "'/quota/count~1pods'"),
         ({"serviceAccount": {"googleServiceAccount": "me"}}, "'/serviceAccount/googleServiceAccount'"),
-        ({"kueue": {"enabled": True}}, "kueue.flavors: must name hardware where kueue.cluster is true"),
+        ({"kueue": {"enabled": True}}, "kueue.flavors: must name hardware if kueue.cluster is true"),
         (
             {"kueue": {"enabled": True, "flavors": {"v4-33": 1}}},
-            "kueue.flavors: must be a TPU slice, a generation of GPUs or cpu, got 'v4-33'",
+            "kueue.flavors: must be a TPU slice, a GPU generation or cpu, got 'v4-33'",
         ),
         (
             {"kueue": {**QUEUES, "topologyFlavors": ["h100"]}},

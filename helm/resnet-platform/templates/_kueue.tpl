@@ -1,11 +1,11 @@
-{{- /* Kueue's objects of the whole cluster: (root, apiVersion). A flavor is one kind of hardware. */ -}}
+{{- /* Kueue's cluster-scoped objects: (root, apiVersion). Each flavor is one kind of hardware. */ -}}
 {{- define "resnet-platform.cluster" -}}
 {{- $root := index . 0 -}}
 {{- $api := index . 1 -}}
 {{- $v := $root.Values.kueue -}}
 {{- $known := $root.Files.Get "files/flavors.json" | fromJson -}}
 {{- if not $v.flavors -}}
-{{- fail "kueue.flavors: must name hardware where kueue.cluster is true (--set kueue.flavors.v4-32=64)" -}}
+{{- fail "kueue.flavors: must name hardware if kueue.cluster is true (--set kueue.flavors.v4-32=64)" -}}
 {{- end -}}
 {{- range $v.topologyFlavors -}}
 {{- if not (and $v.topology (hasKey $v.flavors .)) -}}
@@ -16,8 +16,8 @@
 {{- range $name, $amount := $v.flavors -}}
 {{- $flavor := get $known $name -}}
 {{- if not $flavor -}}
-{{- $known := "a TPU slice, a generation of GPUs or cpu" -}}
-{{- fail (printf "kueue.flavors: must be %s, got '%s' (resnet-launch slices lists them)" $known $name) -}}
+{{- $allowed := "a TPU slice, a GPU generation or cpu" -}}
+{{- fail (printf "kueue.flavors: must be %s, got '%s' (resnet-launch slices lists them)" $allowed $name) -}}
 {{- end -}}
 {{- $quota := list (dict "name" $flavor.resource "nominalQuota" (include "resnet-platform.text" $amount)) -}}
 {{- $others := get $groups $flavor.resource | default list -}}

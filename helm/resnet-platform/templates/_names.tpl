@@ -8,7 +8,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
-{{- /* metadata of an object of the namespace: (root, name). */ -}}
+{{- /* metadata of a namespaced object: (root, name). */ -}}
 {{- define "resnet-platform.metadata" -}}
 name: {{ index . 1 }}
 namespace: {{ include "resnet-platform.namespace" (index . 0) }}
@@ -16,12 +16,12 @@ labels:
   {{- include "resnet-platform.labels" (index . 0) | nindent 2 }}
 {{- end -}}
 
-{{- /* Text of a text or a number: 1000000 and not 1e+06. */ -}}
+{{- /* A string or a number as text: 1000000, not 1e+06. */ -}}
 {{- define "resnet-platform.text" -}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- end -}}
 
-{{- /* Whether something scrapes runs here; empty if not. */ -}}
+{{- /* "yes" where the cluster scrapes the metrics of runs, otherwise empty. */ -}}
 {{- define "resnet-platform.scraped" -}}
 {{- range list "monitoring.googleapis.com/v1/PodMonitoring" "monitoring.coreos.com/v1/PodMonitor" -}}
 {{- if and $.Values.monitoring.enabled ($.Capabilities.APIVersions.Has .) }}yes{{ end -}}
@@ -33,7 +33,7 @@ labels:
 kueue.x-k8s.io/{{ .Capabilities.APIVersions.Has "kueue.x-k8s.io/v1beta2" | ternary "v1beta2" "v1beta1" }}
 {{- end -}}
 
-{{- /* On a cluster, which is told by its list of kinds: is there what this chart builds on? */ -}}
+{{- /* On a cluster, fails where a kind is missing. Without a cluster there is no v1/Pod, and nothing is checked. */ -}}
 {{- define "resnet-platform.installed" -}}
 {{- $has := .Capabilities.APIVersions -}}
 {{- $kinds := dict "jobsets.jobset.x-k8s.io" (list "jobset.x-k8s.io/v1alpha2/JobSet") -}}
@@ -41,8 +41,8 @@ kueue.x-k8s.io/{{ .Capabilities.APIVersions.Has "kueue.x-k8s.io/v1beta2" | terna
 {{- $_ := set $kinds "clusterqueues.kueue.x-k8s.io" (list "kueue.x-k8s.io/v1beta2/ClusterQueue" "kueue.x-k8s.io/v1beta1/ClusterQueue") -}}
 {{- end -}}
 {{- range $name, $versions := $has.Has "v1/Pod" | ternary $kinds dict -}}
-{{- $found := false -}}
-{{- range $versions }}{{ if $has.Has . }}{{ $found = true }}{{ end }}{{ end -}}
-{{- if not $found }}{{ fail (printf "cluster: this cluster has no %s (docs/guides/install-gke.md says how to install it)" $name) }}{{ end -}}
+{{- $served := false -}}
+{{- range $versions }}{{ if $has.Has . }}{{ $served = true }}{{ end }}{{ end -}}
+{{- if not $served }}{{ fail (printf "cluster: this cluster has no %s (docs/guides/install-gke.md says how to install it)" $name) }}{{ end -}}
 {{- end -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-{{- /* The trainer's command, as far as the request adds to it. */ -}}
+{{- /* Adds the request's flags, settings and arguments to the trainer's command. */ -}}
 {{- define "resnet-train.command" -}}
 {{- $command := .container.command -}}
 {{- $v := .values -}}
@@ -11,7 +11,7 @@
 {{- $_ := set .container "command" $command -}}
 {{- end -}}
 
-{{- /* The request's variables come last and win; one that was there stays in its place. */ -}}
+{{- /* Sets the environment: the request's variables win, and a replaced variable keeps its position. */ -}}
 {{- define "resnet-train.env" -}}
 {{- $run := . -}}
 {{- $order := list -}}
@@ -25,9 +25,9 @@
 {{- $owner := include "resnet-train.fill" (list $run $run.policy.owner) | fromJson -}}
 {{- if $owner.value }}{{ $_ := set $owner "value" (print (.values.namespace | default .root.Release.Namespace) "/" .name) }}{{ end -}}
 {{- $_ := set $entries $owner.name $owner -}}
-{{- $given := include "resnet-train.pairs" .values.env | fromJson -}}
-{{- range $given.names -}}
-{{- $_ := set $entries . (dict "name" . "value" (get $given.values .)) -}}
+{{- $variables := include "resnet-train.pairs" .values.env | fromJson -}}
+{{- range $variables.names -}}
+{{- $_ := set $entries . (dict "name" . "value" (get $variables.values .)) -}}
 {{- end -}}
 {{- $secrets := include "resnet-train.pairs" .values.secretEnv | fromJson -}}
 {{- range $secrets.names -}}
@@ -36,7 +36,7 @@
 {{- $_ := set $entries . (dict "name" . "valueFrom" (dict "secretKeyRef" $key)) -}}
 {{- end -}}
 {{- $env := list -}}
-{{- range concat $order $given.names $secrets.names | uniq }}{{ $env = append $env (get $entries .) }}{{ end -}}
+{{- range concat $order $variables.names $secrets.names | uniq }}{{ $env = append $env (get $entries .) }}{{ end -}}
 {{- $_ := set .container "env" $env -}}
 {{- end -}}
 
@@ -49,8 +49,8 @@
 {{- if $v.memory }}{{ $_ := set $limits "memory" (include "resnet-train.text" $v.memory) }}{{ end -}}
 {{- $requests := merge dict $limits (pick .container.resources.requests "cpu") -}}
 {{- if $v.cpu }}{{ $_ := set $requests "cpu" (include "resnet-train.text" $v.cpu) }}{{ end -}}
-{{- $found := dict -}}
-{{- if $requests }}{{ $_ := set $found "requests" $requests }}{{ end -}}
-{{- if $limits }}{{ $_ := set $found "limits" $limits }}{{ end -}}
-{{- $_ := set .container "resources" $found -}}
+{{- $resources := dict -}}
+{{- if $requests }}{{ $_ := set $resources "requests" $requests }}{{ end -}}
+{{- if $limits }}{{ $_ := set $resources "limits" $limits }}{{ end -}}
+{{- $_ := set .container "resources" $resources -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-{{- /* The JobSet of the slice's kind of hardware, filled in, and what the options add: sets $run.made. */ -}}
+{{- /* Builds the JobSet for the slice's kind of hardware and adds what the options ask for: sets $run.made. */ -}}
 {{- define "resnet-train.build" -}}
 {{- $run := . -}}
 {{- $v := .values -}}
@@ -24,14 +24,14 @@
 {{- if not .container.resources }}{{ $_ := unset .container "resources" }}{{ end -}}
 {{- end -}}
 
-{{- /* Labels and annotations of the JobSet and its pods; the request's own come last and win. */ -}}
+{{- /* Sets labels and annotations of the JobSet and its pods; those of the request come last and win. */ -}}
 {{- define "resnet-train.metadata" -}}
 {{- $run := index . 0 -}}
 {{- $v := $run.values -}}
 {{- $jobset := index . 1 -}}
 {{- $pods := index . 2 -}}
 {{- $labels := (include "resnet-train.pairs" $v.label | fromJson).values -}}
-{{- $own := (include "resnet-train.pairs" $v.annotation | fromJson).values -}}
+{{- $annotations := (include "resnet-train.pairs" $v.annotation | fromJson).values -}}
 {{- if $v.namespace }}{{ $_ := set $jobset "namespace" $v.namespace }}{{ end -}}
 {{- if $v.queue }}{{ $_ := set $jobset.labels "kueue.x-k8s.io/queue-name" $v.queue }}{{ end -}}
 {{- if $v.priority }}{{ $_ := set $jobset.labels "kueue.x-k8s.io/priority-class" $v.priority }}{{ end -}}
@@ -42,26 +42,26 @@
 {{- $_ := set $jobset.annotations "alpha.jobset.sigs.k8s.io/exclusive-topology" "cloud.google.com/gke-nodepool" -}}
 {{- end -}}
 {{- if and $run.flex $v.queue }}{{ $_ := set $jobset.annotations "provreq.kueue.x-k8s.io/maxRunDurationSeconds" (toString $run.flex) }}{{ end -}}
-{{- include "resnet-train.put" (list $jobset.annotations $own) -}}
-{{- $notes := dict -}}
-{{- if $v.topologyRequired }}{{ $_ := set $notes "kueue.x-k8s.io/podset-required-topology" $v.topologyRequired }}{{ end -}}
-{{- if $v.topologyPreferred }}{{ $_ := set $notes "kueue.x-k8s.io/podset-preferred-topology" $v.topologyPreferred }}{{ end -}}
-{{- if $run.flex }}{{ $_ := set $notes "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" }}{{ end -}}
-{{- range $run.mounts }}{{ if eq .kind "gcs" }}{{ $_ := set $notes "gke-gcsfuse/volumes" "true" }}{{ end }}{{ end -}}
-{{- include "resnet-train.put" (list $notes ($run.network.annotations | default dict)) -}}
-{{- include "resnet-train.put" (list $notes $own) -}}
-{{- if $notes }}{{ $_ := set $pods "annotations" $notes }}{{ end -}}
+{{- include "resnet-train.put" (list $jobset.annotations $annotations) -}}
+{{- $podAnnotations := dict -}}
+{{- if $v.topologyRequired }}{{ $_ := set $podAnnotations "kueue.x-k8s.io/podset-required-topology" $v.topologyRequired }}{{ end -}}
+{{- if $v.topologyPreferred }}{{ $_ := set $podAnnotations "kueue.x-k8s.io/podset-preferred-topology" $v.topologyPreferred }}{{ end -}}
+{{- if $run.flex }}{{ $_ := set $podAnnotations "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" }}{{ end -}}
+{{- range $run.mounts }}{{ if eq .kind "gcs" }}{{ $_ := set $podAnnotations "gke-gcsfuse/volumes" "true" }}{{ end }}{{ end -}}
+{{- include "resnet-train.put" (list $podAnnotations ($run.network.annotations | default dict)) -}}
+{{- include "resnet-train.put" (list $podAnnotations $annotations) -}}
+{{- if $podAnnotations }}{{ $_ := set $pods "annotations" $podAnnotations }}{{ end -}}
 {{- end -}}
 
-{{- /* What must exist before the JobSet: for an NVLink domain the object that makes it. */ -}}
+{{- /* Objects that must exist before the JobSet, such as the ComputeDomain of an NVLink domain. */ -}}
 {{- define "resnet-train.companions" -}}
 {{- $run := . -}}
-{{- $found := list -}}
+{{- $objects := list -}}
 {{- range $run.network.objects -}}
-{{- $thing := include "resnet-train.fill" (list $run .) | fromJson -}}
-{{- include "resnet-train.put" (list $thing.metadata.labels (include "resnet-train.pairs" $run.values.label | fromJson).values) -}}
-{{- if $run.values.namespace }}{{ $_ := set $thing.metadata "namespace" $run.values.namespace }}{{ end -}}
-{{- $found = append $found $thing -}}
+{{- $object := include "resnet-train.fill" (list $run .) | fromJson -}}
+{{- include "resnet-train.put" (list $object.metadata.labels (include "resnet-train.pairs" $run.values.label | fromJson).values) -}}
+{{- if $run.values.namespace }}{{ $_ := set $object.metadata "namespace" $run.values.namespace }}{{ end -}}
+{{- $objects = append $objects $object -}}
 {{- end -}}
-{{- toJson $found -}}
+{{- toJson $objects -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-{{- /* A strategic merge patch: (target, patch, the field both stand in, the keys of lists) -> {"v": merged}. */ -}}
+{{- /* Strategic merge patch: (target, patch, name of their field, merge keys of lists) -> {"v": merged}. */ -}}
 {{- define "resnet-train.merge" -}}
 {{- $target := index . 0 -}}
 {{- $patch := index . 1 -}}
@@ -6,9 +6,9 @@
 {{- if and (kindIs "map" $target) (kindIs "map" $patch) (ne (get $patch "$patch" | toString) "replace") -}}
 {{- $merged := merge dict $target -}}
 {{- range $key, $value := omit $patch "$patch" -}}
-{{- $order := kindIs "map" $value | ternary $value dict -}}
-{{- $gone := or (kindIs "invalid" $value) (eq (get $order "$patch" | toString) "delete") -}}
-{{- if $gone -}}
+{{- $directives := kindIs "map" $value | ternary $value dict -}}
+{{- $deleted := or (kindIs "invalid" $value) (eq (get $directives "$patch" | toString) "delete") -}}
+{{- if $deleted -}}
 {{- $merged = omit $merged $key -}}
 {{- else -}}
 {{- $old := hasKey $merged $key | ternary (get $merged $key) nil -}}
@@ -29,11 +29,11 @@
 {{- $keys := index . 3 -}}
 {{- range $item := index . 1 -}}
 {{- $named := and (kindIs "map" $item) (hasKey (kindIs "map" $item | ternary $item dict) $key) -}}
-{{- $found := false -}}
+{{- $matched := false -}}
 {{- $next := list -}}
 {{- range $old := $merged -}}
-{{- if and $named (not $found) (kindIs "map" $old) (eq (get $old $key | toJson) (get $item $key | toJson)) -}}
-{{- $found = true -}}
+{{- if and $named (not $matched) (kindIs "map" $old) (eq (get $old $key | toJson) (get $item $key | toJson)) -}}
+{{- $matched = true -}}
 {{- if ne (get $item "$patch" | toString) "delete" -}}
 {{- $next = append $next (include "resnet-train.merge" (list $old $item "" $keys) | fromJson).v -}}
 {{- end -}}
@@ -41,24 +41,24 @@
 {{- $next = append $next $old -}}
 {{- end -}}
 {{- end -}}
-{{- $merged = $found | ternary $next (append $merged (include "resnet-train.plain" $item | fromJson).v) -}}
+{{- $merged = $matched | ternary $next (append $merged (include "resnet-train.plain" $item | fromJson).v) -}}
 {{- end -}}
 {{- dict "v" $merged | toJson -}}
 {{- end -}}
 
-{{- /* A patch where nothing was: without its directives and nulls. */ -}}
+{{- /* A patch for a field that did not exist: its value without directives and nulls. */ -}}
 {{- define "resnet-train.plain" -}}
-{{- $found := . -}}
+{{- $value := . -}}
 {{- if kindIs "map" . -}}
-{{- $found = dict -}}
-{{- range $key, $value := . -}}
-{{- if not (or (eq $key "$patch") (kindIs "invalid" $value)) -}}
-{{- $_ := set $found $key (include "resnet-train.plain" $value | fromJson).v -}}
+{{- $value = dict -}}
+{{- range $key, $entry := . -}}
+{{- if not (or (eq $key "$patch") (kindIs "invalid" $entry)) -}}
+{{- $_ := set $value $key (include "resnet-train.plain" $entry | fromJson).v -}}
 {{- end -}}
 {{- end -}}
 {{- else if kindIs "slice" . -}}
-{{- $found = list -}}
-{{- range . }}{{ $found = append $found (include "resnet-train.plain" . | fromJson).v }}{{ end -}}
+{{- $value = list -}}
+{{- range . }}{{ $value = append $value (include "resnet-train.plain" . | fromJson).v }}{{ end -}}
 {{- end -}}
-{{- dict "v" $found | toJson -}}
+{{- dict "v" $value | toJson -}}
 {{- end -}}

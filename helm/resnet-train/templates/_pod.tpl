@@ -1,4 +1,4 @@
-{{- /* Where pods run: node labels, tolerations, annotations of the capacity and of the queue. */ -}}
+{{- /* Node selector and tolerations: from the slice, the kind of capacity and the request. */ -}}
 {{- define "resnet-train.placement" -}}
 {{- $run := . -}}
 {{- $v := .values -}}
@@ -32,7 +32,7 @@
 {{- if $tolerations }}{{ $_ := set .pod "tolerations" $tolerations }}{{ end -}}
 {{- end -}}
 
-{{- /* What the request mounts, and scratch for a run that is not kept. */ -}}
+{{- /* Volumes that the request mounts, and scratch space for a run that keeps nothing. */ -}}
 {{- define "resnet-train.volumes" -}}
 {{- $run := . -}}
 {{- if not .kept -}}
@@ -63,7 +63,7 @@
 {{- $_ := set $run.container "volumeMounts" (append $run.container.volumeMounts $mount) -}}
 {{- end -}}
 
-{{- /* The fast network between GPU hosts: what files/slices.json says that it adds. */ -}}
+{{- /* Adds the fast network between GPU hosts to the pod, as listed in files/slices.json. */ -}}
 {{- define "resnet-train.network" -}}
 {{- $run := . -}}
 {{- $net := include "resnet-train.fill" (list $run .network) | fromJson -}}
@@ -72,17 +72,16 @@
 {{- $_ := set $container "volumeMounts" (concat $container.volumeMounts $net.mounts) -}}
 {{- $_ := set $container "command" (concat ($net.command | default list) $container.command) -}}
 {{- $_ := set $container "securityContext" $net.security -}}
-{{- $asked := (include "resnet-train.pairs" .values.env | fromJson).names -}}
-{{- $given := $asked -}}
-{{- range $container.env }}{{ if ne .name "LD_LIBRARY_PATH" }}{{ $given = append $given .name }}{{ end }}{{ end -}}
-{{- $own := list -}}
+{{- $taken := (include "resnet-train.pairs" .values.env | fromJson).names -}}
+{{- range $container.env }}{{ if ne .name "LD_LIBRARY_PATH" }}{{ $taken = append $taken .name }}{{ end }}{{ end -}}
+{{- $added := list -}}
 {{- $names := list -}}
 {{- range $net.env -}}
-{{- if not (has .name $given) }}{{ $own = append $own . }}{{ $names = append $names .name }}{{ end -}}
+{{- if not (has .name $taken) }}{{ $added = append $added . }}{{ $names = append $names .name }}{{ end -}}
 {{- end -}}
-{{- $kept := list -}}
-{{- range $container.env }}{{ if not (has .name $names) }}{{ $kept = append $kept . }}{{ end }}{{ end -}}
-{{- $_ := set $container "env" (concat $kept $own) -}}
+{{- $others := list -}}
+{{- range $container.env }}{{ if not (has .name $names) }}{{ $others = append $others . }}{{ end }}{{ end -}}
+{{- $_ := set $container "env" (concat $others $added) -}}
 {{- range $key := list "initContainers" "resourceClaims" -}}
 {{- if hasKey $net $key }}{{ $_ := set $run.pod $key (get $net $key) }}{{ end -}}
 {{- end -}}

@@ -1,6 +1,6 @@
-{{- /* Readers: what a value may be spelled as -> one form. Lists and maps come back as JSON. */ -}}
+{{- /* Readers: each spelling of a value -> one form. Lists and maps are returned as JSON. */ -}}
 
-{{- /* Text of a text or a number: 1000000 and not 1e+06. */ -}}
+{{- /* A string or a number as text: 1000000, not 1e+06. */ -}}
 {{- define "resnet-train.text" -}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- end -}}
@@ -12,7 +12,7 @@
 {{- mul (trimSuffix $unit $text | int64) (get (dict "" 1 "s" 1 "m" 60 "h" 3600 "d" 86400) $unit) -}}
 {{- end -}}
 
-{{- /* A list of NAME=VALUE, or a map -> {names, values}; the last of a name wins, in the place of the first. */ -}}
+{{- /* A list of NAME=VALUE or a map -> {names, values}; the last value of a name wins, at its first position. */ -}}
 {{- define "resnet-train.pairs" -}}
 {{- $names := list -}}
 {{- $values := dict -}}
@@ -26,7 +26,7 @@
 {{- dict "names" (uniq $names) "values" $values | toJson -}}
 {{- end -}}
 
-{{- /* gs://BUCKET/PREFIX, BUCKET/PREFIX or a directory, without the last slash. */ -}}
+{{- /* gs://BUCKET/PREFIX or BUCKET/PREFIX -> gs://BUCKET/PREFIX without a slash at the end. */ -}}
 {{- define "resnet-train.bucket" -}}
 gs://{{ trimPrefix "gs://" . | trimAll "/" }}
 {{- end -}}
@@ -35,23 +35,23 @@ gs://{{ trimPrefix "gs://" . | trimAll "/" }}
 {{- define "resnet-train.toleration" -}}
 {{- $effect := regexFind ":[A-Za-z]+$" . -}}
 {{- $pair := trimSuffix $effect . -}}
-{{- $found := dict "key" (regexFind "^[^=]*" $pair) "operator" "Exists" -}}
+{{- $toleration := dict "key" (regexFind "^[^=]*" $pair) "operator" "Exists" -}}
 {{- if contains "=" $pair -}}
-{{- $_ := set (set $found "operator" "Equal") "value" (regexReplaceAll "^[^=]*=" $pair "") -}}
+{{- $_ := set (set $toleration "operator" "Equal") "value" (regexReplaceAll "^[^=]*=" $pair "") -}}
 {{- end -}}
-{{- if $effect }}{{ $_ := set $found "effect" (trimPrefix ":" $effect) }}{{ end -}}
-{{- toJson $found -}}
+{{- if $effect }}{{ $_ := set $toleration "effect" (trimPrefix ":" $effect) }}{{ end -}}
+{{- toJson $toleration -}}
 {{- end -}}
 
 {{- /* SOURCE:PATH[:ro] -> {kind, name, path, readOnly}. */ -}}
 {{- define "resnet-train.mount" -}}
 {{- $form := "^(pvc|gcs|host|ssd)(?:/([^:]*))?:(/[^:]*?)/*(:ro)?$" -}}
-{{- $found := dict "kind" (regexReplaceAll $form . "${1}") "name" (regexReplaceAll $form . "${2}" | trimAll "/") -}}
-{{- $_ := set $found "path" (regexReplaceAll $form . "${3}") -}}
-{{- set $found "readOnly" (hasSuffix ":ro" .) | toJson -}}
+{{- $mount := dict "kind" (regexReplaceAll $form . "${1}") "name" (regexReplaceAll $form . "${2}" | trimAll "/") -}}
+{{- $_ := set $mount "path" (regexReplaceAll $form . "${3}") -}}
+{{- set $mount "readOnly" (hasSuffix ":ro" .) | toJson -}}
 {{- end -}}
 
-{{- /* Puts every entry of the second map into the first, empty ones too. */ -}}
+{{- /* Copies every entry of the second map into the first, empty ones too. */ -}}
 {{- define "resnet-train.put" -}}
 {{- $target := index . 0 -}}
 {{- range $key, $value := index . 1 }}{{ $_ := set $target $key $value }}{{ end -}}

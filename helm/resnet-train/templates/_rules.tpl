@@ -1,10 +1,10 @@
-{{- /* What must hold between values: the launcher's rules, in its words (files/words.json). */ -}}
+{{- /* Rules between values: those of the launcher, with its messages (files/words.json). */ -}}
 
-{{- /* Adds a problem: (run, its key in words.json, {words} to put in). */ -}}
+{{- /* Adds a problem: (run, key in words.json, values of its placeholders). */ -}}
 {{- define "resnet-train.wrong" -}}
 {{- $run := index . 0 -}}
 {{- $text := get $run.words (index . 1) -}}
-{{- range $word, $value := index . 2 }}{{ $text = replace (printf "{%s}" $word) (toString $value) $text }}{{ end -}}
+{{- range $name, $value := index . 2 }}{{ $text = replace (printf "{%s}" $name) (toString $value) $text }}{{ end -}}
 {{- $_ := set $run "problems" (append $run.problems $text) -}}
 {{- end -}}
 
@@ -25,8 +25,8 @@
 {{- end -}}
 
 {{- define "resnet-train.slicesRule" -}}
-{{- $one := and (eq .slice.kind "tpu") (eq (int .slice.hosts) 1) -}}
-{{- if and $one (gt .numSlices 1) -}}
+{{- $singleHost := and (eq .slice.kind "tpu") (eq (int .slice.hosts) 1) -}}
+{{- if and $singleHost (gt .numSlices 1) -}}
 {{- include "resnet-train.wrong" (list . "num-slices" (dict "slice" .slice.name "got" .numSlices)) -}}
 {{- end -}}
 {{- if and (eq .slice.kind "tpu") (not .gke) -}}
@@ -68,12 +68,12 @@
 {{- define "resnet-train.capacityRule" -}}
 {{- $run := . -}}
 {{- $v := .values -}}
-{{- $given := list -}}
-{{- range list "spot" "reservation" "flex" }}{{ if get $v . }}{{ $given = append $given . }}{{ end }}{{ end -}}
-{{- if gt (len $given) 1 -}}
-{{- include "resnet-train.wrong" (list . "capacity" (dict "field" (last $given) "given" (join " and " $given))) -}}
+{{- $options := list -}}
+{{- range list "spot" "reservation" "flex" }}{{ if get $v . }}{{ $options = append $options . }}{{ end }}{{ end -}}
+{{- if gt (len $options) 1 -}}
+{{- include "resnet-train.wrong" (list . "capacity" (dict "field" (last $options) "options" (join " and " $options))) -}}
 {{- end -}}
-{{- range empty $v.placementPolicy | ternary $given (append $given "placement-policy") -}}
+{{- range empty $v.placementPolicy | ternary $options (append $options "placement-policy") -}}
 {{- if not $run.gke }}{{ include "resnet-train.wrong" (list $run "not-gke" (dict "field" .)) }}
 {{- else if eq $run.slice.kind "cpu" }}{{ include "resnet-train.wrong" (list $run "not-cpu" (dict "field" .)) }}{{ end -}}
 {{- end -}}
@@ -83,8 +83,8 @@
 {{- if and .flex .slice.row (not .slice.row.flex) -}}
 {{- include "resnet-train.wrong" (list . "no-flex" (dict "slice" .slice.name)) -}}
 {{- end -}}
-{{- $policy := and .gke .slice.row .slice.row.placementPolicy (gt (int .slice.hosts) 1) -}}
-{{- if and $policy (not $v.placementPolicy) -}}
+{{- $needsPolicy := and .gke .slice.row .slice.row.placementPolicy (gt (int .slice.hosts) 1) -}}
+{{- if and $needsPolicy (not $v.placementPolicy) -}}
 {{- include "resnet-train.wrong" (list . "placement-policy" (dict "slice" .slice.name)) -}}
 {{- end -}}
 {{- end -}}
@@ -110,7 +110,7 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* On a cluster, which is told by its list of kinds: is there what this run is made of? */ -}}
+{{- /* On a cluster, a missing kind is a problem. Without a cluster there is no v1/Pod, and nothing is checked. */ -}}
 {{- define "resnet-train.installed" -}}
 {{- $run := . -}}
 {{- $has := .root.Capabilities.APIVersions -}}

@@ -1,4 +1,4 @@
-{{- /* The request with everything filled in that follows from something else, all of it in $run. */ -}}
+{{- /* Resolves the request: everything that follows from its values is set in $run. */ -}}
 {{- define "resnet-train.resolve" -}}
 {{- $run := . -}}
 {{- $v := .values -}}
@@ -24,23 +24,23 @@
 {{- $_ := set $run "mounts" list -}}
 {{- range $v.mount }}{{ $_ := set $run "mounts" (append $run.mounts (include "resnet-train.mount" . | fromJson)) }}{{ end -}}
 {{- include "resnet-train.directory" $run -}}
-{{- $wide := and $v.fabric $run.gke (gt (int $run.hosts) 1) $slice.whole -}}
-{{- $_ := set $run "network" (empty $wide | ternary dict (get ($slice.row | default dict) "fabric" | default dict)) -}}
+{{- $connected := and $v.fabric $run.gke (gt (int $run.hosts) 1) $slice.whole -}}
+{{- $_ := set $run "network" (empty $connected | ternary dict (get ($slice.row | default dict) "fabric" | default dict)) -}}
 {{- include "resnet-train.policy" $run -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "resnet-train.directory" -}}
 {{- $v := .values -}}
-{{- $place := $v.bucket | default "/scratch" -}}
-{{- if $v.bucket }}{{ $place = include "resnet-train.bucket" $v.bucket }}{{ end -}}
-{{- $directory := $v.runDir | default (print $place "/" .name) -}}
+{{- $parent := $v.bucket | default "/scratch" -}}
+{{- if $v.bucket }}{{ $parent = include "resnet-train.bucket" $v.bucket }}{{ end -}}
+{{- $directory := $v.runDir | default (print $parent "/" .name) -}}
 {{- if hasPrefix "gs://" $directory }}{{ $directory = include "resnet-train.bucket" $directory }}{{ end -}}
 {{- $_ := set . "runDir" (regexReplaceAll "/+$" $directory "" | default "/") -}}
 {{- $_ := set . "kept" (not (hasPrefix "/scratch/" .runDir)) -}}
 {{- end -}}
 
-{{- /* What the JobSet of the cluster understands; the newest where no version is given. */ -}}
+{{- /* Failure policies for the cluster's version of JobSet, by default the newest. */ -}}
 {{- define "resnet-train.policy" -}}
 {{- $run := . -}}
 {{- $form := "^v?([0-9]+)[.]([0-9]+).*$" -}}
@@ -51,19 +51,19 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* {words} of files/*.json -> this run's own values. */ -}}
+{{- /* Replaces the placeholders of files/*.json by this run's values. */ -}}
 {{- define "resnet-train.fill" -}}
 {{- $run := index . 0 -}}
 {{- $text := index . 1 | toJson | replace "{name}" $run.name -}}
 {{- $numbers := dict "hosts" $run.hosts "devices" $run.devices "numSlices" $run.numSlices "grace" $run.grace -}}
 {{- $_ := merge $numbers (dict "hostsPerSlice" $run.slice.hosts "chipsPerHost" $run.slice.perHost) -}}
 {{- $_ := set $numbers "maxRestarts" (int $run.values.maxRestarts) -}}
-{{- range $word, $number := $numbers -}}
-{{- $text = replace (printf "\"{%s}\"" $word) (toString $number) $text | replace (printf "{%s:text}" $word) (toString $number) -}}
+{{- range $key, $number := $numbers -}}
+{{- $text = replace (printf "\"{%s}\"" $key) (toString $number) $text | replace (printf "{%s:text}" $key) (toString $number) -}}
 {{- end -}}
 {{- $names := dict "slice" $run.slice.name "topology" $run.slice.topology "arch" $run.values.arch -}}
-{{- range $word, $name := merge $names (dict "runDir" $run.runDir "image" $run.image) -}}
-{{- $text = replace (printf "\"{%s}\"" $word) (toJson $name) $text -}}
+{{- range $key, $name := merge $names (dict "runDir" $run.runDir "image" $run.image) -}}
+{{- $text = replace (printf "\"{%s}\"" $key) (toJson $name) $text -}}
 {{- end -}}
 {{- $text -}}
 {{- end -}}

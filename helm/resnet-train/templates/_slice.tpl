@@ -1,27 +1,27 @@
-{{- /* The slice of a name, from files/slices.json: sets $run.slice, or adds a problem. */ -}}
+{{- /* Looks up the slice's name in files/slices.json: sets $run.slice or adds a problem. */ -}}
 {{- define "resnet-train.slice" -}}
 {{- $run := . -}}
 {{- $form := "^([a-z0-9-]+?)[-:]([0-9]{1,9}(?:x[0-9]{1,9}){0,2})(-1)?$" -}}
-{{- $given := $run.values.slice | default "" -}}
-{{- $name := $given | trim | lower -}}
-{{- $word := regexReplaceAll $form $name "${1}" -}}
+{{- $got := $run.values.slice | default "" -}}
+{{- $name := $got | trim | lower -}}
+{{- $prefix := regexReplaceAll $form $name "${1}" -}}
 {{- $size := regexReplaceAll $form $name "${2}" -}}
 {{- $single := regexReplaceAll $form $name "${3}" | eq "-1" -}}
-{{- $generation := get $run.slices.aliases $word -}}
+{{- $generation := get $run.slices.aliases $prefix -}}
 {{- $row := get $run.slices.generations $generation -}}
-{{- $ask := dict "run" $run "row" $row "given" $given "generation" $generation "size" $size "single" $single -}}
-{{- if not $given -}}
+{{- $request := dict "run" $run "row" $row "got" $got "generation" $generation "size" $size "single" $single -}}
+{{- if not $got -}}
 {{- include "resnet-train.wrong" (list $run "slice-missing" dict) -}}
 {{- else if hasPrefix "local-gpu" $name -}}
-{{- include "resnet-train.wrong" (list $run "slice-local" (dict "got" $given)) -}}
+{{- include "resnet-train.wrong" (list $run "slice-local" (dict "got" $got)) -}}
 {{- else if not (regexMatch $form $name) -}}
-{{- include "resnet-train.wrong" (list $run "slice-unknown" (dict "got" $given)) -}}
-{{- else if eq $word "cpu" -}}
-{{- include "resnet-train.cpu" $ask -}}
+{{- include "resnet-train.wrong" (list $run "slice-unknown" (dict "got" $got)) -}}
+{{- else if eq $prefix "cpu" -}}
+{{- include "resnet-train.cpu" $request -}}
 {{- else if not $row -}}
-{{- include "resnet-train.wrong" (list $run "slice-unknown" (dict "got" $given)) -}}
+{{- include "resnet-train.wrong" (list $run "slice-unknown" (dict "got" $got)) -}}
 {{- else -}}
-{{- include (print "resnet-train." $row.kind) $ask -}}
+{{- include (print "resnet-train." $row.kind) $request -}}
 {{- end -}}
 {{- end -}}
 
@@ -29,12 +29,12 @@
 {{- $sides := splitList "x" .size -}}
 {{- $hosts := first $sides | atoi -}}
 {{- $devices := last $sides | atoi -}}
-{{- $most := .run.slices -}}
-{{- if or .single (ne (len $sides) 2) (lt $hosts 1) (lt $devices 1) (gt $hosts (int $most.maxHosts)) (gt $devices (int $most.maxCpuDevices)) -}}
-{{- include "resnet-train.wrong" (list .run "slice-cpu" (dict "got" .given)) -}}
+{{- $limits := .run.slices -}}
+{{- if or .single (ne (len $sides) 2) (lt $hosts 1) (lt $devices 1) (gt $hosts (int $limits.maxHosts)) (gt $devices (int $limits.maxCpuDevices)) -}}
+{{- include "resnet-train.wrong" (list .run "slice-cpu" (dict "got" .got)) -}}
 {{- else -}}
-{{- $found := dict "name" (printf "cpu-%dx%d" $hosts $devices) "kind" "cpu" "generation" "cpu" -}}
-{{- $_ := set .run "slice" (merge $found (dict "hosts" $hosts "perHost" $devices "devicesPerHost" $devices)) -}}
+{{- $slice := dict "name" (printf "cpu-%dx%d" $hosts $devices) "kind" "cpu" "generation" "cpu" -}}
+{{- $_ := set .run "slice" (merge $slice (dict "hosts" $hosts "perHost" $devices "devicesPerHost" $devices)) -}}
 {{- end -}}
 {{- end -}}
 
@@ -42,18 +42,18 @@
 {{- $host := int .row.host -}}
 {{- $count := contains "x" .size | ternary 0 (regexFind "^[0-9]+" .size | atoi) -}}
 {{- $perHost := or .single (lt $count $host) | ternary $count $host -}}
-{{- $most := .row.maxChips | default (mul .run.slices.maxHosts $perHost) | int -}}
+{{- $maxChips := .row.maxChips | default (mul .run.slices.maxHosts $perHost) | int -}}
 {{- $listed := not .single -}}
 {{- range .row.singles }}{{ if eq (int .) $count }}{{ $listed = true }}{{ end }}{{ end -}}
 {{- if not $listed -}}
-{{- include "resnet-train.wrong" (list .run (print "slice-single-" .generation) (dict "got" .given)) -}}
-{{- else if or (not (hasKey .row.machines (toString $perHost))) (ne (mod $count (max 1 $perHost)) 0) (gt $count $most) -}}
-{{- include "resnet-train.wrong" (list .run (print "slice-gpu-" .generation) (dict "got" .given)) -}}
+{{- include "resnet-train.wrong" (list .run (print "slice-single-" .generation) (dict "got" .got)) -}}
+{{- else if or (not (hasKey .row.machines (toString $perHost))) (ne (mod $count (max 1 $perHost)) 0) (gt $count $maxChips) -}}
+{{- include "resnet-train.wrong" (list .run (print "slice-gpu-" .generation) (dict "got" .got)) -}}
 {{- else -}}
-{{- $found := dict "name" (printf "%s-%d%s" .generation $count (.single | ternary "-1" "")) "kind" "gpu" -}}
-{{- $_ := merge $found (dict "hosts" (div $count $perHost) "perHost" $perHost "devicesPerHost" $perHost) -}}
-{{- $_ := merge $found (dict "generation" .generation "row" .row "whole" (eq $perHost $host)) -}}
-{{- $_ := set .run "slice" $found -}}
+{{- $slice := dict "name" (printf "%s-%d%s" .generation $count (.single | ternary "-1" "")) "kind" "gpu" -}}
+{{- $_ := merge $slice (dict "hosts" (div $count $perHost) "perHost" $perHost "devicesPerHost" $perHost) -}}
+{{- $_ := merge $slice (dict "generation" .generation "row" .row "whole" (eq $perHost $host)) -}}
+{{- $_ := set .run "slice" $slice -}}
 {{- end -}}
 {{- end -}}
 
@@ -63,39 +63,39 @@
 {{- range splitList "x" $shape }}{{ $sides = append $sides (atoi .) }}{{ end -}}
 {{- $chips := 1 -}}
 {{- $cubes := and .row.cubes (eq (len $sides) 3) -}}
-{{- $before := 4 -}}
+{{- $previous := 4 -}}
 {{- range $sides -}}
 {{- $chips = mul $chips . -}}
-{{- if or (lt . (int $before)) (ne (mod . 4) 0) (gt . 256) }}{{ $cubes = false }}{{ end -}}
-{{- $before = . -}}
+{{- if or (lt . (int $previous)) (ne (mod . 4) 0) (gt . 256) }}{{ $cubes = false }}{{ end -}}
+{{- $previous = . -}}
 {{- end -}}
 {{- $listed := not .single -}}
 {{- range .row.singles }}{{ if eq (int64 .) (int64 $chips) }}{{ $listed = true }}{{ end }}{{ end -}}
 {{- if not $listed -}}
-{{- include "resnet-train.wrong" (list .run (print "slice-single-" .generation) (dict "got" .given)) -}}
+{{- include "resnet-train.wrong" (list .run (print "slice-single-" .generation) (dict "got" .got)) -}}
 {{- else if and (contains "x" .size) (not (or (has $shape .row.shapes) (and $cubes (le (int $chips) (int .row.maxChips))))) -}}
-{{- include "resnet-train.wrong" (list .run (print "slice-shape-" .generation) (dict "got" .given)) -}}
+{{- include "resnet-train.wrong" (list .run (print "slice-shape-" .generation) (dict "got" .got)) -}}
 {{- else if not $shape -}}
 {{- include "resnet-train.near" . -}}
 {{- else -}}
 {{- $count := mul $chips .row.unit | toString -}}
 {{- $name := eq $shape (get .row.sizes $count) | ternary (print .generation "-" $count) (print .generation ":" $shape) -}}
 {{- $perHost := .single | ternary $chips (min $chips .row.host) -}}
-{{- $found := dict "name" (print $name (.single | ternary "-1" "")) "kind" "tpu" "generation" .generation "row" .row -}}
-{{- $_ := merge $found (dict "topology" $shape "hosts" (div $chips $perHost) "perHost" $perHost) -}}
-{{- $_ := set .run "slice" (set $found "devicesPerHost" (mul $perHost .row.devicesPerChip)) -}}
+{{- $slice := dict "name" (print $name (.single | ternary "-1" "")) "kind" "tpu" "generation" .generation "row" .row -}}
+{{- $_ := merge $slice (dict "topology" $shape "hosts" (div $chips $perHost) "perHost" $perHost) -}}
+{{- $_ := set .run "slice" (set $slice "devicesPerHost" (mul $perHost .row.devicesPerChip)) -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* The sizes below and above one that a generation has not. */ -}}
+{{- /* Names the nearest smaller and larger slice where a generation lacks this size. */ -}}
 {{- define "resnet-train.near" -}}
 {{- $size := atoi .size -}}
 {{- $below := 0 -}}
 {{- $above := 0 -}}
 {{- range $count, $_ := .row.sizes -}}
-{{- $found := atoi $count -}}
-{{- if and (lt $found $size) (gt $found (int $below)) }}{{ $below = $found }}{{ end -}}
-{{- if and (gt $found $size) (or (not $above) (lt $found (int $above))) }}{{ $above = $found }}{{ end -}}
+{{- $listed := atoi $count -}}
+{{- if and (lt $listed $size) (gt $listed (int $below)) }}{{ $below = $listed }}{{ end -}}
+{{- if and (gt $listed $size) (or (not $above) (lt $listed (int $above))) }}{{ $above = $listed }}{{ end -}}
 {{- end -}}
 {{- $near := list -}}
 {{- $row := .row -}}
@@ -103,6 +103,6 @@
 {{- range list $below $above -}}
 {{- if . }}{{ $near = append $near (printf "%s-%v (%v chips)" $generation . (div . $row.unit)) }}{{ end -}}
 {{- end -}}
-{{- $words := dict "near" (join " or " $near) "got" .given "size" .size "chips" (divf $size $row.unit) -}}
-{{- include "resnet-train.wrong" (list .run (print "slice-" (empty $above | ternary "above-" "between-") $generation) $words) -}}
+{{- $values := dict "near" (join " or " $near) "got" .got "size" .size "chips" (divf $size $row.unit) -}}
+{{- include "resnet-train.wrong" (list .run (print "slice-" (empty $above | ternary "above-" "between-") $generation) $values) -}}
 {{- end -}}

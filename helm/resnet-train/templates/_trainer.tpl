@@ -1,4 +1,4 @@
-{{- /* What the trainer would refuse, refused before it is sent (files/trainer.json). */ -}}
+{{- /* Rules of the trainer, checked before anything is installed (files/trainer.json). */ -}}
 
 {{- define "resnet-train.stepsRule" -}}
 {{- $run := . -}}
@@ -10,63 +10,63 @@
 {{- range $v.set }}{{ include "resnet-train.setting" (list $run .) }}{{ end -}}
 {{- $flag := "" -}}
 {{- range $v.args -}}
-{{- $word := include "resnet-train.text" . -}}
+{{- $argument := include "resnet-train.text" . -}}
 {{- if $flag -}}
-{{- if eq $flag "--set" }}{{ include "resnet-train.setting" (list $run $word) }}{{ end -}}
+{{- if eq $flag "--set" }}{{ include "resnet-train.setting" (list $run $argument) }}{{ end -}}
 {{- $flag = "" -}}
-{{- else if has $word $run.trainer.flags -}}
-{{- $flag = $word -}}
+{{- else if has $argument $run.trainer.flags -}}
+{{- $flag = $argument -}}
 {{- else -}}
-{{- include "resnet-train.wrong" (list $run "args" (dict "got" $word)) -}}
+{{- include "resnet-train.wrong" (list $run "args" (dict "got" $argument)) -}}
 {{- end -}}
 {{- end -}}
 {{- if $flag }}{{ include "resnet-train.wrong" (list . "args-value" (dict "flag" $flag)) }}{{ end -}}
 {{- end -}}
 
-{{- /* section.field=value: a field the trainer has, a value that the field can hold. */ -}}
+{{- /* Checks section.field=value: the field must exist and accept the value. */ -}}
 {{- define "resnet-train.setting" -}}
 {{- $run := index . 0 -}}
-{{- $given := index . 1 -}}
-{{- $field := regexFind "^[^=]*" $given -}}
-{{- $value := regexReplaceAll "^[^=]*=?" $given "" -}}
+{{- $setting := index . 1 -}}
+{{- $field := regexFind "^[^=]*" $setting -}}
+{{- $value := regexReplaceAll "^[^=]*=?" $setting "" -}}
 {{- $row := get $run.trainer.fields $field -}}
-{{- $words := dict "field" $field "got" $value -}}
-{{- if not (contains "=" $given) -}}
-{{- include "resnet-train.wrong" (list $run "set-form" (dict "got" $given)) -}}
+{{- $values := dict "field" $field "got" $value -}}
+{{- if not (contains "=" $setting) -}}
+{{- include "resnet-train.wrong" (list $run "set-form" (dict "got" $setting)) -}}
 {{- else if not $row -}}
-{{- include "resnet-train.wrong" (list $run "set-field" $words) -}}
+{{- include "resnet-train.wrong" (list $run "set-field" $values) -}}
 {{- else if not (regexMatch (get $run.trainer.forms $row.type) $value) -}}
-{{- include "resnet-train.wrong" (list $run (print "set-" $row.type) $words) -}}
+{{- include "resnet-train.wrong" (list $run (print "set-" $row.type) $values) -}}
 {{- else if and $row.paths (contains "/" $value) -}}
 {{- if or (contains ".." $value) (not (regexMatch (get $run.trainer.forms "path") $value)) -}}
-{{- include "resnet-train.wrong" (list $run "set-path" $words) -}}
+{{- include "resnet-train.wrong" (list $run "set-path" $values) -}}
 {{- end -}}
 {{- else if and $row.choices (not (has $value $row.choices)) -}}
-{{- include "resnet-train.wrong" (list $run "set-choices" (set $words "choices" (join ", " $row.choices))) -}}
+{{- include "resnet-train.wrong" (list $run "set-choices" (set $values "choices" (join ", " $row.choices))) -}}
 {{- else if and (hasKey $row "minimum") (lt (float64 $value) (float64 $row.minimum)) -}}
-{{- include "resnet-train.wrong" (list $run (print "set-minimum-" $row.type) (set $words "minimum" $row.minimum)) -}}
+{{- include "resnet-train.wrong" (list $run (print "set-minimum-" $row.type) (set $values "minimum" $row.minimum)) -}}
 {{- else if and (hasKey $row "maximum") (gt (float64 $value) (float64 $row.maximum)) -}}
-{{- include "resnet-train.wrong" (list $run (print "set-maximum-" $row.type) (set $words "maximum" $row.maximum)) -}}
+{{- include "resnet-train.wrong" (list $run (print "set-maximum-" $row.type) (set $values "maximum" $row.maximum)) -}}
 {{- end -}}
 {{- end -}}
 
-{{- /* Every global batch that the request names is divided over all devices. */ -}}
+{{- /* Every global batch that the request names must be a multiple of its devices. */ -}}
 {{- define "resnet-train.batchRule" -}}
 {{- $run := . -}}
-{{- $found := list -}}
-{{- with .values.batch }}{{ $found = append $found (include "resnet-train.text" .) }}{{ end -}}
+{{- $batches := list -}}
+{{- with .values.batch }}{{ $batches = append $batches (include "resnet-train.text" .) }}{{ end -}}
 {{- $flag := "" -}}
 {{- range concat (.values.set | default list) (.values.args | default list) -}}
-{{- $word := include "resnet-train.text" . -}}
-{{- if hasPrefix "train.batch=" $word }}{{ $found = append $found (trimPrefix "train.batch=" $word) }}{{ end -}}
-{{- if eq $flag "--batch" }}{{ $found = append $found $word }}{{ end -}}
-{{- $flag = $word -}}
+{{- $argument := include "resnet-train.text" . -}}
+{{- if hasPrefix "train.batch=" $argument }}{{ $batches = append $batches (trimPrefix "train.batch=" $argument) }}{{ end -}}
+{{- if eq $flag "--batch" }}{{ $batches = append $batches $argument }}{{ end -}}
+{{- $flag = $argument -}}
 {{- end -}}
-{{- range $found | uniq -}}
+{{- range $batches | uniq -}}
 {{- $batch := int64 . -}}
-{{- $rest := mod $batch $run.devices -}}
-{{- if $rest -}}
-{{- $below := sub $batch $rest -}}
+{{- $remainder := mod $batch $run.devices -}}
+{{- if $remainder -}}
+{{- $below := sub $batch $remainder -}}
 {{- $near := empty $below | ternary (toString $run.devices) (print $below " or " (add $below $run.devices)) -}}
 {{- include "resnet-train.wrong" (list $run "batch" (dict "devices" $run.devices "got" $batch "near" $near)) -}}
 {{- end -}}
