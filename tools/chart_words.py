@@ -79,7 +79,8 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
 def words() -> dict[str, str]:
     """Return key -> message for every error that the chart reports."""
     messages = {
-        "not-installed": "cluster: this cluster has no {name} (docs/guides/install-gke.md says how to install it)"
+        "not-installed": "cluster: this cluster has no {name} "
+        "(docs/guides/install-gke.md says how to install it)"
     }
     messages |= {key: _template(_problem(fields), names) for key, (fields, names) in ERRORS.items()}
     for name, row in facts.generations().items():
