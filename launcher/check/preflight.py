@@ -69,7 +69,7 @@ def _name(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
 
 
 def _server(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
-    submission.rehearse(job, cluster)
+    submission.dry_run(job, cluster)
     text = "the server takes the run's objects and one of its pods: JobSet's fields, Pod Security, quota"
     yield Finding("ok", "server", text)
 

@@ -1,1 +1,1 @@
-"""A run on a cluster: submitted, found, followed and explained."""
+"""A run on a cluster: submit it, look it up, follow it, explain its state."""

@@ -1,4 +1,4 @@
-"""Why a run waits or failed: pure functions from objects of the API to sentences."""
+"""The phase of a run and why it waits or failed: sentences from API objects, by pure functions."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from launcher import keys
 
 JSON = Mapping[str, Any]
-IMAGE = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
-SLOW = {"ContainerCreating", "PodInitializing"}  # no fault in itself
-UNMADE = {"FailedMount", "FailedAttachVolume", "FailedCreate", "FailedCreatePodSandBox"}
+IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+NORMAL_WAITS = {"ContainerCreating", "PodInitializing"}  # slow perhaps, but no problem
+NOT_CREATED = {"FailedMount", "FailedAttachVolume", "FailedCreate", "FailedCreatePodSandBox"}
 JOB_FAILED = {"BackoffLimitExceeded", "PodFailurePolicy", "DeadlineExceeded"}
 
 
-def condition(thing: JSON, kind: str) -> JSON | None:
-    """A condition that is true, or None."""
-    for found in thing.get("status", {}).get("conditions", []):
-        if found["type"] == kind and found["status"] == "True":
-            return found
+def condition(obj: JSON, kind: str) -> JSON | None:
+    """Return the object's condition of this type where its status is True, else None."""
+    for entry in obj.get("status", {}).get("conditions", []):
+        if entry["type"] == kind and entry["status"] == "True":
+            return entry
     return None
 
 
 def phase(jobset: JSON, pods: Sequence[JSON] | None = None) -> str:
-    """Completed, Failed, Deleting, Queued, Suspended, Running, Restarting or Pending.
+    """Return Completed, Failed, Deleting, Queued, Suspended, Running, Restarting or Pending.
 
-    Without its pods a run is judged by what JobSet has counted, a second or so later.
+    Without pods the phase comes from the counts in the JobSet's status, which lag by about a second.
     """
     if jobset["metadata"].get("deletionTimestamp"):
         return "Deleting"
@@ -43,77 +43,87 @@ def phase(jobset: JSON, pods: Sequence[JSON] | None = None) -> str:
 
 
 def _is_running(jobset: JSON, pods: Sequence[JSON] | None) -> bool:
-    """Whether every host is at work, or has done its part."""
+    """Return whether every host runs or has finished."""
     if pods is not None:
         return hosts(jobset) == sum(pod["status"].get("phase") in ("Running", "Succeeded") for pod in pods)
-    counted = jobset.get("status", {}).get("replicatedJobsStatus", [])
-    jobs = sum(group.get("ready", 0) + group.get("succeeded", 0) for group in counted)
+    groups = jobset.get("status", {}).get("replicatedJobsStatus", [])
+    jobs = sum(group.get("ready", 0) + group.get("succeeded", 0) for group in groups)
     return jobs >= sum(group.get("replicas", 1) for group in jobset["spec"]["replicatedJobs"])
 
 
 def hosts(jobset: JSON) -> int:
-    """Pods that the run must have, over all slices."""
+    """Return the number of pods of a complete run, over all slices."""
     return sum(
-        j.get("replicas", 1) * j["template"]["spec"]["parallelism"] for j in jobset["spec"]["replicatedJobs"]
+        group.get("replicas", 1) * group["template"]["spec"]["parallelism"]
+        for group in jobset["spec"]["replicatedJobs"]
     )
 
 
-def scheduling(pods: Iterable[JSON]) -> list[str]:
-    """What keeps pods from starting: no node, no image, no secret; the same reason is said once."""
-    found: Counter[str] = Counter()
+def start_problems(pods: Iterable[JSON]) -> list[str]:
+    """Return what keeps pods from starting, such as no node, no image or no secret; each problem once."""
+    counts: Counter[str] = Counter()
     for pod in pods:
-        for c in pod["status"].get("conditions", []):
-            if c["type"] == "PodScheduled" and c["status"] == "False":
-                found[f"no node for the pod: {_without_preemption(c.get('message') or c['reason'])}"] += 1
+        for entry in pod["status"].get("conditions", []):
+            if entry["type"] == "PodScheduled" and entry["status"] == "False":
+                message = entry.get("message") or entry["reason"]
+                counts[f"no node for the pod: {_without_preemption(message)}"] += 1
         states = pod["status"].get("containerStatuses", []) + pod["status"].get("initContainerStatuses", [])
         for container in states:
             waiting = container["state"].get("waiting")
-            if waiting and waiting.get("reason") not in SLOW:
-                what = "image" if waiting.get("reason") in IMAGE else "container"
-                said = waiting.get("message") or ""
-                found[f"{what} {container['image']}: {waiting['reason']}{': ' if said else ''}{said}"] += 1
-    return [f"{text} ({count} pods)" if count > 1 else text for text, count in found.items()]
+            if waiting and waiting.get("reason") not in NORMAL_WAITS:
+                subject = "image" if waiting.get("reason") in IMAGE_REASONS else "container"
+                message = f": {waiting['message']}" if waiting.get("message") else ""
+                counts[f"{subject} {container['image']}: {waiting['reason']}{message}"] += 1
+    return [f"{text} ({count} pods)" if count > 1 else text for text, count in counts.items()]
 
 
-def events(found: Iterable[JSON]) -> list[str]:
-    """Warnings about volumes and pods that could not be made, newest last, each once."""
-    texts = [f"{e['reason']}: {_refusal(e.get('message', ''))}" for e in found if e.get("reason") in UNMADE]
+def creation_problems(events: Iterable[JSON]) -> list[str]:
+    """Return warnings about pods that were not created and volumes that were not mounted, each once."""
+    texts = [
+        f"{event['reason']}: {_without_pod_name(event.get('message', ''))}"
+        for event in events
+        if event.get("reason") in NOT_CREATED
+    ]
     return list(dict.fromkeys(texts))
 
 
-def _without_preemption(said: str) -> str:
-    """The scheduler's message without its second half, which says that nobody else can be driven out."""
-    return re.sub(r"\.?( no new claims to deallocate,)? preemption: .*", "", said, flags=re.DOTALL)
+def _without_preemption(message: str) -> str:
+    """Return the scheduler's message without its second half, which is about preempting other pods."""
+    return re.sub(r"\.?( no new claims to deallocate,)? preemption: .*", "", message, flags=re.DOTALL)
 
 
-def _refusal(said: str) -> str:
-    """A message without the generated name of the pod: what is said of each pod is then the same."""
-    return re.sub(r'^Error creating: pods "[^"]+" is forbidden: ', "no pod may be made: ", said)
+def _without_pod_name(message: str) -> str:
+    """Return a message without the pod's generated name, so that it is the same for each pod."""
+    return re.sub(r'^Error creating: pods "[^"]+" is forbidden: ', "no pod can be created: ", message)
 
 
-def last_failure(found: Iterable[JSON]) -> dict[str, str] | None:
-    """When and why one of a run's Jobs failed last; None where none did or its event is forgotten."""
-    failed = [e for e in found if e["involvedObject"].get("kind") == "Job" and e.get("reason") in JOB_FAILED]
+def last_failure(events: Iterable[JSON]) -> dict[str, str] | None:
+    """Return time and message of the run's last failed Job; None where none failed or its event expired."""
+    failed = [
+        event
+        for event in events
+        if event["involvedObject"].get("kind") == "Job" and event.get("reason") in JOB_FAILED
+    ]
     if not failed:
         return None
-    last = max(failed, key=_when)
-    return {"at": _when(last), "message": last.get("message", "")}
+    last = max(failed, key=_time)
+    return {"at": _time(last), "message": last.get("message", "")}
 
 
-def _when(event: JSON) -> str:
+def _time(event: JSON) -> str:
     return event.get("lastTimestamp") or event.get("eventTime") or ""
 
 
 def first_failure(pods: Iterable[JSON]) -> dict[str, Any] | None:
-    """The pod that failed first: its name, exit code (None if no container ended), reason, last words."""
-    ended = []
+    """Return the pod that failed first: pod, exit_code (None if no container ended), meaning, message."""
+    failed = []
     for pod in pods:
-        state = _ended(pod)
+        state = _final_state(pod)
         if state and state.get("exitCode") != 0:
-            ended.append((state.get("finishedAt") or "", pod["metadata"]["name"], state))
-    if not ended:
+            failed.append((state.get("finishedAt") or "", pod["metadata"]["name"], state))
+    if not failed:
         return None
-    _, name, state = min(ended, key=lambda row: row[:2])
+    _, name, state = min(failed, key=lambda row: row[:2])
     return {
         "pod": name,
         "exit_code": state.get("exitCode"),
@@ -122,8 +132,8 @@ def first_failure(pods: Iterable[JSON]) -> dict[str, Any] | None:
     }
 
 
-def _ended(pod: JSON) -> JSON | None:
-    """How the trainer's container ended, or else the pod itself, as after an eviction."""
+def _final_state(pod: JSON) -> JSON | None:
+    """Return the terminated state of the trainer's container, else the status of a failed (evicted) pod."""
     for container in pod["status"].get("containerStatuses", []):
         if container["name"] == "trainer" and "terminated" in container["state"]:
             return container["state"]["terminated"]

@@ -1,4 +1,4 @@
-"""Logs of all hosts of a run, across its restarts."""
+"""The logs of all hosts of a run, across its restarts."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError
 from launcher.runs import lookup, startup, watch
 
-POLL_SECONDS = 0.2  # between looks whether all streams have ended
-DRAIN_SECONDS = 10.0  # longest silence of a stream whose run is over
+POLL_SECONDS = 0.2  # between checks whether all streams have ended
+DRAIN_SECONDS = 10.0  # after the run is over, the longest wait for another line of an open stream
 
 
 @dataclass(frozen=True)
 class Line:
-    """What one host printed; `host` counts within its slice, `restart` says in which attempt."""
+    """One line of one host's output; `host` counts within its slice, `restart` counts attempts from 0."""
 
     slice: int
     host: int
@@ -35,9 +35,9 @@ class Line:
 
 
 def snapshot(cluster: Cluster, name: str, host: tuple[int, int] | None, **query: Any) -> Iterator[Line]:
-    """What the pods have printed so far, pod by pod. Arguments as of Follower."""
+    """Yield the lines that the pods have printed so far, pod by pod. Same arguments as Follower."""
     pods, _ = cluster.list("Pod", labelSelector=_selector(name, host))
-    for pod in sorted(pods, key=lookup.place):
+    for pod in sorted(pods, key=lookup.slice_and_host):
         if not startup.container_start(pod):
             continue
         try:
@@ -46,18 +46,18 @@ def snapshot(cluster: Cluster, name: str, host: tuple[int, int] | None, **query:
         except Refused as error:
             if error.status == 403:
                 raise
-            yield Line(*_origin(pod), f"(no log: {error})")  # a dead node does not hide the others
+            yield Line(*_origin(pod), f"(no log: {error})")  # a dead node does not hide the other hosts
 
 
 class Follower:
-    """Lines as they come, from every pod that a run has or gets, until the run is over.
+    """An iterator over the lines of all present and future pods of a run, which ends when the run is over.
 
-    One watch for the JobSet, one for its pods, and one stream for each running pod. A stream that breaks is
-    taken up after its last line.
+    It keeps one watch on the JobSet, one on its pods, and one stream per running pod. A broken stream resumes
+    after its last line.
 
     Args:
-      host: (slice, host) of the one to follow; all where it is None.
-      query: of the first log request of each pod: tailLines, sinceSeconds.
+      host: (slice, host) to follow; None for all hosts.
+      query: parameters of each pod's first log request: tailLines, sinceSeconds.
     """
 
     def __init__(self, cluster: Cluster, name: str, host: tuple[int, int] | None = None, **query: Any):
@@ -69,41 +69,41 @@ class Follower:
         self._over = threading.Event()
 
     def __iter__(self) -> Iterator[Line]:
-        """Raises ActionError where the cluster stays away or refuses."""
+        """Yield lines as they arrive. Raises ActionError where the cluster is unreachable or refuses."""
         for work in (self._watch_run, self._watch_pods):
-            threading.Thread(target=self._reporting, args=(work,), daemon=True).start()
-        heard = time.monotonic()
+            threading.Thread(target=self._forward_errors, args=(work,), daemon=True).start()
+        last_line = time.monotonic()
         while True:
             try:
                 line = self._lines.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 ended = not any(stream.is_alive() for stream in [*self._streams.values()])
-                if self._over.is_set() and (ended or time.monotonic() - heard > DRAIN_SECONDS):
+                if self._over.is_set() and (ended or time.monotonic() - last_line > DRAIN_SECONDS):
                     return
                 continue
             if isinstance(line, ActionError):
                 raise line
-            heard = time.monotonic()
+            last_line = time.monotonic()
             yield line
 
-    def _reporting(self, work: Any, *args: Any) -> None:
+    def _forward_errors(self, work: Any, *args: Any) -> None:
         try:
             work(*args)
         except ActionError as error:
             self._lines.put(error)
 
     def _watch_run(self) -> None:
-        for thing in watch.states(self._cluster, self._name, math.inf):
-            if watch.is_over(thing):
+        for jobset in watch.states(self._cluster, self._name, math.inf):
+            if watch.is_over(jobset):
                 break
         for pod in self._cluster.list("Pod", labelSelector=self._selector)[0]:
-            self._start(pod)  # one whose start is still on its way through the other watch
+            self._start(pod)  # pods whose start has not come through the other watch yet
         self._over.set()
 
     def _watch_pods(self) -> None:
-        for what, pods in watch.changes(self._cluster, "Pod", math.inf, labelSelector=self._selector):
+        for change, pods in watch.changes(self._cluster, "Pod", math.inf, labelSelector=self._selector):
             for pod in pods:
-                if what != "DELETED":
+                if change != "DELETED":
                     self._start(pod)
 
     def _start(self, pod: JSON) -> None:
@@ -112,38 +112,41 @@ class Follower:
             if uid in self._streams or not startup.container_start(pod):
                 return
             work = (self._copy, pod["metadata"]["name"], _origin(pod))
-            self._streams[uid] = threading.Thread(target=self._reporting, args=work, daemon=True)
+            self._streams[uid] = threading.Thread(target=self._forward_errors, args=work, daemon=True)
             self._streams[uid].start()
 
     def _copy(self, pod: str, origin: tuple[int, int, int]) -> None:
-        last = seen = ""  # times of the last line, and of the last one before the stream broke
+        last = printed = ""  # times of the last line read, and of the last one before the stream broke
         query = self._query
         while True:
             try:
                 for line in self._cluster.log(pod, follow=True, timestamps="true", **query):
                     last, text = _timed(line, last)
-                    if last > seen:  # what is asked for again begins at a whole second
+                    if last > printed:  # a resumed stream begins at a whole second, so it repeats lines
                         self._lines.put(Line(*origin, text))
                 return
             except Unreachable:
                 time.sleep(watch.RETRY_SECONDS)
             except Refused as error:
                 if error.status in (400, 404):
-                    return  # deleted before it said anything: its successor gets a stream of its own
-                if error.status not in watch.PASSING:
+                    return  # deleted before its first line: its successor gets its own stream
+                if error.status not in watch.RETRIED_STATUSES:
                     raise
                 time.sleep(watch.RETRY_SECONDS)
             if last:
-                seen, query = last, {"sinceTime": last[:19] + last[29:]}
+                printed, query = last, {"sinceTime": last[:19] + last[29:]}
 
 
 def _origin(pod: JSON) -> tuple[int, int, int]:
-    """(slice, host, restart) of a pod."""
-    return *lookup.place(pod), int(pod["metadata"]["labels"].get(keys.RESTART_ATTEMPT, 0))
+    """Return (slice, host, restart) of a pod."""
+    return *lookup.slice_and_host(pod), int(pod["metadata"]["labels"].get(keys.RESTART_ATTEMPT, 0))
 
 
 def _timed(line: str, last: str) -> tuple[str, str]:
-    """(time, text) of `2026-01-31T12:00:00.123456789Z text`; the kubelet's own complaints have no time."""
+    """Return (time, text) of `2026-01-31T12:00:00.123456789Z text`; `last` for a line without a time.
+
+    The kubelet's own error messages have none.
+    """
     if line[10:11] != "T" or not line[:4].isdecimal():
         return last, line
     stamp, _, text = line.partition(" ")

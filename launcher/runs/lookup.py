@@ -1,4 +1,4 @@
-"""Runs as the cluster has them: find one, list them, its pods, its restarts."""
+"""Runs on a cluster: find one or list all, read pods and restarts, suspend and resume."""
 
 from __future__ import annotations
 
@@ -12,59 +12,67 @@ from launcher.runs import diagnosis
 
 
 def find(cluster: Cluster, name: str) -> JSON:
-    """The JobSet of a run.
+    """Return the JobSet of a run.
 
     Raises:
-      ActionError: there is none in the namespace; names the closest that is.
+      ActionError: the namespace has no such run; the hint names the closest one.
     """
-    if found := cluster.get("JobSet", name):
-        return found
-    known = [thing["metadata"]["name"] for thing in runs(cluster)]
-    hint = closest(name, known) or "resnet-launch list shows the runs of a namespace"
+    if jobset := cluster.get("JobSet", name):
+        return jobset
+    known = [run["metadata"]["name"] for run in list_runs(cluster)]
+    hint = closest(name, known) or "resnet-launch list shows the runs of the namespace"
     raise ActionError(f"no run {name!r} in namespace {cluster.namespace}", hint)
 
 
-def runs(cluster: Cluster, everywhere: bool = False) -> list[JSON]:
-    """The JobSets that the launcher made, newest first."""
-    found, _ = cluster.list("JobSet", "" if everywhere else None, labelSelector=f"{keys.NAME}={keys.APP}")
-    return sorted(found, key=lambda thing: thing["metadata"]["creationTimestamp"], reverse=True)
+def list_runs(cluster: Cluster, all_namespaces: bool = False) -> list[JSON]:
+    """Return the JobSets that the launcher created, newest first."""
+    jobsets, _ = cluster.list(
+        "JobSet", "" if all_namespaces else None, labelSelector=f"{keys.NAME}={keys.APP}"
+    )
+    return sorted(jobsets, key=lambda jobset: jobset["metadata"]["creationTimestamp"], reverse=True)
 
 
 def pods_of(cluster: Cluster, name: str) -> list[JSON]:
-    """The pods of a run, slice by slice and host by host."""
-    found, _ = cluster.list("Pod", labelSelector=selector(name))
-    return sorted(found, key=place)
+    """Return the pods of a run, slice by slice and host by host."""
+    pods, _ = cluster.list("Pod", labelSelector=selector(name))
+    return sorted(pods, key=slice_and_host)
 
 
-def place(pod: JSON) -> tuple[int, int]:
-    """(slice, host) of a pod."""
+def slice_and_host(pod: JSON) -> tuple[int, int]:
+    """Return (slice, host) of a pod, both from 0."""
     labels = pod["metadata"]["labels"]
     return int(labels.get(keys.JOB_INDEX, 0)), int(labels.get(keys.COMPLETION_INDEX, 0))
 
 
 def workload(cluster: Cluster, jobset: JSON) -> tuple[str, JSON | None, list[JSON]]:
-    """(kind, Kueue's Workload of a queued run or None, all Workloads of the namespace).
+    """Return (kind, Kueue's Workload of the run or None, all Workloads of the namespace).
 
-    Raises Refused where they may not be read.
+    `kind` is the key in api.GROUPS for the API version that this Kueue serves.
+    Raises Refused where Workloads may not be read.
     """
     for kind in ("Workload", "OldWorkload"):
         try:
-            every, _ = cluster.list(kind)
+            workloads, _ = cluster.list(kind)
         except Refused as error:
             if error.status == 404 and kind == "Workload":
                 continue
             raise
         uid = jobset["metadata"]["uid"]
-        owned = (w for w in every if any(o["uid"] == uid for o in w["metadata"].get("ownerReferences", [])))
-        return kind, next(owned, None), every
+        owned = (entry for entry in workloads if uid in _owner_uids(entry))
+        return kind, next(owned, None), workloads
     return "Workload", None, []
 
 
-def switch(cluster: Cluster, jobset: JSON, suspended: bool) -> bool:
-    """Suspends or resumes a run; False where it was so already.
+def _owner_uids(obj: JSON) -> list[str]:
+    return [owner["uid"] for owner in obj["metadata"].get("ownerReferences", [])]
 
-    Kueue starts whatever it has admitted, so a run of a queue is taken out of it or put back instead.
-    Raises ActionError where the run has a queue and Kueue has not seen it.
+
+def set_suspended(cluster: Cluster, jobset: JSON, suspended: bool) -> bool:
+    """Suspend or resume a run. Return False where it already was in that state.
+
+    Kueue unsuspends every JobSet it has admitted. A run with a queue is therefore switched by its Workload's
+    `active` field, which takes it out of the queue or puts it back.
+    Raises ActionError where Kueue has not created the Workload yet.
     """
     name = jobset["metadata"]["name"]
     if keys.QUEUE not in jobset["metadata"].get("labels", {}):
@@ -72,26 +80,26 @@ def switch(cluster: Cluster, jobset: JSON, suspended: bool) -> bool:
             return False
         cluster.patch("JobSet", name, {"spec": {"suspend": suspended}})
         return True
-    kind, own, _ = workload(cluster, jobset)
-    if own is None:
+    kind, queued, _ = workload(cluster, jobset)
+    if queued is None:
         raise ActionError(
             f"run {name!r} is in a queue and Kueue has not seen it yet", "try again in a moment"
         )
-    if own["spec"].get("active", True) != suspended:
+    if queued["spec"].get("active", True) != suspended:
         return False
-    cluster.patch(kind, own["metadata"]["name"], {"spec": {"active": not suspended}})
+    cluster.patch(kind, queued["metadata"]["name"], {"spec": {"active": not suspended}})
     return True
 
 
 def delete_companions(cluster: Cluster, name: str) -> None:
-    """Deletes what was applied beside the JobSet: the ComputeDomain of a run on GB200."""
+    """Delete the objects that were applied with the JobSet: the ComputeDomain of a run on GB200."""
     if cluster.knows("ComputeDomain"):
-        for thing in cluster.list("ComputeDomain", labelSelector=f"{keys.INSTANCE}={name}")[0]:
-            cluster.delete("ComputeDomain", thing["metadata"]["name"])
+        for domain in cluster.list("ComputeDomain", labelSelector=f"{keys.INSTANCE}={name}")[0]:
+            cluster.delete("ComputeDomain", domain["metadata"]["name"])
 
 
 def restarts(jobset: JSON) -> dict[str, int]:
-    """How often the run was restarted, how often that counted, and how often it may count."""
+    """Return the numbers of restarts: in total, counted against the limit, and the limit."""
     status = jobset.get("status", {})
     return {
         "total": status.get("restarts", 0),
@@ -101,18 +109,18 @@ def restarts(jobset: JSON) -> dict[str, int]:
 
 
 def row(jobset: JSON, pods: list[JSON] | None = None) -> dict[str, Any]:
-    """One line of `list`, ready for JSON."""
+    """Return one row of `resnet-launch list`, ready for JSON."""
     metadata = jobset["metadata"]
-    notes = metadata.get("annotations", {})
+    annotations = metadata.get("annotations", {})
     return {
         "name": metadata["name"],
         "namespace": metadata["namespace"],
         "phase": diagnosis.phase(jobset, pods),
-        "slice": notes.get(keys.SLICE_NAME, ""),
+        "slice": annotations.get(keys.SLICE_NAME, ""),
         "slices": sum(group.get("replicas", 1) for group in jobset["spec"]["replicatedJobs"]),
-        "arch": notes.get(keys.ARCH_NAME, ""),
+        "arch": annotations.get(keys.ARCH_NAME, ""),
         "hosts": diagnosis.hosts(jobset),
         "restarts": restarts(jobset),
         "created": metadata["creationTimestamp"],
-        "run_dir": notes.get(keys.RUN_DIR, ""),
+        "run_dir": annotations.get(keys.RUN_DIR, ""),
     }

@@ -1,8 +1,8 @@
-"""Why a run is still in its queue: from Kueue's Workloads to sentences. Pure."""
+"""Why a run is still in its queue: sentences from Kueue's Workloads, by pure functions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from launcher.runs.diagnosis import condition
@@ -10,43 +10,54 @@ from launcher.runs.diagnosis import condition
 JSON = Mapping[str, Any]
 
 
-def why(workload: JSON | None, others: Iterable[JSON], name: str) -> list[str]:
-    """Why Kueue has not admitted a run, and what is before it in its queue."""
+def explain_wait(workload: JSON | None, others: Iterable[JSON], name: str) -> list[str]:
+    """Return why Kueue has not admitted a run, and which runs are ahead of it.
+
+    Args:
+      workload: Kueue's Workload of the run; None where there is none yet.
+      others: all Workloads of the namespace.
+      name: name of the run.
+    """
     if workload is None:
-        return ["Kueue has not seen the run yet: is its JobSet integration on?"]
+        return ["Kueue has not seen the run yet: is its JobSet integration enabled?"]
     if not workload["spec"].get("active", True):
         return [f"it was suspended: resnet-launch resume {name}"]
-    found = []
-    for c in workload.get("status", {}).get("conditions", []):
-        if c["type"] == "QuotaReserved" and c["status"] == "False":
-            found.append(f"queue {workload['spec'].get('queueName')}: {c.get('message') or c.get('reason')}")
-        elif c["type"] == "Evicted" and c["status"] == "True":
-            found.append(f"evicted by Kueue ({c.get('reason')}): {c.get('message')}")
-        elif c["type"] == "Admitted" and c["status"] == "False" and c.get("reason") != "NoReservation":
-            found.append(f"not admitted yet: {c.get('message') or c.get('reason')}")
-    ahead = [
-        w for w in others if w["metadata"]["uid"] != workload["metadata"]["uid"] and _same_queue(w, workload)
+    sentences = list(_conditions(workload))
+    unfinished = [
+        other
+        for other in others
+        if other["metadata"]["uid"] != workload["metadata"]["uid"]
+        and other["spec"].get("queueName") == workload["spec"].get("queueName")
+        and not condition(other, "Finished")
     ]
-    running = [w for w in ahead if condition(w, "Admitted") and not condition(w, "Finished")]
-    if running:
-        found.append(f"quota is used by {_names(running)}")
-    waiting = [w for w in ahead if not condition(w, "QuotaReserved") and not condition(w, "Finished")]
-    waiting = [w for w in waiting if _order(w) < _order(workload)]
-    if waiting:
-        found.append(f"behind {len(waiting)} in the queue: {_names(waiting)}")
-    return found
+    if running := [other for other in unfinished if condition(other, "Admitted")]:
+        sentences.append(f"quota is used by {_names(running)}")
+    waiting = [other for other in unfinished if not condition(other, "QuotaReserved")]
+    if ahead := [other for other in waiting if _order(other) < _order(workload)]:
+        sentences.append(f"behind {len(ahead)} in the queue: {_names(ahead)}")
+    return sentences
 
 
-def _same_queue(one: JSON, other: JSON) -> bool:
-    return one["spec"].get("queueName") == other["spec"].get("queueName")
+def _conditions(workload: JSON) -> Iterator[str]:
+    for entry in workload.get("status", {}).get("conditions", []):
+        message = entry.get("message") or entry.get("reason")
+        match entry["type"], entry["status"]:
+            case "QuotaReserved", "False":
+                yield f"queue {workload['spec'].get('queueName')}: {message}"
+            case "Evicted", "True":
+                yield f"evicted by Kueue ({entry.get('reason')}): {entry.get('message')}"
+            case "Admitted", "False" if entry.get("reason") != "NoReservation":
+                yield f"not admitted yet: {message}"
 
 
 def _order(workload: JSON) -> tuple[int, str]:
+    """Return the sort key of Kueue's queues: higher priority first, then older first."""
     return -workload["spec"].get("priority", 0), workload["metadata"]["creationTimestamp"]
 
 
 def _names(workloads: list[JSON]) -> str:
     names = [
-        w["metadata"].get("ownerReferences", [{}])[0].get("name") or w["metadata"]["name"] for w in workloads
+        entry["metadata"].get("ownerReferences", [{}])[0].get("name") or entry["metadata"]["name"]
+        for entry in workloads
     ]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,4 +1,4 @@
-"""What a run does and why it waits or failed, read in a handful of requests however many pods it has."""
+"""The status of a run and why it waits or failed, from a handful of requests whatever its number of pods."""
 
 from __future__ import annotations
 
@@ -9,68 +9,73 @@ from launcher.cluster.api import JSON, Cluster, Unreachable
 from launcher.cluster.refusals import Refused
 from launcher.runs import diagnosis, lookup, queue, startup, trainer_log
 
-TAIL_LINES = 400  # of the first host's log: the newest progress
-HEAD_BYTES = 1 << 18  # of the same: what happened before the first step
+TAIL_LINES = 400  # end of the first host's log, which has the newest progress
+HEAD_BYTES = 1 << 18  # start of the same log, which has the events before the first step
 
 
 def status(cluster: Cluster, name: str) -> dict[str, Any]:
-    """Everything `status` shows, ready for JSON. Raises ActionError where there is no such run."""
+    """Return what `resnet-launch status --json` prints. Raises ActionError where there is no such run."""
     jobset = lookup.find(cluster, name)
     pods = lookup.pods_of(cluster, name)
-    found = lookup.row(jobset, pods)
-    said = _said(cluster, pods)
-    troubled = found["restarts"]["total"] or found["phase"] in ("Pending", "Restarting", "Failed")
-    events = _events(cluster, name) if troubled else []
+    row = lookup.row(jobset, pods)
+    log = _read_log(cluster, pods)
+    has_problems = row["restarts"]["total"] or row["phase"] in ("Pending", "Restarting", "Failed")
+    events = _warnings(cluster, name) if has_problems else []
     failure = diagnosis.last_failure(events)
-    return found | {
+    return row | {
         "pods": dict(Counter(pod["status"].get("phase", "Pending") for pod in pods)),
-        "why": _why(cluster, jobset, pods, found["phase"], events),
+        "why": _why(cluster, jobset, pods, row["phase"], events),
         "last_failure": failure,
         "failed": diagnosis.first_failure(pods),
-        "progress": said.progress,
-        "evaluation": said.evaluate,
-        "startup_seconds": startup.breakdown(jobset, pods, said.events, failure["at"] if failure else ""),
+        "progress": log.progress,
+        "evaluation": log.evaluate,
+        "startup_seconds": startup.breakdown(jobset, pods, log.events, failure["at"] if failure else ""),
     }
 
 
 def _why(cluster: Cluster, jobset: JSON, pods: list[JSON], phase: str, events: list[JSON]) -> list[str]:
+    """Return the sentences that explain a phase in which the run does not train."""
     name = jobset["metadata"]["name"]
     if phase == "Failed":
-        over = diagnosis.condition(jobset, "Failed") or {}
-        return [over.get("message", "")]
+        failed = diagnosis.condition(jobset, "Failed") or {}
+        return [failed.get("message", "")]
     if phase == "Suspended":
         return [f"it was suspended: resnet-launch resume {name}"]
     if phase == "Queued":
         try:
-            _, own, every = lookup.workload(cluster, jobset)
+            _, workload, workloads = lookup.workload(cluster, jobset)
         except Refused:
-            return ["queued by Kueue; its Workloads may not be read here"]
-        return queue.why(own, every, name)
+            return ["queued by Kueue; you may not read the Workloads that say why"]
+        return queue.explain_wait(workload, workloads, name)
     if phase in ("Pending", "Restarting"):
-        found = diagnosis.scheduling(pods)
-        return found if found and len(pods) == diagnosis.hosts(jobset) else found + diagnosis.events(events)
+        problems = diagnosis.start_problems(pods)
+        if problems and len(pods) == diagnosis.hosts(jobset):
+            return problems
+        return problems + diagnosis.creation_problems(events)
     return []
 
 
-def _events(cluster: Cluster, name: str) -> list[JSON]:
-    """Warnings about the run's jobs and pods; their names begin with the run's."""
+def _warnings(cluster: Cluster, name: str) -> list[JSON]:
+    """Return warning events about the run's jobs and pods, whose names begin with the run's name."""
     try:
-        found, _ = cluster.list("Event", fieldSelector="type=Warning")
+        events, _ = cluster.list("Event", fieldSelector="type=Warning")
     except Refused:
         return []
-    return [e for e in found if e["involvedObject"].get("name", "").startswith(f"{name}-")]
+    return [event for event in events if event["involvedObject"].get("name", "").startswith(f"{name}-")]
 
 
-def _said(cluster: Cluster, pods: list[JSON]) -> trainer_log.Progress:
-    """What the first host's log says; nothing where it has none yet or cannot be read."""
-    first = next((pod for pod in pods if lookup.place(pod) == (0, 0) and startup.container_start(pod)), None)
+def _read_log(cluster: Cluster, pods: list[JSON]) -> trainer_log.LogSummary:
+    """Return the newest lines of the first host's log; an empty summary where there is no readable log."""
+    first = next(
+        (pod for pod in pods if lookup.slice_and_host(pod) == (0, 0) and startup.container_start(pod)), None
+    )
     if first is None:
-        return trainer_log.Progress()
+        return trainer_log.LogSummary()
     pod = first["metadata"]["name"]
     try:
-        found = trainer_log.read(cluster.log(pod, tailLines=TAIL_LINES))
-        if found.progress and "first_step" not in found.events:  # a long run: its start is further back
-            found.events = trainer_log.read(cluster.log(pod, limitBytes=HEAD_BYTES)).events | found.events
-        return found
-    except (Refused, Unreachable):  # the node is gone or does not answer: the rest is still worth saying
-        return trainer_log.Progress()
+        log = trainer_log.read(cluster.log(pod, tailLines=TAIL_LINES))
+        if log.progress and "first_step" not in log.events:  # a long run: its start is no longer in the tail
+            log.events = trainer_log.read(cluster.log(pod, limitBytes=HEAD_BYTES)).events | log.events
+        return log
+    except (Refused, Unreachable):  # the node is gone or does not respond: show the status without a log
+        return trainer_log.LogSummary()

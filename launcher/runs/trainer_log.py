@@ -1,4 +1,4 @@
-"""The trainer's log lines: `progress`, `evaluate` and `event` lines are logfmt, the rest is prose."""
+"""The trainer's log: `progress`, `evaluate` and `event` lines are logfmt, all other lines are prose."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ KINDS = ("progress", "evaluate", "event")
 
 
 @dataclass
-class Progress:
-    """The newest of each kind of line; times are unix seconds."""
+class LogSummary:
+    """The newest line of each kind, as key -> value; times are unix seconds."""
 
     progress: dict[str, Any] = field(default_factory=dict)
     evaluate: dict[str, Any] = field(default_factory=dict)
     events: dict[str, float] = field(default_factory=dict)  # name -> when it last happened
 
 
-def read(lines: Iterable[str]) -> Progress:
-    """Reads a log, oldest line first; what is not ours is passed over."""
-    found = Progress()
+def read(lines: Iterable[str]) -> LogSummary:
+    """Read a log, oldest line first; prose and malformed lines are skipped."""
+    summary = LogSummary()
     for line in lines:
-        kind, _, rest = line.partition(" ")
+        kind, _, pairs = line.partition(" ")
         if kind not in KINDS:
             continue
-        values = {key: _value(text) for key, _, text in (word.partition("=") for word in rest.split())}
+        values = {key: _value(text) for key, _, text in (pair.partition("=") for pair in pairs.split())}
         if kind == "progress":
-            found.progress = values
+            summary.progress = values
         elif kind == "evaluate":
-            found.evaluate = values
+            summary.evaluate = values
         elif isinstance(values.get("at"), (int, float)):
-            found.events[str(values.get("name"))] = float(values["at"])
-    return found
+            summary.events[str(values.get("name"))] = float(values["at"])
+    return summary
 
 
 def _value(text: str) -> Any:
-    """An int, a finite float, or the text: JSON has no other numbers."""
+    """Return an int, a finite float, or the text itself: JSON has no infinity and no NaN."""
     try:
         return int(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Waiting for a run: watches that resume, never a poll of each pod."""
+"""Waiting for a run with watches that resume, instead of polling each pod."""
 
 from __future__ import annotations
 
@@ -10,78 +10,86 @@ from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError
 from launcher.runs import diagnosis
 
-WATCH_SECONDS = 300.0  # one watch; the server ends longer ones itself
-RETRY_SECONDS = 1.0  # after a watch that broke
-PATIENCE_SECONDS = 300.0  # without an answer: an upgrade of a control plane takes minutes
-PASSING = (410, 429, 500, 502, 503, 504)  # a version too old to watch from; a server that is busy or starts
+WATCH_SECONDS = 300.0  # length of one watch; the server ends longer ones itself
+RETRY_SECONDS = 1.0  # pause before a broken watch is renewed
+UNREACHABLE_SECONDS = 300.0  # longest outage to wait out: upgrading a control plane takes minutes
+# The resource version is too old to watch from (410), or the server is busy or starting.
+RETRIED_STATUSES = (410, 429, 500, 502, 503, 504)
 
 
 class TimedOutError(ActionError):
-    """The run did not get there in time."""
+    """The run did not reach the awaited state in time."""
 
     exit_code = 3
 
 
 def changes(cluster: Cluster, kind: str, deadline: float, **query: str) -> Iterator[tuple[str, list[JSON]]]:
-    """("LISTED", all that match), then (ADDED | MODIFIED | DELETED, [object]), until the deadline.
+    """Yield ("LISTED", all matching objects), then (ADDED | MODIFIED | DELETED, [object]).
 
-    The deadline is one of time.monotonic. Lists again after a watch that ended, broke or was too old to go
-    on, so nothing is missed while an API server restarts, and once more at the deadline.
+    After a watch that ended, broke or became too old, the objects are listed again, so no change is missed
+    while an API server restarts. They are listed once more at the deadline.
 
-    Raises Unreachable where it stays away for PATIENCE_SECONDS, and Refused for what waiting cannot mend.
+    Args:
+      kind: key of api.GROUPS.
+      deadline: end, on the clock of time.monotonic.
+      query: selectors of the list request.
+
+    Raises:
+      Unreachable: the server does not answer for UNREACHABLE_SECONDS.
+      Refused: the server refuses for a reason that waiting does not change.
     """
-    lost: float | None = None  # when the first of the failures in a row happened
+    first_failure: float | None = None  # time of the first failure since the last answer
     while True:
         try:
-            found, version = cluster.list(kind, **query)
-            lost = None
-            yield "LISTED", found
+            listed, version = cluster.list(kind, **query)
+            first_failure = None
+            yield "LISTED", listed
             seconds = min(WATCH_SECONDS, deadline - time.monotonic())
             if seconds <= 0:
                 return
-            for what, thing in cluster.watch(kind, version, seconds, **query):
-                yield what, [thing]
+            for change, obj in cluster.watch(kind, version, seconds, **query):
+                yield change, [obj]
         except (Refused, Unreachable) as error:
-            if isinstance(error, Refused) and error.status not in PASSING:
+            if isinstance(error, Refused) and error.status not in RETRIED_STATUSES:
                 raise
-            lost = lost or time.monotonic()
-            if time.monotonic() > min(deadline, lost + PATIENCE_SECONDS):
+            first_failure = first_failure or time.monotonic()
+            if time.monotonic() > min(deadline, first_failure + UNREACHABLE_SECONDS):
                 raise
             time.sleep(RETRY_SECONDS)
 
 
 def states(cluster: Cluster, name: str, deadline: float) -> Iterator[JSON | None]:
-    """The JobSet of a run at every change, None where there is none, until the deadline."""
-    for what, things in changes(cluster, "JobSet", deadline, fieldSelector=f"metadata.name={name}"):
-        yield things[0] if things and what != "DELETED" else None
+    """Yield the JobSet of a run at every change until the deadline; None where there is none."""
+    for change, jobsets in changes(cluster, "JobSet", deadline, fieldSelector=f"metadata.name={name}"):
+        yield jobsets[0] if jobsets and change != "DELETED" else None
 
 
 def is_over(jobset: JSON | None) -> bool:
-    """Completed, failed or deleted."""
+    """Return whether a run is completed, failed or deleted (None)."""
     return jobset is None or any(diagnosis.condition(jobset, kind) for kind in ("Completed", "Failed"))
 
 
 def until_over(cluster: Cluster, name: str, seconds: float) -> JSON:
-    """The JobSet once it is completed or failed.
+    """Wait until a run is completed or failed and return its JobSet.
 
     Raises:
-      TimedOutError: it is still going after so many seconds.
-      ActionError: it was deleted.
+      TimedOutError: the run is not over after `seconds`.
+      ActionError: the run was deleted.
     """
-    for thing in states(cluster, name, time.monotonic() + seconds):
-        if thing is None:
+    for jobset in states(cluster, name, time.monotonic() + seconds):
+        if jobset is None:
             raise ActionError(f"run {name!r} is gone", "it was deleted, or its --ttl has passed")
-        if is_over(thing):
-            return thing
-    hint = f"resnet-launch status {name} says why"
+        if is_over(jobset):
+            return jobset
+    hint = f"resnet-launch status {name} shows what it is doing"
     raise TimedOutError(f"run {name!r} is not over after {seconds:.0f} s", hint)
 
 
 def until_gone(cluster: Cluster, jobset: JSON, seconds: float) -> None:
-    """Returns once this JobSet and all that it owns are gone; raises TimedOutError otherwise."""
+    """Wait until this JobSet and everything it owns are gone. Raises TimedOutError after `seconds`."""
     name, uid = jobset["metadata"]["name"], jobset["metadata"]["uid"]
-    for thing in states(cluster, name, time.monotonic() + seconds):
-        if thing is None or thing["metadata"]["uid"] != uid:
+    for current in states(cluster, name, time.monotonic() + seconds):
+        if current is None or current["metadata"]["uid"] != uid:
             return
     hint = f"kubectl get pods -n {cluster.namespace} -l jobset.sigs.k8s.io/jobset-name={name}"
-    raise TimedOutError(f"run {name!r} is still there after {seconds:.0f} s", hint)
+    raise TimedOutError(f"run {name!r} still exists after {seconds:.0f} s", hint)

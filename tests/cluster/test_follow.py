@@ -76,8 +76,8 @@ def test_pods_that_a_quota_keeps_from_being_made_say_so(
     assert eventually(lambda: "hard" in control_plane.api.get(quota)["status"])
     assert launch(TWO).code == 0  # one pod fits, which is all that a dry run can tell
     wanted = (
-        "FailedCreate: no pod may be made: exceeded quota: q, requested: count/pods=1, used: count/pods=1, "
-        "limited: count/pods=1"
+        "FailedCreate: no pod can be created: exceeded quota: q, requested: count/pods=1, used: "
+        "count/pods=1, limited: count/pods=1"
     )
     assert eventually(lambda: wanted in launch("status run --json").json["why"])
 

@@ -25,7 +25,7 @@ def command(
     from launcher.runs import lookup
 
     cluster = target.cluster(context, kubeconfig, namespace)
-    rows = [lookup.row(jobset) for jobset in lookup.runs(cluster, everywhere)]
+    rows = [lookup.row(jobset) for jobset in lookup.list_runs(cluster, everywhere)]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return

@@ -38,7 +38,7 @@ def switch(
         raise ActionError(
             f"run {name!r} is {over.lower()}", f"resnet-launch delete {name}, then submit again"
         )
-    changed = lookup.switch(cluster, jobset, suspended)
+    changed = lookup.set_suspended(cluster, jobset, suspended)
     state = "suspended" if suspended else "resumed"
     if as_json:
         click.echo(json.dumps({"name": name, "suspended": suspended, "changed": changed}, indent=2))

@@ -21,10 +21,10 @@ def jobset(suspend=False, labels=None, status=None, slices=1, hosts=2, **metadat
 
 def pod(name="run-slice-0-0-abcde", phase="Pending", conditions=(), **state):
     container = {"name": "trainer", "image": "r/i:1", "state": state}
-    found = {"phase": phase, "conditions": list(conditions)}
+    status = {"phase": phase, "conditions": list(conditions)}
     return {
         "metadata": {"name": name},
-        "status": found | ({"containerStatuses": [container]} if state else {}),
+        "status": status | ({"containerStatuses": [container]} if state else {}),
     }
 
 
@@ -33,7 +33,7 @@ QUEUE = {"kueue.x-k8s.io/queue-name": "team"}
 
 
 @pytest.mark.parametrize(
-    ("thing", "pods", "expected"),
+    ("run", "pods", "expected"),
     [
         (jobset(), [], "Pending"),
         (jobset(), [pod(phase="Running"), pod()], "Pending"),
@@ -50,8 +50,8 @@ QUEUE = {"kueue.x-k8s.io/queue-name": "team"}
         (jobset(status=OVER, deletionTimestamp="2026-01-01T00:00:00Z"), [], "Deleting"),
     ],
 )
-def test_phase(thing, pods, expected):
-    assert diagnosis.phase(thing, pods) == expected
+def test_phase(run, pods, expected):
+    assert diagnosis.phase(run, pods) == expected
 
 
 def test_a_condition_that_is_false_is_none():
@@ -65,47 +65,47 @@ def test_hosts_are_those_of_all_slices():
     assert diagnosis.hosts(jobset(slices=8, hosts=64)) == 512
 
 
-def test_the_same_want_is_said_once():
+def test_the_same_problem_is_reported_once():
     condition = {
         "type": "PodScheduled",
         "status": "False",
         "reason": "Unschedulable",
         "message": UNSCHEDULABLE,
     }
-    assert diagnosis.scheduling([pod(conditions=[condition])] * 3) == [
+    assert diagnosis.start_problems([pod(conditions=[condition])] * 3) == [
         "no node for the pod: 0/1 nodes are available: 1 Insufficient cpu (3 pods)"
     ]
 
 
 def test_an_image_that_cannot_be_pulled():
     waiting = {"reason": "ErrImagePull", "message": "not found"}
-    assert diagnosis.scheduling([pod(waiting=waiting)]) == ["image r/i:1: ErrImagePull: not found"]
+    assert diagnosis.start_problems([pod(waiting=waiting)]) == ["image r/i:1: ErrImagePull: not found"]
 
 
-def test_a_container_that_is_being_created_is_no_fault():
-    assert diagnosis.scheduling([pod(waiting={"reason": "ContainerCreating"})]) == []
+def test_a_container_that_is_being_created_is_no_problem():
+    assert diagnosis.start_problems([pod(waiting={"reason": "ContainerCreating"})]) == []
 
 
-def test_pods_that_may_not_be_made_and_volumes_that_do_not_mount():
+def test_pods_that_cannot_be_created_and_volumes_that_do_not_mount():
     def event(reason, message):
         return {"reason": reason, "message": message}
 
     quota = "exceeded quota: q, requested: count/pods=1, used: count/pods=2, limited: count/pods=2"
     mount = 'MountVolume.SetUp failed for volume "mount-0" : references non-existent secret key: k'
-    found = [
+    events = [
         event("FailedCreate", f'Error creating: pods "run-slice-0-1-abcde" is forbidden: {quota}'),
         event("FailedCreate", f'Error creating: pods "run-slice-0-2-fghij" is forbidden: {quota}'),
-        event("FailedScheduling", "not asked for"),
+        event("FailedScheduling", "another reason"),
         event("FailedMount", mount),
     ]
-    assert diagnosis.events(found) == [
-        "FailedCreate: no pod may be made: exceeded quota: q, requested: count/pods=1, used: count/pods=2, "
-        "limited: count/pods=2",
+    assert diagnosis.creation_problems(events) == [
+        "FailedCreate: no pod can be created: exceeded quota: q, requested: count/pods=1, used: "
+        "count/pods=2, limited: count/pods=2",
         'FailedMount: MountVolume.SetUp failed for volume "mount-0" : references non-existent secret key: k',
     ]
 
 
-def test_the_pod_that_failed_first_is_named_with_its_last_words():
+def test_the_pod_that_failed_first_is_named_with_its_last_lines():
     def ended(code, at, message=""):
         return {"exitCode": code, "finishedAt": at, "reason": "Error", "message": message}
 
@@ -122,7 +122,7 @@ def test_the_pod_that_failed_first_is_named_with_its_last_words():
     }
 
 
-def test_a_pod_that_was_evicted_before_its_container_said_anything():
+def test_a_pod_that_was_evicted_before_its_container_started():
     evicted = pod("run-slice-0-0-aaaaa", "Failed")
     evicted["status"] |= {"reason": "Evicted", "message": "The node was low on resource: memory. "}
     assert diagnosis.first_failure([evicted]) == {
@@ -144,13 +144,13 @@ def test_the_last_failure_is_the_newest_of_the_jobs():
         involved = {"kind": kind, "name": "run-slice-0"}
         return {"involvedObject": involved, "reason": reason, "lastTimestamp": at, "message": message}
 
-    found = [
+    events = [
         event("Job", "PodFailurePolicy", "2026-01-01T00:00:09Z", "failed with exit code 42"),
         event("Job", "BackoffLimitExceeded", "2026-01-01T00:00:01Z", "older"),
         event("Pod", "FailedScheduling", "2026-01-01T00:00:11Z", "of a pod"),
     ]
-    assert diagnosis.last_failure(found) == {
+    assert diagnosis.last_failure(events) == {
         "at": "2026-01-01T00:00:09Z",
         "message": "failed with exit code 42",
     }
-    assert diagnosis.last_failure(found[2:]) is None
+    assert diagnosis.last_failure(events[2:]) is None

@@ -29,7 +29,7 @@ def test_queued_behind_a_running_and_an_earlier_run():
         workload("urgent", waiting, "2026-01-01T00:00:04Z", priority=100),
         workload("done", [*admitted, {"type": "Finished", "status": "True"}]),
     ]
-    assert queue.why(own, others, "own") == [
+    assert queue.explain_wait(own, others, "own") == [
         "queue team: couldn't assign flavors to pod set slice: insufficient unused quota for cpu",
         "quota is used by running",
         "behind 2 in the queue: earlier, urgent",
@@ -44,16 +44,18 @@ def test_a_run_that_kueue_has_evicted_says_so():
         "message": "Preempted to accommodate a workload",
     }
     own = workload("own", [evicted])
-    assert queue.why(own, [own], "own") == [
+    assert queue.explain_wait(own, [own], "own") == [
         "evicted by Kueue (Preempted): Preempted to accommodate a workload"
     ]
 
 
 def test_a_run_that_kueue_has_not_seen():
-    assert queue.why(None, [], "own") == ["Kueue has not seen the run yet: is its JobSet integration on?"]
+    assert queue.explain_wait(None, [], "own") == [
+        "Kueue has not seen the run yet: is its JobSet integration enabled?"
+    ]
 
 
 def test_a_run_that_was_taken_out_of_its_queue():
     own = workload("own", [{"type": "Evicted", "status": "True", "reason": "Deactivated"}])
     own["spec"]["active"] = False
-    assert queue.why(own, [own], "own") == ["it was suspended: resnet-launch resume own"]
+    assert queue.explain_wait(own, [own], "own") == ["it was suspended: resnet-launch resume own"]

@@ -39,7 +39,7 @@ def test_each_milestone_counts_from_the_one_before_and_waits_for_the_last_pod():
     }
 
 
-def test_a_pod_that_has_not_started_leaves_the_rest_open():
+def test_a_pod_that_has_not_started_leaves_later_milestones_out():
     waiting = pod("00:00:01", "00:00:03", None)
     assert startup.breakdown(JOBSET, [PODS[0], waiting], {}, "") == {
         "created": 1.0,
@@ -50,8 +50,8 @@ def test_a_pod_that_has_not_started_leaves_the_rest_open():
 
 def test_a_restarted_run_counts_from_its_failure():
     restarted = JOBSET | {"status": {"restarts": 2}}
-    found = startup.breakdown(restarted, PODS, {"restore": CREATED + 8}, "2025-12-31T23:59:59Z")
-    assert found == {"created": 2.0, "scheduled": 2.0, "started": 2.0, "restore": 3.0, "total": 9.0}
+    seconds = startup.breakdown(restarted, PODS, {"restore": CREATED + 8}, "2025-12-31T23:59:59Z")
+    assert seconds == {"created": 2.0, "scheduled": 2.0, "started": 2.0, "restore": 3.0, "total": 9.0}
 
 
 def test_a_restarted_run_whose_failure_is_forgotten_counts_from_its_pods():

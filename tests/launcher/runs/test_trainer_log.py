@@ -1,4 +1,4 @@
-"""The trainer's lines, read as they stand in a log."""
+"""Reading the trainer's lines out of a log."""
 
 from launcher.runs import trainer_log
 
@@ -15,8 +15,8 @@ progress step=20 steps=150 epoch=0.89 epochs=6.68 loss=nan lr=1e-05 images_per_s
 
 
 def test_the_newest_line_of_each_kind_counts():
-    found = trainer_log.read(LOG)
-    assert found.progress == {
+    summary = trainer_log.read(LOG)
+    assert summary.progress == {
         "step": 20,
         "steps": 150,
         "epoch": 0.89,
@@ -27,7 +27,7 @@ def test_the_newest_line_of_each_kind_counts():
         "data_wait": 0,
         "eta_seconds": 60,
     }
-    assert found.evaluate == {"step": 15, "epoch": 1.0, "accuracy": 0.25, "loss": 2.4, "examples": 360}
+    assert summary.evaluate == {"step": 15, "epoch": 1.0, "accuracy": 0.25, "loss": 2.4, "examples": 360}
 
 
 def test_events_keep_their_time():
@@ -38,7 +38,7 @@ def test_events_keep_their_time():
     }
 
 
-def test_a_log_without_our_lines_says_nothing():
+def test_a_log_without_lines_of_the_trainer_gives_an_empty_summary():
     assert trainer_log.read(
         ["", "progress", "Traceback (most recent call last):", "event name=x at=soon"]
-    ) == (trainer_log.Progress())
+    ) == (trainer_log.LogSummary())
