@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-from launcher import TrainingJob
+from launcher import TrainingJob, contract
 from launcher.rendering import helm_values
 from launcher.request import mounts, trainer_settings
 
@@ -68,12 +68,12 @@ SOURCES = "|".join(f"{kind}{'/' if form else ''}{form}" for kind, form in mounts
 FORMS: dict[str, Json] = {
     "slice": {"type": "string", "minLength": 1, "maxLength": 64},
     "num_slices": {"type": "integer", "minimum": 1, "maximum": 4096},
-    "arch": {"enum": trainer_settings.document()["archs"]},
+    "arch": {"enum": contract.document()["archs"]},
     "name": text(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", 63),
-    "recipe": {"enum": trainer_settings.document()["recipes"]},
+    "recipe": {"enum": list(contract.document()["recipes"])},
     "data": {
         "anyOf": [
-            {"enum": trainer_settings.document()["datasets"]},
+            {"enum": contract.document()["datasets"]},
             text(rf"^(gs://{BUCKET}|/[^\x00-\x1f]*$)", 1024) | {"not": {"pattern": UPWARD}},
         ]
     },
@@ -173,8 +173,12 @@ def table() -> str:
 def trainer() -> Json:
     """Return trainer.json: what each setting of the trainer accepts, and the flags allowed after `--`."""
     rows = [
-        {key: row[key] for key in ("field", "type", "choices", "minimum", "maximum", "paths") if key in row}
-        for row in trainer_settings.document()["fields"]
+        {
+            key: value
+            for key, value in row.items()
+            if key in ("field", "type", "choices", "minimum", "maximum", "paths")
+        }
+        for row in contract.document()["fields"]
     ]
     number = r"^[+-]?[0-9]+$"
     forms = {

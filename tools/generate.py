@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import contract
 import reference
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -53,22 +54,6 @@ MANIFESTS = {
     "--name resnet50-jobset-08",
     "resnet18-cpu-2x4": "--slice cpu-2x4 --arch resnet18 --data digits --bucket my-bucket",
 }
-
-
-def train_fields() -> str:
-    """What the trainer accepts, as the launcher reads it."""
-    from trainer.config import schema
-    from trainer.data import DATASETS
-    from trainer.models import ARCHS
-    from trainer.recipes import RECIPES
-
-    document = {
-        "archs": list(ARCHS),
-        "datasets": list(DATASETS),
-        "recipes": list(RECIPES),
-        "fields": schema(),
-    }
-    return json.dumps(document, indent=1) + "\n"
 
 
 def chips() -> str:
@@ -129,7 +114,7 @@ def write(path: Path, text: str) -> None:
 
 
 def main(root: Path) -> None:
-    write(root / "launcher" / "contract.json", train_fields())
+    write(root / "launcher" / "contract.json", contract.text())
     for name, text in reference.pages().items():
         write(root / "docs" / "reference" / name, text)
     write(root / "trainer" / "cost" / "chips.json", chips())

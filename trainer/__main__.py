@@ -12,8 +12,10 @@ import traceback  # noqa: E402
 
 from trainer import recipes  # noqa: E402
 from trainer.config import TrainConfig, parse_setting, resolve  # noqa: E402
-from trainer.errors import FATAL, FINISHED, PREEMPTED, RETRY, ConfigError, TrainError  # noqa: E402
+from trainer.errors import ConfigError, ExitCode, TrainError  # noqa: E402
 from trainer.metrics.display import complain  # noqa: E402
+from trainer.metrics.lines import EventLine, logfmt  # noqa: E402
+from trainer.rundir.events import Preempted  # noqa: E402
 from trainer.runtime.join import join, part, read_environment  # noqa: E402
 from trainer.runtime.preemption import EarlyExit  # noqa: E402
 from trainer.runtime.watchdog import Watchdog  # noqa: E402
@@ -39,7 +41,7 @@ def main() -> None:
     """Never returns: JAX's exit handlers would turn an exit code of ours into 134."""
     try:
         run(sys.argv[1:])
-        code = FINISHED
+        code = ExitCode.FINISHED
     except SystemExit as stop:  # --help
         code = int(stop.code or 0)
     except TrainError as error:
@@ -48,8 +50,8 @@ def main() -> None:
     except BaseException as error:
         traceback.print_exc()
         complain(f"{type(error).__name__}: {error}")
-        code = RETRY
-    if code in (FINISHED, PREEMPTED, FATAL):
+        code = ExitCode.RETRY
+    if code in (ExitCode.FINISHED, ExitCode.PREEMPTED, ExitCode.FATAL):
         part()  # every host ends with this code, and none may be killed for another's leaving first
     leave(code)
 
@@ -62,7 +64,7 @@ def run(arguments: list[str]) -> None:
     """
     config = parse(arguments)
     job = read_environment(os.environ)
-    early = EarlyExit()
+    early = EarlyExit(logfmt(EventLine.KIND, Preempted(step=0).row()))
     watchdog = Watchdog(config.train.first_step_seconds, config.train.hang_seconds)
     join(job, config.train.join_seconds)
     joined = time.time()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.data import DATASETS
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, ExitCode
 from trainer.models import ARCHS
 
 
@@ -181,11 +181,14 @@ class LoopConfig:
     eval_every_epochs: float = option(1.0, "epochs between evaluations; 0: only at the end", minimum=0)
     on_nan: str = option(
         "stop",
-        "loss not finite: exit 44, or back to the newest checkpoint and over the batches that followed it",
+        f"loss not finite: exit {ExitCode.FATAL}, or back to the newest checkpoint and over the batches that "
+        "followed it",
         ("stop", "rollback"),
     )
     max_rollbacks: int = option(3, "rollbacks of one run before it stops", minimum=0)
-    hang_seconds: float = option(600.0, "a step that takes longer is hung (exit 45); 0: never", minimum=0)
+    hang_seconds: float = option(
+        600.0, f"a step that takes longer is hung (exit {ExitCode.HUNG}); 0: never", minimum=0
+    )
     first_step_seconds: float = option(3600.0, "the same for start-up, compilation included", minimum=0)
     join_seconds: int = option(300, "longest wait for the other hosts", minimum=1)
     compile_cache: str = option("auto", "folder of compiled programs; auto: in the run directory; off: none")

@@ -1,29 +1,37 @@
-"""What can go wrong in a pod, and the exit code that tells the JobSet what to do about it.
+"""What can go wrong in a pod, and the exit code that tells the JobSet what to do about it."""
 
-The launcher writes the failure policy of the JobSet from this table:
+import enum
+from typing import Literal
 
-=====  =========================================  ==============================
-code   meaning                                    the JobSet's answer
-=====  =========================================  ==============================
-0      finished                                   completed
-42     preempted, state saved                     restart, not counted
-43     failed, may be retried                     restart, counted
-44     cannot succeed: configuration, data, NaN   fail the run at once
-45     hung                                       restart, counted
-=====  =========================================  ==============================
-"""
+# What the JobSet does once a pod has ended: the launcher writes its failure policy from this.
+Then = Literal["complete", "restart, not counted", "restart, counted", "fail at once"]
 
-FINISHED = 0
-PREEMPTED = 42
-RETRY = 43
-FATAL = 44
-HUNG = 45
+# Heads of the lines that a process ends with on stderr; the launcher reads them.
+ERROR, HINT = "error: ", "hint: "
+
+
+class ExitCode(enum.IntEnum):
+    """The exit codes of the trainer; `make generate` tells the launcher."""
+
+    meaning: str
+    then: Then
+
+    def __new__(cls, code: int, meaning: str, then: Then) -> "ExitCode":
+        self = int.__new__(cls, code)
+        self._value_, self.meaning, self.then = code, meaning, then
+        return self
+
+    FINISHED = 0, "finished", "complete"
+    PREEMPTED = 42, "preempted, state saved", "restart, not counted"
+    RETRY = 43, "failed, may be retried", "restart, counted"
+    FATAL = 44, "cannot succeed", "fail at once"  # bad configuration or data, a loss that is not finite
+    HUNG = 45, "hung", "restart, counted"
 
 
 class TrainError(Exception):
     """A failure with a message for people, an optional hint, and an exit code."""
 
-    exit_code = RETRY
+    exit_code: int = ExitCode.RETRY
 
     def __init__(self, message: str, hint: str | None = None):
         super().__init__(message)
@@ -31,7 +39,7 @@ class TrainError(Exception):
 
     def __str__(self) -> str:
         text = super().__str__()
-        return f"{text}\nhint: {self.hint}" if self.hint else text
+        return f"{text}\n{HINT}{self.hint}" if self.hint else text
 
 
 def first_line(error: Exception, most: int = 200) -> str:
@@ -46,19 +54,19 @@ class JoinError(TrainError):
 class ConfigError(TrainError):
     """The request contradicts itself, the network, the data or the machine."""
 
-    exit_code = FATAL
+    exit_code = ExitCode.FATAL
 
 
 class DataError(TrainError):
     """A dataset is missing, truncated or of the wrong shape."""
 
-    exit_code = FATAL
+    exit_code = ExitCode.FATAL
 
 
 class RunDirectoryError(TrainError):
     """The run directory cannot be written, is in use, or belongs to another run."""
 
-    exit_code = FATAL
+    exit_code = ExitCode.FATAL
 
 
 class StorageError(TrainError):
@@ -68,7 +76,7 @@ class StorageError(TrainError):
 class NonFiniteError(TrainError):
     """The loss or the gradient of a step is not a finite number."""
 
-    exit_code = FATAL
+    exit_code = ExitCode.FATAL
 
     def __init__(self, step: int, message: str, hint: str | None = None):
         super().__init__(message, hint)
@@ -81,4 +89,4 @@ class NonFiniteError(TrainError):
 class PreemptedError(TrainError):
     """The machine is being taken away; the state has been saved."""
 
-    exit_code = PREEMPTED
+    exit_code = ExitCode.PREEMPTED

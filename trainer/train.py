@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import functools
 import time
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +17,7 @@ from trainer.errors import NonFiniteError, PreemptedError
 from trainer.learning import step
 from trainer.metrics import profiler, wandb
 from trainer.metrics.display import Display
+from trainer.metrics.lines import Evaluation
 from trainer.metrics.log import Log, Pending
 from trainer.metrics.reporter import Reporter
 from trainer.metrics.tensorboard import TensorBoard
@@ -24,7 +26,7 @@ from trainer.plan import Clock
 from trainer.program import make_program
 from trainer.report import page
 from trainer.rundir import checkpoints as checkpoint
-from trainer.rundir import directory, lease
+from trainer.rundir import directory, events, lease
 from trainer.runtime.agreement import agreed
 from trainer.runtime.join import Job
 from trainer.runtime.preemption import Preemption
@@ -79,16 +81,17 @@ def train(
     closing.callback(profile.close)
     kind = devices.devices.flat[0].device_kind
     log.event(
-        "start",
-        at=marks["start"],
-        restart=job.restart,
-        hosts=job.hosts,
-        devices=devices.size,
-        device_kind=kind,
-        **log.before(),
+        events.Start(
+            at=marks["start"],
+            restart=job.restart,
+            hosts=job.hosts,
+            devices=devices.size,
+            device_kind=kind,
+            **log.before(),
+        )
     )
-    log.event("joined", at=marks["joined"])
-    log.event("opened", cpu_seconds=processor_seconds())
+    log.event(events.Joined(at=marks["joined"]))
+    log.event(events.Opened(cpu_seconds=processor_seconds()))
 
     platform = jax.devices()[0].platform
     executables = compilation.use_cache(config.train.compile_cache, config.run_dir, platform)
@@ -135,7 +138,7 @@ def train(
         if found := checkpoints.newest(shapes, where):
             state, start, accuracy = found.state, found.step, found.accuracy
             stream = stream.resumed(found.stream)
-            log.event("restore", step=start, seconds=since(asked), cpu_seconds=processor_seconds())
+            log.event(events.Restore(step=start, seconds=since(asked), cpu_seconds=processor_seconds()))
     if state is None:
         state = compilation.compile_init(program.init_state, program.key, devices, where)(program.key)
         if config.train.init:
@@ -146,7 +149,7 @@ def train(
     del state
     watchdog.now("compiling")
     compiling[plan.resolution(start)].result()
-    log.event("compiled", seconds=since(begun), cpu_seconds=processor_seconds(), programs=len(compiling))
+    log.event(events.Compiled(seconds=since(begun), cpu_seconds=processor_seconds(), programs=len(compiling)))
 
     pending = Pending()
     speed = Meter(config.train.batch)
@@ -159,7 +162,7 @@ def train(
             begun = time.monotonic()
             log.upload()
             checkpoints.save(whole(jax.tree.unflatten(treedef, leaves)), at, accuracy, wait, stream.kept())
-            log.event("save", step=at, seconds=since(begun), waited_seconds=speed.waited)
+            log.event(events.Save(step=at, seconds=since(begun), waited_seconds=speed.waited))
             clock.restart()
             watchdog.now("training")
 
@@ -167,7 +170,7 @@ def train(
         if preemption.reached():
             reporter(pending.ready(lag=0))
             save(at, wait=True)
-            log.event("preempted", step=at)
+            log.event(events.Preempted(step=at))
             raise PreemptedError(f"preempted at step {at}" + (", state saved" if checkpoints else ""))
 
     def count(network_leaves: compilation.Leaves, at: int) -> dict[str, float]:
@@ -181,14 +184,14 @@ def train(
 
     def evaluate(at: int) -> float:
         begun = time.monotonic()
-        row = {"step": at, "epoch": round(plan.epoch(at), 4)}
+        row: dict[str, Any] = {"step": at, "epoch": round(plan.epoch(at), 4)}
         for kind, arrays in step.evaluated(jax.tree.unflatten(treedef, leaves), config.optim).items():
             totals = count(tuple(jax.tree.leaves(whole(arrays))), at)
             row[f"{kind}accuracy"] = totals["correct"] / totals["examples"]
             row[f"{kind}loss"] = totals["loss"] / totals["examples"]
             row["examples"] = totals["examples"]
-        log.evaluation(row)
-        log.event("evaluate", step=at, seconds=since(begun))
+        log.evaluation(Evaluation(**row))
+        log.event(events.Evaluate(step=at, seconds=since(begun)))
         return row["accuracy"]
 
     def advance(at: int) -> None:
@@ -204,7 +207,7 @@ def train(
             pending.push(done, metrics)
             if at == start and done == start + 1:
                 jax.block_until_ready(metrics)
-                log.event("first_step", step=done, cpu_seconds=processor_seconds())
+                log.event(events.FirstStep(step=done, cpu_seconds=processor_seconds()))
             reporter(pending.ready())
             watchdog.beat()
             leave_if_preempted(done)
@@ -231,7 +234,7 @@ def train(
         stream = stream.rolled_back(failure.step, found.step)
         pending.forget()
         log.resume_at(found.step)
-        log.event("rollback", step=failure.step, to=found.step, waited_seconds=speed.waited)
+        log.event(events.Rollback(step=failure.step, to=found.step, waited_seconds=speed.waited))
         speed.restart(found.step)
         watchdog.now("training")
         return found.step
@@ -253,7 +256,7 @@ def train(
     if checkpoints:
         watchdog.now(f"saving to run directory {config.run_dir}")
         checkpoints.wait()
-    log.end(plan.steps, accuracy, seconds=since(begun), waited_seconds=speed.waited)
+    log.end(events.End(step=plan.steps, accuracy=accuracy, seconds=since(begun), waited_seconds=speed.waited))
     if root and start < plan.steps:
         page.leave(root, log.record(config))
 

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from launcher.contract import head
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.hardware import facts, topology
 from launcher.rendering import container
@@ -170,17 +171,17 @@ def _read(lines: Any, said: list[str], show: Show) -> None:
     """Keeps what is said, and shows what is meant for people."""
     for line in lines:
         said.append(line.rstrip())
-        if line.startswith("progress: "):
-            show(line.removeprefix("progress: ").rstrip())
+        if line.startswith(head("progress")):
+            show(line.removeprefix(head("progress")).rstrip())
 
 
 def _failure(code: int, said: list[str]) -> Exception:
     """The error of a process that failed, from its last words."""
-    errors = [n for n, line in enumerate(said) if line.startswith("error: ")]
+    errors = [n for n, line in enumerate(said) if line.startswith(head("error"))]
     if errors:
-        message = [line for line in said[errors[-1] :] if not line.startswith("hint: ")]
-        hint = " ".join(line.removeprefix("hint: ") for line in said if line.startswith("hint: "))
-        text = " ".join(message).removeprefix("error: ")
+        message = [line for line in said[errors[-1] :] if not line.startswith(head("hint"))]
+        hint = " ".join(line.removeprefix(head("hint")) for line in said if line.startswith(head("hint")))
+        text = " ".join(message).removeprefix(head("error"))
         return ActionError(text, hint)
     if any("No module named 'trainer" in line or "No module named 'jax'" in line for line in said):
         return ActionError("the trainer is not installed here", "pip install 'resnet-launch[check]'")
@@ -190,7 +191,7 @@ def _failure(code: int, said: list[str]) -> Exception:
 
 
 def _crash(code: int, said: list[str]) -> ActionError:
-    steps = [line.removeprefix("progress: ") for line in said if line.startswith("progress: ")]
+    steps = [line.removeprefix(head("progress")) for line in said if line.startswith(head("progress"))]
     signals = [line.strip("* ").split(" received")[0] for line in said if line.startswith("*** SIG")]
     return ActionError(
         f"the TPU compiler crashed while {steps[-1] if steps else 'starting'}: "

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from launcher import contract
 from launcher.errors import Problem, RequestError
 from launcher.hardware import catalogue
-from launcher.request import sources, summary, trainer_settings
+from launcher.request import sources, summary
 from launcher.request.job import TrainingJob
 from launcher.request.readers import Reader, Wrong
 
@@ -69,7 +70,7 @@ class Flag(click.Option):
             found = [*(s.name for s in catalogue.slices()), "cpu-2x1", "local-gpu"]
         else:
             known = {"arch": "archs", "data": "datasets", "recipe": "recipes"}.get(self.name or "")
-            found = trainer_settings.document()[known] if known else []
+            found = contract.document()[known] if known else []
         return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 

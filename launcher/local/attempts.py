@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from launcher import contract
 from launcher.errors import ActionError
 from launcher.local.pods import Pod, expand
 from launcher.local.processes import Processes
@@ -69,7 +70,7 @@ def run(jobset: Mapping[str, Any], environ: Mapping[str, str]) -> int:
             print(f"{pod} ended with {exit_code}: restart {attempt} ({budget})", file=sys.stderr, flush=True)
     raise ActionError(
         f"the run did not finish within {attempt} restarts",
-        "a pod reports preemption (exit code 42) again and again",
+        f"a pod reports preemption (exit code {failure_policy.saved()[0]}) again and again",
     )
 
 
@@ -89,14 +90,14 @@ def _attempt(
                 _interrupt(processes, grace_seconds, interrupts)
             failed = {pod: code for pod, code in exit_codes.items() if code}
             if failed:
-                preempted = failure_policy.PREEMPTED in failed.values()
+                preempted = any(code in failure_policy.saved() for code in failed.values())
                 failed |= processes.stop(
                     grace_seconds if preempted else PEER_SECONDS, lambda: interrupts.count > 0
                 )
                 if interrupts.count:
                     raise _interrupted()
                 # The first pod to end decides, unless another one reports that no restart can help.
-                hopeless = [pod for pod, code in failed.items() if code == failure_policy.HOPELESS]
+                hopeless = [pod for pod, code in failed.items() if code in failure_policy.hopeless()]
                 pod = next(iter([*hopeless, *failed]))
                 return pod, failed[pod]
     return None
@@ -140,8 +141,8 @@ def _pods(jobset: Mapping[str, Any], uid: str, attempt: int, environ: Mapping[st
     for pod in expand(jobset, uid, attempt, environ):
         # In a pod, HOME is an emptyDir. Here the same path would be the shared /tmp, without the user's keys.
         env = {name: value for name, value in pod.env.items() if name != "HOME"}
-        if "RESNET_COORDINATOR" in env:
-            env["RESNET_COORDINATOR"] = f"127.0.0.1:{port}"
+        if (coordinator := contract.variable("coordinator")) in env:
+            env[coordinator] = f"127.0.0.1:{port}"
         command = [sys.executable, *pod.command[1:]] if pod.command[0] == "python" else pod.command
         pods.append(Pod(pod.name, command, env))
     return pods

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 
 from launcher import keys
+from launcher.contract import variable
+from launcher.rendering.failure_policy import hopeless, saved
 
 # field -> its explanation, which is written once, where the field first appears
 EXPLANATIONS = {
@@ -27,7 +29,8 @@ EXPLANATIONS = {
     "parallelism": "one pod per host of the slice",
     "completionMode": "gives each pod an index, which is its host number in the slice",
     "backoffLimit": "one lost host ends the attempt: the others cannot continue without it",
-    "podFailurePolicy": "42 (saved), 44 (cannot succeed) and evictions end the Job, each with its message",
+    "podFailurePolicy": f"{saved()[0]} (saved), {hopeless()[0]} (cannot succeed) and evictions end the Job, "
+    "each with its message",
     "activeDeadlineSeconds": "time limit of one attempt",
     "terminationGracePeriodSeconds": "time to save a checkpoint after SIGTERM",
     "automountServiceAccountToken": "the trainer does not talk to the API server",
@@ -36,9 +39,9 @@ EXPLANATIONS = {
     "google.com/tpu": "a pod must request all chips of its VM",
     "readOnlyRootFilesystem": "the trainer writes only to /tmp, /dev/shm and the run directory",
     "terminationMessagePolicy": "copies the last log lines of a failed trainer into the pod's status",
-    "RESNET_DEVICES": "the trainer refuses to run on a different number of devices",
-    "RESNET_OWNER": "identifies the submission: the same after a restart, different after a new submit",
-    "RESNET_COORDINATOR": "host 0, by its name in the JobSet's headless service",
+    variable("devices"): "the trainer refuses to run on a different number of devices",
+    variable("owner"): "identifies the submission: the same after a restart, different after a new submit",
+    variable("coordinator"): "host 0, by its name in the JobSet's headless service",
     "checkpoint.enabled=false": "without a bucket each host would save to its own disk",
     "shm": "the default /dev/shm is only 64 MiB",
     "numNodes": "number of hosts that share GPU memory over NVLink",

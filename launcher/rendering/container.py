@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from launcher import keys
+from launcher.contract import variable
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -61,13 +62,13 @@ def environment(job: TrainingJob) -> list[dict[str, Any]]:
     )
     variables: dict[str, Any] = {
         "JAX_PLATFORMS": PLATFORMS[shape.kind],
-        "RESNET_PLATFORM": shape.kind,
-        "RESNET_DEVICES": str(job.devices),
-        "RESNET_HOSTS": str(job.hosts),
-        "RESNET_SLICES": str(job.num_slices),
-        "RESNET_RESTART": _label(keys.RESTART_ATTEMPT),
-        "RESNET_OWNER": uid,
-        "RESNET_POD": {"fieldRef": {"fieldPath": "metadata.name"}},
+        variable("platform"): shape.kind,
+        variable("devices"): str(job.devices),
+        variable("hosts"): str(job.hosts),
+        variable("slices"): str(job.num_slices),
+        variable("restart"): _label(keys.RESTART_ATTEMPT),
+        variable("owner"): uid,
+        variable("pod"): {"fieldRef": {"fieldPath": "metadata.name"}},
         "HOME": "/tmp",
         "PYTHONUNBUFFERED": "1",
     }
@@ -76,9 +77,9 @@ def environment(job: TrainingJob) -> list[dict[str, Any]]:
     if shape.kind == "gpu" and job.platform == "gke":
         variables["LD_LIBRARY_PATH"] = GPU_LIBRARIES
     if shape.kind != "tpu":  # on TPU, GKE sets these for JAX
-        variables["RESNET_COORDINATOR"] = coordinator(job)
-        variables["RESNET_HOSTS_PER_SLICE"] = str(shape.hosts)
-        variables["RESNET_SLICE_INDEX"] = _label(keys.JOB_INDEX)
+        variables[variable("coordinator")] = coordinator(job)
+        variables[variable("hosts_per_slice")] = str(shape.hosts)
+        variables[variable("slice_index")] = _label(keys.JOB_INDEX)
     variables |= job.env
     for name, (secret, key) in job.secret_env.items():
         variables[name] = {"secretKeyRef": {"name": secret, "key": key}}

@@ -1,15 +1,10 @@
-"""What the trainer accepts, read from train_fields.json, which `make generate` writes.
-
-The launcher never imports the trainer; this is how it still refuses a wrong setting before it is sent.
-"""
+"""What the trainer accepts: a wrong setting is refused before it is sent."""
 
 from __future__ import annotations
 
-import functools
-import json
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from launcher import contract
 from launcher.errors import closest
 from launcher.request import kubernetes_names, readers
 from launcher.request.readers import Wrong
@@ -22,23 +17,11 @@ TYPES = {
 }
 
 
-@functools.cache
-def document() -> dict[str, Any]:
-    """train_fields.json: `fields` (a list of rows), `archs`, `datasets` and `recipes` (lists of names)."""
-    return json.loads(Path(__file__).parents[1].joinpath("contract.json").read_text(encoding="utf-8"))
-
-
-@functools.cache
-def fields() -> dict[str, dict[str, Any]]:
-    """`section.field` -> its row: type, default, help, and where they apply choices and bounds."""
-    return {row["field"]: row for row in document()["fields"]}
-
-
-def known(kind: str, what: str) -> readers.Reader:
+def known(kind: Literal["archs", "datasets", "recipes"], what: str) -> readers.Reader:
     """Reads one of the names that the trainer has: kind is archs, datasets or recipes."""
 
     def read(value: Any) -> str:
-        found = document()[kind]
+        found = list(contract.document()[kind])
         if value not in found:
             hint = closest(value, found) if isinstance(value, str) else ""
             raise Wrong(f"must be {what} ({', '.join(found)})", value, hint)
@@ -60,18 +43,18 @@ def setting(value: Any) -> str:
     path, given = path.strip(), given.strip()
     if not equals:
         raise Wrong("must be section.field=value", value)
-    row = fields().get(path)
+    row = contract.fields().get(path)
     if row is None:
         raise Wrong(
             "must name a field of the trainer",
             path,
-            closest(path, fields()) or "resnet-launch config --train",
+            closest(path, contract.fields()) or "resnet-launch config --train",
         )
     _check(row, given)
     return f"{path}={given}"
 
 
-def _check(row: dict[str, Any], given: str) -> None:
+def _check(row: contract.Setting, given: str) -> None:
     kind, must = row["type"], f"{row['field']} must be {TYPES[row['type']]}"
     try:
         number = {"int": int, "float": float, "bool": readers.flag, "str": len}[kind](given)
@@ -87,7 +70,7 @@ def _check(row: dict[str, Any], given: str) -> None:
         raise Wrong(f"{row['field']} must be one of {choices}", given, closest(given, row["choices"]))
     if "minimum" in row and not row["minimum"] <= number < float("inf"):
         raise Wrong(f"{must} of at least {row['minimum']}", given)
-    if number > row.get("maximum", float("inf")):
+    if "maximum" in row and number > row["maximum"]:
         raise Wrong(f"{must} of at most {row['maximum']}", given)
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from launcher import keys
+from launcher import contract, keys
 
 JSON = Mapping[str, Any]
 IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
@@ -127,7 +127,7 @@ def first_failure(pods: Iterable[JSON]) -> dict[str, Any] | None:
     return {
         "pod": name,
         "exit_code": state.get("exitCode"),
-        "meaning": MEANINGS.get(state.get("exitCode", 0), state.get("reason", "")),
+        "meaning": _meaning(state),
         "message": (state.get("message") or "").strip(),
     }
 
@@ -140,12 +140,14 @@ def _final_state(pod: JSON) -> JSON | None:
     return pod["status"] if pod["status"].get("phase") == "Failed" else None
 
 
-# The trainer's table, and what the kernel and the kubelet add to it.
-MEANINGS = {
-    42: "preempted, state saved",
-    43: "failed, may be retried",
-    44: "cannot succeed",
-    45: "hung",
+def _meaning(state: JSON) -> str:
+    """What the exit code says, else the kubelet's reason."""
+    meanings = SIGNALS | contract.meanings()
+    return meanings.get(state.get("exitCode", -1)) or state.get("reason", "")
+
+
+# Exit codes that the kernel gives to a process that a signal ended.
+SIGNALS = {
     134: "aborted: a peer or the coordinator was lost",
     137: "killed: out of memory, or not gone within its grace",
     139: "crashed",

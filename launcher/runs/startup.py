@@ -7,8 +7,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from launcher import contract
+
 JSON = Mapping[str, Any]
-EVENTS = ("joined", "restore", "compiled", "first_step")  # of the trainer, in their order
 
 
 def breakdown(
@@ -30,7 +31,7 @@ def breakdown(
         ("created", _last([pod["metadata"].get("creationTimestamp") for pod in pods])),
         ("scheduled", _last([_scheduled(pod) for pod in pods])),
         ("started", _last([container_start(pod) for pod in pods])),
-        *((name, events.get(name)) for name in EVENTS),
+        *((name, events.get(name)) for name in contract.milestones()),
     ]
     reached = [(name, at) for name, at in marks if at is not None]
     seconds = {name: _seconds(before, at) for (_, before), (name, at) in itertools.pairwise(reached)}

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-KINDS = ("progress", "evaluate", "event")
+from launcher import contract
 
 
 @dataclass
 class LogSummary:
     """The newest line of each kind, as key -> value; times are unix seconds."""
 
-    progress: dict[str, Any] = field(default_factory=dict)
-    evaluate: dict[str, Any] = field(default_factory=dict)
+    progress: contract.ProgressLine = field(default_factory=contract.ProgressLine)
+    evaluate: contract.EvaluateLine = field(default_factory=contract.EvaluateLine)
     events: dict[str, float] = field(default_factory=dict)  # name -> when it last happened
 
 
@@ -24,9 +24,9 @@ def read(lines: Iterable[str]) -> LogSummary:
     summary = LogSummary()
     for line in lines:
         kind, _, pairs = line.partition(" ")
-        if kind not in KINDS:
+        if kind not in contract.document()["lines"]:
             continue
-        values = {key: _value(text) for key, _, text in (pair.partition("=") for pair in pairs.split())}
+        values: Any = {key: _value(text) for key, _, text in (pair.partition("=") for pair in pairs.split())}
         if kind == "progress":
             summary.progress = values
         elif kind == "evaluate":

@@ -29,6 +29,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from trainer.__main__ import Parser, leave, parse
+from trainer.check.result import PROGRESS, STEPS
 from trainer.config import DataConfig, TrainConfig
 from trainer.cost import hlo, tpu_layout, traffic
 from trainer.cost.estimate import estimate
@@ -36,7 +37,7 @@ from trainer.data import DATASETS, pipeline, source
 from trainer.data.formats import synthetic
 from trainer.data.storage import GRANT
 from trainer.devices import compilation, mesh, state_sharding
-from trainer.errors import ConfigError, DataError, StorageError, TrainError, first_line
+from trainer.errors import ERROR, ConfigError, DataError, StorageError, TrainError, first_line
 from trainer.program import Program, make_program
 
 PACKAGES = ("jax", "flax", "libtpu")
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--chip-config", default="default", help="megacore where both cores are one device")
     parser.add_argument("--wrap", default="", help="axes that are rings, as in 1x1x0")
     parser.add_argument("--slices", type=int, default=1)
-    parser.add_argument("--steps", default="train,eval", help="which of the two steps")
+    parser.add_argument("--steps", default=",".join(STEPS), help="which of the two steps")
     parser.add_argument("--code", action="store_true", help="generate the code too, as a run will")
     try:
         parsed = parser.parse_args(arguments[:cut])
@@ -73,12 +74,13 @@ def main(arguments: list[str]) -> int:
             print(json.dumps(check(config, parsed)))
         return 0
     except TrainError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{ERROR}{error}", file=sys.stderr)
         return error.exit_code
 
 
 def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
     """What the compiler says of the run's steps on the slice, or an estimate; all sizes are a device's."""
+    chosen = steps(slice.steps)
     platform, _, number = slice.estimate.partition(":")
     grid = None if platform else mesh.make_mesh(slice.slices, topology(slice))
     devices = grid.size if grid else int(number)
@@ -104,12 +106,24 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
     }
     per_step = config.train.batch if grid else config.train.batch // devices
     for name, sample in samples(config, train, test).items():
-        if name in slice.steps:
+        if name in chosen:
             batch = compilation.batch_shapes(sample, per_step)
             found[name] = (
                 measure(name, program, batch, grid, slice) if grid else guess(name, program, batch, platform)
             )
     return found
+
+
+def steps(names: str) -> list[str]:
+    """The steps of ``--steps``.
+
+    Raises:
+      ConfigError: one has another name, or there is none.
+    """
+    chosen = names.split(",")
+    if not set(chosen) <= set(STEPS):
+        raise ConfigError(f"--steps: must be {' or '.join(STEPS)} or both with a comma, got '{names}'")
+    return chosen
 
 
 def sources(config: DataConfig) -> tuple[source.Source, source.Source, str]:
@@ -265,7 +279,7 @@ def end_with(parent: int) -> None:
 
 
 def progress(text: str) -> None:
-    print(f"progress: {text}", file=sys.stderr, flush=True)
+    print(f"{PROGRESS}{text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from typing import NoReturn
 from trainer.config import DataConfig
 from trainer.data import verbs
 from trainer.data.verbs import RequestError
-from trainer.errors import TrainError
+from trainer.errors import ERROR, TrainError
+from trainer.runtime.environment import Variable
 
-PROGRAM = os.environ.get("RESNET_PROGRAM", "python -m trainer.data")  # what people typed to get here
+PROGRAM = os.environ.get(Variable.PROGRAM, "python -m trainer.data")  # what people typed to get here
 DEFAULTS = DataConfig()
 ABOUT = "Image folders, IDX, ArrayRecord (packed, TFDS), TFRecord and tar shards, on a disk or in a bucket."
 KEEPS_DAMAGED = "damaged images that are left out before it ends"
@@ -32,7 +33,7 @@ def main(words: Sequence[str]) -> int:
         given = parser().parse_args(words)
         return given.run(given)
     except (RequestError, TrainError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{ERROR}{error}", file=sys.stderr)
         return 2 if isinstance(error, RequestError) else 1
     except KeyboardInterrupt:
         print("error: interrupted; the same command goes on where it stopped", file=sys.stderr)

@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any, Protocol
 
+from trainer.errors import ERROR
+from trainer.metrics.lines import Evaluation, EventLine, Progress, logfmt
+
 TERMINATION_LOG = Path("/dev/termination-log")  # what Kubernetes shows as the reason of a failed container
 
 
@@ -24,40 +27,30 @@ def make_display() -> Display:
     return Bar() if sys.stdout.isatty() else Lines()
 
 
-def logfmt(kind: str, row: dict[str, Any]) -> str:
-    """``progress step=3 loss=0.5``: one line with stable keys; ``resnet-launch status`` reads it too."""
-    return " ".join([kind, *(f"{key}={_text(value)}" for key, value in row.items())])
-
-
 def warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def complain(message: str) -> None:
     """Says why the process ends, to people and to Kubernetes."""
-    text = f"error: {message}"
+    text = f"{ERROR}{message}"
     print(text, file=sys.stderr, flush=True)
     if TERMINATION_LOG.exists():
         with contextlib.suppress(OSError):  # read-only outside Kubernetes
             TERMINATION_LOG.write_text(text[:4000] + "\n")
 
 
-def _text(value: Any) -> str:
-    # Times in seconds since 1970 need more than six digits.
-    return (f"{value:.3f}" if value > 1e6 else f"{value:.6g}") if isinstance(value, float) else str(value)
-
-
 class Lines:
     """One logfmt line a row."""
 
     def event(self, row: dict[str, Any]) -> None:
-        print(logfmt("event", row), flush=True)
+        print(logfmt(EventLine.KIND, row), flush=True)
 
     def progress(self, row: dict[str, Any]) -> None:
-        print(logfmt("progress", row), flush=True)
+        print(logfmt(Progress.KIND, row), flush=True)
 
     def evaluation(self, row: dict[str, Any]) -> None:
-        print(logfmt("evaluate", row), flush=True)
+        print(logfmt(Evaluation.KIND, row), flush=True)
 
     def close(self) -> None:
         pass
@@ -67,13 +60,13 @@ class Bar:
     """A bar with loss, rate and time left; evaluations stay as lines above it."""
 
     def __init__(self):
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich import progress
 
-        self._bar = Progress(
-            TextColumn("step {task.completed}/{task.total}"),
-            BarColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(),
+        self._bar = progress.Progress(
+            progress.TextColumn("step {task.completed}/{task.total}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[text]}"),
+            progress.TimeRemainingColumn(),
         )
         self._bar.start()
         self._task = None

@@ -1,10 +1,11 @@
 """What a run writes of itself: ``metrics.jsonl``, ``events.jsonl``, and losses fetched without waiting."""
 
 import collections
+import dataclasses
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import jax
 from etils import epath
@@ -12,11 +13,16 @@ from etils import epath
 from trainer.config import TrainConfig
 from trainer.errors import NonFiniteError
 from trainer.metrics.display import Display
+from trainer.metrics.lines import Evaluation, Progress
+from trainer.rundir.events import End, Event, known
 from trainer.rundir.goodput import account
 from trainer.rundir.jsonlines import JsonLines
 from trainer.rundir.record import Record
 
 LAG_STEPS = 2  # a loss is fetched this many steps after it was asked for, so that no step waits for it
+
+
+AnyEvent = TypeVar("AnyEvent", bound=Event)
 
 
 class Mirror(Protocol):
@@ -68,33 +74,37 @@ class Log:
         for mirror in self._mirrors:
             mirror.resume_at(step)
 
-    def event(self, name: str, at: float | None = None, **values: Any) -> None:
-        """at: unix seconds; now where it is left out."""
+    def event(self, event: Event) -> None:
+        """Writes an event; one without a time happens now."""
         if self._events:
-            row = {"name": name, "at": round(at or time.time(), 3), **values}
+            row = _timed(event).row()
             self._events.append(row)
             if self._display:
                 self._display.event(row)
 
-    def end(self, step: int, accuracy: float | None, **values: Any) -> None:
-        """The event of the end, with the share of the time that went into steps that count."""
+    def end(self, event: End) -> None:
+        """Writes the event of the end, with the run's goodput."""
         if self._events:
-            row = {"name": "end", "at": round(time.time(), 3), "step": step}
-            row |= ({} if accuracy is None else {"accuracy": accuracy}) | values
-            if found := account([*self._events.rows, row]):
-                row["goodput"] = round(found.share, 4)
-            self.event(**row)
+            event = _timed(event)
+            if goodput := account([*self._events.rows, event.row()]):
+                event = dataclasses.replace(event, goodput=round(goodput.share, 4))
+            self.event(event)
 
-    def progress(self, row: dict[str, Any], shown: dict[str, Any], kept: dict[str, Any]) -> None:
-        """A training step: ``row`` is kept and shown, beside it this (totals, time left) and that."""
-        self._row("train", row, {"at": round(time.time(), 3), **kept})
-        if self._metrics and self._display:
-            self._display.progress(row | shown)
+    def progress(self, line: Progress, waited_seconds: float) -> None:
+        """Writes and shows a training step.
 
-    def evaluation(self, row: dict[str, Any]) -> None:
-        self._row("evaluate", row, {})
+        Args:
+          waited_seconds: for data, since this process began.
+        """
+        self._row("train", line.trained(), {"at": round(time.time(), 3), "waited_seconds": waited_seconds})
         if self._metrics and self._display:
-            self._display.evaluation(row)
+            self._display.progress(known(line))
+
+    def evaluation(self, line: Evaluation) -> None:
+        """Writes and shows an evaluation."""
+        self._row("evaluate", known(line), {})
+        if self._metrics and self._display:
+            self._display.evaluation(known(line))
 
     def _row(self, kind: str, row: dict[str, Any], kept: dict[str, Any]) -> None:
         if self._metrics:
@@ -112,6 +122,10 @@ class Log:
         for lines in (self._metrics, self._events):
             if lines:
                 lines.close()
+
+
+def _timed(event: AnyEvent) -> AnyEvent:
+    return dataclasses.replace(event, at=round(event.at or time.time(), 3))
 
 
 class Pending:

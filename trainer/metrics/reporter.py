@@ -3,11 +3,13 @@
 import functools
 from collections.abc import Iterator
 from concurrent.futures import Future
+from typing import Any
 
 from jax.stages import Compiled
 
 from trainer.config import TrainConfig
 from trainer.metrics import throughput
+from trainer.metrics.lines import Progress
 from trainer.metrics.log import Log
 from trainer.plan import Plan
 
@@ -40,13 +42,13 @@ class Reporter:
         for at, values in ready:
             if at % config.log.every_steps and at not in (1, plan.steps):
                 continue
-            row = {"step": at, "epoch": round(plan.epoch(at), 4), **values}
-            shown = {"steps": plan.steps, "epochs": round(plan.epoch(plan.steps), 2)}
+            row: dict[str, Any] = {"step": at, "epoch": round(plan.epoch(at), 4), **values}
+            row |= {"steps": plan.steps, "epochs": round(plan.epoch(plan.steps), 2)}
             if speed := self._speed.read(at):
                 rate, share = speed
                 row |= {"images_per_second": round(rate, 1), "data_wait": round(share, 4)}
                 if self._limit:
                     each = rate / config.train.batch
                     row |= throughput.utilisation(self._cost(plan.resolution(at - 1)), self._limit, each)
-                shown |= {"eta_seconds": round((plan.steps - at) * config.train.batch / rate, 1)}
-            self._log.progress(row, shown, {"waited_seconds": self._speed.waited})
+                row |= {"eta_seconds": round((plan.steps - at) * config.train.batch / rate, 1)}
+            self._log.progress(Progress(**row), self._speed.waited)

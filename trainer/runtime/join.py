@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trainer.errors import ConfigError, JoinError
+from trainer.runtime.environment import Variable
 
 # JAX's own client looks a name up again after 30 s at the soonest, so it is given an address that answers.
 LOOK_SECONDS = 0.1  # between look-ups of the coordinator
@@ -46,30 +47,32 @@ def read_environment(env: Mapping[str, str]) -> Job:
     Raises:
       ConfigError: a variable is missing or not a whole number, or the variables contradict each other.
     """
-    if "RESNET_PLATFORM" not in env:
-        if "JOB_COMPLETION_INDEX" in env:
-            raise ConfigError("RESNET_PLATFORM: must be set in a pod", "render the job with resnet-launch")
+    if Variable.PLATFORM not in env:
+        if Variable.COMPLETION_INDEX in env:
+            raise ConfigError(
+                f"{Variable.PLATFORM}: must be set in a pod", "render the job with resnet-launch"
+            )
         return Job()
-    platform = env["RESNET_PLATFORM"]
+    platform = env[Variable.PLATFORM]
     if platform not in ("cpu", "gpu", "tpu"):
-        raise ConfigError(f"RESNET_PLATFORM: must be cpu, gpu or tpu, got '{platform}'")
+        raise ConfigError(f"{Variable.PLATFORM}: must be cpu, gpu or tpu, got '{platform}'")
     explicit = platform != "tpu"
     job = Job(
         platform=platform,
-        coordinator=_text(env, "RESNET_COORDINATOR") if explicit else "",
-        hosts_per_slice=_number(env, "RESNET_HOSTS_PER_SLICE") if explicit else 1,
-        slices=_number(env, "RESNET_SLICES"),
-        slice_index=_number(env, "RESNET_SLICE_INDEX") if explicit else 0,
-        completion_index=_number(env, "JOB_COMPLETION_INDEX") if explicit else 0,
-        hosts=_number(env, "RESNET_HOSTS"),
-        devices=_number(env, "RESNET_DEVICES"),
-        restart=int(env.get("RESNET_RESTART") or 0),
-        pod=env.get("RESNET_POD", ""),
-        owner=env.get("RESNET_OWNER", ""),
+        coordinator=_text(env, Variable.COORDINATOR) if explicit else "",
+        hosts_per_slice=_number(env, Variable.HOSTS_PER_SLICE) if explicit else 1,
+        slices=_number(env, Variable.SLICES),
+        slice_index=_number(env, Variable.SLICE_INDEX) if explicit else 0,
+        completion_index=_number(env, Variable.COMPLETION_INDEX) if explicit else 0,
+        hosts=_number(env, Variable.HOSTS),
+        devices=_number(env, Variable.DEVICES),
+        restart=int(env.get(Variable.RESTART) or 0),
+        pod=env.get(Variable.POD, ""),
+        owner=env.get(Variable.OWNER, ""),
     )
     if explicit and not (job.hosts == job.slices * job.hosts_per_slice and job.process_id < job.hosts):
         raise ConfigError(
-            f"RESNET_HOSTS: must be {job.slices} slices x {job.hosts_per_slice} hosts and above "
+            f"{Variable.HOSTS}: must be {job.slices} slices x {job.hosts_per_slice} hosts and above "
             f"process {job.process_id}, got {job.hosts}"
         )
     return job
@@ -148,7 +151,7 @@ def _answering(host: str, port: int, deadline: float) -> str:
 
 def _text(env: Mapping[str, str], name: str) -> str:
     if not env.get(name):
-        raise ConfigError(f"{name}: must be set where RESNET_PLATFORM is {env['RESNET_PLATFORM']}")
+        raise ConfigError(f"{name}: must be set where {Variable.PLATFORM} is {env[Variable.PLATFORM]}")
     return env[name]
 
 

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 
-from trainer.errors import PREEMPTED
+from trainer.errors import ERROR, ExitCode
 
 LOOK_SECONDS = 0.2
 
@@ -15,9 +15,13 @@ class EarlyExit:
 
     The first process of a container ignores a signal that it has no handler for, and a Python handler waits
     for as long as the main thread is inside the join; so a thread of its own takes the signal.
+
+    Args:
+      line: of the log, printed at the end.
     """
 
-    def __init__(self):
+    def __init__(self, line: str):
+        self._line = line
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._wait, name="early-exit", daemon=True)
         if hasattr(signal, "sigtimedwait"):  # not on macOS, where nothing runs as first process
@@ -33,9 +37,11 @@ class EarlyExit:
     def _wait(self) -> None:
         while not self._stopped.is_set():
             if signal.sigtimedwait({signal.SIGTERM}, LOOK_SECONDS):
-                print("event name=preempted step=0", flush=True)
-                print("error: terminated before training began; nothing is lost", file=sys.stderr, flush=True)
-                os._exit(PREEMPTED)
+                print(self._line, flush=True)
+                print(
+                    f"{ERROR}terminated before training began; nothing is lost", file=sys.stderr, flush=True
+                )
+                os._exit(ExitCode.PREEMPTED)
 
 
 class Preemption:

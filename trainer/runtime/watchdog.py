@@ -8,7 +8,7 @@ import os
 import threading
 import time
 
-from trainer.errors import HUNG
+from trainer.errors import ExitCode
 from trainer.metrics.display import complain
 
 CHECK_SECONDS = 1.0
@@ -47,4 +47,4 @@ class Watchdog:
             if self._limit and idle > self._limit:
                 faulthandler.dump_traceback(all_threads=True)
                 complain(f"no progress for {idle:.0f} s while {self._doing}; all stacks are above")
-                os._exit(HUNG)
+                os._exit(ExitCode.HUNG)

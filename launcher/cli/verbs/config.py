@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
+from launcher import contract
 from launcher.cli import options, target
 from launcher.cluster.kubeconfig import is_configured
 from launcher.errors import ActionError
-from launcher.request import sources, trainer_settings
+from launcher.request import sources
 
 
 @click.command(
@@ -75,5 +76,5 @@ def _team(given: dict[str, Any], context: str | None, kubeconfig: str | None) ->
 def _trainer() -> list[dict[str, Any]]:
     return [
         {"field": path, "value": row["default"], "about": row["help"]}
-        for path, row in trainer_settings.fields().items()
+        for path, row in contract.fields().items()
     ]

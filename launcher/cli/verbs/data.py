@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from launcher import contract
 from launcher.check import input_demand
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.hardware import slices
@@ -31,7 +32,7 @@ def command(words: tuple[str, ...]) -> int:
     if importlib.util.find_spec("trainer") is None or importlib.util.find_spec("array_record") is None:
         why = "the trainer's packages are not installed here, and they read and write the data"
         raise ActionError(why, "pip install 'resnet-launch[train]'")
-    environment = {**os.environ, "RESNET_PROGRAM": "resnet-launch data"}
+    environment = {**os.environ, contract.variable("program"): "resnet-launch data"}
     process = subprocess.Popen([sys.executable, "-m", "trainer.data", *given], env=environment)
     # The terminal sends Ctrl-C to both; the one that works decides how to end.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from launcher import contract
 from launcher.cli import options, table, target
 
 LAST_LINES = 12  # of the pod that failed first
@@ -57,7 +58,7 @@ def page(found: dict[str, Any]) -> list[str]:
     return [found["name"], *(f"  {key:13} {text}" for key, text in rows)]
 
 
-def _training(progress: dict[str, Any], evaluation: dict[str, Any]) -> list[tuple[str, str]]:
+def _training(progress: contract.ProgressLine, evaluation: contract.EvaluateLine) -> list[tuple[str, str]]:
     rows = []
     if progress:
         loss = _number(progress.get("loss"), ".4f")

@@ -5,7 +5,7 @@ import pty
 import subprocess
 import sys
 
-from trainer.metrics.display import logfmt
+from trainer.metrics.lines import logfmt
 
 ON_A_TERMINAL = """
 from trainer.metrics.display import Bar, make_display

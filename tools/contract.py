@@ -1,0 +1,92 @@
+"""contract.json: everything that both packages know, gathered from where the trainer declares it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from typing import Any
+
+from trainer import recipes
+from trainer.__main__ import FLAGS
+from trainer.check import result
+from trainer.config import schema
+from trainer.data import DATASETS
+from trainer.errors import ERROR, HINT, ExitCode
+from trainer.metrics.lines import LINES
+from trainer.models import ARCHS
+from trainer.rundir.events import EVENTS
+from trainer.runtime.environment import Variable
+
+Json = dict[str, Any]
+
+
+def text() -> str:
+    """contract.json as `make generate` writes it."""
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+def document() -> Json:
+    """What the launcher knows of the trainer; launcher.contract has its types."""
+    return {
+        "archs": list(ARCHS),
+        "datasets": list(DATASETS),
+        "recipes": {name: recipes.load(name) for name in recipes.RECIPES},
+        "default_recipes": recipes.DEFAULTS,
+        "flags": {flag: {"field": field, "help": help} for flag, (field, help) in FLAGS.items()},
+        "fields": schema(),
+        "exit_codes": {
+            code.name.lower(): {"code": int(code), "meaning": code.meaning, "then": code.then}
+            for code in ExitCode
+        },
+        "environment": {
+            variable.name.lower(): {"name": str(variable), "help": variable.meaning} for variable in Variable
+        },
+        "events": {
+            name: {"help": first_line(event), "milestone": event.MILESTONE, "fields": members(event)}
+            for name, event in EVENTS.items()
+        },
+        "lines": {kind: {"help": first_line(line), "fields": members(line)} for kind, line in LINES.items()},
+        "heads": {"error": ERROR, "hint": HINT, "progress": result.PROGRESS},
+        "check": {"steps": list(result.STEPS), "result": members(result.CheckResult)},
+    }
+
+
+def first_line(declared: type) -> str:
+    return (declared.__doc__ or "").splitlines()[0]
+
+
+def members(declared: type) -> Json:
+    """Name of each field of a dataclass or TypedDict: its type, its help, whether it may be absent."""
+    hints = typing.get_type_hints(declared, include_extras=True)
+    hints = {name: hint for name, hint in hints.items() if typing.get_origin(hint) is not typing.ClassVar}
+    if dataclasses.is_dataclass(declared):
+        names = [field.name for field in dataclasses.fields(declared)]
+        absent = {f.name for f in dataclasses.fields(declared) if f.default is not dataclasses.MISSING}
+    else:
+        names, absent = list(hints), getattr(declared, "__optional_keys__", frozenset())
+    return {name: _member(hints[name], name in absent) for name in names}
+
+
+def _member(hint: Any, absent: bool) -> Json:
+    help = ""
+    while typing.get_origin(hint) in (typing.Annotated, typing.NotRequired):
+        if typing.get_origin(hint) is typing.Annotated:
+            hint, help = hint.__origin__, hint.__metadata__[0]
+        else:
+            [hint] = typing.get_args(hint)
+    row = _type(hint) | ({"help": help} if help else {})
+    return row | ({"optional": True} if absent else {})
+
+
+def _type(hint: Any) -> Json:
+    if isinstance(hint, types.UnionType):
+        [hint] = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+    if typing.is_typeddict(hint):
+        return {"type": "object", "fields": members(hint)}
+    if typing.get_origin(hint) is list:
+        return {"type": "list", "items": _type(typing.get_args(hint)[0])}
+    if typing.get_origin(hint) is dict:
+        return {"type": "map", "values": _type(typing.get_args(hint)[1])}
+    return {"type": hint.__name__}
