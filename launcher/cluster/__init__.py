@@ -1,1 +1,1 @@
-"""The API server: how it is found, asked and understood."""
+"""The API server: connect to it, send requests, explain its refusals."""

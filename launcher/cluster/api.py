@@ -1,7 +1,7 @@
-"""The only module that talks to an API server: JSON in, JSON out, and refusals in words.
+"""Requests to the API server: JSON in, JSON out, errors as sentences. No other module sends any.
 
-The Kubernetes client finds and authenticates the cluster; its models are not used, because turning 512 pods
-into them takes longer than fetching them.
+The Kubernetes client locates the cluster and authenticates. Its models are not used, because converting 512
+pods to them takes longer than fetching the pods.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from launcher.cluster.refusals import Refused, refusal
 from launcher.errors import ActionError
 
 JSON = dict[str, Any]
-MANAGER = "resnet-launch"  # field manager of everything that is applied
-PAGE = 500  # objects a list request
+MANAGER = "resnet-launch"  # field manager of every apply and patch
+PAGE = 500  # objects per list request
 CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 GROUPS = {
     "JobSet": ("jobset.x-k8s.io/v1alpha2", "jobsets"),
@@ -38,16 +38,16 @@ GROUPS = {
 
 
 class Unreachable(ActionError):
-    """The API server does not answer, or a connection to it broke: it may be there again in a moment."""
+    """The API server does not respond or a connection broke; a retry may succeed."""
 
 
 class Cluster:
-    """One API server and the namespace to work in.
+    """A client of one API server with a default namespace.
 
     Args:
-      context: of the kubeconfig; its current one if not given.
-      namespace: the context's if not given.
-      kubeconfig: file; KUBECONFIG or ~/.kube/config if not given, or the pod's own account in a cluster.
+      context: name of a kubeconfig context; default: the current context.
+      namespace: default: the namespace of the context.
+      kubeconfig: path of a file; default: KUBECONFIG, ~/.kube/config, or the service account in a pod.
 
     Raises:
       ActionError: no cluster is configured, or the configuration is wrong.
@@ -56,20 +56,31 @@ class Cluster:
     def __init__(
         self, context: str | None = None, namespace: str | None = None, kubeconfig: str | None = None
     ) -> None:
-        client, found, self.context = connect(context, kubeconfig)
-        self.namespace = namespace or found
+        client, context_namespace, self.context = connect(context, kubeconfig)
+        self.namespace = namespace or context_namespace
         self.server: str = client.configuration.host
         self._client = client
 
     def request(
         self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: Any
     ) -> JSON:
-        """One call; raises Refused for a status of 400 and more."""
+        """Send one request and return the reply.
+
+        Args:
+          path: path on the server, such as `self.path("Pod")`.
+          body: sent as JSON; None for no body.
+          kind: media type of the body.
+          query: parameters of the URL.
+
+        Raises:
+          Refused: the reply has a status of 400 or more.
+          Unreachable: there is no reply.
+        """
         response = self._send(method, path, query, body, kind)
         return json.loads(response.data or b"{}")
 
     def get(self, kind: str, name: str) -> JSON | None:
-        """One object of the namespace, or None where there is none of that name."""
+        """Return the object of this name in the namespace; None where there is none."""
         try:
             return self.request("GET", f"{self.path(kind)}/{name}")
         except Refused as error:
@@ -78,31 +89,32 @@ class Cluster:
             raise
 
     def list(self, kind: str, namespace: str | None = None, **query: Any) -> tuple[list[JSON], str]:
-        """(all objects that match, resource version to watch from), fetched in pages."""
-        path, found, token = self.path(kind, namespace), [], ""
+        """Return (all matching objects, resource version to watch from), fetched in pages."""
+        path, items, token = self.path(kind, namespace), [], ""
         while True:
             page = self.request("GET", path, limit=PAGE, **({"continue": token} if token else {}), **query)
-            found += page["items"]
+            items += page["items"]
             token = page["metadata"].get("continue", "")
             if not token:
-                return found, page["metadata"]["resourceVersion"]
+                return items, page["metadata"]["resourceVersion"]
 
     def watch(self, kind: str, version: str, seconds: float, **query: Any) -> Iterator[tuple[str, JSON]]:
-        """(ADDED | MODIFIED | DELETED, object) from a resource version on; ends after so many seconds.
+        """Yield (ADDED | MODIFIED | DELETED, object) from a resource version on, for `seconds`.
 
         Raises Refused with status 410 where the version is too old: list again.
         """
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": max(int(seconds), 1)} | query
-        # A connection that died without a word is found out soon after the server should have ended it.
-        response = self._send("GET", self.path(kind), query, stream=True, read_seconds=seconds + READ_SECONDS)
+        # The read timeout exceeds the watch, so that a dead connection fails soon after the watch should end.
+        read_seconds = seconds + READ_SECONDS
+        response = self._send("GET", self.path(kind), query, stream=True, read_seconds=read_seconds)
         for line in _lines(response):
             event = json.loads(line)
             if event["type"] == "ERROR":
                 raise refusal(event["object"].get("code", 500), event["object"], f"watch {kind}")
             yield event["type"], event["object"]
 
-    def knows(self, kind: str) -> bool:
-        """Whether the cluster serves a kind, and lets us list it."""
+    def serves(self, kind: str) -> bool:
+        """Return whether the cluster has this kind and the user may list it."""
         try:
             self.request("GET", self.path(kind), limit=1)
         except Refused as error:
@@ -111,25 +123,29 @@ class Cluster:
             raise
         return True
 
-    def apply(self, thing: JSON, dry_run: bool = False) -> JSON:
-        """Server-side apply, strict about unknown fields; with ``dry_run`` nothing is stored."""
+    def apply(self, manifest: JSON, dry_run: bool = False) -> JSON:
+        """Apply an object on the server side and return it; unknown fields are errors.
+
+        With `dry_run` the server checks the object and stores nothing.
+        """
         query = {"fieldManager": MANAGER, "fieldValidation": "Strict", "force": "true"}
         if dry_run:
             query["dryRun"] = "All"
-        path = f"{self.path(thing['kind'])}/{thing['metadata']['name']}"
-        return self.request("PATCH", path, thing, "application/apply-patch+yaml", **query)
+        path = f"{self.path(manifest['kind'])}/{manifest['metadata']['name']}"
+        return self.request("PATCH", path, manifest, "application/apply-patch+yaml", **query)
 
     def patch(self, kind: str, name: str, change: JSON) -> JSON:
+        """Apply a JSON merge patch to an object and return the result."""
         path = f"{self.path(kind)}/{name}"
         return self.request("PATCH", path, change, "application/merge-patch+json", fieldManager=MANAGER)
 
     def delete(self, kind: str, name: str) -> None:
-        """Deletes in the foreground: the object goes after all that it owns."""
+        """Delete an object in the foreground: it disappears after everything that it owns."""
         options = {"propagationPolicy": "Foreground"}
         self.request("DELETE", f"{self.path(kind)}/{name}", options)
 
     def log(self, pod: str, follow: bool = False, **query: Any) -> Iterator[str]:
-        """Lines of a pod's trainer; with ``follow`` until the container ends."""
+        """Yield the log lines of a pod's trainer container; with `follow` until the container ends."""
         query = {"container": "trainer", "follow": "true" if follow else "false"} | query
         read_seconds = None if follow else READ_SECONDS
         path = f"{self.path('Pod')}/{pod}/log"
@@ -138,11 +154,12 @@ class Cluster:
             yield line.decode(errors="replace")
 
     def path(self, kind: str, namespace: str | None = None) -> str:
-        """Where the objects of a kind are; namespace "" is all of them."""
+        """Return the path of a kind's objects; namespace None is the default one, "" all of them."""
         group, plural = GROUPS[kind]
         root = "/api/v1" if group == "v1" else f"/apis/{group}"
-        place = self.namespace if namespace is None else namespace
-        return f"{root}/namespaces/{place}/{plural}" if place else f"{root}/{plural}"
+        if namespace is None:
+            namespace = self.namespace
+        return f"{root}/namespaces/{namespace}/{plural}" if namespace else f"{root}/{plural}"
 
     def _send(
         self,
@@ -157,9 +174,9 @@ class Cluster:
         import urllib3
 
         headers = {"Accept": "application/json"} | ({"Content-Type": kind} if body is not None else {})
-        if not stream:  # 512 pods are megabytes of JSON, and a tenth of that on the wire
+        if not stream:  # 512 pods are megabytes of JSON, compressed a tenth of that
             headers["Accept-Encoding"] = "gzip"
-        for setting in self._client.configuration.auth_settings().values():  # refreshes a token that is old
+        for setting in self._client.configuration.auth_settings().values():  # refreshes an expired token
             headers[setting["key"]] = setting["value"]
         try:
             response = self._client.rest_client.pool_manager.request(
@@ -174,7 +191,7 @@ class Cluster:
         except urllib3.exceptions.HTTPError as error:
             raise Unreachable(
                 f"the cluster at {self.server} cannot be reached: {_cause(error)}",
-                f"is context {self.context!r} right, and is this machine in its network?",
+                f"is {self.context!r} the right context, and can this machine reach its network?",
             ) from None
         if response.status >= 400:
             raise refusal(response.status, _body(response.data), f"{method.lower()} {path}")
@@ -182,25 +199,25 @@ class Cluster:
 
 
 def selector(run: str) -> str:
-    """What selects the pods of a run."""
+    """Return the label selector of a run's pods."""
     return f"{keys.JOBSET_NAME}={run}"
 
 
 def _lines(response: Any) -> Iterator[bytes]:
-    """Whole lines of a streamed answer; raises Unreachable where it breaks off."""
+    """Yield the lines of a streamed reply. Raises Unreachable where the connection breaks."""
     import urllib3
 
-    rest = b""
+    unfinished = b""
     try:
         for chunk in response.stream(1 << 16, decode_content=True):
-            *whole, rest = (rest + chunk).split(b"\n")
-            yield from whole
-        if rest:
-            yield rest
+            *lines, unfinished = (unfinished + chunk).split(b"\n")
+            yield from lines
+        if unfinished:
+            yield unfinished
     except urllib3.exceptions.HTTPError as error:
         raise Unreachable(f"the connection to the cluster broke: {_cause(error)}") from None
     finally:
-        response.close()  # first: a connection with an answer half read must not be used again
+        response.close()  # before release: a connection with a half-read reply must not be reused
         response.release_conn()
 
 

@@ -1,4 +1,4 @@
-"""Which JobSet and Kueue a cluster runs, as far as it tells: the versions of their images."""
+"""The versions of JobSet and Kueue on a cluster, read from the image tags of their deployments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from launcher.cluster.api import Cluster
 
-# Deployments of the release manifests; `helm install` of JobSet's chart names it without the end.
+# Names of the deployments in the release manifests; JobSet's chart uses the shorter one.
 DEPLOYMENTS = {
     "JobSet": ("jobset-controller-manager", "jobset-controller"),
     "Kueue": ("kueue-controller-manager",),
@@ -17,13 +17,13 @@ VERSION = re.compile(r":v?(\d+)\.(\d+)[^@]*")
 
 
 def version(cluster: Cluster, name: str) -> tuple[str, tuple[int, int]] | None:
-    """Tag and (major, minor) of a controller; None where no deployment of it is found or its tag is none.
+    """Return (tag, (major, minor)) of a controller; None without its deployment or a version in the tag.
 
     Raises Refused where deployments may not be listed.
     """
-    for deployment in DEPLOYMENTS[name]:
-        found, _ = cluster.list("Deployment", "", fieldSelector=f"metadata.name={deployment}")
-        for entry in found:
+    for deployment_name in DEPLOYMENTS[name]:
+        deployments, _ = cluster.list("Deployment", "", fieldSelector=f"metadata.name={deployment_name}")
+        for entry in deployments:
             for container in entry["spec"]["template"]["spec"]["containers"]:
                 if match := VERSION.search(container["image"]):
                     return match[0][1:], (int(match[1]), int(match[2]))

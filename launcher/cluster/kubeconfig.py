@@ -1,6 +1,6 @@
-"""Which cluster, and as whom: a context of the kubeconfig, or the account of the pod this runs in.
+"""The cluster and the account to use: a context of the kubeconfig, or the service account of this pod.
 
-Whether there is a cluster at all is found out without the Kubernetes client, which takes long to load.
+`is_configured` does without the Kubernetes client, which takes long to import.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 from launcher.errors import ActionError, closest
 
 CURRENT = re.compile(r"""(?:^|[{,])\s*["']?current-context["']?\s*:\s*["']?[^\s"'#,}]""", re.MULTILINE)
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # of a pod that has one
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # mounted in pods that have one
 
 
 def is_configured(environ: Mapping[str, str]) -> bool:
-    """True where a kubeconfig names a current context, or in a pod of a cluster."""
+    """Return True where a kubeconfig names a current context, and in a pod with a service account."""
     return any(_names_context(path) for path in _files(environ)) or (
         "KUBERNETES_SERVICE_HOST" in environ and (ACCOUNT / "token").exists()
     )
 
 
 def _files(environ: Mapping[str, str]) -> list[Path]:
-    listed = [Path(entry) for entry in environ.get("KUBECONFIG", "").split(os.pathsep) if entry]
-    return listed or [Path(environ.get("HOME", "")) / ".kube" / "config"]
+    paths = [Path(entry) for entry in environ.get("KUBECONFIG", "").split(os.pathsep) if entry]
+    return paths or [Path(environ.get("HOME", "")) / ".kube" / "config"]
 
 
 def _names_context(path: Path) -> bool:
@@ -37,16 +37,16 @@ def _names_context(path: Path) -> bool:
 
 
 def connect(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str]:
-    """(ApiClient of the Kubernetes client, namespace of the context, name of the context).
+    """Return (ApiClient of the Kubernetes client, namespace of the context, name of the context).
 
-    Raises ActionError where no cluster is configured, or not this one.
+    Raises ActionError where no cluster is configured or the kubeconfig lacks the context.
     """
     from kubernetes import client, config
 
     try:
         chosen = _choose(config, context, kubeconfig)
-        made = config.new_client_from_config(kubeconfig, chosen["name"])
-        return made, chosen["context"].get("namespace") or "default", chosen["name"]
+        api_client = config.new_client_from_config(kubeconfig, chosen["name"])
+        return api_client, chosen["context"].get("namespace") or "default", chosen["name"]
     except config.ConfigException as error:
         if not context and not kubeconfig and (ACCOUNT / "token").exists():
             settings = client.Configuration()
@@ -60,9 +60,9 @@ def _choose(config: Any, context: str | None, kubeconfig: str | None) -> Any:
     contexts, current = config.list_kube_config_contexts(kubeconfig)
     if not context:
         return current
-    for found in contexts:
-        if found["name"] == context:
-            return found
-    known = [str(found["name"]) for found in contexts]
+    for entry in contexts:
+        if entry["name"] == context:
+            return entry
+    known = [str(entry["name"]) for entry in contexts]
     hint = closest(context, known) or f"the contexts are {', '.join(known)}"
-    raise ActionError(f"context: must be one of the kubeconfig, got {context!r}", hint)
+    raise ActionError(f"context: must be in the kubeconfig, got {context!r}", hint)

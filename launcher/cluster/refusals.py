@@ -1,4 +1,4 @@
-"""What an API server refuses, in words that say what to do."""
+"""Refusals of the API server as sentences, with hints about what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from launcher.errors import ActionError
 
 PATH = re.compile(r"/apis/(?P<group>[^/]+)/[^/]+/(namespaces/[^/]+/)?(?P<plural>[^/?]+)")
-HOMES = {  # what has to be installed for a kind
+INSTALL_HINTS = {  # plural of a kind -> how to install it
     "jobsets": "install JobSet 0.11 or newer (kubectl apply --server-side -f its release's manifests.yaml), "
     "or ask the cluster's team",
     "computedomains": "install NVIDIA's DRA driver for GPUs, or ask the cluster's team",
@@ -17,11 +17,11 @@ HOMES = {  # what has to be installed for a kind
 
 
 class Refused(ActionError):
-    """The API server said no.
+    """The API server refused a request.
 
     Attributes:
-      status: of HTTP.
-      about: "permission", "quota" and so on where the reason is one of WORDS, else empty.
+      status: HTTP status.
+      about: subject of the refusal, such as "permission" or "quota"; empty for one that KNOWN does not list.
     """
 
     def __init__(self, status: int, message: str, hint: str = "", about: str = "") -> None:
@@ -29,31 +29,33 @@ class Refused(ActionError):
         self.status, self.about = status, about
 
 
-def refusal(status: int, body: Mapping[str, Any], doing: str) -> Refused:
-    """The error for an answer of 400 and more.
+def refusal(status: int, body: Mapping[str, Any], request: str) -> Refused:
+    """Return the error for a reply with a status of 400 or more.
 
     Args:
       body: the Status object of the API server.
-      doing: the call, for what has no words of its own.
+      request: method and path, for refusals whose message does not name a resource.
     """
-    said = str(body.get("message") or body.get("reason") or f"status {status}")
-    for about, pattern, message, hint in WORDS:
-        if match := re.search(pattern, said, re.DOTALL):
-            words = match.groups()
-            return Refused(status, message.format(*words, said=said), hint.format(*words), about)
-    if status == 404 and re.search("could not find the requested resource|page not found", said):
-        found = PATH.search(doing)
-        what = f"{found['plural']}.{found['group']}" if found else doing
-        return Refused(status, f"this cluster has no {what}", HOMES.get(found["plural"], "") if found else "")
+    text = str(body.get("message") or body.get("reason") or f"status {status}")
+    for about, pattern, message, hint in KNOWN:
+        if match := re.search(pattern, text, re.DOTALL):
+            groups = match.groups()
+            return Refused(status, message.format(*groups, text=text), hint.format(*groups), about)
+    if status == 404 and re.search("could not find the requested resource|page not found", text):
+        match = PATH.search(request)
+        kind = f"{match['plural']}.{match['group']}" if match else request
+        hint = INSTALL_HINTS.get(match["plural"], "") if match else ""
+        return Refused(status, f"this cluster has no {kind}", hint)
     if status == 401:
         return Refused(
             status, "the cluster does not know who you are", "log in again: the token may have expired"
         )
-    return Refused(status, said)
+    return Refused(status, text)
 
 
-# (about, pattern of the server's message, our message, our hint); {0}… are the groups of the pattern.
-WORDS = [
+# (about, pattern of the server's message, our message, our hint). {0}, {1}, … are the groups of the pattern,
+# {text} is the server's message.
+KNOWN = [
     (
         "namespace",
         r'namespaces "([^"]+)" not found',
@@ -75,7 +77,7 @@ WORDS = [
     (
         "pod security",
         r'violates PodSecurity "([^"]+)": (.*)',
-        "namespace allows only pods of Pod Security {0}: {1}",
+        "the namespace allows only pods of Pod Security level {0}: {1}",
         "docs/explanations/security.md lists the flags and fabrics that need more; "
         "another --namespace may allow them",
     ),
@@ -94,8 +96,8 @@ WORDS = [
     (
         "schema",
         r'\.(spec[^ :]*): field not declared in schema|unknown field "([^"]+)"',
-        "the cluster does not know a field: {said}",
-        "--jobset-version VERSION renders for an older JobSet; is it a field of --patch?",
+        "the cluster does not know a field: {text}",
+        "--jobset-version VERSION renders for an older JobSet; or is it a field of your --patch?",
     ),
     (
         "webhook",
@@ -106,7 +108,7 @@ WORDS = [
     (
         "webhook",
         r'failed calling webhook "([^"]+)"',
-        "the cluster's webhook {0} does not answer, so nothing can be submitted",
-        "the cluster's team should look at its controller: kubectl get pods -A",
+        "the cluster's webhook {0} does not respond, so nothing can be submitted",
+        "ask the cluster's team to look at its controller: kubectl get pods -A",
     ),
 ]

@@ -93,7 +93,7 @@ def set_suspended(cluster: Cluster, jobset: JSON, suspended: bool) -> bool:
 
 def delete_companions(cluster: Cluster, name: str) -> None:
     """Delete the objects that were applied with the JobSet: the ComputeDomain of a run on GB200."""
-    if cluster.knows("ComputeDomain"):
+    if cluster.serves("ComputeDomain"):
         for domain in cluster.list("ComputeDomain", labelSelector=f"{keys.INSTANCE}={name}")[0]:
             cluster.delete("ComputeDomain", domain["metadata"]["name"])
 

@@ -83,8 +83,8 @@ def test_pod_security_is_known_before_a_run_waits_for_pods_in_vain(
     found = launch(f"{RUN} --mount host/mnt:/data")
     assert found.code == 1
     assert found.err.splitlines()[0] == (
-        "error: namespace allows only pods of Pod Security restricted:latest: restricted volume types "
-        '(volume "mount-0" uses restricted volume type "hostPath")'
+        "error: the namespace allows only pods of Pod Security level restricted:latest: restricted volume "
+        'types (volume "mount-0" uses restricted volume type "hostPath")'
     )
     assert launch("list").out == ""
 
@@ -107,7 +107,7 @@ def test_what_does_not_exist_is_named(control_plane: Cluster, launch: Command) -
         "error: service-account: nobody does not exist in the namespace"
     )
     assert launch("list --context nowhere").err.splitlines()[0] == (
-        "error: context: must be one of the kubeconfig, got 'nowhere'"
+        "error: context: must be in the kubeconfig, got 'nowhere'"
     )
 
 
@@ -149,4 +149,4 @@ def test_nobody_answers(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> No
     error, hint = capsys.readouterr().err.splitlines()
     assert error.startswith("error: the cluster at http://127.0.0.1:1 cannot be reached: ")
     assert error.endswith("Connection refused")
-    assert hint == "hint: is context 'c' right, and is this machine in its network?"
+    assert hint == "hint: is 'c' the right context, and can this machine reach its network?"

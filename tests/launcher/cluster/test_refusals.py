@@ -1,4 +1,4 @@
-"""A server's no in our words; each message is a real one of Kubernetes 1.36, JobSet 0.11 or Kueue 0.15."""
+"""Refusals of the API server as sentences, from messages of Kubernetes 1.36, JobSet 0.11 and Kueue 0.15."""
 
 import pytest
 
@@ -8,7 +8,7 @@ QUOTA = "exceeded quota: q, requested: count/pods=1, used: count/pods=2, limited
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "about", "message"),
+    ("status", "text", "about", "message"),
     [
         (404, 'namespaces "nono" not found', "namespace", "namespace: nono does not exist"),
         (
@@ -30,7 +30,7 @@ QUOTA = "exceeded quota: q, requested: count/pods=1, used: count/pods=2, limited
             'pods "run-x" is forbidden: violates PodSecurity "restricted:latest": host namespaces '
             "(hostNetwork=true)",
             "pod security",
-            "namespace allows only pods of Pod Security restricted:latest: "
+            "the namespace allows only pods of Pod Security level restricted:latest: "
             "host namespaces (hostNetwork=true)",
         ),
         (
@@ -63,19 +63,19 @@ QUOTA = "exceeded quota: q, requested: count/pods=1, used: count/pods=2, limited
         (409, "something new", "", "something new"),
     ],
 )
-def test_words(status, said, about, message):
-    found = refusal(
-        status, {"message": said}, "patch /apis/jobset.x-k8s.io/v1alpha2/namespaces/n/jobsets/run"
+def test_refusals(status, text, about, message):
+    error = refusal(
+        status, {"message": text}, "patch /apis/jobset.x-k8s.io/v1alpha2/namespaces/n/jobsets/run"
     )
-    assert (found.status, found.about, str(found)) == (status, about, message)
+    assert (error.status, error.about, str(error)) == (status, about, message)
 
 
 def test_braces_in_a_message_are_text():
-    said = 'admission webhook "w" denied the request: {0} {nonsense}'
-    assert str(refusal(400, {"message": said}, "patch x")) == "refused by w: {0} {nonsense}"
+    text = 'admission webhook "w" denied the request: {0} {nonsense}'
+    assert str(refusal(400, {"message": text}, "patch x")) == "refused by w: {0} {nonsense}"
 
 
 def test_a_cluster_without_jobset_says_how_to_get_it():
-    found = refusal(404, {"message": "404 page not found"}, "get /apis/jobset.x-k8s.io/v1alpha2/jobsets")
-    assert str(found) == "this cluster has no jobsets.jobset.x-k8s.io"
-    assert "install JobSet 0.11 or newer" in found.hint
+    error = refusal(404, {"message": "404 page not found"}, "get /apis/jobset.x-k8s.io/v1alpha2/jobsets")
+    assert str(error) == "this cluster has no jobsets.jobset.x-k8s.io"
+    assert "install JobSet 0.11 or newer" in error.hint
