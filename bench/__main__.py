@@ -1,4 +1,4 @@
-"""Lists the measurements: `python -m bench`; each is a command of its own with `--help`."""
+"""List the measurements of this folder: `python -m bench`. Each is a command of its own with `--help`."""
 
 import ast
 from pathlib import Path
@@ -12,14 +12,14 @@ PARTS = {
     "data_tf",
     "data_torch",
     "levers",
-}  # what others run
+}  # modules that the measurements run
 
 
 def main() -> None:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         if path.stem not in PARTS:
             text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            print(f"python bench/{path.name:<16}{text.splitlines()[0]}")
+            print(f"python bench/{path.name:<20}{text.splitlines()[0]}")
 
 
 if __name__ == "__main__":

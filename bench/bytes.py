@@ -1,8 +1,8 @@
-"""Bytes an image of the training step, lever by lever, as the TPU compiler makes it; prints a table.
+"""HBM traffic of the training step in MB per image, lever by lever, as the TPU compiler lays it out.
 
-`python bench/bytes.py --seconds 3600` has what is missing laid out and prints the table; it can be stopped at
-any time. Results are kept in bench/bytes.json. The levers are tried on the beginning of ResNet-50 (the stem,
-two blocks of 56x56 pixels and the first of 28x28, where most of the traffic is), 256 images on one v6e chip.
+`python bench/bytes.py --seconds 3600` compiles the missing rows and prints the table. It can be stopped at
+any time: results are stored in bench/bytes.json. The levers are tried on the beginning of ResNet-50 with 256
+images on one v6e chip: the stem, two blocks of 56x56 pixels and the first of 28x28 have most of the traffic.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from collections import Counter
 from pathlib import Path
 from unittest import mock
 
-KEPT = Path(__file__).resolve().parent / "bytes.json"
-BATCH = 256  # images a device
-STAGE = (2, 1)  # blocks of the probe
+RESULTS = Path(__file__).resolve().parent / "bytes.json"
+BATCH = 256  # images per device
+STAGE = (2, 1)  # blocks per stage of "beginning"
 SLICES = {
     "v4-8": ("v4:2x2x1", "2x2x1", "megacore"),
     "v5e-1": ("v5e:1x1", "1x1x1", "default"),
@@ -47,12 +47,12 @@ ROWS = [
     *((slice, "resnet50", "BatchNorm not folded") for slice in ("v6e-1", "v5e-1", "v4-8", "v5p-8", "v6e-16")),
 ]
 HEAD = """\
-| slice | network | lever | HBM MB an image | GiB | laid out in s |
+| slice | network | lever | HBM MB per image | GiB per device | layout, s |
 | --- | --- | --- | ---: | ---: | ---: |"""
 
 
 def lever(name: str) -> contextlib.AbstractContextManager[object]:
-    """What is changed while a program is built: the levers are in no one's way in the trainer."""
+    """Return the patch of a lever, applied while a program is built; the trainer has no switch for it."""
     import levers
 
     from trainer.models import layers, resnet
@@ -73,7 +73,10 @@ def lever(name: str) -> contextlib.AbstractContextManager[object]:
 
 
 def compiled(slice: str, network: str, name: str, folder: str) -> dict:
-    """Runs in a process of its own: the numbers of one row. folder: for what the compiler writes."""
+    """Return the numbers of one row: traffic in MB per image, memory in bytes, seconds, traffic by operation.
+
+    Runs in a process of its own. The compiler writes its dumps into `folder`.
+    """
     import levers
 
     from trainer import models
@@ -86,87 +89,92 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
 
     tpu_layout.keep(folder)
     topology, bounds, chip = SLICES[slice]
-    where = argparse.Namespace(topology=topology, host_bounds=bounds, chip_config=chip, wrap="", slices=1)
-    grid = mesh.make_mesh(1, __main__.topology(where))
+    target = argparse.Namespace(topology=topology, host_bounds=bounds, chip_config=chip, wrap="", slices=1)
+    grid = mesh.make_mesh(1, __main__.topology(target))
     if network == "beginning":
         models.RESNET50["stage_sizes"] = STAGE
-    asked = {"model.arch": "resnet50", "train.batch": BATCH * grid.size}
-    asked |= {"model.bn_fold": "off"} if name == "BatchNorm not folded" else {}
-    config = resolve("bytes", "unused", "", asked)
+    settings = {"model.arch": "resnet50", "train.batch": BATCH * grid.size}
+    settings |= {"model.bn_fold": "off"} if name == "BatchNorm not folded" else {}
+    config = resolve("bytes", "unused", "", settings)
     train, test = source.load(config.data, "train"), source.load(config.data, "test")
     batch = compilation.batch_shapes(__main__.samples(config, train, test)["train"], config.train.batch)
     if name == "float32 images":
         batch["image"] = levers.in_float32(batch["image"])
-    begun = time.monotonic()
+    started = time.monotonic()
     with lever(name):
         program = make_program(config, train, test, "tpu")
         lowered = compilation.lower_train(program.train_step, program.shapes, batch, grid)
-    found = tpu_layout.lay_out(lowered, folder, "train_step")
-    calls = list(traffic.calls(found.text))
+    layout = tpu_layout.lay_out(lowered, folder, "train_step")
+    calls = list(traffic.calls(layout.text))
     groups = Counter()
     for call in calls:
         groups[group(call)] += call.bytes
     return {
         "hbm": sum(call.bytes for call in calls) / BATCH / 1e6,
-        "peak": found.memory,
-        "seconds": round(time.monotonic() - begun),
+        "peak": layout.memory,
+        "seconds": round(time.monotonic() - started),
         "libtpu": importlib.metadata.version("libtpu"),
         "groups": {name: round(size / BATCH / 1e6, 2) for name, size in groups.most_common()},
     }
 
 
 def group(call) -> str:
-    """What a part of the schedule does, by the operation that it ends in."""
+    """Return the kind of a part of the schedule, named by its last operation."""
     if "start" in call.kind or call.kind == "copy":
         return "copies and prefetches"
     last = call.source.rsplit("/", 1)[-1]
-    what = "convolution" if last == "conv_general_dilated" else last or call.kind
-    return f"{what}, {'backward' if 'transpose' in call.source else 'forward'}"
+    operation = "convolution" if last == "conv_general_dilated" else last or call.kind
+    return f"{operation}, {'backward' if 'transpose' in call.source else 'forward'}"
 
 
-def ask(row: tuple[str, str, str]) -> dict:
+def measure(row: tuple[str, str, str]) -> dict:
+    """Compile a row in a process of its own; return its numbers, or the compiler's error as `failed`."""
     command = [sys.executable, __file__, "--row", *row]
     env = os.environ | {"JAX_PLATFORMS": "cpu"}  # before jax is imported
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     return json.loads(done.stdout) if not done.returncode else {"failed": done.stderr.splitlines()[-1][:200]}
 
 
-def table(kept: dict[str, dict]) -> str:
+def table(results: dict[str, dict]) -> str:
     lines = [HEAD]
     for row in ROWS:
-        found, start = kept.get(" | ".join(row)), f"| {' | '.join(row)} |"
-        if not found:
-            lines.append(f"{start} not yet laid out | | |")
-        elif "failed" in found:
-            lines.append(f"{start} {found['failed']} | | |")
+        result, start = results.get(" | ".join(row)), f"| {' | '.join(row)} |"
+        if not result:
+            lines.append(f"{start} not compiled yet | | |")
+        elif "failed" in result:
+            lines.append(f"{start} {result['failed']} | | |")
         else:
-            peak = found["peak"] / 2**30
-            numbers = f"{found['hbm']:.1f} | {peak:.2f} | {found['seconds']}"
+            peak = result["peak"] / 2**30
+            numbers = f"{result['hbm']:.1f} | {peak:.2f} | {result['seconds']}"
             lines.append(f"{start} {numbers} |")
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=3600, help="begin no row after so long")
-    parser.add_argument("--only", default="", help="rows that hold this, as in 'v6e-1 | stage'")
+    parser.add_argument(
+        "--seconds", type=float, default=3600, help="start no row after this many seconds (default: 3600)"
+    )
+    parser.add_argument(
+        "--only", default="", help="compile only rows that contain this text, such as 'v6e-1 | beginning'"
+    )
     parser.add_argument("--row", nargs=3, help="compile one row in this process, JSON on stdout")
-    arguments = parser.parse_args()
-    if arguments.row:
+    args = parser.parse_args()
+    if args.row:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            slice, network, name = arguments.row
+            slice, network, name = args.row
             print(json.dumps(compiled(slice, network, name, folder)), flush=True)
         os._exit(0)  # the compiler is still at work
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    until = time.monotonic() + arguments.seconds
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    deadline = time.monotonic() + args.seconds
     for row in ROWS:
         key = " | ".join(row)
-        if key in kept or arguments.only not in key or time.monotonic() > until:
+        if key in results or args.only not in key or time.monotonic() > deadline:
             continue
         print(key, file=sys.stderr, flush=True)
-        kept[key] = ask(row)
-        KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    print(table(kept))
+        results[key] = measure(row)
+        RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Every TPU generation by the real compiler: fit, memory, speed; writes docs/measurements/slices.md.
+"""Fit, memory and predicted speed on every TPU generation, by its compiler: docs/measurements/slices.md.
 
-`python bench/check_table.py --seconds 3600` has rows that are missing laid out for so long, the smallest
-networks first, and writes the table; what is still missing says so. Results are kept in
-bench/check_table.json; `--again` does those of another version of the compiler once more. `--seconds 0`
-writes the table again.
+`python bench/check_table.py --seconds 3600` compiles missing rows for an hour, the smallest networks first,
+and writes the table, in which missing rows say so. Results are stored in bench/check_table.json. `--again`
+repeats those of another version of the compiler. `--seconds 0` only writes the table.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from launcher.errors import ActionError
 from launcher.hardware.slices import parse
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT, PAGE = ROOT / "bench" / "check_table.json", ROOT / "docs" / "measurements" / "slices.md"
+RESULTS, PAGE = ROOT / "bench" / "check_table.json", ROOT / "docs" / "measurements" / "slices.md"
 MARK = "<!-- table -->"
 ARCHS = ("resnet18", "resnet50", "resnet152")
 BATCHES = (64, 128, 256)  # examples per device
@@ -58,32 +57,32 @@ def job(name: str, count: int, arch: str, batch: int) -> TrainingJob:
 
 
 def compiled(row: tuple[str, int, str, int]) -> dict:
-    """The training step's numbers, or the reason why there are none."""
+    """Return the numbers of the training step, or the error as `failed`."""
     try:
-        found = assessment.ask(job(*row), lambda text: print(" ", text, file=sys.stderr), ("train",)).found
-        return {"libtpu": found["versions"]["libtpu"], "batch": found["batch"], **found["train"]}
+        result = assessment.ask(job(*row), lambda text: print(" ", text, file=sys.stderr), ("train",)).found
+        return {"libtpu": result["versions"]["libtpu"], "batch": result["batch"], **result["train"]}
     except ActionError as error:
         return {"failed": str(error)}
 
 
-def line(row: tuple[str, int, str, int], found: dict | None) -> str:
+def line(row: tuple[str, int, str, int], result: dict | None) -> str:
     name, count, arch, batch = row
     start = f"| {name if count == 1 else f'{count} x {name}'} | {arch} | {batch} |"
-    if found is None:
-        return f"{start} not yet laid out | | | | |"
-    if "failed" in found:
-        return f"{start} {found['failed']} | | | | |"
-    peak = f"{found['peak'] / 2**30:.1f}"
-    if not found["fits"]:
-        return f"{start} no | {peak} | | | {found['libtpu']} |"
+    if result is None:
+        return f"{start} not compiled yet | | | | |"
+    if "failed" in result:
+        return f"{start} {result['failed']} | | | | |"
+    peak = f"{result['peak'] / 2**30:.1f}"
+    if not result["fits"]:
+        return f"{start} no | {peak} | | | {result['libtpu']} |"
     shape = parse(name)
-    rate = prediction.seconds(found, shape).under(batch * shape.devices_per_chip)
+    rate = prediction.seconds(result, shape).under(batch * shape.devices_per_chip)
     speed = f"{rate.expected:,.0f} ({rate.low:,.0f} to {rate.high:,.0f})"
-    return f"{start} yes | {peak} | {found['bytes'] / batch / 1e6:.0f} | {speed} | {found['libtpu']} |"
+    return f"{start} yes | {peak} | {result['bytes'] / batch / 1e6:.0f} | {speed} | {result['libtpu']} |"
 
 
-def write(kept: dict[str, dict]) -> None:
-    table = HEAD + "".join(line(row, kept.get(key(row))) + "\n" for row in rows())
+def write(results: dict[str, dict]) -> None:
+    table = HEAD + "".join(line(row, results.get(key(row))) + "\n" for row in rows())
     before, _, after = PAGE.read_text(encoding="utf-8").split(MARK)
     PAGE.write_text(f"{before}{MARK}\n{table}{MARK}{after}", encoding="utf-8")
 
@@ -94,24 +93,28 @@ def key(row: tuple[str, int, str, int]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=3600, help="begin no row after so long")
-    parser.add_argument("--only", default="", help="rows whose key holds this, as in 'v6e-16 1 resnet50'")
-    parser.add_argument("--again", action="store_true", help="what another libtpu said is missing")
-    arguments = parser.parse_args()
-    kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
-    if arguments.again:
+    parser.add_argument(
+        "--seconds", type=float, default=3600, help="start no row after this many seconds (default: 3600)"
+    )
+    parser.add_argument(
+        "--only", default="", help="compile only rows that contain this text, such as 'v6e-16 1 resnet50'"
+    )
+    parser.add_argument("--again", action="store_true", help="repeat the rows of another libtpu version")
+    args = parser.parse_args()
+    results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    if args.again:
         version = importlib.metadata.version("libtpu")
-        kept = {row: found for row, found in kept.items() if found.get("libtpu") == version}
-    until = time.monotonic() + arguments.seconds
+        results = {row: result for row, result in results.items() if result.get("libtpu") == version}
+    deadline = time.monotonic() + args.seconds
     for row in rows():
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             break
-        if key(row) not in kept and arguments.only in key(row):
+        if key(row) not in results and args.only in key(row):
             print(key(row), file=sys.stderr)
-            kept[key(row)] = compiled(row)
-            KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            write(kept)
-    write(kept)
+            results[key(row)] = compiled(row)
+            RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            write(results)
+    write(results)
 
 
 if __name__ == "__main__":

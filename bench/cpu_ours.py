@@ -1,4 +1,4 @@
-"""Examples a second and a core-second of our training: `cpu_ours.py ARCH PIXELS BATCH SECONDS`."""
+"""Examples per second and per core-second of our training step: `cpu_ours.py ARCH PIXELS BATCH SECONDS`."""
 
 import dataclasses
 import sys
@@ -15,7 +15,7 @@ from trainer.models import network
 
 
 def main(arch: str, side: int, batch: int, seconds: float) -> tuple[float, float]:
-    """Compiles, warms up, and steps for so many seconds."""
+    """Compile, warm up and train for this many seconds; return examples per second and per core-second."""
     config = resolve("bench", "/unused", "", {"model.arch": arch, "train.batch": batch})
     data = source.load(dataclasses.replace(config.data, image_size=max(side, 8)), "train")
     net, init = network.build(config.model, 1000, 3, side, "cpu")
@@ -34,13 +34,13 @@ def main(arch: str, side: int, batch: int, seconds: float) -> tuple[float, float
     for _ in range(2):
         leaves, metrics = compiled(leaves, placer.place(local))
     jax.block_until_ready(metrics)
-    begun, used, steps = time.perf_counter(), time.process_time(), 0
-    while time.perf_counter() - begun < seconds:
+    started, used, steps = time.perf_counter(), time.process_time(), 0
+    while time.perf_counter() - started < seconds:
         leaves, metrics = compiled(leaves, placer.place(local))
         jax.block_until_ready(metrics)
         steps += 1
     examples = steps * batch
-    return examples / (time.perf_counter() - begun), examples / (time.process_time() - used)
+    return examples / (time.perf_counter() - started), examples / (time.process_time() - used)
 
 
 if __name__ == "__main__":

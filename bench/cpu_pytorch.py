@@ -1,11 +1,11 @@
-"""Training on this CPU beside PyTorch: the same network, batch, precision and optimizer, in turn.
+"""Training on this CPU beside PyTorch, in turn: the same network, batch, precision and optimizer.
 
     python bench/cpu_pytorch.py [--seconds 20] [--rounds 3]
 
-PyTorch gets an environment of its own in the cache folder (pins in bench/requirements-torch.txt), channels
-last, eager. Both sides run in processes of their own, in turn. A core-second is a second of one core's work:
-it leaves out the time in which other programs had the cores, and so is the figure to read on a busy machine.
-Only the ratios mean anything on another machine.
+PyTorch runs eagerly with the layout channels last, in an environment of its own in the cache folder (pins in
+bench/requirements-torch.txt). Both sides run in processes of their own, in turn. A core-second is one second
+of work on one core. It excludes the time that other programs take, so read it on a busy machine. Only the
+ratios carry over to another machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CASES = [("resnet18", 8, 64), ("resnet18", 32, 32), ("resnet50", 32, 16)]  # net
 
 
 def torch_python() -> Path:
-    """The interpreter of the environment that has PyTorch; makes it where it is missing."""
+    """Return the Python of the environment with PyTorch, which is made where it is missing."""
     place = CACHE / "torch-bench"
     if not (place / "ready").exists():
         uv = Path(sys.executable).parent / "uv"
@@ -36,19 +36,19 @@ def torch_python() -> Path:
 
 
 def rates(python: Path | str, script: str, case: tuple[str, int, int], seconds: float) -> list[float]:
-    """Examples a second and a core-second, as the child process prints them."""
-    words = [str(python), str(HERE / script), *map(str, case), str(seconds)]
+    """Return examples per second and per core-second, as the child process prints them."""
+    command = [str(python), str(HERE / script), *map(str, case), str(seconds)]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "JAX_PLATFORMS": "cpu"}
-    # OpenMP's threads spin while they wait: on a shared core that is neither work nor rest.
+    # OpenMP's threads spin while they wait, which would count as work.
     environment["OMP_WAIT_POLICY"] = "PASSIVE"
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     if done.returncode:
-        raise SystemExit(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return [float(word) for word in done.stdout.split()[-2:]]
 
 
 def row(torch: Path, case: tuple[str, int, int], seconds: float, rounds: int) -> str:
-    """One line of the table: medians of both sides and their ratio, by the clock and by the work."""
+    """Return a row of the table: medians of both sides and their ratio, per second and per core-second."""
     turns = [
         (rates(sys.executable, "cpu_ours.py", case, seconds), rates(torch, "cpu_torch.py", case, seconds))
         for _ in range(rounds)
@@ -64,17 +64,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=20, help="of steps in each turn (default: 20)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each side (default: 3)")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="seconds of training in each turn (default: 20)"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="turns per side (default: 3)")
+    args = parser.parse_args()
     torch = torch_python()
-    print(f"float32, SGD with momentum, {os.cpu_count()} cores, median of {given.rounds} turns\n")
+    print(f"float32, SGD with momentum, {os.cpu_count()} cores, median of {args.rounds} turns\n")
     print(
-        "| network | pixels | batch | ours, second | PyTorch | ratio | ours, core-second | PyTorch | ratio |"
+        "| network | pixels | batch | ours, examples/s | PyTorch | ratio "
+        "| ours, examples per core-second | PyTorch | ratio |"
     )
     print("| --- " + "| ---: " * 8 + "|")
     for case in CASES:
-        print(row(torch, case, given.seconds, given.rounds), flush=True)
+        print(row(torch, case, args.seconds, args.rounds), flush=True)
 
 
 if __name__ == "__main__":

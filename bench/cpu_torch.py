@@ -1,6 +1,6 @@
-"""Examples a second and a core-second of PyTorch's training: `cpu_torch.py ARCH PIXELS BATCH SECONDS`.
+"""Examples per second and per core-second of PyTorch's training: `cpu_torch.py ARCH PIXELS BATCH SECONDS`.
 
-Written from the paper (arXiv:1512.03385, version 1.5), with the small-image stem for 64 pixels and less.
+The network follows arXiv:1512.03385 (version 1.5), with the stem for small images up to 64 pixels.
 """
 
 import sys
@@ -49,7 +49,7 @@ def build(arch: str, side: int) -> nn.Module:
 
 
 def main(arch: str, side: int, batch: int, seconds: float) -> tuple[float, float]:
-    """Warms up and steps for so many seconds."""
+    """Warm up and train for this many seconds; return examples per second and per core-second."""
     torch.manual_seed(0)
     model = build(arch, side).to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=1e-4)
@@ -65,12 +65,12 @@ def main(arch: str, side: int, batch: int, seconds: float) -> tuple[float, float
 
     for _ in range(2):
         update()
-    begun, used, steps = time.perf_counter(), time.process_time(), 0
-    while time.perf_counter() - begun < seconds:
+    started, used, steps = time.perf_counter(), time.process_time(), 0
+    while time.perf_counter() - started < seconds:
         update()
         steps += 1
     examples = steps * batch
-    return examples / (time.perf_counter() - begun), examples / (time.process_time() - used)
+    return examples / (time.perf_counter() - started), examples / (time.process_time() - used)
 
 
 if __name__ == "__main__":

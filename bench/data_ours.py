@@ -1,10 +1,11 @@
-"""Our loader and the bare loop: `data_ours.py WAY PATH THREADS SECONDS`.
+"""Our loader and the bare loop of its libraries: `data_ours.py MODE PATH THREADS SECONDS`.
 
-WAY is ours, or:
+MODE is one of:
 
-memory: ours for so many batches in place of seconds, watching its memory.
-bare: decode, crop and resize by the libraries alone, in as many threads, no labels, no order, no batches.
-processes: as many processes, each of which only fills batches of its own, and hands none of them over.
+ours: the training pipeline.
+memory: the training pipeline for a number of batches instead of seconds, with its resident memory.
+bare: threads that decode, crop and resize with the libraries alone, without labels, order or batches.
+processes: processes that fill batches of their own and hand none over.
 """
 
 import itertools
@@ -29,7 +30,7 @@ BATCH, SIDE = 64, 224
 
 
 def ours(data: Encoded, config: DataConfig):
-    """The training pipeline's batches."""
+    """Yield the training pipeline's images: [64, 224, 224, 3] uint8."""
     stream = pipeline.TrainStream(size=data.size, batch=BATCH, seed=0)
     source = decoded.source_of(data, config)
     for batch in pipeline.train_batches(source, stream, np.arange(BATCH), range(10**9), config):
@@ -41,12 +42,12 @@ def bare_image(data: Encoded, index: int, uniform: list[float], out: np.ndarray)
     pixels = simplejpeg.decode_jpeg(image) if isinstance(image, bytes) else image
     top, left, height, width = crop.random_box(*pixels.shape[:2], uniform, 0.08)
     part = pixels[top : top + height, left : left + width]
-    way = cv2.INTER_AREA if max(height, width) > SIDE else cv2.INTER_LINEAR
-    cv2.resize(part, (SIDE, SIDE), dst=out, interpolation=way)
+    interpolation = cv2.INTER_AREA if max(height, width) > SIDE else cv2.INTER_LINEAR
+    cv2.resize(part, (SIDE, SIDE), dst=out, interpolation=interpolation)
 
 
 def bare(data: Encoded, threads: int):
-    """Every thread goes through the images by itself; yields how many were done meanwhile."""
+    """Run threads that go through the images independently; yield images done since the last yield."""
     counts = [0] * threads
     uniforms = crop.draws(0, np.zeros(data.size, int), np.arange(data.size)).tolist()
 
@@ -58,15 +59,16 @@ def bare(data: Encoded, threads: int):
 
     for number in range(threads):
         threading.Thread(target=loop, args=(number,), daemon=True).start()
-    told = 0
+    before = 0
     while True:
         time.sleep(0.05)
         done = sum(counts)
-        yield done - told
-        told = done
+        yield done - before
+        before = done
 
 
 def fill(data: Encoded, config: DataConfig, count) -> None:
+    """Fill batches for ever and add their images to a shared count."""
     source = decoded.source_of(data, config)
     for epoch in itertools.count():
         for start in range(0, data.size - BATCH, BATCH):
@@ -77,35 +79,36 @@ def fill(data: Encoded, config: DataConfig, count) -> None:
 
 
 def processes(data: Encoded, config: DataConfig, number: int):
+    """Run processes that fill batches; yield images done since the last yield."""
     forks = multiprocessing.get_context("fork")
-    count, told = forks.Value("q", 0), 0
+    count, before = forks.Value("q", 0), 0
     for _ in range(number):
         forks.Process(target=fill, args=(data, config, count), daemon=True).start()
     while True:
         time.sleep(0.05)
         done = count.value
-        yield done - told
-        told = done
+        yield done - before
+        before = done
 
 
 def memory(batches, number: int) -> None:
-    """Takes so many batches; prints the resident memory twelve times."""
-    begun = time.perf_counter()
+    """Take this many batches; print images, resident MiB and seconds twelve times."""
+    started = time.perf_counter()
     for count, _ in enumerate(itertools.islice(batches, number), 1):
         if count % max(1, number // 12) == 0:
-            print(f"| {count:,} | {resident_mib():,.0f} | {time.perf_counter() - begun:,.0f} |", flush=True)
+            print(f"| {count:,} | {resident_mib():,.0f} | {time.perf_counter() - started:,.0f} |", flush=True)
 
 
-def main(way: str, where: str, threads: int, amount: float) -> None:
-    config = DataConfig(name=where, threads=threads, image_size=SIDE)
-    data = detect.encoded(detect.find(where), "train", config)
-    if way == "memory":
+def main(mode: str, path: str, threads: int, amount: float) -> None:
+    config = DataConfig(name=path, threads=threads, image_size=SIDE)
+    data = detect.encoded(detect.find(path), "train", config)
+    if mode == "memory":
         memory(ours(data, config), int(amount))
-    elif way == "ours":
+    elif mode == "ours":
         measure(ours(data, config), 2 * max(config.prefetch, threads), amount)
     else:
-        found = bare(data, threads) if way == "bare" else processes(data, config, threads)
-        measure(found, 20, amount)
+        counts = bare(data, threads) if mode == "bare" else processes(data, config, threads)
+        measure(counts, 20, amount)
 
 
 if __name__ == "__main__":
@@ -113,4 +116,4 @@ if __name__ == "__main__":
     sys.stdout.flush()
     for child in multiprocessing.active_children():
         child.kill()
-    os._exit(0)  # its threads never end
+    os._exit(0)  # the threads never end

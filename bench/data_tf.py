@@ -1,4 +1,4 @@
-"""tf.data with decode_and_crop_jpeg: `data_tf.py tf|antialias PATH THREADS SECONDS`, uint8 out as ours."""
+"""tf.data with decode_and_crop_jpeg: `data_tf.py tf|antialias PATH THREADS SECONDS`; uint8, as ours."""
 
 import sys
 from pathlib import Path
@@ -19,8 +19,8 @@ def load(path, antialias: bool):
     return tf.cast(tf.image.resize(part, (224, 224), antialias=antialias), tf.uint8)
 
 
-def main(way: str, path: str, threads: int, seconds: float) -> None:
-    antialias = way == "antialias"  # without it, the default, a resize is faster and coarser
+def main(mode: str, path: str, threads: int, seconds: float) -> None:
+    antialias = mode == "antialias"  # off by default, which is faster and coarser
     names = sorted(map(str, Path(path, "train").glob("*/*")))
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads

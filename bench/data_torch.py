@@ -1,4 +1,4 @@
-"""torchvision's DataLoader: `data_torch.py pil|io PATH WORKERS SECONDS`, uint8 out as ours."""
+"""torchvision's DataLoader: `data_torch.py pil|io PATH WORKERS SECONDS`; uint8, as ours."""
 
 import itertools
 import sys
@@ -14,10 +14,10 @@ def load(path: str) -> torch.Tensor:
     return decode_image(read_file(path), mode=ImageReadMode.RGB)
 
 
-def main(way: str, path: str, workers: int, seconds: float) -> None:
+def main(mode: str, path: str, workers: int, seconds: float) -> None:
     torch.set_num_threads(1)
     crop = v2.RandomResizedCrop(224, antialias=True)
-    if way == "pil":
+    if mode == "pil":
         data = ImageFolder(f"{path}/train", v2.Compose([crop, v2.PILToTensor()]))
     else:
         data = ImageFolder(f"{path}/train", crop, loader=load)

@@ -1,10 +1,9 @@
-"""What a step costs on the host: flat leaves against the usual ways to call an NNX network.
+"""Host time per step: flat leaves beside the usual ways to call an NNX network.
 
     python bench/dispatch.py [--steps 50]
 
-The networks are a few channels wide and the images tiny, so that the time is that of calling, not of
-arithmetic. All ways compute the same update of the same network; they take turns, so that a busy machine
-slows all alike.
+The networks are one channel wide and the images tiny, so the time is that of calling, not of arithmetic. All
+ways compute the same update of the same network. They take turns, so that a busy machine slows all alike.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ BATCH = 2
 
 
 class Case:
-    """One network, and the four ways to run its training step."""
+    """A network and four ways to run its training step."""
 
     def __init__(self, arch: str):
         settings = {"model.arch": arch, "model.width": 1, "data.name": "digits", "train.batch": BATCH}
@@ -120,7 +119,7 @@ WAYS = {
 
 
 def measure(arch: str, steps: int) -> dict[str, float]:
-    """Median milliseconds of a step for each way."""
+    """Return way -> median milliseconds per step."""
     case = Case(arch)
     ways = {name: make(case) for name, make in WAYS.items()}
     for run in ways.values():
@@ -128,9 +127,9 @@ def measure(arch: str, steps: int) -> dict[str, float]:
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(steps):
         for name, run in ways.items():
-            begun = time.perf_counter()
+            started = time.perf_counter()
             jax.block_until_ready(run())
-            times[name].append(time.perf_counter() - begun)
+            times[name].append(time.perf_counter() - started)
     return {name: statistics.median(values) * 1e3 for name, values in times.items()}
 
 
@@ -138,14 +137,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=50, help="steps of each way (default: 50)")
+    parser.add_argument("--steps", type=int, default=50, help="steps per way (default: 50)")
     steps = parser.parse_args().steps
     print(f"jax {jax.__version__}, width 1, 8x8 pixels, batch {BATCH}, median of {steps} steps\n")
-    print("| network | way | ms a step | times ours |\n| --- | --- | ---: | ---: |")
+    print("| network | way | ms per step | / ours |\n| --- | --- | ---: | ---: |")
     for arch in ARCHS:
-        found = measure(arch, steps)
-        ours = next(iter(found.values()))
-        for name, milliseconds in found.items():
+        times = measure(arch, steps)
+        ours = next(iter(times.values()))
+        for name, milliseconds in times.items():
             print(f"| {arch} | {name} | {milliseconds:.1f} | {milliseconds / ours:.1f} |")
 
 

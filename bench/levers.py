@@ -1,4 +1,4 @@
-"""Other ways to write parts of the network, for bench/bytes.py: the same function each, other traffic."""
+"""Variants of parts of the network for bench/bytes.py: each computes the same function with other traffic."""
 
 import contextlib
 import functools
@@ -23,7 +23,7 @@ def plain_pool(self, x, train, stride):
 
 
 def sliced(plain):
-    """1x1 convolutions with a stride read only the pixels that they use."""
+    """Make 1x1 convolutions with a stride read only the pixels that they use."""
 
     def call(self, x, times=None):
         if self.kernel[...].shape[0] > 1 or self.stride == 1:
@@ -45,7 +45,10 @@ def two_passes(self, x, train, of=None):
 
 
 def own_backward(self, x, train, of=None):
-    """Not of the stem, whose statistics are of another array than what is normalised."""
+    """BatchNorm with a backward pass of its own.
+
+    The stem keeps the plain one, because its statistics are those of another array than the normalised one.
+    """
     if of is not None:
         return PLAIN_NORM(self, x, train, of)
     y, mean, var = cast(tuple, _normalised(x, self.scale[...], self.bias[...], self.epsilon))
@@ -67,10 +70,10 @@ def _forward(x, scale, bias, epsilon):
     return (y, mean, var), (x, scale, mean, inverse)
 
 
-def _backward(epsilon, kept, given):
-    """Only the convolution's output and vectors are kept; nothing differentiates the statistics."""
-    x, scale, mean, inverse = kept
-    wide, count = given[0].astype(jnp.float32), x.size // x.shape[-1]
+def _backward(epsilon, residuals, cotangents):
+    """Use the convolution's output and vectors alone; the statistics have no gradient."""
+    x, scale, mean, inverse = residuals
+    wide, count = cotangents[0].astype(jnp.float32), x.size // x.shape[-1]
     unit = x.astype(jnp.float32) * inverse - mean * inverse
     by_bias, by_scale = jnp.sum(wide, AXES), jnp.sum(wide * unit, AXES)
     by_x = scale * inverse * (wide - (by_bias + unit * by_scale) / count)
@@ -81,7 +84,7 @@ _normalised.defvjp(_forward, _backward)
 
 
 def space_to_depth(plain):
-    """The 7x7 with stride 2 over 3 channels as a 4x4 without stride over 12: the same sums and some zeros."""
+    """Compute the 7x7 of stride 2 over 3 channels as a 4x4 of stride 1 over 12: the same sums plus zeros."""
 
     def call(self, x, times=None):
         if self.kernel[...].shape[:3] != (7, 7, 3):
@@ -104,7 +107,7 @@ def space_to_depth(plain):
 
 @contextlib.contextmanager
 def recompute():
-    """jax.checkpoint around each block; what its convolutions gave is kept."""
+    """Wrap each block in jax.checkpoint that saves the outputs of convolutions."""
     convolve, block = layers.Conv.__call__, resnet.Block.__call__
 
     def named(self, x, times=None):
@@ -112,10 +115,13 @@ def recompute():
 
     policy = jax.checkpoint_policies.save_only_these_names("convolution")
 
-    def kept(self, x, train, key=None):
+    def recomputed(self, x, train, key=None):
         return nnx.remat(lambda self, x: block(self, x, train, key), policy=policy)(self, x)
 
-    with mock.patch.object(layers.Conv, "__call__", named), mock.patch.object(resnet.Block, "__call__", kept):
+    with (
+        mock.patch.object(layers.Conv, "__call__", named),
+        mock.patch.object(resnet.Block, "__call__", recomputed),
+    ):
         yield
 
 

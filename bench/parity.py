@@ -1,9 +1,9 @@
-"""Every network beside torchvision's or timm's on the same weights: largest differences, as a table.
+"""Largest differences from torchvision and timm on the same weights, network by network.
 
     python bench/parity.py
 
-The other side is in tests/trainer/models/parity.json, which tools/parity_goldens.py writes with PyTorch. A
-case that is further off than the tests allow ends it with an error.
+Their results are in tests/trainer/models/parity.json, which tools/parity_goldens.py writes with PyTorch. A
+case that differs by more than the tests allow stops the command with an error.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    print("| network | largest difference of a logit | length of the gradient, relative |")
+    print("| network | largest difference of a logit | relative difference of the gradient's norm |")
     print("| --- | ---: | ---: |")
     for case in test_parity.WANTED:
         logit, gradient = test_parity.compare(case)

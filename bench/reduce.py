@@ -1,9 +1,9 @@
-"""In which precision gradients are added up between the chips of a slice, in the compiled step.
+"""Element types in which the compiled step adds up gradients between the chips of a slice.
 
     python bench/reduce.py [--arch resnet-tiny] [--topology v5e:2x2]
 
-The real TPU compiler (extra `check`), no TPU. Kernels are the weights of convolutions and of the head,
-vectors all else: scales, shifts, the sums of BatchNorm, loss and accuracy.
+Needs the TPU compiler (extra `check`) but no TPU. Kernels are the weights of convolutions and the head.
+Vectors are scales, shifts, the sums of BatchNorm, loss and accuracy.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Reduced = dict[tuple[str, str], tuple[int, int]]
 
 
 def reduced(config: TrainConfig, slice: argparse.Namespace, folder: str) -> Reduced:
-    """(kernels or vectors, element type) -> how many arrays are all-reduced, and their bytes."""
+    """Return (kernels or vectors, element type) -> number of all-reduced arrays and their bytes."""
     grid = mesh.make_mesh(1, __main__.topology(slice))
     train, test, _ = __main__.sources(config.data)
     program = make_program(config, train, test, "tpu")
@@ -51,26 +51,26 @@ def main() -> None:
     )
     parser.add_argument("--arch", default="resnet-tiny", help="network (default: resnet-tiny)")
     parser.add_argument("--topology", default="v5e:2x2", help="four chips of one host (default: v5e:2x2)")
-    parser.add_argument("--grad-dtype", default="", help="this row alone, in this process")
-    given = parser.parse_args()
+    parser.add_argument("--grad-dtype", default="", help="measure only this row, in this process")
+    args = parser.parse_args()
     slice = argparse.Namespace(
-        topology=given.topology, host_bounds="2x2x1", chip_config="default", wrap="", slices=1
+        topology=args.topology, host_bounds="2x2x1", chip_config="default", wrap="", slices=1
     )
-    if given.topology.startswith(("v4", "v5:")):
+    if args.topology.startswith(("v4", "v5:")):
         slice.chip_config = "megacore"
-    if given.grad_dtype:
-        settings = {"model.arch": given.arch, "model.grad_dtype": given.grad_dtype, "train.batch": 32}
+    if args.grad_dtype:
+        settings = {"model.arch": args.arch, "model.grad_dtype": args.grad_dtype, "train.batch": 32}
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             tpu_layout.keep(folder)
             config = resolve("bench", "/unused", "", settings, {"data.image_size": 64})
-            for (what, kind), (number, size) in reduced(config, slice, folder).items():
-                print(f"| {given.grad_dtype} | {what} | {kind} | {number} | {size:,} |", flush=True)
+            for (arrays, dtype), (number, size) in reduced(config, slice, folder).items():
+                print(f"| {args.grad_dtype} | {arrays} | {dtype} | {number} | {size:,} |", flush=True)
         os._exit(0)  # the compiler is still at work
     print("| model.grad_dtype | all-reduced | type | arrays | bytes |")
     print("| --- | --- | --- | ---: | ---: |", flush=True)
-    words = ["--arch", given.arch, "--topology", given.topology]
     for grad_dtype in ("auto", "float32"):
-        command = [sys.executable, __file__, *words, "--grad-dtype", grad_dtype]
+        command = [sys.executable, __file__, "--arch", args.arch, "--topology", args.topology]
+        command += ["--grad-dtype", grad_dtype]
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
 

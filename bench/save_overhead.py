@@ -1,14 +1,13 @@
-"""What asynchronous saves cost a run: steps after a save beside steps after none, in turn, in one run.
+"""Cost of asynchronous saves: steps after a save beside steps after none, in turn, in one run.
 
     python bench/save_overhead.py [--rounds 5]
 
-The trainer runs as always; ResNet-18 on images of 8 pixels, so that a hundred steps take some twenty seconds
-on two cores while a save has 89 MB. Of each two hundred steps the first hundred follow a save and the other
-hundred none. A thread notes when each step is done, and what the process has worked until then: on a machine
-that has no core to spare, the writing takes from the steps, and its work is the part that more cores would
-take off them. "Stands still" is the time that the loop spends in the call that saves. Where the machine's
-speed changes from one hundred steps to the next, the difference of two hundreds says little: a save by
-itself, with nothing beside it, tells all of its work.
+The trainer runs as always, with ResNet-18 on images of 8 pixels. A hundred steps take about twenty seconds on
+two cores, and a save has 89 MB. Of every two hundred steps, the first hundred follow a save and the others do
+not. A thread records when each step is done and the process's CPU time until then. On a machine without a
+spare core the writing slows the steps, and its CPU time is what more cores would take off them. "Blocked" is
+the time that the loop spends in the call that saves. Where the machine's speed changes between two hundreds,
+their difference means little. A save by itself, with nothing beside it, then shows all of its work.
 """
 
 from __future__ import annotations
@@ -48,12 +47,12 @@ SETTINGS = {
 
 
 class Watched:
-    """A compiled step; a thread of its own waits for each result, so that the loop does not."""
+    """A compiled step whose results a thread waits for, so that the loop does not."""
 
     def __init__(self, compiled):
         self._compiled = compiled
         self._results: queue.SimpleQueue = queue.SimpleQueue()
-        self.done: list[tuple[float, float]] = []  # of each step: the clock, and the process's work
+        self.done: list[tuple[float, float]] = []  # per step: wall seconds, CPU seconds of the process
         threading.Thread(target=self._watch, daemon=True).start()
 
     def __call__(self, leaves, batch):
@@ -71,42 +70,43 @@ class Watched:
 
 
 def run(rounds: int) -> tuple[list[tuple[float, float]], list[float], State]:
-    """When each step was done, the seconds that each save held the loop up, and the state's shapes."""
-    made, shapes, real = [], [], compilation.compile_train
+    """Train; return when each step was done, how long each save blocked the loop, the state's shapes."""
+    watched, shapes, original = [], [], compilation.compile_train
 
     def compile_train(*arguments):
         shapes.append(arguments[1])
-        made.append(Watched(real(*arguments)))
-        return made[0]
+        watched.append(Watched(original(*arguments)))
+        return watched[0]
 
     compilation.compile_train = compile_train
     steps = 2 * WINDOW * (rounds + 1)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        words = ["--run-dir", folder, "--arch", "resnet18", "--steps", str(steps)]
+        arguments = ["--run-dir", folder, "--arch", "resnet18", "--steps", str(steps)]
         for field, value in SETTINGS.items():
-            words += ["--set", f"{field}={value}"]
-        command.run(words)
+            arguments += ["--set", f"{field}={value}"]
+        command.run(arguments)
         events = [json.loads(line) for line in (Path(folder) / "events.jsonl").read_text().splitlines()]
-    stands = [event["seconds"] for event in events if event["name"] == "save" and event["step"] < steps]
-    return made[0].done, stands, shapes[0]
+    blocked = [event["seconds"] for event in events if event["name"] == "save" and event["step"] < steps]
+    return watched[0].done, blocked, shapes[0]
 
 
 def alone(shapes: State, rounds: int) -> list[float]:
-    """Core-seconds of each of some saves with nothing beside them."""
+    """Return the core-seconds of each save with nothing beside it, without the first."""
     rng = np.random.default_rng(0)
     state = jax.tree.map(lambda s: jnp.asarray(rng.standard_normal(s.shape), s.dtype), shapes)
-    found = []
+    used = []
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = checkpoint.Checkpoints(folder, CheckpointConfig())
         for step in range(rounds + 1):
-            begun = time.process_time()
+            started = time.process_time()
             checkpoints.save(state, step, accuracy=None, wait=True)
-            found.append(time.process_time() - begun)
+            used.append(time.process_time() - started)
         checkpoints.close()
-    return found[1:]
+    return used[1:]
 
 
 def spread(values: list[float], scale: float = 1) -> str:
+    """Return scaled values as text: median (least … most)."""
     low, middle, high = (f"{scale * f(values):.2f}" for f in (min, statistics.median, max))
     return f"{middle} ({low} … {high})"
 
@@ -115,26 +115,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=5, help="saves that are looked at (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of saves measured (default: 5)")
     rounds = parser.parse_args().rounds
-    done, stands, shapes = run(rounds)
+    done, blocked, shapes = run(rounds)
     saves = alone(shapes, rounds)
     ends = range(2 * WINDOW, 2 * WINDOW * (rounds + 1), 2 * WINDOW)  # steps with a save after them
     columns = []
-    for i in (0, 1):  # the clock, the work
+    for i in (0, 1):  # wall seconds, CPU seconds
         at = [moments[i] for moments in done]
         after = [at[end + WINDOW - 1] - at[end - 1] for end in ends]
         without = [at[end + 2 * WINDOW - 1] - at[end + WINDOW - 1] for end in ends]
         added = [a - b for a, b in zip(after, without, strict=True)]
         columns.append((after, without, added, [100 * a / b for a, b in zip(added, without, strict=True)]))
     print(f"jax {jax.__version__}, {os.cpu_count()} cores, {rounds} saves: median (least … most)\n")
-    print("| | by the clock | core-seconds |\n| --- | ---: | ---: |")
-    names = [f"{WINDOW} steps after a save, s", f"{WINDOW} steps after none, s", "more, s", "more, %"]
+    print("| | seconds | core-seconds |\n| --- | ---: | ---: |")
+    names = [f"{WINDOW} steps after a save", f"{WINDOW} steps after none", "difference", "difference, %"]
     for name, clock, work in zip(names, *columns, strict=True):
         print(f"| {name} | {spread(clock)} | {spread(work)} |")
     share = [100 * save / statistics.median(columns[1][1]) for save in saves]
-    print(f"| a save by itself, s | | {spread(saves)} |\n| of {WINDOW} steps, % | | {spread(share)} |")
-    print(f"| the loop stands still, ms a save | {spread(stands, 1e3)} | |")
+    print(f"| a save by itself | | {spread(saves)} |\n| share of {WINDOW} steps, % | | {spread(share)} |")
+    print(f"| loop blocked, ms per save | {spread(blocked, 1e3)} | |")
 
 
 if __name__ == "__main__":
