@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import reference_contract
 import reference_flags
 import reference_python
 from markup import NOTE, code, table
@@ -37,6 +38,9 @@ def pages() -> dict[str, str]:
         "resnet-launch.md": reference_flags.resnet_launch(),
         "resnet-train.md": reference_flags.resnet_train(),
         "settings.md": settings(),
+        "exit-codes.md": reference_contract.exit_codes(),
+        "events.md": reference_contract.events(),
+        "environment.md": reference_contract.environment(),
         "run-directory.md": run_directory(),
         "python.md": reference_python.python_api(),
     }

@@ -33,7 +33,7 @@ def python_api() -> str:
         parts.append(f"## {heading}\n")
         for name in names:
             item = getattr(importlib.import_module(module), name)
-            parts += [f"### {module}.{name}\n", f"```python\n{signature(name, item)}\n```\n", docstring(item)]
+            parts += [f"### {module}.{name}\n", f"```text\n{signature(name, item)}\n```\n", docstring(item)]
             if dataclasses.is_dataclass(item) and any("help" in f.metadata for f in dataclasses.fields(item)):
                 parts.append(fields_table(item))
             elif isinstance(item, type):
