@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 LineKind = Literal["progress", "evaluate", "event"]
+StepName = Literal["train", "eval"]
 Head = Literal["error", "hint", "progress"]
 Then = Literal["complete", "restart, not counted", "restart, counted", "fail at once"]
 
@@ -93,6 +94,52 @@ class EvaluateLine(TypedDict, total=False):
 
     step: int
     accuracy: float | str
+
+
+class Collective(TypedDict):
+    """Exchanges of one kind over one network, in one step."""
+
+    kind: str  # all-reduce, all-gather, …
+    network: str  # ici within a slice, dcn between slices
+    number: int
+    bytes: int
+    rounds: NotRequired[int]  # that wait for one another; between slices only
+
+
+class StepResult(TypedDict):
+    """What `check` found out about one step, on one device; memory in bytes."""
+
+    fits: bool
+    seconds: float
+    peak: int
+    limit: NotRequired[int]
+    memory: dict[str, int]
+    flops: float  # this and the following where it fits
+    bytes: float
+    collectives: list[Collective]
+
+
+class CheckResult(TypedDict):
+    """What `check` found out about a run; trainer/check/result.py explains each key."""
+
+    estimated: bool
+    code: bool
+    versions: dict[str, str]
+    device_kind: str
+    devices: int
+    batch: int
+    accumulate: int
+    bn_group: int
+    assumed: NotRequired[str]
+    image: list[int]
+    examples: int
+    steps: int
+    steps_per_epoch: float
+    evaluations: int
+    parameters: int
+    train: StepResult
+    eval: NotRequired[StepResult]
+    cached: bool  # of the launcher: whether it is an earlier answer
 
 
 class Check(TypedDict):
