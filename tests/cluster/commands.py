@@ -10,12 +10,12 @@ from testcluster import Cluster
 
 from launcher.cli import main
 
-Command = Callable[[str], "Answer"]
+Command = Callable[[str], "Result"]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one command gave."""
+class Result:
+    """Exit code and output of one command."""
 
     code: int
     out: str
@@ -28,12 +28,12 @@ class Answer:
 
 
 def command(cluster: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> Command:
-    """A function that runs `resnet-launch LINE` in the namespace, in this process."""
+    """Return a function that runs `resnet-launch LINE` in the namespace, in this process."""
 
-    def run(line: str) -> Answer:
+    def run(line: str) -> Result:
         flags = ["--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace]
         code = main([*line.split(), *flags])
         out, err = capsys.readouterr()
-        return Answer(code, out, err)
+        return Result(code, out, err)
 
     return run

@@ -29,7 +29,7 @@ from testcluster.api import Object
 
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[Cluster]:
-    """A cluster without nodes, for everything that only an API server and controllers have to answer."""
+    """A cluster without nodes, for tests that need only an API server and controllers."""
     if os.environ.get("RESNET_CLUSTER") == "running":
         yield Cluster.attach("dev")
         return
@@ -58,11 +58,11 @@ def cluster(control_plane: Cluster, cpu_image: image.Image) -> Cluster:
 
 @pytest.fixture(scope="session")
 def kubeconfig(request: pytest.FixtureRequest) -> Path:
-    """The kubeconfig of the cluster that a smoke test is to run on."""
-    if given := os.environ.get("RESNET_KUBECONFIG"):
-        path = Path(given).expanduser()
+    """The kubeconfig of the cluster for the smoke test."""
+    if named := os.environ.get("RESNET_KUBECONFIG"):
+        path = Path(named).expanduser()
         if not path.is_file():
-            pytest.fail(f"RESNET_KUBECONFIG: must be a file, got {given!r}", pytrace=False)
+            pytest.fail(f"RESNET_KUBECONFIG: must be a file, got {named!r}", pytrace=False)
         return path
     return request.getfixturevalue("cluster").kubeconfig
 
@@ -76,13 +76,13 @@ def namespace(control_plane: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def nobody_s_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No resnet-launch.yaml of the checkout's folders counts."""
+    """Run the test in an empty folder, so that no resnet-launch.yaml of the checkout is read."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def launch(control_plane: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs a line of `resnet-launch` in the test's namespace."""
+    """Return a function that runs a line of `resnet-launch` in the test's namespace."""
     return command(control_plane, namespace, capsys)
 
 
@@ -90,15 +90,15 @@ def launch(control_plane: Cluster, namespace: str, capsys: pytest.CaptureFixture
 def _namespace(cluster: Cluster) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex[:8]}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    thing: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    cluster.api.apply([thing])
+    manifest: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    cluster.api.apply([manifest])
     yield name
-    cluster.api.delete(thing)
+    cluster.api.delete(manifest)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(cluster: Cluster) -> Iterator[Run]:
-    """The run that others are compared with: 240 steps of a tiny network on two pods, saved every 20."""
+    """The reference run: 240 steps of a tiny network on two pods, saved every 20 steps."""
     with _namespace(cluster) as name:
         run = Run(cluster, name, "undisturbed", f"{TINY} {SHORT}")
         assert run.wait() == "Completed", run.report()

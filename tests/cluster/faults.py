@@ -1,4 +1,4 @@
-"""A proxy before the bucket emulator that spoils answers on purpose: 503, broken and silent connections."""
+"""A proxy in front of the bucket emulator that fails on purpose: 503, broken and silent connections."""
 
 import http.client
 import socket
@@ -13,15 +13,15 @@ BLOCK = 65_536
 
 
 class Faults:
-    """Passes everything on until it is told otherwise; `answer` spoils any request, the others downloads."""
+    """Forwards requests and injects faults: `answer` into any request, the other methods into downloads."""
 
     def __init__(self, upstream: str) -> None:
         self._upstream = urllib.parse.urlsplit(upstream).netloc
         self._lock = threading.Lock()
         self._rule: tuple[str, int, int, float] = ("", 0, 0, 0.0)  # kind, times left, bytes or code, seconds
-        self._seconds_an_answer = 0.0
+        self._delay_seconds = 0.0
         self.spoilt = 0
-        self.served_bytes = 0  # of objects' content
+        self.served_bytes = 0  # content of objects
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -51,20 +51,20 @@ class Faults:
         self.answer(503, times)
 
     def answer(self, code: int, times: int) -> None:
-        """Answers the next requests of any kind with this status."""
+        """Answer the next requests of any kind with this status."""
         self._rule = ("status", times, code, 0.0)
 
     def reset_after(self, count: int, times: int) -> None:
-        """Breaks the next downloads off after so many bytes."""
+        """Reset the next downloads after `count` bytes."""
         self._rule = ("reset", times, count, 0.0)
 
     def stall_after(self, count: int, times: int, seconds: float) -> None:
-        """Falls silent in the next downloads after so many bytes, then breaks off."""
+        """Stop sending in the next downloads after `count` bytes, then reset after `seconds`."""
         self._rule = ("stall", times, count, seconds)
 
-    def slow_down(self, seconds_an_answer: float) -> None:
-        """Makes every download wait before its first byte."""
-        self._seconds_an_answer = seconds_an_answer
+    def slow_down(self, seconds: float) -> None:
+        """Delay the first byte of every download."""
+        self._delay_seconds = seconds
 
     def handle(self, request: BaseHTTPRequestHandler) -> None:
         length = int(request.headers.get("Content-Length") or 0)
@@ -78,15 +78,15 @@ class Faults:
         upstream = http.client.HTTPConnection(self._upstream, timeout=60)
         headers = {k: v for k, v in request.headers.items() if k.lower() != "connection"}
         upstream.request(request.command, request.path, body, headers)
-        answer = upstream.getresponse()
-        if download and self._seconds_an_answer:
-            time.sleep(self._seconds_an_answer)
-        content = answer.read()
-        if not download:  # an object's description says where its content is, which must not pass us by
+        reply = upstream.getresponse()
+        if download and self._delay_seconds:
+            time.sleep(self._delay_seconds)
+        content = reply.read()
+        if not download:  # metadata has the URL of the content, which must lead through this proxy
             own = urllib.parse.urlsplit(self.url).netloc
             content = content.replace(self._upstream.encode(), own.encode())
-        request.send_response(answer.status)
-        for name, value in answer.getheaders():
+        request.send_response(reply.status)
+        for name, value in reply.getheaders():
             if name.lower() not in ("transfer-encoding", "content-length", "connection"):
                 request.send_header(name, value)
         request.send_header("Content-Length", str(len(content)))
@@ -107,16 +107,16 @@ class Faults:
         if kind == "stall":
             time.sleep(self._rule[3])
         if kind:
-            # With no time to linger, close sends a reset instead of an end.
+            # With a linger time of 0, close sends RST instead of FIN.
             request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             request.close_connection = True
             request.connection.close()
 
     def _take(self, kind: str) -> bool:
         with self._lock:
-            rule, times, *rest = self._rule
+            rule, times, *details = self._rule
             if rule != kind or not times:
                 return False
-            self._rule = (rule, times - 1, *rest)  # type: ignore[assignment]
+            self._rule = (rule, times - 1, *details)  # type: ignore[assignment]
             self.spoilt += 1
             return True

@@ -1,11 +1,11 @@
-"""People with few rights, at the command line."""
+"""People with few rights who use the command line."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import yaml
-from commands import Answer
+from commands import Result
 from testcluster import Cluster
 from testcluster.api import Object
 
@@ -15,7 +15,7 @@ RBAC = "rbac.authorization.k8s.io"
 
 
 class Person:
-    """A service account of the namespace that may do what `rules` say, at the command line."""
+    """A service account with the rights of `rules` that runs command lines in its namespace."""
 
     def __init__(self, cluster: Cluster, namespace: str, folder: Path, capsys: Any, *rules: Object) -> None:
         self.namespace, self.capsys, self.kubeconfig = namespace, capsys, folder / "kubeconfig"
@@ -36,11 +36,11 @@ class Person:
         admin["users"][0]["user"] = {"token": token}
         self.kubeconfig.write_text(json.dumps(admin))
 
-    def __call__(self, line: str) -> Answer:
+    def __call__(self, line: str) -> Result:
         flags = ["--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace]
         code = main([*line.split(), *flags])
         out, err = self.capsys.readouterr()
-        return Answer(code, out, err)
+        return Result(code, out, err)
 
     def read_kubeconfig(self) -> Any:
         return yaml.safe_load(self.kubeconfig.read_text())

@@ -19,21 +19,21 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 class Registry:
-    """Images are pushed to it as documents: nothing looks into their layers here."""
+    """A registry to which tests push images; their layers are empty, since nothing here reads them."""
 
     def __init__(self, host: str) -> None:
         self.host = host
 
     def push(self, repository: str, tag: str, *architectures: str, listed: bool = True) -> str:
-        """An image for each architecture, under one tag; returns its reference. listed: as an index."""
+        """Push an image per architecture under one tag, as an index if `listed`; return the reference."""
         manifests = [self._image(repository, architecture) for architecture in architectures]
         if listed:
             index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
             self._send("PUT", f"{repository}/manifests/{tag}", json.dumps(index).encode(), INDEX)
         else:
             [only] = manifests
-            with urllib.request.urlopen(self._request(f"{repository}/manifests/{only['digest']}")) as answer:
-                self._send("PUT", f"{repository}/manifests/{tag}", answer.read(), MANIFEST)
+            with urllib.request.urlopen(self._request(f"{repository}/manifests/{only['digest']}")) as reply:
+                self._send("PUT", f"{repository}/manifests/{tag}", reply.read(), MANIFEST)
         return f"{self.host}/{repository}:{tag}"
 
     def _image(self, repository: str, architecture: str) -> dict[str, Any]:
@@ -49,16 +49,16 @@ class Registry:
 
     def _blob(self, repository: str, body: bytes) -> dict[str, Any]:
         digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-        where = self._send("POST", f"{repository}/blobs/uploads/", b"", "")["Location"]
-        request = urllib.request.Request(f"{where}&digest={digest}", data=body, method="PUT")
+        location = self._send("POST", f"{repository}/blobs/uploads/", b"", "")["Location"]
+        request = urllib.request.Request(f"{location}&digest={digest}", data=body, method="PUT")
         request.add_header("Content-Type", "application/octet-stream")
         request.add_header("Authorization", "Bearer any")
         urllib.request.urlopen(request).close()
         return {"digest": digest, "size": len(body)}
 
     def _send(self, method: str, path: str, body: bytes, kind: str) -> Any:
-        with urllib.request.urlopen(self._request(path, method, body, kind)) as answer:
-            return answer.headers
+        with urllib.request.urlopen(self._request(path, method, body, kind)) as reply:
+            return reply.headers
 
     def _request(
         self, path: str, method: str = "GET", body: bytes | None = None, kind: str = MANIFEST
@@ -71,7 +71,7 @@ class Registry:
 
 @contextmanager
 def running(folder: Path, realm: str = "") -> Iterator[Registry]:
-    """realm: where it sends for a token, any of which it then takes; empty: it lets anybody in."""
+    """Run a registry that asks for any token from `realm`; without a realm it accepts anybody."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{free.getsockname()[1]}"
@@ -86,12 +86,15 @@ def running(folder: Path, realm: str = "") -> Iterator[Registry]:
     path = folder / "registry.yaml"
     path.write_text(json.dumps(config))  # JSON is YAML
     command = [binary("registry"), "serve", str(path)]
-    with (folder / "registry.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as it:
+    with (
+        (folder / "registry.log").open("w") as log,
+        subprocess.Popen(command, stdout=log, stderr=log) as process,
+    ):
         try:
-            _wait(host, it, folder / "registry.log")
+            _wait(host, process, folder / "registry.log")
             yield Registry(host)
         finally:
-            it.terminate()
+            process.terminate()
 
 
 def _wait(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -100,7 +103,7 @@ def _wait(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
             urllib.request.urlopen(f"http://{host}/v2/").close()
             return
         except urllib.error.HTTPError:
-            return  # it wants a token
+            return  # it asks for a token, so it is up
         except OSError:
             assert process.poll() is None, log.read_text()
             time.sleep(0.05)

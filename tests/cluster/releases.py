@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 
 import yaml
-from charts import Answer, Helm
+from charts import Helm, Result
 from testcluster import Cluster
 
 
@@ -14,15 +14,15 @@ class Release:
     def __init__(self, helm: Helm, cluster: Cluster, namespace: str) -> None:
         self.helm, self.cluster, self.namespace = helm, cluster, namespace
 
-    def __call__(self, *words: str, given: str = "", fails: bool = False) -> Answer:
-        place = ("--namespace", self.namespace)
-        answer = self.helm(*words, *place, given=given, kubeconfig=self.cluster.kubeconfig)
-        assert (answer.code != 0) == fails, answer.err
-        return answer
+    def __call__(self, *arguments: str, stdin: str = "", fails: bool = False) -> Result:
+        scope = ("--namespace", self.namespace)
+        result = self.helm(*arguments, *scope, stdin=stdin, kubeconfig=self.cluster.kubeconfig)
+        assert (result.code != 0) == fails, result.err
+        return result
 
 
 def kubeconfig_of(cluster: Cluster, namespace: str, account: str, path: Path) -> Path:
-    """A kubeconfig that is a service account's, with a token that the API server gave."""
+    """Write a kubeconfig of a service account, with a token from the API server; return its path."""
     metadata = {"name": account, "namespace": namespace}
     cluster.api.apply([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}])
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}

@@ -1,4 +1,4 @@
-"""The bucket emulator: there, gone, refusing and back, with what was in it."""
+"""The bucket emulator: running, stopped, refusing and restarted with its objects."""
 
 import urllib.error
 import urllib.request
@@ -15,8 +15,8 @@ def put(url: str, bucket: str, name: str, text: str) -> None:
 
 
 def get(url: str, bucket: str, name: str) -> str:
-    with OPENER.open(f"{url}/storage/v1/b/{bucket}/o/{name}?alt=media", timeout=10) as answer:
-        return answer.read().decode()
+    with OPENER.open(f"{url}/storage/v1/b/{bucket}/o/{name}?alt=media", timeout=10) as reply:
+        return reply.read().decode()
 
 
 def test_objects_outlive_a_stop(control_plane: Cluster) -> None:

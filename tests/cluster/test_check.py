@@ -34,17 +34,17 @@ def pool(control_plane: Cluster) -> Iterator[None]:
     control_plane.remove_fake_nodes("v4-pool")
 
 
-def lines(found: Any) -> list[str]:
-    return found.out.splitlines()
+def lines(result: Any) -> list[str]:
+    return result.out.splitlines()
 
 
 @pytest.mark.usefixtures("pool")
 def test_all_that_a_run_needs_is_there(launch: Command, namespace: str, bucket: str) -> None:
     assert eventually(lambda: "4 of 4 hosts are there" in launch(f"check --no-compile {RUN}").out, 60)
-    found = launch(f"check --no-compile {RUN} --bucket {bucket}")
+    result = launch(f"check --no-compile {RUN} --bucket {bucket}")
     label = ",".join(f"{key}={value}" for key, value in LABELS.items())
-    assert found.code == 0, found.out
-    assert lines(found) == [
+    assert result.code == 0, result.out
+    assert lines(result) == [
         f"ok       name: run is free in namespace {namespace}",
         "warning  controllers: no deployment tells the version of JobSet",  # here it is a process
         "ok       server: the server takes the run's objects and one of its pods: JobSet's fields, "
@@ -62,9 +62,9 @@ def test_all_that_a_run_needs_is_there(launch: Command, namespace: str, bucket: 
 
 def test_all_that_is_missing_is_named_at_once_and_submit_refuses(launch: Command, bucket: str) -> None:
     flags = "--slice cpu-2x1 --arch resnet18 --data digits --image r/i:1 --name run --bucket no-such-bucket"
-    found = launch(f"check --no-compile {flags} --service-account nobody --queue nowhere --json")
-    levels = {finding["about"]: finding["level"] for finding in found.json["cluster"]}
-    assert found.code == 1
+    result = launch(f"check --no-compile {flags} --service-account nobody --queue nowhere --json")
+    levels = {finding["about"]: finding["level"] for finding in result.json["cluster"]}
+    assert result.code == 1
     assert levels == {
         "name": "ok",
         "controllers": "warning",
@@ -91,9 +91,9 @@ def test_a_name_in_use_is_an_error_and_a_full_queue_a_warning(
     flags = f"--slice cpu-2x1 --arch resnet18 --data digits --image r/i:1 --name run --queue {namespace}"
     assert eventually(lambda: "has room" in launch(f"check --no-compile {flags}").out, 30)
     assert launch(f"submit {flags}").code == 0
-    found = launch(f"check --no-compile {flags}")
-    assert found.code == 1
-    assert lines(found)[0].startswith("error    name: must be new, got 'run', a run that is ")
+    result = launch(f"check --no-compile {flags}")
+    assert result.code == 1
+    assert lines(result)[0].startswith("error    name: must be new, got 'run', a run that is ")
 
 
 def test_the_image_is_looked_for_where_it_is_kept(launch: Command, tmp_path: Path) -> None:
@@ -101,12 +101,12 @@ def test_the_image_is_looked_for_where_it_is_kept(launch: Command, tmp_path: Pat
         there = registry.push("team/resnet", "1", "amd64")
         other = registry.push("team/resnet", "arm", "arm64")
         flags = RUN.replace("--image r/i:1", "")
-        asked = {image: launch(f"check --no-compile {flags} --image {image}") for image in (there, other)}
+        results = {image: launch(f"check --no-compile {flags} --image {image}") for image in (there, other)}
         missing = launch(f"check --no-compile {flags} --image {registry.host}/team/resnet:2")
-    assert f"ok       image: {there} is there for linux/amd64" in lines(asked[there])
+    assert f"ok       image: {there} is there for linux/amd64" in lines(results[there])
     wrong = f"error    image: {other} is for linux/arm64, the hosts are linux/amd64"
-    assert wrong in lines(asked[other])
-    assert asked[other].code == 1
+    assert wrong in lines(results[other])
+    assert results[other].code == 1
     assert f"error    image: {registry.host} has no team/resnet 2" in lines(missing)
 
 
@@ -123,12 +123,12 @@ def test_a_jobset_that_is_too_old_is_an_error(
     control_plane: Cluster, namespace: str, launch: Command, image: str, flags: str, line: str
 ) -> None:
     control_plane.api.apply([_controller(namespace, image)])
-    found = launch(f"check --no-compile {RUN} {flags}")
+    result = launch(f"check --no-compile {RUN} {flags}")
     control_plane.api.request(
         "DELETE", f"/apis/apps/v1/namespaces/{namespace}/deployments/jobset-controller-manager"
     )
-    assert line in lines(found)
-    assert found.code == int(line.startswith("error"))
+    assert line in lines(result)
+    assert result.code == int(line.startswith("error"))
 
 
 def _controller(namespace: str, image: str) -> Object:
@@ -147,9 +147,9 @@ def test_who_may_read_little_is_told_what_could_not_be_seen(
     verbs = ["get", "list", "watch", "create", "patch", "delete"]
     jobsets: Object = {"apiGroups": ["jobset.x-k8s.io"], "resources": ["jobsets"], "verbs": verbs}
     jane = Person(control_plane, namespace, tmp_path, capsys, jobsets)
-    found = jane(f"check --no-compile {RUN}")
+    result = jane(f"check --no-compile {RUN}")
     who = f"system:serviceaccount:{namespace}:jane"
-    assert found.code == 0
-    assert lines(found)[0] == f"ok       name: run is free in namespace {namespace}"
-    assert f"warning  nodes: cannot be seen: {who} may not list nodes at the cluster scope" in lines(found)
-    assert "ok       server:" in found.out
+    assert result.code == 0
+    assert lines(result)[0] == f"ok       name: run is free in namespace {namespace}"
+    assert f"warning  nodes: cannot be seen: {who} may not list nodes at the cluster scope" in lines(result)
+    assert "ok       server:" in result.out

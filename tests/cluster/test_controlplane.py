@@ -13,8 +13,8 @@ def test_the_server_knows_its_version(control_plane: Cluster) -> None:
 
 def test_jobset_fills_in_what_multi_host_jobs_need(control_plane: Cluster, namespace: str) -> None:
     control_plane.api.apply([jobset(namespace, "pair")])
-    found = control_plane.api.get(jobset(namespace, "pair"))
-    assert found["spec"]["replicatedJobs"][0]["template"]["spec"]["completionMode"] == "Indexed"
+    stored = control_plane.api.get(jobset(namespace, "pair"))
+    assert stored["spec"]["replicatedJobs"][0]["template"]["spec"]["completionMode"] == "Indexed"
     assert eventually(lambda: len(pods(control_plane.api, namespace)) == 2)
     assert {pod["spec"]["subdomain"] for pod in pods(control_plane.api, namespace)} == {"pair"}
 
@@ -25,24 +25,24 @@ def test_jobset_refuses_a_name_too_long_for_its_pods(control_plane: Cluster, nam
 
 
 def test_a_pod_that_wants_privileges_is_refused(control_plane: Cluster, namespace: str) -> None:
-    thing = {
+    manifest = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "root", "namespace": namespace},
         "spec": {"containers": [{"name": "work", "image": "none", "securityContext": {"privileged": True}}]},
     }
     with pytest.raises(ClusterError, match=r"violates PodSecurity \"restricted:latest\": privileged"):
-        control_plane.api.apply([thing])
+        control_plane.api.apply([manifest])
 
 
 def test_kueue_admits_what_fits_and_says_why_the_rest_waits(control_plane: Cluster, namespace: str) -> None:
     api = control_plane.api
     api.apply(queue(namespace, namespace, 2))
     first, second = jobset(namespace, "first"), jobset(namespace, "second")
-    for thing in (first, second):
-        thing["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": namespace}
-        api.apply([thing])
-        if thing is first:
+    for manifest in (first, second):
+        manifest["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": namespace}
+        api.apply([manifest])
+        if manifest is first:
             assert eventually(lambda: api.get(first)["spec"]["suspend"] is False)
 
     def reason() -> str:
@@ -64,15 +64,15 @@ def test_kueue_admits_what_fits_and_says_why_the_rest_waits(control_plane: Clust
 def test_kwok_runs_pods_on_nodes_that_do_not_exist(control_plane: Cluster, namespace: str) -> None:
     labels = {"cloud.google.com/gke-tpu-topology": "2x2x4"}
     control_plane.add_fake_nodes(namespace, 4, labels, resource="google.com/tpu", devices=4)
-    thing = jobset(namespace, "v4-32", count=4, resources={"limits": {"google.com/tpu": "4"}})
-    pod = thing["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    manifest = jobset(namespace, "v4-32", count=4, resources={"limits": {"google.com/tpu": "4"}})
+    pod = manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     pod["nodeSelector"] = labels
     pod["tolerations"] = [{"key": "google.com/tpu", "operator": "Exists"}]
-    control_plane.api.apply([thing])
+    control_plane.api.apply([manifest])
 
     def running() -> set[str]:
-        found = pods(control_plane.api, namespace)
-        return {pod["spec"]["nodeName"] for pod in found if pod["status"]["phase"] == "Running"}
+        everything = pods(control_plane.api, namespace)
+        return {pod["spec"]["nodeName"] for pod in everything if pod["status"]["phase"] == "Running"}
 
     try:
         assert eventually(lambda: running() == {f"{namespace}-{number}" for number in range(4)})

@@ -1,4 +1,4 @@
-"""Datasets in a bucket: found, packed to, staged from; through 503s, broken and slow connections."""
+"""Datasets in a bucket: read, packed, staged; with 503s, broken and slow connections."""
 
 import threading
 import time
@@ -33,7 +33,7 @@ def bucket(control_plane: Cluster, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def faults(control_plane: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
-    """A proxy before the bucket that spoils what it is told to."""
+    """A proxy in front of the bucket that injects faults."""
     control_plane.bucket.create("datasets")
     with Faults(control_plane.bucket.url) as proxy:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
@@ -55,19 +55,19 @@ def test_each_layout_is_read_from_a_bucket(bucket: str, tmp_path: Path, layout: 
     train, test = source.load_both(config)
     assert (train.size, test.size, list(train.class_names)) == (96, 32, CLASSES)
     here = source.load(DataConfig(name=str(root), **SMALL), "train")
-    for found, expected in zip(train.gather(np.arange(96)), here.gather(np.arange(96)), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for actual, expected in zip(train.gather(np.arange(96)), here.gather(np.arange(96)), strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 def test_images_in_a_bucket_are_read_many_at_a_time(bucket: str, faults: Faults, tmp_path: Path) -> None:
     root = LAYOUTS["folder"](tmp_path / "folder")
     upload(root, f"{bucket}/many-images")
     here = source.load(DataConfig(name=str(root), **SMALL), "train")
-    faults.slow_down(seconds_an_answer=0.3)
-    found = source.load(DataConfig(name=f"{bucket}/many-images", **SMALL), "train")
+    faults.slow_down(seconds=0.3)
+    dataset = source.load(DataConfig(name=f"{bucket}/many-images", **SMALL), "train")
     begun = time.monotonic()
-    images, labels = found.gather(np.arange(64))
-    assert time.monotonic() - begun < 0.25 * 64 * 0.3  # a quarter of what one after the other would take
+    images, labels = dataset.gather(np.arange(64))
+    assert time.monotonic() - begun < 0.25 * 64 * 0.3  # a quarter of the time for one request after the other
     for read, expected in zip((images, labels), here.gather(np.arange(64)), strict=True):
         np.testing.assert_array_equal(read, expected)
 
@@ -122,7 +122,7 @@ def test_a_shard_comes_whole_through_faults(
     files = staging.shards(Place(place.path), sizes, str(tmp_path), limit_gib=1, timeout_seconds=2)
     assert files.path("train-000000.tar").read_bytes() == content
     assert faults.spoilt > 0
-    # Once here, and unchanged there, it is not fetched again.
+    # A local copy of an unchanged object is not fetched again.
     served = faults.served_bytes
     again = staging.shards(Place(place.path), sizes, str(tmp_path), limit_gib=1)
     assert again.path("train-000000.tar").read_bytes() == content
@@ -152,7 +152,7 @@ def test_a_shard_that_is_asked_for_comes_first(bucket: str, faults: Faults, tmp_
     sizes = {f"{number:02d}.tar": MIB for number in range(24)}
     for name in sizes:
         place.blob(name).upload_from_string(name.encode() * (MIB // 6))
-    faults.slow_down(seconds_an_answer=0.3)
+    faults.slow_down(seconds=0.3)
     sizes = dict.fromkeys(sizes, MIB // 6 * 6)
     files = staging.shards(Place(place.path), sizes, str(tmp_path), limit_gib=1)
     assert files.path("23.tar").read_bytes()[:6] == b"23.tar"
@@ -175,9 +175,9 @@ def test_a_missing_bucket_is_named_and_cannot_succeed(
     bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["verify", "gs://no-such-bucket/x"]) == 1
-    said = capsys.readouterr().err
-    assert "error: data: cannot use gs://no-such-bucket/x: NotFound" in said
-    assert "hint: the pod's service account needs roles/storage.objectViewer" in said
+    stderr = capsys.readouterr().err
+    assert "error: data: cannot use gs://no-such-bucket/x: NotFound" in stderr
+    assert "hint: the pod's service account needs roles/storage.objectViewer" in stderr
 
 
 def test_a_bucket_that_refuses_is_named(faults: Faults) -> None:

@@ -1,4 +1,4 @@
-"""What a cluster's team sets for a namespace, seen by `config` and used by Python's own `submit`."""
+"""Defaults that a cluster team sets for a namespace: shown by `config`, used by Python's `submit`."""
 
 import json
 
@@ -21,22 +21,22 @@ def team(control_plane: Cluster, namespace: str) -> str:
 def test_config_shows_each_value_with_its_source(
     control_plane: Cluster, team: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["config", "--json", "--kubeconfig", str(control_plane.kubeconfig), "--namespace", team]
-    assert main([*words, "--slice", "cpu-2x1", "--label", "mine=1"]) == 0
-    found = {row["field"]: (row["value"], row["about"]) for row in json.loads(capsys.readouterr().out)}
+    arguments = ["config", "--json", "--kubeconfig", str(control_plane.kubeconfig), "--namespace", team]
+    assert main([*arguments, "--slice", "cpu-2x1", "--label", "mine=1"]) == 0
+    fields = {row["field"]: (row["value"], row["about"]) for row in json.loads(capsys.readouterr().out)}
     where = f"ConfigMap resnet-launch-defaults of namespace {team}"
-    assert found["slice"] == ("cpu-2x1", "flag")
-    assert found["bucket"] == ("team-bucket/runs", where)
-    assert found["max-restarts"] == ("3", where)
-    assert found["label"] == (["team=vision", "cost=42", "mine=1"], f"{where}, flag")
-    assert found["platform"] == ("gke", "built-in")
+    assert fields["slice"] == ("cpu-2x1", "flag")
+    assert fields["bucket"] == ("team-bucket/runs", where)
+    assert fields["max-restarts"] == ("3", where)
+    assert fields["label"] == (["team=vision", "cost=42", "mine=1"], f"{where}, flag")
+    assert fields["platform"] == ("gke", "built-in")
 
 
 def test_config_goes_on_without_a_cluster_that_answers(
     control_plane: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["config", "--kubeconfig", str(control_plane.kubeconfig), "--context", "nowhere"]
-    assert main([*words, "--slice", "cpu-2x1"]) == 0
+    arguments = ["config", "--kubeconfig", str(control_plane.kubeconfig), "--context", "nowhere"]
+    assert main([*arguments, "--slice", "cpu-2x1"]) == 0
     out, err = capsys.readouterr()
     assert "slice" in out
     assert "warning: the defaults of the namespace are left out: context" in err

@@ -32,11 +32,11 @@ class Run:
 
     def pods_of(self, attempt: int) -> list[Object]:
         label = "jobset.sigs.k8s.io/restart-attempt"
-        found = pods(self.cluster.api, self.namespace)
-        return [pod for pod in found if pod["metadata"]["labels"].get(label) == str(attempt)]
+        everything = pods(self.cluster.api, self.namespace)
+        return [pod for pod in everything if pod["metadata"]["labels"].get(label) == str(attempt)]
 
     def end(self, attempt: int, code: int, *conditions: Object) -> None:
-        """Ends the first pod of an attempt with an exit code."""
+        """End the first pod of an attempt with an exit code."""
         assert eventually(lambda: len(self.pods_of(attempt)) == 2), f"attempt {attempt} did not start"
         state = {"terminated": {"exitCode": code, "reason": "Error"}}
         container = {"name": "trainer", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
@@ -56,7 +56,7 @@ class Run:
         return self.status().get("terminalState") == "Failed"
 
     def restarts(self) -> tuple[int, int]:
-        """(all, counted)"""
+        """Return (all restarts, counted restarts)."""
         status = self.status()
         return status.get("restarts", 0), status.get("restartsCountTowardsMax", 0)
 

@@ -1,4 +1,4 @@
-"""Every fault that a cluster deals out: the run ends with the losses of one that nothing disturbed."""
+"""Faults of a real cluster: the run ends with the losses of an undisturbed run."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from testcluster.objects import eventually
 
 @pytest.fixture
 def start(cluster: Cluster, namespace: str, undisturbed: Run) -> Iterator[Callable[[str], Run]]:
-    """Starts the run that is to be disturbed; its pods are gone before the next test."""
+    """Start the run to be disturbed; its pods are gone before the next test."""
     runs: list[Run] = []
 
     def begin(flags: str = "") -> Run:
@@ -29,9 +29,9 @@ def start(cluster: Cluster, namespace: str, undisturbed: Run) -> Iterator[Callab
 
 
 def restarts(run: Run) -> tuple[int, int]:
-    """(all, counted)"""
-    found = run.status()["restarts"]
-    return found["total"], found["counted"]
+    """Return (all restarts, counted restarts)."""
+    restarts = run.status()["restarts"]
+    return restarts["total"], restarts["counted"]
 
 
 def restored(run: Run) -> list[int]:
@@ -100,14 +100,14 @@ def test_an_api_server_and_a_bucket_that_are_away_for_a_while_are_waited_for(
     assert restarts(run) == (0, 0)
     run.reach("progress step=105 ")
     run.signal(1, signal.SIGKILL)
-    unavailable(run, 20)  # the new pods begin meanwhile
+    unavailable(run, 20)  # the new pods start meanwhile
     assert run.wait() == "Completed", run.report()
     assert restored(run)[-1] >= 40
     assert run.losses() == undisturbed.losses()
 
 
 def unavailable(run: Run, seconds: float) -> None:
-    """503 to every request for a while."""
+    """Answer every request with 503 for a while."""
     run.cluster.bucket.refuse()
     time.sleep(seconds)
     run.cluster.bucket.start()
@@ -127,7 +127,7 @@ def test_a_bucket_that_is_gone_for_good_ends_the_run_and_says_so(start: Callable
 
 
 def test_half_a_checkpoint_is_never_restored(start: Callable[..., Run], undisturbed: Run) -> None:
-    """Both pods are killed while objects of a checkpoint are there and its mark is not."""
+    """Both pods are killed after some objects of a checkpoint are written and before its commit mark."""
     run = start()
     assert eventually(lambda: "checkpoints/20/commit_success.txt" in run.objects("checkpoints/"), 240)
     for attempt in range(4):
@@ -143,7 +143,7 @@ def test_half_a_checkpoint_is_never_restored(start: Callable[..., Run], undistur
 
 
 def interrupt_a_save(run: Run, attempt: int) -> int:
-    """Kills both pods as soon as a checkpoint begins that was not there before; returns its step."""
+    """Kill both pods as soon as a new checkpoint begins; return its step."""
     before = {name.split("/")[1] for name in run.objects("checkpoints/")}
     victims = [run.cluster.processes(run.pod(host, attempt), run.namespace)[0] for host in (0, 1)]
     new: set[str] = set()
@@ -159,7 +159,7 @@ def interrupt_a_save(run: Run, attempt: int) -> int:
 
 
 def test_a_wrong_flag_fails_the_run_at_once(start: Callable[..., Run], tmp_path: Path) -> None:
-    """As of an image that is older than the launcher, which would refuse the flag itself."""
+    """A patch adds the flag, as an image that is older than the launcher would meet an unknown one."""
     containers = [{"name": "trainer", "args": ["--nonsense", "1"]}]
     job = {"template": {"spec": {"template": {"spec": {"containers": containers}}}}}
     patch = tmp_path / "patch.json"
@@ -167,6 +167,6 @@ def test_a_wrong_flag_fails_the_run_at_once(start: Callable[..., Run], tmp_path:
     run = start(f"--patch {patch}")
     assert run.first_exit() == 44
     assert run.wait() == "Failed", run.report()
-    found = run.status()
-    assert found["restarts"]["total"] == 0
-    assert found["failed"]["message"].startswith("error: unrecognized arguments: --nonsense 1")
+    status = run.status()
+    assert status["restarts"]["total"] == 0
+    assert status["failed"]["message"].startswith("error: unrecognized arguments: --nonsense 1")

@@ -19,24 +19,24 @@ TWO = f"{RUN} --slice cpu-2x1 --name run"
 
 
 class Pods:
-    """The pods of the namespace, in the hands of the test."""
+    """The pods of the namespace, whose states the test sets."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self.cluster, self.namespace = cluster, namespace
 
     def attempt(self, number: int, count: int = 2) -> list[Object]:
-        """The pods of an attempt, once they are all there."""
+        """Return the pods of an attempt once all of them exist."""
         label = "jobset.sigs.k8s.io/restart-attempt"
 
-        def found() -> list[Object]:
-            every = pods(self.cluster.api, self.namespace)
-            return [pod for pod in every if pod["metadata"]["labels"].get(label) == str(number)]
+        def started() -> list[Object]:
+            everything = pods(self.cluster.api, self.namespace)
+            return [pod for pod in everything if pod["metadata"]["labels"].get(label) == str(number)]
 
-        assert eventually(lambda: len(found()) == count), f"attempt {number} did not start"
-        return sorted(found(), key=lambda pod: pod["metadata"]["name"])
+        assert eventually(lambda: len(started()) == count), f"attempt {number} did not start"
+        return sorted(started(), key=lambda pod: pod["metadata"]["name"])
 
     def end(self, pod: Object, code: int, message: str = "") -> None:
-        """The container of a pod ends with a code and these last words."""
+        """End the container of a pod with an exit code and a termination message."""
         times = {"startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:00:01Z"}
         state = {"terminated": {"exitCode": code, "reason": "Error", "message": message, **times}}
         container = {"name": "trainer", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
@@ -74,7 +74,7 @@ def test_pods_that_a_quota_keeps_from_being_made_say_so(
     quota: Object = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata}
     control_plane.api.apply([{**quota, "spec": {"hard": {"count/pods": "1"}}}])
     assert eventually(lambda: "hard" in control_plane.api.get(quota)["status"])
-    assert launch(TWO).code == 0  # one pod fits, which is all that a dry run can tell
+    assert launch(TWO).code == 0  # one pod fits, and a dry run checks only one
     wanted = (
         "FailedCreate: no pod can be created: exceeded quota: q, requested: count/pods=1, used: "
         "count/pods=1, limited: count/pods=1"
@@ -86,10 +86,10 @@ def test_a_counted_restart_and_then_the_end(launch: Command, hand: Pods) -> None
     launch(f"{TWO} --max-restarts 1")
     hand.end(hand.attempt(0)[1], 43, "error: bucket gone")
     hand.attempt(1)
-    found = launch("status run --json").json
-    assert found["phase"] == "Restarting"
-    assert found["restarts"] == {"total": 1, "counted": 1, "max": 1}
-    assert found["last_failure"]["message"] == "Job has reached the specified backoff limit"
+    status = launch("status run --json").json
+    assert status["phase"] == "Restarting"
+    assert status["restarts"] == {"total": 1, "counted": 1, "max": 1}
+    assert status["last_failure"]["message"] == "Job has reached the specified backoff limit"
     second = hand.attempt(1)[1]
     hand.end(second, 45, "error: no step for 300 s\nhint: see above")
     ended = launch("wait run --timeout 30s")
@@ -97,9 +97,9 @@ def test_a_counted_restart_and_then_the_end(launch: Command, hand: Pods) -> None
         1,
         "run failed: jobset failed due to reaching max number of restarts (first failed job: run-slice-0)\n",
     )
-    found = launch("status run --json").json
-    assert found["phase"] == "Failed"
-    assert found["failed"] == {
+    status = launch("status run --json").json
+    assert status["phase"] == "Failed"
+    assert status["failed"] == {
         "pod": second["metadata"]["name"],
         "exit_code": 45,
         "meaning": "hung",
@@ -130,7 +130,7 @@ def test_wait_sees_the_end_as_it_comes(launch: Command, hand: Pods) -> None:
     ended = launch("wait run --timeout 60s")
     assert (ended.code, ended.out) == (0, "run completed\n")
     assert time.monotonic() - begun < 20
-    assert launch("wait run --timeout 0").code == 0  # it is over, however little time there is
+    assert launch("wait run --timeout 0").code == 0  # the run is over, so no time is needed
     assert [row["phase"] for row in launch("list --json").json] == ["Completed"]
 
 
@@ -159,8 +159,8 @@ def test_suspend_takes_the_pods_and_resume_brings_them_back(
     hand.attempt(0)
     assert launch("suspend run").out == "run suspended\n"
     assert eventually(lambda: pods(control_plane.api, namespace) == [])
-    found = launch("status run --json").json
-    assert (found["phase"], found["why"]) == ("Suspended", ["it was suspended: resnet-launch resume run"])
+    status = launch("status run --json").json
+    assert (status["phase"], status["why"]) == ("Suspended", ["it was suspended: resnet-launch resume run"])
     assert launch("suspend run --json").json == {"name": "run", "suspended": True, "changed": False}
     assert launch("resume run").out == "run resumed\n"
     hand.attempt(0)
@@ -229,8 +229,8 @@ def test_a_run_of_a_queue_is_suspended_through_kueue_which_would_start_it_again(
     hand.attempt(0)
     assert launch("suspend run").out == "run suspended\n"
     assert eventually(lambda: pods(control_plane.api, namespace) == [])
-    found = launch("status run --json").json
-    assert (found["phase"], found["why"]) == ("Queued", ["it was suspended: resnet-launch resume run"])
+    status = launch("status run --json").json
+    assert (status["phase"], status["why"]) == ("Queued", ["it was suspended: resnet-launch resume run"])
     assert launch("suspend run").out == "run was suspended already\n"
     assert launch("resume run").out == "run resumed\n"
     hand.attempt(0)

@@ -20,22 +20,22 @@ FLAGS = "submit --slice cpu-2x1 --arch resnet-tiny --data digits --name run --gr
 def launch(cluster: Cluster, namespace: str, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     run = command(cluster, namespace, capsys)
     yield run
-    run("delete run --yes")  # its pods are real: they must not take the node from the next test
+    run("delete run --yes")  # real pods would take the node from the next test
 
 
 @pytest.fixture
 def real(cluster: Cluster, namespace: str, cpu_image: image.Image) -> str:
-    """The flags of a run that can work: the image, a bucket, and the way to it."""
+    """The flags of a run on this node: image, bucket and the emulator's environment."""
     bucket = cluster.bucket.create(namespace)
     environment = " ".join(f"--env {name}={value}" for name, value in cluster.bucket.environment().items())
     return f"{FLAGS} --image {cpu_image.name} --bucket {bucket} {environment} --set log.wandb=off"
 
 
 def follow(cluster: Cluster, namespace: str, path: Path) -> subprocess.Popen[bytes]:
-    """`logs -f` of the run, into a file."""
-    words = ["logs", "-f", "run", "--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace]
+    """Run `logs -f` of the run, with its output in a file."""
+    arguments = ["logs", "-f", "run", "--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace]
     with path.open("wb") as out:
-        return subprocess.Popen([sys.executable, "-m", "launcher", *words], stdout=out, stderr=out)
+        return subprocess.Popen([sys.executable, "-m", "launcher", *arguments], stdout=out, stderr=out)
 
 
 def test_a_killed_host_restarts_the_run_and_its_logs_go_on(
@@ -63,12 +63,12 @@ def test_a_killed_host_restarts_the_run_and_its_logs_go_on(
     assert any(line.startswith("slice-0-0.r1 | event name=end ") for line in lines)
     assert any(line.startswith("slice-0-1.r1 | ") for line in lines)
     assert len({line for line in lines if " | progress step=60 " in line}) == 1
-    found = launch("status run --json").json
-    assert (found["phase"], found["restarts"]["total"]) == ("Completed", 1)
-    assert (found["progress"]["step"], found["progress"]["steps"]) == (60, 60)
-    assert 0 <= found["evaluation"]["accuracy"] <= 1
+    status = launch("status run --json").json
+    assert (status["phase"], status["restarts"]["total"]) == ("Completed", 1)
+    assert (status["progress"]["step"], status["progress"]["steps"]) == (60, 60)
+    assert 0 <= status["evaluation"]["accuracy"] <= 1
     milestones = ["created", "scheduled", "started", "joined", "compiled", "first_step", "total"]
-    assert [name for name in found["startup_seconds"] if name != "restore"] == milestones
+    assert [name for name in status["startup_seconds"] if name != "restore"] == milestones
     host = launch("logs run --host 0 --tail 1").out.splitlines()
     assert len(host) == 1
     assert host[0].startswith("slice-0-0.r1 | event name=end ")
@@ -102,8 +102,8 @@ def test_a_run_that_cannot_succeed_says_why_in_the_trainer_s_own_words(
     patch.write_text(json.dumps({"spec": {"replicatedJobs": [{"name": "slice", "template": pod}]}}))
     assert launch(f"{real} --patch {patch}").code == 0
     assert launch("wait run --timeout 2m").code == 1
-    found = launch("status run --json").json
-    assert (found["restarts"]["total"], found["failed"]["exit_code"]) == (0, 44)
-    assert found["failed"]["message"] == (
+    status = launch("status run --json").json
+    assert (status["restarts"]["total"], status["failed"]["exit_code"]) == (0, 44)
+    assert status["failed"]["message"] == (
         "error: the following arguments are required: --run-dir\nhint: python -m trainer --help"
     )

@@ -1,12 +1,11 @@
-"""Both charts on a real API server: installed, changed, rolled back, gone; what a researcher may do there."""
+"""Both charts on a real API server: install, upgrade, rollback, uninstall; the rights of a researcher."""
 
 import json
 from pathlib import Path
 
 import pytest
 from charts import PLATFORM, TRAIN, Helm
-from commands import Answer as Said
-from commands import Command
+from commands import Command, Result
 from releases import Release, kubeconfig_of
 from testcluster import Cluster
 from testcluster.api import Object, Refused
@@ -24,7 +23,7 @@ JOBSET: Object = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet"}
 
 
 @pytest.fixture(scope="module")
-def helm(control_plane: Cluster) -> Helm:  # where no cluster can be, there is no Go to build helm either
+def helm(control_plane: Cluster) -> Helm:  # skipped without a cluster, because Go is needed to build helm
     return Helm(binary("helm"))
 
 
@@ -50,16 +49,16 @@ CLUSTER_WIDE = ["resourceflavors", "clusterqueues", "topologies", "workloadprior
 
 
 def everything(cluster: Cluster, namespace: str) -> set[str]:
-    """Every object of the namespace and Kueue's of the cluster, as KIND/NAME."""
-    place = f"namespaces/{namespace}"
-    paths = [f"/api/v1/{place}/{kind}" for kind in KINDS]
-    paths += ["/" + path.format(place) for path in GROUPED]
+    """Return every object of the namespace and Kueue's cluster-wide objects, as KIND/NAME."""
+    scope = f"namespaces/{namespace}"
+    paths = [f"/api/v1/{scope}/{kind}" for kind in KINDS]
+    paths += ["/" + path.format(scope) for path in GROUPED]
     paths += [f"/apis/kueue.x-k8s.io/v1beta1/{kind}" for kind in CLUSTER_WIDE]
-    found = {}
+    objects = {}
     for path in paths:
         for item in cluster.api.request("GET", path)["items"]:
-            found[f"{path.rpartition('/')[2]}/{item['metadata']['name']}"] = item
-    return set(found) - {"serviceaccounts/default", "configmaps/kube-root-ca.crt"}
+            objects[f"{path.rpartition('/')[2]}/{item['metadata']['name']}"] = item
+    return set(objects) - {"serviceaccounts/default", "configmaps/kube-root-ca.crt"}
 
 
 def platform_values(namespace: str) -> str:
@@ -85,10 +84,10 @@ def test_the_platform_comes_changes_and_goes(
 ) -> None:
     before = everything(control_plane, namespace)
     values = platform_values(namespace)
-    words = (str(PLATFORM), "-f", "-")
-    release("install", "team", *words, "--dry-run=server", given=values)
+    arguments = (str(PLATFORM), "-f", "-")
+    release("install", "team", *arguments, "--dry-run=server", stdin=values)
     assert everything(control_plane, namespace) == before
-    release("install", "team", *words, "--wait", "--timeout", "60s", given=values)
+    release("install", "team", *arguments, "--wait", "--timeout", "60s", stdin=values)
     added = everything(control_plane, namespace) - before
     assert {kind for kind in added if not kind.startswith("secrets/")} == {
         "serviceaccounts/trainer",
@@ -110,7 +109,7 @@ def test_the_platform_comes_changes_and_goes(
         return any(item["type"] == "Active" and item["status"] == "True" for item in conditions)
 
     assert eventually(active, 20), control_plane.api.request("GET", queue)
-    release("upgrade", "team", *words, "--set", "kueue.flavors.v4-32=128", given=values)
+    release("upgrade", "team", *arguments, "--set", "kueue.flavors.v4-32=128", stdin=values)
     groups = control_plane.api.request("GET", queue)["spec"]["resourceGroups"]
     quotas = {f["name"]: f["resources"][0]["nominalQuota"] for g in groups for f in g["flavors"]}
     assert quotas == {"cpu": "2500m", "v4-32": "128", "v6e-8": "8", "h100": "32"}
@@ -124,15 +123,15 @@ def test_the_platform_comes_changes_and_goes(
 
 def test_a_run_comes_changes_and_goes(control_plane: Cluster, namespace: str, release: Release) -> None:
     before = everything(control_plane, namespace)
-    words = (str(TRAIN), "--set", RUN)
-    release("install", "run", *words, "--dry-run=server")
+    arguments = (str(TRAIN), "--set", RUN)
+    release("install", "run", *arguments, "--dry-run=server")
     assert everything(control_plane, namespace) == before
-    printed = release("install", "run", *words, "--wait", "--timeout", "60s").out
+    printed = release("install", "run", *arguments, "--wait", "--timeout", "60s").out
     assert f"resnet-launch status run --namespace {namespace}" in printed
     stored = jobset(control_plane, namespace, "run")
     assert stored["metadata"]["labels"]["app.kubernetes.io/name"] == "resnet-launch"
-    # What belongs to the JobSet alone may change; its pods may not.
-    release("upgrade", "run", *words, "--set", "ttl=7d")
+    # Fields of the JobSet itself may change; its pod template may not.
+    release("upgrade", "run", *arguments, "--set", "ttl=7d")
     assert jobset(control_plane, namespace, "run")["spec"]["ttlSecondsAfterFinished"] == 604800
     assert jobset(control_plane, namespace, "run")["metadata"]["uid"] == stored["metadata"]["uid"]
     release("rollback", "run", "1")
@@ -154,11 +153,11 @@ def test_a_run_that_kueue_has_started_is_not_stopped_by_an_upgrade(
     control_plane: Cluster, namespace: str, release: Release
 ) -> None:
     control_plane.api.apply(queue(namespace, f"q-{namespace}", cpus=4))
-    words = (str(TRAIN), "--set", f"{RUN},queue=q-{namespace}")
-    release("install", "run", *words)
+    arguments = (str(TRAIN), "--set", f"{RUN},queue=q-{namespace}")
+    release("install", "run", *arguments)
     assert eventually(lambda: jobset(control_plane, namespace, "run")["spec"]["suspend"] is False, 30)
-    answer = release("upgrade", "run", *words, "--set", "ttl=7d", fails=True)
-    assert ".spec.suspend" in answer.err
+    result = release("upgrade", "run", *arguments, "--set", "ttl=7d", fails=True)
+    assert ".spec.suspend" in result.err
     assert jobset(control_plane, namespace, "run")["spec"]["suspend"] is False
     release("uninstall", "run", "--wait", "--timeout", "60s")
 
@@ -166,11 +165,11 @@ def test_a_run_that_kueue_has_started_is_not_stopped_by_an_upgrade(
 def test_another_run_under_the_name_is_refused(
     control_plane: Cluster, namespace: str, release: Release
 ) -> None:
-    """A JobSet's pods cannot be changed: the server says so, and the run goes on."""
+    """A JobSet's pods cannot be changed: the server refuses, and the run continues."""
     release("install", "run", str(TRAIN), "--set", RUN)
     uid = jobset(control_plane, namespace, "run")["metadata"]["uid"]
-    answer = release("upgrade", "run", str(TRAIN), "--set", f"{RUN},arch=resnet50", fails=True)
-    assert "immutable" in answer.err
+    result = release("upgrade", "run", str(TRAIN), "--set", f"{RUN},arch=resnet50", fails=True)
+    assert "immutable" in result.err
     stored = jobset(control_plane, namespace, "run")
     assert stored["metadata"]["uid"] == uid
     assert stored["metadata"]["annotations"]["resnet-launch/arch"] == "resnet18"
@@ -178,8 +177,8 @@ def test_another_run_under_the_name_is_refused(
 
 
 def test_a_kind_that_the_cluster_does_not_have(release: Release) -> None:
-    answer = release("install", "run", str(TRAIN), "--set", "slice=gb200-72,arch=resnet50", fails=True)
-    assert "cluster: this cluster has no computedomains.resource.nvidia.com" in answer.err
+    result = release("install", "run", str(TRAIN), "--set", "slice=gb200-72,arch=resnet50", fails=True)
+    assert "cluster: this cluster has no computedomains.resource.nvidia.com" in result.err
 
 
 # ---- a researcher, with the rights of the chart and no others
@@ -191,23 +190,23 @@ def researcher(control_plane: Cluster, namespace: str, release: Release, tmp_pat
     document = json.loads(platform_values(namespace))
     document["kueue"] = {"enabled": False}
     document["quota"] = {}
-    release("install", "team", str(PLATFORM), "-f", "-", given=json.dumps(document))
+    release("install", "team", str(PLATFORM), "-f", "-", stdin=json.dumps(document))
     return kubeconfig_of(control_plane, namespace, "researcher", tmp_path / "researcher")
 
 
 @pytest.fixture
 def launch(researcher: Path, capsys: pytest.CaptureFixture[str]) -> Command:
-    def run(line: str) -> Said:
+    def run(line: str) -> Result:
         code = main([*line.split(), "--kubeconfig", str(researcher)])
         out, err = capsys.readouterr()
-        return Said(code, out, err)
+        return Result(code, out, err)
 
     return run
 
 
 def test_two_flags_submit_follow_and_delete(control_plane: Cluster, namespace: str, launch: Command) -> None:
-    found = launch("--slice cpu-2x1 --arch resnet-tiny")
-    assert (found.code, found.out) == (0, "resnet-tiny-cpu-2x1\n"), found.err
+    result = launch("--slice cpu-2x1 --arch resnet-tiny")
+    assert (result.code, result.out) == (0, "resnet-tiny-cpu-2x1\n"), result.err
     stored = jobset(control_plane, namespace, "resnet-tiny-cpu-2x1")
     pod = stored["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == "trainer"
@@ -221,7 +220,7 @@ def test_two_flags_submit_follow_and_delete(control_plane: Cluster, namespace: s
     assert launch("list").out == ""
 
 
-# (method, path, body) of what a researcher is refused; {} is the namespace
+# (method, path, body) of requests that a researcher may not make; {} is the namespace
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": []}}
 FORBIDDEN: list[tuple[str, str, Object | None]] = [
     ("GET", "/apis/jobset.x-k8s.io/v1alpha2/namespaces/default/jobsets", None),
@@ -246,11 +245,11 @@ FORBIDDEN: list[tuple[str, str, Object | None]] = [
 
 
 def test_a_researcher_may_do_nothing_else(namespace: str, researcher: Path) -> None:
-    found = launcher_cluster.Cluster(kubeconfig=str(researcher))
-    assert found.get("ConfigMap", "resnet-launch-defaults") is not None
+    api = launcher_cluster.Cluster(kubeconfig=str(researcher))
+    assert api.get("ConfigMap", "resnet-launch-defaults") is not None
     for method, path, body in FORBIDDEN:
         with pytest.raises(LauncherRefused) as caught:
-            found.request(method, path.format(namespace), body)
+            api.request(method, path.format(namespace), body)
         assert (caught.value.status, caught.value.about) == (403, "permission"), (method, path)
 
 
@@ -258,9 +257,9 @@ def test_who_is_not_named_may_not_even_look(
     control_plane: Cluster, namespace: str, researcher: Path, tmp_path: Path
 ) -> None:
     stranger = kubeconfig_of(control_plane, namespace, "stranger", tmp_path / "stranger")
-    found = launcher_cluster.Cluster(kubeconfig=str(stranger))
+    api = launcher_cluster.Cluster(kubeconfig=str(stranger))
     with pytest.raises(LauncherRefused, match="may not list jobsets"):
-        found.list("JobSet")
+        api.list("JobSet")
     assert researcher != stranger
 
 
@@ -268,12 +267,12 @@ def test_the_smoke_job_is_one_that_the_server_takes(
     control_plane: Cluster, namespace: str, helm: Helm
 ) -> None:
     """Pod Security `restricted` and strict decoding; it runs in test_helm_node.py."""
-    answer = helm("template", "a.b", str(PLATFORM), "--namespace", namespace)
-    for thing in answer.objects:
-        if thing["kind"] in ("Service", "Job"):
-            thing["metadata"]["namespace"] = namespace
-            path = control_plane.api.path(thing).rpartition("/")[0]
+    result = helm("template", "a.b", str(PLATFORM), "--namespace", namespace)
+    for manifest in result.objects:
+        if manifest["kind"] in ("Service", "Job"):
+            manifest["metadata"]["namespace"] = namespace
+            path = control_plane.api.path(manifest).rpartition("/")[0]
             try:
-                control_plane.api.request("POST", f"{path}?dryRun=All&fieldValidation=Strict", thing)
+                control_plane.api.request("POST", f"{path}?dryRun=All&fieldValidation=Strict", manifest)
             except Refused as error:
                 pytest.fail(str(error))

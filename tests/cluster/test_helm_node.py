@@ -26,7 +26,7 @@ def release(cluster: Cluster, namespace: str) -> Release:
 
 @pytest.fixture
 def platform(cluster: Cluster, namespace: str, release: Release, cpu_image: image.Image) -> Iterator[Release]:
-    """A namespace with the platform, whose defaults name image, bucket and the way to it."""
+    """A namespace with the platform, whose defaults name image, bucket and the emulator's environment."""
     values = {
         "researchers": [{"kind": "ServiceAccount", "name": "researcher"}],
         "defaults": {
@@ -39,14 +39,14 @@ def platform(cluster: Cluster, namespace: str, release: Release, cpu_image: imag
         },
         "smokeTest": {"image": cpu_image.name, "deadlineSeconds": 600},
     }
-    release("install", "team", str(PLATFORM), "-f", "-", "--wait", given=json.dumps(values))
+    release("install", "team", str(PLATFORM), "-f", "-", "--wait", stdin=json.dumps(values))
     yield release
     release("uninstall", "team", "--wait")
 
 
 def test_the_smoke_job_joins_and_trains(cluster: Cluster, namespace: str, platform: Release) -> None:
-    answer = platform("test", "team", "--timeout", "600s")
-    assert "Phase:          Succeeded" in answer.out, answer.out
+    result = platform("test", "team", "--timeout", "600s")
+    assert "Phase:          Succeeded" in result.out, result.out
     assert eventually(lambda: pods(cluster.api, namespace) == [], 30), "the hooks are deleted when they pass"
 
 
@@ -68,14 +68,14 @@ def test_a_run_installed_by_helm_completes_and_is_followed(
         "env": cluster.bucket.environment(),
         "set": STEPS,
     }
-    release("install", "run", str(TRAIN), "-f", "-", "--wait", given=json.dumps(values))
-    thing = {
+    release("install", "run", str(TRAIN), "-f", "-", "--wait", stdin=json.dumps(values))
+    manifest = {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",
         "metadata": {"name": "run", "namespace": namespace},
     }
-    assert eventually(lambda: finished(cluster.api, thing) != "", 600), launch("status run").out
-    assert finished(cluster.api, thing) == "Completed", launch("logs run").out
+    assert eventually(lambda: finished(cluster.api, manifest) != "", 600), launch("status run").out
+    assert finished(cluster.api, manifest) == "Completed", launch("logs run").out
     status = launch("status run --json").json
     assert status["phase"] == "Completed"
     lines = launch("logs run").out.splitlines()

@@ -1,4 +1,4 @@
-"""What the image promises: no root, nothing to write, no compiler, no TensorFlow, every package as pinned."""
+"""Promises of the image: no root, nothing writable, no compiler, no TensorFlow, packages as pinned."""
 
 import json
 import os
@@ -30,15 +30,15 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def report(cluster: Cluster, cpu_image: image.Image) -> dict:
-    """What the image's own Python says of it, in a pod with a read-only root and another user's number."""
+    """The report of the image's own Python, from a pod with a read-only root and another user id."""
     name = f"report-{os.getpid()}"
-    thing = jobset("default", name, count=1, image=cpu_image.name, command=["python", "-c", REPORT])
-    cluster.api.apply([thing])
-    assert eventually(lambda: finished(cluster.api, thing) != "", 90)
-    found = [pod["metadata"]["name"] for pod in pods(cluster.api, "default")]
-    (pod,) = [pod for pod in found if pod.startswith(name)]
+    manifest = jobset("default", name, count=1, image=cpu_image.name, command=["python", "-c", REPORT])
+    cluster.api.apply([manifest])
+    assert eventually(lambda: finished(cluster.api, manifest) != "", 90)
+    names = [pod["metadata"]["name"] for pod in pods(cluster.api, "default")]
+    (pod,) = [pod for pod in names if pod.startswith(name)]
     output = log(cluster.api, "default", pod)
-    cluster.api.delete(thing)
+    cluster.api.delete(manifest)
     return json.loads(output.splitlines()[-1])
 
 
@@ -69,8 +69,8 @@ def test_it_holds_no_tools_and_no_tensorflow(report: dict) -> None:
 def test_every_package_is_the_pinned_one(report: dict) -> None:
     pins: dict[str, set[str]] = {}
     for line in (places.REPOSITORY / "constraints.txt").read_text().splitlines():
-        if found := re.match(r"([a-z0-9._-]+)==([^ ;]+)", line):
-            pins.setdefault(found[1], set()).add(found[2])
+        if match := re.match(r"([a-z0-9._-]+)==([^ ;]+)", line):
+            pins.setdefault(match[1], set()).add(match[2])
     assert "jax" in report["packages"]
     wrong = {name: v for name, v in report["packages"].items() if v not in pins.get(name, ())}
     assert wrong == {}

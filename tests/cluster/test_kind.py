@@ -16,21 +16,21 @@ def test_without_docker_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 def test_its_jobset_is_accepted_whole(control_plane: Cluster) -> None:
-    things = list(kind.jobset_manifests())
-    kinds = [thing["kind"] for thing in things]
+    manifests = list(kind.jobset_manifests())
+    kinds = [manifest["kind"] for manifest in manifests]
     assert {"CustomResourceDefinition", "Deployment", "Service", "MutatingWebhookConfiguration"} <= set(kinds)
-    (deployment,) = [thing for thing in things if thing["kind"] == "Deployment"]
+    (deployment,) = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "localhost/jobset:pinned"
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "jobset-system"}}
     control_plane.api.apply([namespace])
     try:
-        for thing in things:
-            if "Webhook" in thing["kind"]:  # the control plane has its own of this name, reached by URL
-                thing["metadata"]["name"] += "-of-kind"
+        for manifest in manifests:
+            if "Webhook" in manifest["kind"]:  # the control plane has one of this name, reached by URL
+                manifest["metadata"]["name"] += "-of-kind"
             query = "?fieldManager=kind&force=true&dryRun=All&fieldValidation=Strict"
-            path = control_plane.api.path(thing) + query
-            found = control_plane.api.request("PATCH", path, thing, "application/apply-patch+yaml")
-            assert found["kind"] == thing["kind"]
+            path = control_plane.api.path(manifest) + query
+            stored = control_plane.api.request("PATCH", path, manifest, "application/apply-patch+yaml")
+            assert stored["kind"] == manifest["kind"]
     finally:
         control_plane.api.delete(namespace)

@@ -1,4 +1,4 @@
-"""Real pods of the real image: they find each other, compute together, reach the bucket, die when told."""
+"""Real pods of the real image: they find each other, compute together, reach the bucket, end on a signal."""
 
 import signal
 
@@ -6,7 +6,7 @@ from testcluster import Cluster, image
 from testcluster.api import Object
 from testcluster.objects import eventually, finished, jobset, log, pods
 
-# Two processes on one CPU device each: 1 from the first and 2 from the second make 3 on both.
+# Two processes with one CPU device each: 1 from the first plus 2 from the second is 3 on both.
 ALL_REDUCE = """
 import os, socket, time
 import jax
@@ -52,22 +52,22 @@ def python(
 
 
 def test_two_pods_compute_one_sum(cluster: Cluster, namespace: str) -> None:
-    thing = python(cluster, namespace, "sum", ALL_REDUCE, count=2)
-    cluster.api.apply([thing])
-    assert eventually(lambda: finished(cluster.api, thing) != "", 90)
+    manifest = python(cluster, namespace, "sum", ALL_REDUCE, count=2)
+    cluster.api.apply([manifest])
+    assert eventually(lambda: finished(cluster.api, manifest) != "", 90)
     logs = sorted(
         log(cluster.api, namespace, pod["metadata"]["name"]) for pod in pods(cluster.api, namespace)
     )
     assert "process 0 of 2: total 3.0" in logs[0] + logs[1]
     assert "process 1 of 2: total 3.0" in logs[0] + logs[1]
-    assert finished(cluster.api, thing) == "Completed"
+    assert finished(cluster.api, manifest) == "Completed"
 
 
 def test_a_pod_reads_and_writes_the_bucket(cluster: Cluster, namespace: str) -> None:
     bucket = cluster.bucket.create(namespace)
-    thing = python(cluster, namespace, "copy", COPY, bucket=bucket)
-    cluster.api.apply([thing])
-    assert eventually(lambda: finished(cluster.api, thing) != "", 60)
+    manifest = python(cluster, namespace, "copy", COPY, bucket=bucket)
+    cluster.api.apply([manifest])
+    assert eventually(lambda: finished(cluster.api, manifest) != "", 60)
     (pod,) = pods(cluster.api, namespace)
     assert log(cluster.api, namespace, pod["metadata"]["name"]).endswith("written in a pod\n")
 
@@ -80,17 +80,17 @@ def test_the_image_is_on_the_node(cluster: Cluster, cpu_image: image.Image) -> N
 def test_a_killed_pod_ends_with_137_and_a_restarted_server_still_knows(
     cluster: Cluster, namespace: str
 ) -> None:
-    thing = python(cluster, namespace, "sleep", "import time; time.sleep(600)")
-    cluster.api.apply([thing])
+    manifest = python(cluster, namespace, "sleep", "import time; time.sleep(600)")
+    cluster.api.apply([manifest])
 
     def running() -> list[str]:
-        found = pods(cluster.api, namespace)
-        return [pod["metadata"]["name"] for pod in found if pod["status"]["phase"] == "Running"]
+        everything = pods(cluster.api, namespace)
+        return [pod["metadata"]["name"] for pod in everything if pod["status"]["phase"] == "Running"]
 
     assert eventually(lambda: len(running()) == 1)
     name = running()[0]
     cluster.restart_apiserver()
     cluster.kill(name, namespace, signal.SIGKILL)
-    assert eventually(lambda: finished(cluster.api, thing) == "Failed")
+    assert eventually(lambda: finished(cluster.api, manifest) == "Failed")
     state = cluster.pod(name, namespace)["status"]["containerStatuses"][0]["state"]
     assert state["terminated"]["exitCode"] == 137

@@ -1,4 +1,4 @@
-"""What a person with few rights is told, and what a few rights suffice for."""
+"""Errors for a person with few rights, and verbs for which few rights suffice."""
 
 import json
 from pathlib import Path
@@ -20,9 +20,9 @@ def test_who_may_do_nothing_is_told_what_is_missing(
 ) -> None:
     jane = Person(control_plane, namespace, tmp_path, capsys)
     who = f"system:serviceaccount:{namespace}:jane"
-    found = jane("list")
-    assert (found.code, found.out) == (1, "")
-    assert found.err.splitlines() == [
+    result = jane("list")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines() == [
         f'error: {who} may not list jobsets in the namespace "{namespace}"',
         "hint: ask the cluster's team for a role that allows it, or use another --namespace",
     ]
@@ -53,14 +53,14 @@ def test_a_token_may_come_from_a_file_or_a_plugin(
     jane = Person(control_plane, namespace, tmp_path, capsys)
     config = jane.read_kubeconfig()
     token = config["users"][0]["user"].pop("token")
-    answer = tmp_path / "answer"
+    credential = tmp_path / "credential"
     if way == "tokenFile":
-        answer.write_text(token)
-        user: Object = {"tokenFile": "answer"}
+        credential.write_text(token)
+        user: Object = {"tokenFile": "credential"}
     else:
         api = {"apiVersion": "client.authentication.k8s.io/v1"}
-        answer.write_text(json.dumps({**api, "kind": "ExecCredential", "status": {"token": token}}))
-        user = {"exec": {**api, "command": "cat", "args": [str(answer)], "interactiveMode": "Never"}}
+        credential.write_text(json.dumps({**api, "kind": "ExecCredential", "status": {"token": token}}))
+        user = {"exec": {**api, "command": "cat", "args": [str(credential)], "interactiveMode": "Never"}}
     config["users"][0]["user"] = user
     jane.kubeconfig.write_text(json.dumps(config))
     assert jane("list").err.startswith(f"error: system:serviceaccount:{namespace}:jane may not list jobsets")
@@ -82,12 +82,14 @@ def test_an_authority_that_has_not_signed_the_server(
 ) -> None:
     jane = Person(control_plane, namespace, tmp_path, capsys)
     config = jane.read_kubeconfig()
-    del config["clusters"][0]["cluster"]["certificate-authority-data"]  # the system's authorities then hold
+    del config["clusters"][0]["cluster"][
+        "certificate-authority-data"
+    ]  # the system's authorities are used then
     jane.kubeconfig.write_text(json.dumps(config))
-    found = jane("list")
-    assert found.code == 1
-    assert "cannot be reached: " in found.err
-    assert "CERTIFICATE_VERIFY_FAILED" in found.err
+    result = jane("list")
+    assert result.code == 1
+    assert "cannot be reached: " in result.err
+    assert "CERTIFICATE_VERIFY_FAILED" in result.err
 
 
 def test_a_token_that_has_expired_says_so(

@@ -6,20 +6,20 @@ from testcluster import Cluster
 from testcluster.api import Object
 from testcluster.objects import KUEUE, eventually, queue
 
-CPUS = 1  # of the quota: room for one run of two pods that ask for 400m each
+CPUS = 1  # quota: fits one run of two pods that request 400m each
 
 
 @pytest.fixture
 def priorities(cluster: Cluster, namespace: str) -> str:
-    """A queue of one CPU whose runs give way to those of higher priority; its name."""
+    """The name of a queue of one CPU in which runs of higher priority preempt others."""
     flavor, cluster_queue, local = queue(namespace, namespace, CPUS)
     preemption = {"withinClusterQueue": "LowerPriority"}
     cluster.api.apply(
         [flavor, cluster_queue | {"spec": cluster_queue["spec"] | {"preemption": preemption}}, local]
     )
     for name, value in (("low", 10), ("high", 100)):
-        thing: Object = {"apiVersion": KUEUE, "kind": "WorkloadPriorityClass", "metadata": {"name": name}}
-        cluster.api.apply([thing | {"value": value, "description": f"{name} priority"}])
+        manifest: Object = {"apiVersion": KUEUE, "kind": "WorkloadPriorityClass", "metadata": {"name": name}}
+        cluster.api.apply([manifest | {"value": value, "description": f"{name} priority"}])
     return namespace
 
 
@@ -30,19 +30,19 @@ def test_a_run_waits_is_preempted_and_goes_on_where_it_was(
     low = Run(cluster, namespace, "low", f"{TINY} {SHORT} {queued} --priority low --max-restarts 0")
     low.reach("progress step=45 ")
 
-    # A second run of the same priority waits, and its status says for what.
+    # A second run of the same priority waits, and its status gives the reason.
     second = Run(cluster, namespace, "second", f"{TINY} {SHORT} {queued} --priority low --steps 20")
     assert eventually(lambda: second.status()["phase"] == "Queued", 30), second.report()
     assert eventually(lambda: "quota is used by low" in second.status()["why"], 30), second.status()
     second.delete()
 
-    # One of a higher priority takes its place; what was preempted has saved the step it had reached.
+    # A run of higher priority takes its place; the preempted one has saved its step.
     high = Run(cluster, namespace, "high", f"{TINY} {SHORT} {queued} --priority high --steps 20")
     assert eventually(lambda: low.status()["phase"] == "Queued", 90), low.report()
     assert any("evicted by Kueue (Preempted)" in why for why in low.status()["why"]), low.status()
     assert high.wait() == "Completed", high.report()
 
-    # It is admitted again by itself, uses none of the budget, and ends as if nothing had been.
+    # It is admitted again by itself, its restart is not counted, and it ends with the same losses.
     assert low.wait() == "Completed", low.report()
     [preempted] = low.events("preempted")
     assert preempted["step"] >= 45

@@ -40,12 +40,12 @@ def test_an_image_tells_its_processors(open_one: registries.Registry) -> None:
 
 @needs_go
 def test_a_token_that_anybody_gets_is_fetched(tmp_path: Path) -> None:
-    """As of Docker Hub and Artifact Registry; here the realm is a page that gives one."""
-    asked: list[str] = []
+    """Docker Hub and Artifact Registry ask for a token; here the realm is a page that issues one."""
+    paths: list[str] = []
 
     class Realm(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             body = json.dumps({"token": "anybody"}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
@@ -61,8 +61,8 @@ def test_a_token_that_anybody_gets_is_fetched(tmp_path: Path) -> None:
             image = closed.push("team/resnet", "1", "amd64")
             assert platforms(image) == ["linux/amd64"]
         realm.shutdown()
-    assert asked
-    assert asked[0].startswith("/token?service=tests&scope=repository%3Ateam%2Fresnet%3Apull")
+    assert paths
+    assert paths[0].startswith("/token?service=tests&scope=repository%3Ateam%2Fresnet%3Apull")
 
 
 @needs_go

@@ -16,7 +16,7 @@ JOBSETS = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/{}/jobsets"
 PODS = "/api/v1/namespaces/{}/pods"
 DRY = "?dryRun=All&fieldValidation=Strict"
 
-# Every way of asking, each alone and some together; the value of a field or of several.
+# name: fields of a request; every option alone, and some together
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "two-slices": {"num_slices": 2, "fabric": False},
@@ -44,7 +44,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "jobset-0.8": {"jobset_version": "0.8"},
     "jobset-0.6": {"jobset_version": "0.6", "deadline": "1h"},
 }
-OUTSIDE_RESTRICTED = {"network"}  # the node's network is not for `restricted`
+OUTSIDE_RESTRICTED = {"network"}  # Pod Security `restricted` forbids the node's network
 CPU_TOO = {"plain", "two-slices", "unkept", "pod", "lifetime", "jobset-0.8", "jobset-0.6", "network"}
 SIZES = ["v4-8", "v4-32", "v5e-1", "v5e-8-1", "v5e-256", "v5p-12288", "v6e-8", "tpu7x-2", "tpu7x-64"]
 SIZES += ["l4-1", "a100-16", "a100-16-1", "a100-80gb-8", "h100-8", "cpu-1x1", "cpu-2x4", "v4:4x4x16"]
@@ -52,7 +52,7 @@ FABRICS = ["h100-16", "h100-mega-16", "h200-16", "b200-16", "gb200-72"]
 
 
 def job(name: str, option: str) -> TrainingJob | None:
-    """The request of a cell of the grid, or None where that option is refused for the slice."""
+    """Return the request of a cell of the grid, or None where the slice refuses the option."""
     shape = slices.parse(name)
     single = shape.kind == "tpu" and shape.hosts == 1 and option == "two-slices"
     if (
@@ -76,17 +76,17 @@ def pod_of(jobset: Object) -> Object:
     }
 
 
-def accept(cluster: Cluster, namespace: str, path: str, thing: Object) -> None:
+def accept(cluster: Cluster, namespace: str, path: str, manifest: Object) -> None:
     try:
-        cluster.api.request("POST", path.format(namespace) + DRY, thing)
+        cluster.api.request("POST", path.format(namespace) + DRY, manifest)
     except Refused as error:
-        error.add_note(to_yaml([thing]))
+        error.add_note(to_yaml([manifest]))
         raise
 
 
 @pytest.fixture(autouse=True)
 def _service_accounts(control_plane: Cluster, namespace: str) -> None:
-    """`default` comes a moment after its namespace, too late for a pod that is asked for at once."""
+    """Wait for the service account `default`, which appears a moment after its namespace."""
     for name in ("default", "trainer"):
         metadata = {"name": name, "namespace": namespace}
         control_plane.api.apply([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}])
@@ -138,7 +138,7 @@ def test_a_fabric_needs_more_than_restricted_and_only_what_is_documented(
 
 
 def test_what_is_stored_is_what_was_rendered(control_plane: Cluster, namespace: str) -> None:
-    """Applied for real: the server's defaults are added and nothing rendered is changed."""
+    """Applied for real: the server adds defaults and changes nothing that was rendered."""
     [jobset] = render(
         TrainingJob(slice="cpu-2x1", arch="resnet18", bucket="b-1", namespace=namespace, queue="q")
     )
@@ -157,12 +157,12 @@ def contains(whole: Any, part: Any) -> bool:
 
 
 def test_a_difference_is_what_would_change(control_plane: Cluster, namespace: str) -> None:
-    """Against what the server really stores, with all its defaults."""
+    """Compare with the object that the server stores, including all its defaults."""
 
     def rendered(**fields: Any) -> Object:
         base = {"slice": "cpu-2x1", "arch": "resnet18", "bucket": "b-1", "namespace": namespace, "queue": "q"}
-        [found] = render(TrainingJob(**{**base, "env": {"A": "1", "B": "2"}, **fields}))
-        return found
+        [jobset] = render(TrainingJob(**{**base, "env": {"A": "1", "B": "2"}, **fields}))
+        return jobset
 
     control_plane.api.apply([rendered()])
     stored = control_plane.api.get(rendered())

@@ -1,4 +1,4 @@
-"""The main job on real pods: joined through the headless service, kept in the bucket, the same each time."""
+"""A whole run on real pods: joined through the headless service, saved to the bucket, reproducible."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from testcluster import Cluster
 
 
 def test_two_pods_train_to_completion_and_keep_their_run_in_the_bucket(undisturbed: Run) -> None:
-    found = undisturbed.status()
-    assert (found["phase"], found["hosts"], found["restarts"]["total"]) == ("Completed", 2, 0)
-    assert found["run_dir"] == f"{undisturbed.bucket}/undisturbed"
+    status = undisturbed.status()
+    assert (status["phase"], status["hosts"], status["restarts"]["total"]) == ("Completed", 2, 0)
+    assert status["run_dir"] == f"{undisturbed.bucket}/undisturbed"
     assert [step for step, _ in undisturbed.losses()] == list(range(1, 241))
     assert json.loads(undisturbed.read("config.json"))["train"]["batch"] == 32
-    # The two latest, which are the best too: only the last was evaluated.
+    # The two latest; the best is among them, since only the last was evaluated.
     committed = [name for name in undisturbed.objects("checkpoints/") if name.count("/") == 2]
     assert sorted(name for name in committed if name.endswith("commit_success.txt")) == [
         "checkpoints/220/commit_success.txt",
@@ -37,16 +37,19 @@ def test_the_same_seed_gives_the_same_losses_bit_for_bit(
 
 
 def test_a_prometheus_server_can_read_the_figures_of_a_run(cluster: Cluster, namespace: str) -> None:
-    """Through the API server, which reaches the port as a scraper would: from outside of the pod."""
+    """The API server reaches the metrics port from outside the pod, as a scraper does."""
     run = Run(cluster, namespace, "scraped", f"{TINY} --steps 100000 --set log.metrics_port=9400 --grace 5")
     run.reach("progress step=20 ")
     path = f"/api/v1/namespaces/{namespace}/pods/{run.pod(0)}:9400/proxy/metrics"
-    found = dict(line.split() for line in cluster.api.text(path).splitlines() if line[0] != "#")
-    assert float(found["resnet_step"]) >= 20
-    assert float(found["resnet_steps"]) == 100000
+    metrics = dict(line.split() for line in cluster.api.text(path).splitlines() if line[0] != "#")
+    assert float(metrics["resnet_step"]) >= 20
+    assert float(metrics["resnet_steps"]) == 100000
     labels = run.pods()[0]["metadata"]["labels"]
     first = ("jobset.sigs.k8s.io/job-index", "batch.kubernetes.io/job-completion-index")
-    assert [labels[name] for name in first] == ["0", "0"]  # what the platform chart's monitors select by
+    assert [labels[name] for name in first] == [
+        "0",
+        "0",
+    ]  # the labels by which the platform chart's monitors select
     run.delete()
 
 
@@ -63,16 +66,16 @@ def test_two_slices_are_one_job_of_the_same_arithmetic(
 def test_a_bigger_network_reaches_the_accuracy_of_local_processes(
     cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
-    """97 of 100 digits, and no other loss than `local` gives where its JAX is the image's."""
+    """97 % of the digits, and the same loss as `local` where its JAX is the image's version."""
     flags = "--arch resnet18 --data digits --set model.width=16 --epochs 8 --set log.every_steps=1 --grace 10"
     run = Run(cluster, namespace, "digits", flags)
     assert run.wait(10) == "Completed", run.report()
     accuracy = run.rows("evaluate")[-1]["accuracy"]
     assert accuracy >= 0.95, run.report()
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_"))}
-    words = [*flags.split()[:-2], "--slice", "cpu-2x1", "--run-dir", str(tmp_path / "digits")]
-    words += ["--name", "digits", "--set", "log.wandb=off"]
-    command = [sys.executable, "-m", "launcher", "local", *words]
+    arguments = [*flags.split()[:-2], "--slice", "cpu-2x1", "--run-dir", str(tmp_path / "digits")]
+    arguments += ["--name", "digits", "--set", "log.wandb=off"]
+    command = [sys.executable, "-m", "launcher", "local", *arguments]
     local = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert local.returncode == 0, local.stderr
     rows = [json.loads(line) for line in (tmp_path / "digits" / "metrics.jsonl").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""What is left of a cluster after the worst end: nothing but its logs."""
+"""A killed cluster leaves nothing but its logs."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def interfaces() -> set[str]:
 
 
 def test_a_killed_owner_leaves_nothing(control_plane: Cluster) -> None:
-    """SIGKILL of the process that started a cluster, with a node, in the middle of everything."""
+    """Kill the process that started a cluster with a node, without warning."""
     name = f"killed-{os.getpid()}"
     folder = places.cluster_folder(name)
     command = [sys.executable, "-c", START, name]

@@ -18,12 +18,12 @@ RUN = (
     "submit --slice v5e-256 --num-slices 8 --arch resnet152 --data digits --bucket b-1 --image r/i:1 "
     "--name run"
 )
-SLICES, HOSTS = 8, 64  # 256 chips, four a host
+SLICES, HOSTS = 8, 64  # 8 slices of 256 chips / 4 per host = 64 hosts
 
 
 @pytest.fixture
 def pools(control_plane: Cluster) -> Iterator[None]:
-    """A node pool a slice, as GKE has them."""
+    """Add a node pool per slice, as on GKE."""
     names = [f"pool-{number}" for number in range(SLICES)]
     for name in names:
         control_plane.add_fake_nodes(name, HOSTS, LABELS, resource="google.com/tpu", devices=4)
@@ -33,16 +33,16 @@ def pools(control_plane: Cluster) -> Iterator[None]:
 
 
 def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths that the launcher asks the API server for from now on."""
-    asked: list[str] = []
+    """Return a list that collects the paths of the launcher's requests from now on."""
+    paths: list[str] = []
     request = Server.request
 
     def noted(server: Server, method: str, path: str, *args: Any, **query: Any) -> dict[str, Any]:
-        asked.append(path)
+        paths.append(path)
         return request(server, method, path, *args, **query)
 
     monkeypatch.setattr(Server, "request", noted)
-    return asked
+    return paths
 
 
 @pytest.mark.usefixtures("pools")
@@ -57,14 +57,14 @@ def test_512_hosts_are_placed_read_and_deleted(
     launch: Command = command(control_plane, namespace, capsys)
     assert launch(RUN).code == 0
     assert eventually(lambda: launch("list --json").json[0]["phase"] == "Running", 600), launch("list").out
-    asked = requests(monkeypatch)
-    found = launch("status run --json").json
-    # Pages of the 512 pods, and what one host would cost as well: nothing is asked host by host.
-    assert len([path for path in asked if path.endswith("/pods")]) == 2
-    assert len(asked) <= 12, asked
-    assert (found["phase"], found["pods"], found["why"]) == ("Running", {"Running": 512}, [])
-    assert list(found["startup_seconds"]) == ["created", "scheduled", "started", "total"]
-    # One slice a pool: exclusive placement, which JobSet keeps.
+    paths = requests(monkeypatch)
+    status = launch("status run --json").json
+    # Two pages of 512 pods, otherwise the requests of a single host: none is made host by host.
+    assert len([path for path in paths if path.endswith("/pods")]) == 2
+    assert len(paths) <= 12, paths
+    assert (status["phase"], status["pods"], status["why"]) == ("Running", {"Running": 512}, [])
+    assert list(status["startup_seconds"]) == ["created", "scheduled", "started", "total"]
+    # One slice per pool: JobSet's exclusive placement.
     placed = {
         (
             pod["metadata"]["labels"]["jobset.sigs.k8s.io/job-index"],

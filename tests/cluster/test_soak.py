@@ -1,4 +1,4 @@
-"""Twenty random faults over one run: it ends with the losses of a run that nothing disturbed.
+"""Twenty random faults in one run, which ends with the losses of an undisturbed run.
 
 Not part of `make test`, it takes too long for that: `make soak`. RESNET_SOAK_SEED repeats another draw.
 """
@@ -62,7 +62,7 @@ class Soak:
         self.run.cluster.bucket.start()
 
     def strike(self) -> str:
-        """Waits until the run has trained for a moment, then deals out one fault; its name."""
+        """Wait until the run has trained for a moment, cause one fault and return its name."""
         ending = [self.kill, self.terminate, self.stop, self.delete, self.evict]
         fault: Callable[[], None] = self.draw.choice([*ending, self.restart_apiserver, self.refuse])
         for _ in range(5):
@@ -70,7 +70,7 @@ class Soak:
             time.sleep(self.draw.uniform(0, 3))
             if fault in ending:
                 self.ended = self.attempt()
-            with contextlib.suppress(ClusterError, Refused):  # it ended a moment before, of an earlier one
+            with contextlib.suppress(ClusterError, Refused):  # an earlier fault has just ended it
                 fault()
                 return fault.__name__
         raise AssertionError(f"no pod was there to {fault.__name__}:\n{self.run.report()}")
@@ -79,7 +79,7 @@ class Soak:
         return int(self.run.newest()[0]["metadata"]["labels"][ATTEMPT])
 
     def trains(self) -> bool:
-        """Whether an attempt that no fault has ended yet is past its first step."""
+        """Return whether an attempt that no fault has ended is past its first step."""
         pods = self.run.newest()
         running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
         if len(running) < 2 or self.attempt() <= self.ended:

@@ -1,4 +1,4 @@
-"""Submitting to a real API server: what it takes, and each of its refusals in words."""
+"""Submitting to a real API server: success, and the message of each refusal."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ def stored(cluster: Cluster, namespace: str, name: str = "run") -> Object:
 def test_the_name_is_data_and_the_rest_is_for_people(
     control_plane: Cluster, namespace: str, launch: Command
 ) -> None:
-    found = launch(RUN)
+    result = launch(RUN)
     flags = f"--kubeconfig {control_plane.kubeconfig} --namespace {namespace}"
-    assert (found.code, found.out) == (0, "run\n")
-    assert found.err.splitlines() == [
+    assert (result.code, result.out) == (0, "run\n")
+    assert result.err.splitlines() == [
         "cpu-2x1 = 2 CPU devices on 2 hosts, 2 devices",
         "run directory gs://b-1/run",
         f"context test-cluster, namespace {namespace}",
@@ -38,8 +38,8 @@ def test_the_name_is_data_and_the_rest_is_for_people(
 
 
 def test_json_names_the_run_and_where_it_is(control_plane: Cluster, namespace: str, launch: Command) -> None:
-    found = launch(f"{RUN} --json").json
-    assert found == {
+    result = launch(f"{RUN} --json").json
+    assert result == {
         "name": "run",
         "namespace": namespace,
         "context": "test-cluster",
@@ -51,9 +51,9 @@ def test_json_names_the_run_and_where_it_is(control_plane: Cluster, namespace: s
 def test_a_name_in_use_says_what_can_be_done(launch: Command) -> None:
     launch(RUN)
     assert launch("suspend run").code == 0
-    found = launch(RUN)
-    assert found.code == 2
-    assert found.err.splitlines() == [
+    result = launch(RUN)
+    assert result.code == 2
+    assert result.err.splitlines() == [
         "error: name: must be new, got 'run', a run that is suspended",
         "hint: resnet-launch resume run, submit --replace, or another --name",
     ]
@@ -80,9 +80,9 @@ def test_a_replacement_that_would_be_refused_leaves_the_run_alone(
 def test_pod_security_is_known_before_a_run_waits_for_pods_in_vain(
     control_plane: Cluster, namespace: str, launch: Command
 ) -> None:
-    found = launch(f"{RUN} --mount host/mnt:/data")
-    assert found.code == 1
-    assert found.err.splitlines()[0] == (
+    result = launch(f"{RUN} --mount host/mnt:/data")
+    assert result.code == 1
+    assert result.err.splitlines()[0] == (
         "error: the namespace allows only pods of Pod Security level restricted:latest: restricted volume "
         'types (volume "mount-0" uses restricted volume type "hostPath")'
     )
@@ -112,18 +112,18 @@ def test_what_does_not_exist_is_named(control_plane: Cluster, launch: Command) -
 
 
 def test_a_namespace_that_does_not_exist(control_plane: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
-    found = command(control_plane, "no-such-place", capsys)(RUN)
-    assert (found.code, found.out) == (1, "")
-    assert found.err.splitlines() == [
+    result = command(control_plane, "no-such-place", capsys)(RUN)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines() == [
         "error: namespace: no-such-place does not exist",
         "hint: kubectl create namespace no-such-place, or another --namespace",
     ]
 
 
 def test_a_kind_that_the_cluster_does_not_have(launch: Command) -> None:
-    found = launch("submit --slice gb200-72 --arch resnet50 --data digits --bucket b-1 --image r/i:1")
-    assert found.code == 1
-    assert found.err.splitlines()[0] == "error: this cluster has no computedomains.resource.nvidia.com"
+    result = launch("submit --slice gb200-72 --arch resnet50 --data digits --bucket b-1 --image r/i:1")
+    assert result.code == 1
+    assert result.err.splitlines()[0] == "error: this cluster has no computedomains.resource.nvidia.com"
 
 
 def test_the_team_s_defaults_are_read_from_the_namespace(
@@ -132,8 +132,8 @@ def test_the_team_s_defaults_are_read_from_the_namespace(
     data = {"bucket": "team-runs", "image": "r/team:1"}
     metadata = {"name": "resnet-launch-defaults", "namespace": namespace}
     control_plane.api.apply([{"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}])
-    found = launch("submit --slice cpu-2x1 --arch resnet18 --data digits --json")
-    assert found.json["run_dir"] == "gs://team-runs/resnet18-cpu-2x1"
+    result = launch("submit --slice cpu-2x1 --arch resnet18 --data digits --json")
+    assert result.json["run_dir"] == "gs://team-runs/resnet18-cpu-2x1"
 
 
 def test_nobody_answers(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,8 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one helm command gave."""
+class Result:
+    """Exit code and output of one helm command."""
 
     code: int
     out: str
@@ -27,50 +27,53 @@ class Answer:
     def objects(self) -> list[Object]:
         """The manifests on standard output."""
         assert self.code == 0, self.err
-        return [found for found in yaml.load_all(self.out, yaml.CSafeLoader) if found]
+        return [document for document in yaml.load_all(self.out, yaml.CSafeLoader) if document]
 
 
 class Helm:
-    """The helm at `path`, with a home of its own that nobody's settings reach."""
+    """The helm at `path`, with a home of its own, so that no settings of the user apply."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def __call__(self, *words: str, given: str = "", kubeconfig: Path | None = None) -> Answer:
+    def __call__(self, *arguments: str, stdin: str = "", kubeconfig: Path | None = None) -> Result:
         with tempfile.TemporaryDirectory() as home:
-            places = {f"HELM_{kind}_HOME": home for kind in ("CACHE", "CONFIG", "DATA")}
-            # A cluster of this machine is behind no proxy.
+            homes = {f"HELM_{kind}_HOME": home for kind in ("CACHE", "CONFIG", "DATA")}
+            # The test cluster is on this machine, so no proxy is used.
             config = {"KUBECONFIG": str(kubeconfig or os.devnull), "NO_PROXY": "*"}
             done = subprocess.run(
-                [self.path, *words],
-                input=given,
-                env={**os.environ, **places, **config},
+                [self.path, *arguments],
+                input=stdin,
+                env={**os.environ, **homes, **config},
                 capture_output=True,
                 text=True,
                 timeout=300,
             )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return Result(done.returncode, done.stdout, done.stderr)
 
-    def template(self, values: Object, *words: str, chart: Path = TRAIN) -> Answer:
+    def template(self, values: Object, *arguments: str, chart: Path = TRAIN) -> Result:
         """`helm template run CHART -f -` with these values."""
-        return self("template", "run", str(chart), "-f", "-", *words, given=json.dumps(values))
+        return self("template", "run", str(chart), "-f", "-", *arguments, stdin=json.dumps(values))
 
     def many(self, cases: list[Object], folder: Path) -> list[list[Object]]:
-        """The objects of each case, in one process: a chart with the chart as its dependency once a case."""
+        """Return the objects of each case, rendered by one process.
+
+        A chart in `folder` has resnet-train as a dependency once per case, under the aliases case0, case1, …
+        """
         names = [f"case{number}" for number in range(len(cases))]
         version = yaml.safe_load((TRAIN / "Chart.yaml").read_text())["version"]
-        needs = [{"name": TRAIN.name, "version": version, "alias": name} for name in names]
+        dependencies = [{"name": TRAIN.name, "version": version, "alias": name} for name in names]
         (folder / "charts").mkdir(parents=True)
         (folder / "charts" / TRAIN.name).symlink_to(TRAIN)
-        chart = {"apiVersion": "v2", "name": "all", "version": "0.0.0", "dependencies": needs}
+        chart = {"apiVersion": "v2", "name": "all", "version": "0.0.0", "dependencies": dependencies}
         (folder / "Chart.yaml").write_text(json.dumps(chart))
-        answer = self.template(dict(zip(names, cases, strict=True)), chart=folder)
-        assert answer.code == 0, answer.err
-        return [_of(answer.out, name) for name in names]
+        result = self.template(dict(zip(names, cases, strict=True)), chart=folder)
+        assert result.code == 0, result.err
+        return [_of(result.out, name) for name in names]
 
 
 def _of(printed: str, name: str) -> list[Object]:
-    """The documents that came from one dependency, told by helm's comment above each."""
+    """Return the documents of one dependency, by the comment that helm prints above each."""
     mark = f"# Source: all/charts/{name}/templates/"
     parts = [part for part in printed.split("\n---\n") if mark in part]
     return [yaml.load(part, yaml.CSafeLoader) for part in parts]

@@ -1,4 +1,4 @@
-"""Helm for the tests of this folder: built by the test cluster's pinned Go module, found there or skipped."""
+"""Helm for the tests of this folder, built from the test cluster's pinned Go module; without Go they skip."""
 
 import os
 import shutil

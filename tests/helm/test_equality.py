@@ -1,4 +1,4 @@
-"""The chart gives what the launcher gives, object for object: every slice, every option, both ways in."""
+"""The chart renders the launcher's objects, for every slice and option, from both kinds of values."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from launcher.rendering import helm_values
 from launcher.request import sources
 
 GKE_BLOCK = "cloud.google.com/gce-topology-block"
-# Every option alone and many together.
+# name: fields of a request that is tried alone and together with others
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "two-slices": {"num_slices": 2},
@@ -120,7 +120,7 @@ GENERIC = {"platform": "generic", "gpu_resource": "amd.com/gpu"}
 
 
 def request(name: str, fields: dict[str, Any]) -> TrainingJob | None:
-    """The request of a cell, or None where the launcher refuses that option for the slice."""
+    """Return the request of a cell of the grid, or None where the launcher refuses it."""
     policy = {"placement_policy": "p-1"} if slices.parse(name).placement_policy else {}
     try:
         return TrainingJob(**{"slice": name, "arch": "resnet50", "bucket": "my-bucket", **policy, **fields})
@@ -133,21 +133,21 @@ def plain(objects: list[Object]) -> list[Object]:
 
 
 def compare(helm: Helm, folder: Path, jobs: list[TrainingJob]) -> None:
-    found = helm.many([helm_values.values(job) for job in jobs], folder)
-    for job, objects in zip(jobs, found, strict=True):
+    rendered = helm.many([helm_values.values(job) for job in jobs], folder)
+    for job, objects in zip(jobs, rendered, strict=True):
         assert objects == plain(render(job)), helm_values.values(job)
 
 
 def test_every_slice_of_the_catalogue(helm: Helm, tmp_path: Path) -> None:
-    found = [request(shape.name, {}) for shape in catalogue.slices()]
-    jobs = [job for job in found if job]
+    requests = [request(shape.name, {}) for shape in catalogue.slices()]
+    jobs = [job for job in requests if job]
     assert len(jobs) == len(catalogue.slices()) > 300
     compare(helm, tmp_path / "all", jobs)
 
 
 def test_every_option_with_every_kind_of_slice(helm: Helm, tmp_path: Path) -> None:
-    found = {(name, o): request(name, fields) for name in SIZES for o, fields in OPTIONS.items()}
-    jobs = {cell: job for cell, job in found.items() if job}
+    grid = {(name, o): request(name, fields) for name in SIZES for o, fields in OPTIONS.items()}
+    jobs = {cell: job for cell, job in grid.items() if job}
     assert {option for _, option in jobs} == OPTIONS.keys()
     assert len(jobs) > 400
     generic = [request(name, {**GENERIC, **OPTIONS[o]}) for name in ("a100-16", "h100-8") for o in OPTIONS]
@@ -155,15 +155,15 @@ def test_every_option_with_every_kind_of_slice(helm: Helm, tmp_path: Path) -> No
 
 
 def test_options_together(helm: Helm, tmp_path: Path) -> None:
-    """Three options at a time, the same ones in each run of the test."""
+    """Three random options at a time; a fixed seed makes them the same in each run."""
     dice = random.Random(7)
-    found = []
+    requests = []
     for _ in range(COMBINATIONS):
         fields: dict[str, Any] = {}
         for option in dice.sample(sorted(OPTIONS), 3):
             fields |= OPTIONS[option]
-        found.append(request(dice.choice(SIZES), fields))
-    jobs = [job for job in found if job]
+        requests.append(request(dice.choice(SIZES), fields))
+    jobs = [job for job in requests if job]
     assert len(jobs) > COMBINATIONS // 2
     compare(helm, tmp_path / "all", jobs)
 
@@ -173,14 +173,15 @@ def test_every_field_of_a_request_is_in_the_grid() -> None:
     assert sources.FIELDS.keys() - used == {"slice", "arch", "placement_policy"}
 
 
-def rendered(words: str) -> str:
+def rendered(flags: str) -> str:
+    """Return what `resnet-launch render FLAGS` prints."""
     out = io.StringIO()
-    with redirect_stdout(out), redirect_stderr(io.StringIO()) as said:
-        assert main(["render", *words.split()]) == 0, said.getvalue()
+    with redirect_stdout(out), redirect_stderr(io.StringIO()) as stderr:
+        assert main(["render", *flags.split()]) == 0, stderr.getvalue()
     return out.getvalue()
 
 
-WORDS = [
+EQUIVALENT = [
     ("slice=v4-32,arch=resnet152", "--slice v4-32 --arch resnet152"),
     ("slice=trillium-8,arch=resnet50,bucket=b-1", "--slice trillium-8 --arch resnet50 --bucket b-1"),
     ("slice=V5litepod-16,arch=resnet50,spot=true", "--slice v5litepod-16 --arch resnet50 --spot"),
@@ -195,14 +196,14 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("values", "flags"), WORDS, ids=[values for values, _ in WORDS])
-def test_words_of_helm_and_of_the_launcher(
+@pytest.mark.parametrize(("values", "flags"), EQUIVALENT, ids=[values for values, _ in EQUIVALENT])
+def test_values_of_helm_and_flags_of_the_launcher(
     helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: str, flags: str
 ) -> None:
-    """A chart installed by someone who never runs the launcher."""
+    """The chart installed with `helm --set` by someone who never runs the launcher."""
     monkeypatch.chdir(tmp_path)
-    found = helm("template", "rn152", str(TRAIN), "--set", values).objects
-    assert found == list(yaml.load_all(rendered(f"{flags} --name rn152"), yaml.CSafeLoader))
+    objects = helm("template", "rn152", str(TRAIN), "--set", values).objects
+    assert objects == list(yaml.load_all(rendered(f"{flags} --name rn152"), yaml.CSafeLoader))
 
 
 def test_an_old_jobset_tells_submissions_apart_by_the_release_s_namespace(helm: Helm) -> None:
@@ -218,5 +219,5 @@ def test_the_values_of_render(helm: Helm, tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "patch.yaml").write_text("spec: {failurePolicy: {maxRestarts: null}}\n")
     flags = "--slice h100-16 --arch resnet50 --bucket b-1 --env A=1 --queue q --patch patch.yaml"
     values = rendered(f"{flags} --format helm-values")
-    found = helm("template", "other", str(TRAIN), "-f", "-", given=values).objects
-    assert found == list(yaml.load_all(rendered(flags), yaml.CSafeLoader))
+    objects = helm("template", "other", str(TRAIN), "-f", "-", stdin=values).objects
+    assert objects == list(yaml.load_all(rendered(flags), yaml.CSafeLoader))

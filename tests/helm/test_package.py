@@ -28,9 +28,10 @@ def test_packages_are_the_same_bytes_each_time(helm: Helm, tmp_path: Path) -> No
     os.utime(TRAIN / "Chart.yaml")
     assert packages(tmp_path / "second") == first
     path = tmp_path / "first" / "resnet-train-0.1.0.tgz"
-    words = ["--set", "slice=v4-32,arch=resnet152"]
+    values = ["--set", "slice=v4-32,arch=resnet152"]
     assert (
-        helm("template", "a", str(path), *words).objects == helm("template", "a", str(TRAIN), *words).objects
+        helm("template", "a", str(path), *values).objects
+        == helm("template", "a", str(TRAIN), *values).objects
     )
 
 
@@ -40,8 +41,10 @@ def test_the_release_fits_into_its_secret() -> None:
     assert sum(path.stat().st_size for path in files) < 400_000
 
 
-def render_base(words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    code = main(["render", "--slice", "gb200-72", "--arch", "resnet50", "--bucket", "b-1", *words.split()])
+def render_base(arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = main(
+        ["render", "--slice", "gb200-72", "--arch", "resnet50", "--bucket", "b-1", *arguments.split()]
+    )
     out, err = capsys.readouterr()
     return code, out, err
 
@@ -55,13 +58,13 @@ def test_a_base_for_kustomize(
     if not shutil.which("kubectl"):
         pytest.skip("kustomize is read by kubectl, which is not on PATH")
     built = subprocess.run(["kubectl", "kustomize", "base"], capture_output=True, text=True, check=True)
-    found: list[Any] = list(yaml.load_all(built.stdout, yaml.CSafeLoader))
+    objects: list[Any] = list(yaml.load_all(built.stdout, yaml.CSafeLoader))
     expected = render(TrainingJob(slice="gb200-72", arch="resnet50", bucket="b-1"))
-    assert sorted(found, key=lambda o: o["kind"]) == json.loads(json.dumps(expected))
+    assert sorted(objects, key=lambda o: o["kind"]) == json.loads(json.dumps(expected))
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("arguments", "error"),
     [
         ("--format helm", "error: format: must be jobset, helm-values, kustomize, got 'helm'"),
         ("--format kustomize", "error: format: must be followed by a directory"),
@@ -77,11 +80,11 @@ def test_a_format_that_is_not_meant(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    words: str,
+    arguments: str,
     error: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, out, err = render_base(words, capsys)
+    code, out, err = render_base(arguments, capsys)
     assert (code, out) == (2, "")
     assert error in err.splitlines()
 

@@ -1,10 +1,10 @@
-"""The chart that a cluster team installs once: what it makes, what it refuses."""
+"""The chart that a cluster team installs once: the objects it creates, the values it refuses."""
 
 import json
 
 import pytest
 import yaml
-from charts import PLATFORM, Answer, Helm, Object
+from charts import PLATFORM, Helm, Object, Result
 
 from launcher import TrainingJob
 from launcher.rendering.jobset import render
@@ -13,21 +13,29 @@ from launcher.request import sources
 QUEUES: Object = {"enabled": True, "flavors": {"v4-32": 64, "v6e-8": 8, "v6e-8-1": 8, "h100": 32, "cpu": 4}}
 
 
-def template(helm: Helm, values: Object, *words: str) -> Answer:
+def template(helm: Helm, values: Object, *arguments: str) -> Result:
     return helm(
-        "template", "p", str(PLATFORM), "--namespace", "vision", *words, "-f", "-", given=json.dumps(values)
+        "template",
+        "p",
+        str(PLATFORM),
+        "--namespace",
+        "vision",
+        *arguments,
+        "-f",
+        "-",
+        stdin=json.dumps(values),
     )
 
 
-def made(helm: Helm, values: Object, *words: str) -> dict[str, Object]:
-    """KIND/NAME: the object."""
-    objects = template(helm, values, *words).objects
-    return {f"{found['kind']}/{found['metadata']['name']}": found for found in objects}
+def made(helm: Helm, values: Object, *arguments: str) -> dict[str, Object]:
+    """Return KIND/NAME -> object."""
+    objects = template(helm, values, *arguments).objects
+    return {f"{manifest['kind']}/{manifest['metadata']['name']}": manifest for manifest in objects}
 
 
 def test_without_values_it_makes_what_a_namespace_needs(helm: Helm) -> None:
-    found = made(helm, {})
-    assert found.keys() == {
+    objects = made(helm, {})
+    assert objects.keys() == {
         "ServiceAccount/trainer",
         "Role/resnet-launch-researcher",
         "ConfigMap/resnet-launch-defaults",
@@ -35,18 +43,18 @@ def test_without_values_it_makes_what_a_namespace_needs(helm: Helm) -> None:
         "Service/smoke-p",
         "Job/smoke-p",
     }
-    assert {thing["metadata"]["namespace"] for thing in found.values()} == {"vision"}
+    assert {manifest["metadata"]["namespace"] for manifest in objects.values()} == {"vision"}
 
 
 def test_the_defaults_are_what_the_launcher_reads(helm: Helm) -> None:
-    given = {
+    defaults = {
         "bucket": "team-runs",
         "image": "r/i:1",
         "secret-env": {"WANDB_API_KEY": "wandb/key"},
         "batch": 4096,
     }
-    found = made(helm, {"defaults": given, "kueue": {**QUEUES, "localQueue": "team"}})
-    source = sources.configmap("here", found["ConfigMap/resnet-launch-defaults"]["data"])
+    objects = made(helm, {"defaults": defaults, "kueue": {**QUEUES, "localQueue": "team"}})
+    source = sources.configmap("here", objects["ConfigMap/resnet-launch-defaults"]["data"])
     assert source.values == {
         "bucket": "team-runs",
         "image": "r/i:1",
@@ -60,8 +68,8 @@ def test_the_defaults_are_what_the_launcher_reads(helm: Helm) -> None:
 
 
 def test_flavors_have_the_labels_that_runs_select(helm: Helm) -> None:
-    found = made(helm, {"kueue": {**QUEUES, "topology": ["block"], "topologyFlavors": ["h100"]}})
-    labels = {name: found[f"ResourceFlavor/{name}"]["spec"]["nodeLabels"] for name in QUEUES["flavors"]}
+    objects = made(helm, {"kueue": {**QUEUES, "topology": ["block"], "topologyFlavors": ["h100"]}})
+    labels = {name: objects[f"ResourceFlavor/{name}"]["spec"]["nodeLabels"] for name in QUEUES["flavors"]}
     assert labels == {
         "v4-32": {
             "cloud.google.com/gke-tpu-accelerator": "tpu-v4-podslice",
@@ -80,15 +88,15 @@ def test_flavors_have_the_labels_that_runs_select(helm: Helm) -> None:
         "h100": {"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"},
         "cpu": {},
     }
-    assert found["ResourceFlavor/h100"]["spec"]["topologyName"] == "resnet"
-    assert "topologyName" not in found["ResourceFlavor/v4-32"]["spec"]
-    groups = found["ClusterQueue/resnet"]["spec"]["resourceGroups"]
+    assert objects["ResourceFlavor/h100"]["spec"]["topologyName"] == "resnet"
+    assert "topologyName" not in objects["ResourceFlavor/v4-32"]["spec"]
+    groups = objects["ClusterQueue/resnet"]["spec"]["resourceGroups"]
     assert [(group["coveredResources"], [f["name"] for f in group["flavors"]]) for group in groups] == [
         (["cpu"], ["cpu"]),
         (["google.com/tpu"], ["v4-32", "v6e-8", "v6e-8-1"]),
         (["nvidia.com/gpu"], ["h100"]),
     ]
-    assert found["WorkloadPriorityClass/high"]["value"] == 1000
+    assert objects["WorkloadPriorityClass/high"]["value"] == 1000
 
 
 def test_kueue_s_newest_version_that_the_cluster_has(helm: Helm) -> None:
@@ -98,33 +106,37 @@ def test_kueue_s_newest_version_that_the_cluster_has(helm: Helm) -> None:
 
 
 def test_large_numbers_stay_numbers(helm: Helm) -> None:
-    found = made(helm, {"quota": {"count/pods": 1000000}, "kueue": {**QUEUES, "flavors": {"v4-32": 3000000}}})
-    assert found["ResourceQuota/resnet-launch"]["spec"] == {"hard": {"count/pods": "1000000"}}
-    [group] = found["ClusterQueue/resnet"]["spec"]["resourceGroups"]
+    objects = made(
+        helm, {"quota": {"count/pods": 1000000}, "kueue": {**QUEUES, "flavors": {"v4-32": 3000000}}}
+    )
+    assert objects["ResourceQuota/resnet-launch"]["spec"] == {"hard": {"count/pods": "1000000"}}
+    [group] = objects["ClusterQueue/resnet"]["spec"]["resourceGroups"]
     assert group["flavors"][0]["resources"] == [{"name": "google.com/tpu", "nominalQuota": "3000000"}]
 
 
 def test_a_second_namespace_shares_the_cluster_queue(helm: Helm) -> None:
-    found = made(helm, {"kueue": {**QUEUES, "cluster": False, "clusterQueue": "shared"}})
-    assert found["LocalQueue/resnet"]["spec"] == {"clusterQueue": "shared"}
-    assert not [name for name in found if name.startswith(("ClusterQueue", "ResourceFlavor", "WorkloadP"))]
+    objects = made(helm, {"kueue": {**QUEUES, "cluster": False, "clusterQueue": "shared"}})
+    assert objects["LocalQueue/resnet"]["spec"] == {"clusterQueue": "shared"}
+    assert not [name for name in objects if name.startswith(("ClusterQueue", "ResourceFlavor", "WorkloadP"))]
 
 
 def test_a_namespace_of_its_own_enforces_pod_security(helm: Helm) -> None:
-    found = made(helm, {"namespace": "vision-runs", "createNamespace": True})
-    labels = found["Namespace/vision-runs"]["metadata"]["labels"]
+    objects = made(helm, {"namespace": "vision-runs", "createNamespace": True})
+    labels = objects["Namespace/vision-runs"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
-    places = {thing["metadata"].get("namespace") for name, thing in found.items() if "Namespace" not in name}
-    assert places == {"vision-runs"}
+    namespaces = {
+        made["metadata"].get("namespace") for name, made in objects.items() if "Namespace" not in name
+    }
+    assert namespaces == {"vision-runs"}
 
 
 def test_the_google_account_and_the_subjects(helm: Helm) -> None:
     account = "trainer@my-project.iam.gserviceaccount.com"
     researchers = [{"kind": "Group", "name": "v@example.com"}, {"kind": "ServiceAccount", "name": "ci"}]
-    found = made(helm, {"serviceAccount": {"googleServiceAccount": account}, "researchers": researchers})
-    annotations = found["ServiceAccount/trainer"]["metadata"]["annotations"]
+    objects = made(helm, {"serviceAccount": {"googleServiceAccount": account}, "researchers": researchers})
+    annotations = objects["ServiceAccount/trainer"]["metadata"]["annotations"]
     assert annotations == {"iam.gke.io/gcp-service-account": account}
-    assert found["RoleBinding/resnet-launch-researcher"]["subjects"] == [
+    assert objects["RoleBinding/resnet-launch-researcher"]["subjects"] == [
         {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "v@example.com"},
         {"kind": "ServiceAccount", "name": "ci", "namespace": "vision"},
     ]
@@ -152,23 +164,23 @@ FIRST_PODS = {
 
 def test_nothing_is_scraped_where_nothing_scrapes(helm: Helm) -> None:
     for values, flags in (({}, ()), ({"monitoring": {"enabled": False}}, ("--api-versions", GOOGLE))):
-        found = made(helm, values, *flags)
-        assert not [name for name in found if name.startswith("PodMonitor")]
-        assert "metrics_port" not in found["ConfigMap/resnet-launch-defaults"]["data"]["resnet-launch.yaml"]
+        objects = made(helm, values, *flags)
+        assert not [name for name in objects if name.startswith("PodMonitor")]
+        assert "metrics_port" not in objects["ConfigMap/resnet-launch-defaults"]["data"]["resnet-launch.yaml"]
 
 
 def test_google_s_prometheus_scrapes_the_first_pod_of_each_run(helm: Helm) -> None:
     values = {"monitoring": {"port": 9500}, "defaults": {"set": ["log.every_steps=5"]}}
-    found = made(helm, values, "--api-versions", GOOGLE)
-    assert found["PodMonitoring/resnet-launch-runs"]["spec"] == {
+    objects = made(helm, values, "--api-versions", GOOGLE)
+    assert objects["PodMonitoring/resnet-launch-runs"]["spec"] == {
         "selector": {"matchLabels": FIRST_PODS},
         "targetLabels": {"fromPod": [{"from": "jobset.sigs.k8s.io/jobset-name", "to": "run"}]},
         "endpoints": [{"port": 9500, "interval": "30s"}],
     }
-    assert "PodMonitor/resnet-launch-runs" not in found
-    shared = yaml.safe_load(found["ConfigMap/resnet-launch-defaults"]["data"]["resnet-launch.yaml"])
+    assert "PodMonitor/resnet-launch-runs" not in objects
+    shared = yaml.safe_load(objects["ConfigMap/resnet-launch-defaults"]["data"]["resnet-launch.yaml"])
     assert shared["set"] == ["log.metrics_port=9500", "log.every_steps=5"]
-    ingress = found["NetworkPolicy/resnet-launch-runs"]["spec"]["ingress"]
+    ingress = objects["NetworkPolicy/resnet-launch-runs"]["spec"]["ingress"]
     assert ingress[1] == {"ports": [{"port": 9500, "protocol": "TCP"}]}
 
 
@@ -176,10 +188,10 @@ def test_the_prometheus_operator_does_too(helm: Helm) -> None:
     spec = made(helm, {}, "--api-versions", OPERATOR)["PodMonitor/resnet-launch-runs"]["spec"]
     assert spec["selector"] == {"matchLabels": FIRST_PODS}
     [endpoint] = spec["podMetricsEndpoints"]
-    address, run, rest = endpoint["relabelings"]
+    address, run, drop = endpoint["relabelings"]
     assert (address["targetLabel"], address["replacement"]) == ("__address__", "$1:9400")
     assert run["targetLabel"] == "run"
-    assert rest == {"regex": "container|endpoint", "action": "labeldrop"}
+    assert drop == {"regex": "container|endpoint", "action": "labeldrop"}
 
 
 def test_the_dashboard_where_its_kind_is_served(helm: Helm) -> None:
@@ -193,7 +205,7 @@ def test_the_dashboard_where_its_kind_is_served(helm: Helm) -> None:
 
 
 def test_the_smoke_job_is_what_the_launcher_renders(helm: Helm) -> None:
-    found = made(helm, {"smokeTest": {"image": "r/i:1"}})
+    objects = made(helm, {"smokeTest": {"image": "r/i:1"}})
     [jobset] = render(
         TrainingJob(
             slice="cpu-2x1",
@@ -207,14 +219,15 @@ def test_the_smoke_job_is_what_the_launcher_renders(helm: Helm) -> None:
         )
     )
     expected = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
-    pod = found["Job/smoke-p"]["spec"]["template"]["spec"]
+    pod = objects["Job/smoke-p"]["spec"]["template"]["spec"]
     env = {entry["name"]: entry.get("value") for entry in pod["containers"][0].pop("env")}
     assert env["RESNET_COORDINATOR"] == "smoke-p-0.smoke-p:8476"
     assert env.keys() == {entry["name"] for entry in expected["containers"][0].pop("env")}
     assert pod.pop("subdomain") == "smoke-p"
     assert pod == expected
     hooks = [
-        found[name]["metadata"]["annotations"]["helm.sh/hook"] for name in ("Job/smoke-p", "Service/smoke-p")
+        objects[name]["metadata"]["annotations"]["helm.sh/hook"]
+        for name in ("Job/smoke-p", "Service/smoke-p")
     ]
     assert hooks == ["test", "test"]
 
@@ -247,15 +260,15 @@ def test_the_smoke_job_is_what_the_launcher_renders(helm: Helm) -> None:
     ],
 )
 def test_refusals(helm: Helm, values: Object, error: str) -> None:
-    answer = template(helm, values)
-    assert (answer.code, answer.out) == (1, "")
-    assert error in answer.err
+    result = template(helm, values)
+    assert (result.code, result.out) == (1, "")
+    assert error in result.err
 
 
 @pytest.mark.parametrize("values", [{}, {"kueue": QUEUES, "quota": {"count/pods": 10}}])
 def test_lint(helm: Helm, values: Object) -> None:
-    answer = helm("lint", "--strict", str(PLATFORM), "-f", "-", given=json.dumps(values))
-    assert answer.code == 0, answer.out
+    result = helm("lint", "--strict", str(PLATFORM), "-f", "-", stdin=json.dumps(values))
+    assert result.code == 0, result.out
 
 
 def test_the_guide_s_values(helm: Helm) -> None:
@@ -264,9 +277,9 @@ def test_the_guide_s_values(helm: Helm) -> None:
     for word in ("PROJECT", "BUCKET", "REGISTRY"):
         assert word in block
         block = block.replace(word, f"my-{word.lower()}")
-    found = made(helm, yaml.safe_load(block))
-    assert found["ClusterQueue/resnet"]["spec"]["resourceGroups"][0]["flavors"][0]["name"] == "v4-32"
-    assert found["Job/smoke-p"]["spec"]["completions"] == 2
+    objects = made(helm, yaml.safe_load(block))
+    assert objects["ClusterQueue/resnet"]["spec"]["resourceGroups"][0]["flavors"][0]["name"] == "v4-32"
+    assert objects["Job/smoke-p"]["spec"]["completions"] == 2
 
 
 def test_every_value_is_documented() -> None:

@@ -1,4 +1,4 @@
-"""What the chart refuses, and in whose words: the launcher's; of a wrong form, the schema's."""
+"""Values that the chart refuses: with the launcher's messages, or with the schema's for a wrong form."""
 
 import json
 from typing import Any
@@ -16,8 +16,8 @@ from launcher.request import sources
 GOOD: Object = {"slice": "v5p-384", "arch": "resnet50", "bucket": "b-1"}
 GENERIC = {"platform": "generic", "gpu_resource": "amd.com/gpu"}
 
-# What the launcher refuses too: fields beside GOOD, and what both must say.
-WORDS: list[tuple[Object, str]] = [
+# Fields beside GOOD that the launcher refuses too, and the message of both.
+MESSAGES: list[tuple[Object, str]] = [
     ({"slice": "v4-33"}, "slice: must be v4-32 (16 chips) or v4-64 (32 chips), got 'v4-33'"),
     ({"slice": "v4-9999"}, "slice: must be v4-6144 (3072 chips), got 'v4-9999'"),
     ({"slice": "tpu7x-1"}, "slice: must be tpu7x-2 (1 chips), got 'tpu7x-1'"),
@@ -103,29 +103,29 @@ WORDS: list[tuple[Object, str]] = [
 
 
 def spelled(fields: Object) -> Object:
-    """The chart's values of some fields."""
+    """Return the chart's values for fields of a request."""
     patch = {"patch": json.dumps(fields["patch"])} if "patch" in fields else {}
     return {helm_values.key(name): value for name, value in {**fields, **patch}.items()}
 
 
-@pytest.mark.parametrize(("fields", "words"), WORDS, ids=[words[:60] for _, words in WORDS])
-def test_the_launcher_s_own_words(helm: Helm, fields: Object, words: str) -> None:
-    asked = {**GOOD, **fields}
+@pytest.mark.parametrize(("fields", "message"), MESSAGES, ids=[message[:60] for _, message in MESSAGES])
+def test_the_launcher_s_messages(helm: Helm, fields: Object, message: str) -> None:
+    request = {**GOOD, **fields}
     with pytest.raises(RequestError) as caught:
-        TrainingJob(**asked)
-    assert words in str(caught.value)
-    answer = helm.template({"name": "run", **spelled(asked)})
-    assert (answer.code, answer.out) == (1, "")
-    assert words in answer.err
+        TrainingJob(**request)
+    assert message in str(caught.value)
+    result = helm.template({"name": "run", **spelled(request)})
+    assert (result.code, result.out) == (1, "")
+    assert message in result.err
 
 
 def test_all_problems_at_once(helm: Helm) -> None:
-    answer = helm.template({**GOOD, "batch": 100, "priority": "p", "spot": True, "flex": 60})
-    problems = answer.err.splitlines()[:3]
+    result = helm.template({**GOOD, "batch": 100, "priority": "p", "spot": True, "flex": 60})
+    problems = result.err.splitlines()[:3]
     assert [line.rpartition("4): ")[2].split(": ")[0] for line in problems] == ["batch", "flex", "priority"]
 
 
-# Of the wrong form: the schema refuses it, at this place.
+# Values of a wrong form, and the path at which the schema refuses them.
 FORMS: list[tuple[Object, str]] = [
     ({"slices": "v4-32"}, "additional properties 'slices' not allowed"),
     ({"num_slices": 2}, "additional properties 'num_slices' not allowed"),
@@ -174,12 +174,12 @@ FORMS: list[tuple[Object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("values", "place"), FORMS, ids=[str(values) for values, _ in FORMS])
-def test_a_value_of_the_wrong_form(helm: Helm, values: Object, place: str) -> None:
-    answer = helm.template({**GOOD, **values})
-    assert (answer.code, answer.out) == (1, "")
-    assert place in answer.err
-    assert "execution error" not in answer.err
+@pytest.mark.parametrize(("values", "path"), FORMS, ids=[str(values) for values, _ in FORMS])
+def test_a_value_of_the_wrong_form(helm: Helm, values: Object, path: str) -> None:
+    result = helm.template({**GOOD, **values})
+    assert (result.code, result.out) == (1, "")
+    assert path in result.err
+    assert "execution error" not in result.err
 
 
 def test_the_schema_is_one_and_closed(helm: Helm) -> None:
@@ -189,39 +189,39 @@ def test_the_schema_is_one_and_closed(helm: Helm) -> None:
     assert all("description" in entry for entry in schema["properties"].values())
 
 
-def given(name: str, text: str) -> Any:
-    """A flag's text as a value of the chart."""
+def chart_value(name: str, text: str) -> Any:
+    """Return a flag's text as a value of the chart."""
     if name in ("num_slices", "max_restarts"):
         return int(text)
     return [text] if sources.is_repeated(name) else text
 
 
 def test_the_schema_takes_what_the_launcher_takes() -> None:
-    """Every value that its fuzzing calls good, but for a patch, which is a file there and text here."""
+    """The schema accepts every good value of the fuzzing tests; a patch is a file there and text here."""
     schema = Draft202012Validator(json.loads((TRAIN / "values.schema.json").read_text()))
     wrong = [
         (name, text)
         for name, texts in flag_values.GOOD.items()
         for text in texts
-        if name != "patch" and not schema.is_valid({helm_values.key(name): given(name, text)})
+        if name != "patch" and not schema.is_valid({helm_values.key(name): chart_value(name, text)})
     ]
     assert wrong == []
 
 
 def test_text_that_is_no_patch(helm: Helm) -> None:
-    answer = helm.template({**GOOD, "patch": "a: [\n"})
-    assert "patch: must be a mapping, got 'a: [" in answer.err
+    result = helm.template({**GOOD, "patch": "a: [\n"})
+    assert "patch: must be a mapping, got 'a: [" in result.err
 
 
 def test_a_release_whose_name_is_too_long(helm: Helm) -> None:
-    answer = helm("template", "r" * 50, str(TRAIN), "--set", "slice=v5p-384,arch=resnet50")
-    assert "name: must be at most 46 characters for 1 x v5p-384, got 'rrr" in answer.err
+    result = helm("template", "r" * 50, str(TRAIN), "--set", "slice=v5p-384,arch=resnet50")
+    assert "name: must be at most 46 characters for 1 x v5p-384, got 'rrr" in result.err
 
 
 @pytest.mark.parametrize(
     "values", ["", "slice=v4-32,arch=resnet152", "slice=cpu-2x1,arch=resnet-tiny,queue=q"]
 )
 def test_lint(helm: Helm, values: str) -> None:
-    answer = helm("lint", "--strict", str(TRAIN), *(["--set", values] if values else []))
-    assert answer.code == 0, answer.out
-    assert "0 chart(s) failed" in answer.out
+    result = helm("lint", "--strict", str(TRAIN), *(["--set", values] if values else []))
+    assert result.code == 0, result.out
+    assert "0 chart(s) failed" in result.out

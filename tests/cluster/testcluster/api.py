@@ -14,15 +14,14 @@ from testcluster.errors import ClusterError
 ANSWER_SECONDS = 20
 APPLY_TRIES = 40
 APPLY_PAUSE_SECONDS = 0.25
-# Not there yet, or busy: a webhook that starts, a CRD that is being established, an object that changed
-# meanwhile.
+# Retried: a starting webhook, a CRD that is being established, an object that changed meanwhile.
 PASSING = (404, 409, 429, 500, 503, 504)
 
 Object = dict[str, Any]
 
 
 class Refused(ClusterError):
-    """The API server's own no; `code` is its HTTP status."""
+    """The API server refused a request; `code` is the HTTP status."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -30,13 +29,13 @@ class Refused(ClusterError):
 
 
 class Api:
-    """An API server at `url`, spoken to as the owner of `user`."""
+    """A client of the API server at `url`, with the certificate of `user`."""
 
     def __init__(self, url: str, authority: Pair, user: Pair) -> None:
         self.url = url
         context = ssl.create_default_context(cafile=str(authority.certificate))
         context.load_cert_chain(user.certificate, user.key)
-        # No proxy of the machine's environment stands between it and its own sandbox.
+        # The sandbox is on this machine, so a proxy of the environment must not be used.
         self._opener = urllib.request.build_opener(
             urllib.request.HTTPSHandler(context=context), urllib.request.ProxyHandler({})
         )
@@ -45,11 +44,11 @@ class Api:
     def request(
         self, method: str, path: str, body: Object | None = None, content: str = "application/json"
     ) -> Any:
-        """One call; returns the decoded answer, raises Refused with the server's message or OSError."""
+        """Make one call; return the decoded reply. Raises Refused with the server's message, or OSError."""
         return json.loads(self._send(method, path, body, content))
 
     def text(self, path: str) -> str:
-        """The answer to a GET that is not JSON, such as a log."""
+        """Return the reply to a GET that is not JSON, such as a log."""
         return self._send("GET", path).decode(errors="replace")
 
     def _send(
@@ -60,20 +59,20 @@ class Api:
             self.url + path, data=data, method=method, headers={"Content-Type": content}
         )
         try:
-            with self._opener.open(request, timeout=ANSWER_SECONDS) as answer:
-                return answer.read()
+            with self._opener.open(request, timeout=ANSWER_SECONDS) as reply:
+                return reply.read()
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read().decode(errors="replace")
             raise Refused(error.code, f"{method} {path}: {_message(text)}") from None
 
     def ready(self) -> bool:
-        """Whether the server says that it is ready for everything."""
+        """Return whether the server reports that it is ready."""
         return self.text("/readyz") == "ok"
 
-    def path(self, thing: Object) -> str:
-        """The path of an object, by the server's own list of what it serves."""
-        group_version, kind = thing["apiVersion"], thing["kind"]
+    def path(self, manifest: Object) -> str:
+        """Return the path of an object, from the server's own list of resources."""
+        group_version, kind = manifest["apiVersion"], manifest["kind"]
         base = f"/api/{group_version}" if "/" not in group_version else f"/apis/{group_version}"
         if (group_version, kind) not in self._plurals:
             for resource in self.request("GET", base)["resources"]:
@@ -82,29 +81,31 @@ class Api:
         if (group_version, kind) not in self._plurals:
             raise Refused(404, f"{group_version} {kind}: not served yet")
         plural, namespaced = self._plurals[group_version, kind]
-        metadata = thing["metadata"]
+        metadata = manifest["metadata"]
         middle = f"/namespaces/{metadata.get('namespace', 'default')}" if namespaced else ""
         return f"{base}{middle}/{plural}/{metadata['name']}"
 
-    def get(self, thing: Object) -> Object:
-        """The object that `thing` names by apiVersion, kind and metadata."""
-        return self.request("GET", self.path(thing))
+    def get(self, manifest: Object) -> Object:
+        """Return the object that `manifest` names by apiVersion, kind and metadata."""
+        return self.request("GET", self.path(manifest))
 
-    def delete(self, thing: Object) -> None:
-        """Delete the object that `thing` names, dependents in the background; one that is gone is fine."""
+    def delete(self, manifest: Object) -> None:
+        """Delete the object that `manifest` names and its dependents; a missing object is no error."""
         try:
-            self.request("DELETE", self.path(thing) + "?propagationPolicy=Background")
+            self.request("DELETE", self.path(manifest) + "?propagationPolicy=Background")
         except Refused as error:
             if error.code != 404:
                 raise
 
-    def apply(self, things: Iterable[Object]) -> None:
-        """Server-side apply in the given order, with patience for what is only starting."""
-        for thing in things:
+    def apply(self, manifests: Iterable[Object]) -> None:
+        """Apply manifests in order on the server; retry while webhooks and CRDs are starting."""
+        for manifest in manifests:
             for last in range(APPLY_TRIES - 1, -1, -1):
                 try:
                     query = "?fieldManager=test-cluster&force=true"
-                    self.request("PATCH", self.path(thing) + query, thing, "application/apply-patch+yaml")
+                    self.request(
+                        "PATCH", self.path(manifest) + query, manifest, "application/apply-patch+yaml"
+                    )
                     break
                 except Refused as error:
                     if error.code not in PASSING or not last:

@@ -22,11 +22,11 @@ UNAVAILABLE = "bucket-unavailable"
 
 
 def environment(url: str) -> dict[str, str]:
-    """What a process needs in its environment so that every Google client it uses talks to an emulator.
+    """Return the environment that makes every Google client of a process use the emulator.
 
     google-cloud-storage and gcsfs read the first, TensorStore the second; without the third gcsfs probes an
-    interface that the emulator lacks and warns at every access, and without the last each process looks for
-    a metadata server for 4 s: on Google's machines one answers at once, here there is none.
+    interface that the emulator lacks and warns at every access, and without the last each process searches
+    4 s for a metadata server, which only Google's machines have.
     """
     return {
         "STORAGE_EMULATOR_HOST": url,

@@ -89,7 +89,7 @@ def go(*arguments: str, folder: Path, static: bool = False) -> str:
 
 @cache
 def toolchain(static: bool) -> str:
-    """What compiles, part of every key: another compiler makes other binaries."""
+    """Return the compiler's version and target, part of every cache key."""
     return go("env", "GOVERSION", "GOARCH", "CGO_ENABLED", folder=places.GO_MODULES / "etcd", static=static)
 
 
@@ -105,7 +105,7 @@ def version(tool: Tool) -> str:
 
 
 def linker_flags(tool: Tool) -> str:
-    """What the linker writes into the binaries: for Kubernetes its own version."""
+    """Return the linker's flags; they set Kubernetes' own version in its binaries."""
     if tool.name != "kubernetes":
         return STRIP
     major, minor, _ = version(tool).removeprefix("v").split(".", 2)
@@ -127,7 +127,7 @@ def build(name: str) -> Path:
         return target
     with places.locked(shelf / f"{name}.lock"):
         if not target.is_dir():
-            places.delete(*shelf.glob(f".{name}-*"))  # of a process that was killed
+            places.delete(*shelf.glob(f".{name}-*"))  # left by a killed process
             print(f"building {name} (once for these pins)", file=sys.stderr, flush=True)
             compile_into(target, tool, module)
     return target

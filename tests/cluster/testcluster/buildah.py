@@ -1,6 +1,4 @@
-"""Images without a Docker engine: buildah with its storage in the cache and nothing of the machine's
-touched.
-"""
+"""Images without a Docker engine: buildah with its storage in the cache, apart from the machine's own."""
 
 import os
 import shutil
@@ -43,7 +41,7 @@ def run(*arguments: str) -> str:
     storage = places.cache() / "buildah"
     options = [f"--root={storage}/root", f"--runroot={storage}/run", "--storage-driver=overlay"]
     with places.locked(storage / "lock"):
-        shutil.rmtree(storage / "run", ignore_errors=True)  # what a killed one believed to be mounted is not
+        shutil.rmtree(storage / "run", ignore_errors=True)  # a killed buildah's record of mounts is wrong
         return sandboxed("buildah", *options, *arguments, environment={"BUILDAH_ISOLATION": "chroot"})
 
 

@@ -1,4 +1,4 @@
-"""Keys and certificates of one cluster: an authority, what it issues, and kubeconfigs made of that."""
+"""Keys and certificates of one cluster: an authority, the pairs it issues, kubeconfigs with them."""
 
 import base64
 import datetime
@@ -66,7 +66,7 @@ class Authority:
     def issue(self, name: str, user: str, groups: Sequence[str] = (), hosts: Sequence[str] = ()) -> Pair:
         """A pair for `user` in `groups`; with `hosts` (names or IPv4 addresses) it can serve as them too.
 
-        The name stands for the pair: one that was issued before is given again.
+        Issuing the same name again returns the existing pair.
         """
         pair = Pair(folder=self.folder / name)
         if pair.key.exists():

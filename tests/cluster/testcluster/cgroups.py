@@ -1,5 +1,6 @@
-"""The control groups that a kubelet needs around its pods, the only thing of a cluster that outlives a
-kill.
+"""The control groups that a kubelet needs around its pods.
+
+They are all that outlives a killed cluster.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ REMOVE_SECONDS = 10
 
 
 def hierarchies() -> list[Path]:
-    """Version 2 has one tree; version 1 one for each controller."""
+    """Return the roots: one in version 2, one for each controller in version 1."""
     if (ROOT / "cgroup.controllers").exists():
         return [ROOT]
     return [folder for folder in sorted(ROOT.iterdir()) if (folder / "cgroup.procs").exists()]
@@ -25,7 +26,7 @@ def create(name: str) -> None:
     for tree in hierarchies():
         group = tree / name
         group.mkdir(exist_ok=True)
-        if tree == ROOT:  # version 2: a group hands on only the controllers that it is told to
+        if tree == ROOT:  # version 2: a group passes on only the enabled controllers
             available = (tree / "cgroup.controllers").read_text().split()
             enabled = " ".join(f"+{controller}" for controller in CONTROLLERS if controller in available)
             (tree / "cgroup.subtree_control").write_text(enabled)
@@ -36,7 +37,7 @@ def create(name: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Remove the group and all below it; its processes have ended, though the kernel may still be at it."""
+    """Remove the group and all below it; wait while the kernel still removes its ended processes."""
     deadline = time.monotonic() + REMOVE_SECONDS
     while groups := [tree / name for tree in hierarchies() if (tree / name).is_dir()]:
         for group in groups:
@@ -52,10 +53,10 @@ def remove(name: str) -> None:
 
 
 def processes(fragment: str) -> list[int]:
-    """The processes (ids as seen from outside the sandbox) of the groups whose name contains `fragment`."""
-    found: set[int] = set()
+    """Return the process ids, as seen from outside the sandbox, of groups whose name contains `fragment`."""
+    pids: set[int] = set()
     for tree in hierarchies():
         for folder in tree.rglob(f"*{fragment}*"):
             if (folder / "cgroup.procs").exists():
-                found |= {int(line) for line in (folder / "cgroup.procs").read_text().split()}
-    return sorted(found)
+                pids |= {int(line) for line in (folder / "cgroup.procs").read_text().split()}
+    return sorted(pids)

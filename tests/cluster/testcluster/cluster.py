@@ -1,4 +1,4 @@
-"""A whole cluster: start it, ask it, hurt it, end it."""
+"""A whole cluster: start it, use it, inject faults, end it."""
 
 import json
 import os
@@ -20,13 +20,11 @@ STATE = "state.json"
 
 
 class Cluster:
-    """One running cluster of this checkout, in a sandbox that no other cluster and no other machine can see
-    into.
+    """One running cluster of this checkout, in a sandbox invisible to other clusters and machines.
 
     kubeconfig    path of an admin's kubeconfig; `api` is the same as an object
     bucket        the Cloud Storage emulator: `url` (for pods and this machine), `environment()`,
-    `create(name)`,
-                  `stop()`, `start()`, `refuse()` (answers 503)
+                  `create(name)`, `stop()`, `start()`, `refuse()` (answers 503)
     logs          folder with one log for each component, and node/pods/ with the pods' own
     node          the kubelet: `name`, `load(image)`; None while there is only the control plane
     address       the address that stands for the cluster; reachable from this machine and from pods
@@ -51,7 +49,7 @@ class Cluster:
 
     @property
     def api(self) -> Api:
-        """The API server, spoken to as an admin."""
+        """The client of the API server, with an admin's certificate."""
         return self.plane.api
 
     @classmethod
@@ -120,7 +118,7 @@ class Cluster:
     ) -> None:
         """Add `count` hosts <pool>-0, <pool>-1, … that only kwok knows, each with `devices` of `resource`.
 
-        They have the labels and the taint of a GKE node pool; pods placed there "run" until they are deleted.
+        They have the labels and the taint of a GKE node pool. Pods placed there "run" until they are deleted.
         """
         if "kwok" not in self.sandbox.status():
             fake.start(self.plane)
@@ -132,7 +130,7 @@ class Cluster:
         self.api.request("DELETE", f"/api/v1/nodes?labelSelector={fake.POOL}%3D{pool}")
 
     def stop_apiserver(self) -> None:
-        """Kill the API server as a crash does, without a word to its clients."""
+        """Kill the API server with SIGKILL, as a crash would."""
         self.sandbox.stop("kube-apiserver", signal.SIGKILL)
 
     def restart_apiserver(self) -> None:
@@ -148,10 +146,10 @@ class Cluster:
         """The processes of a pod's first container, its main one first; ids as seen from this machine."""
         statuses = self.pod(pod, namespace)["status"].get("containerStatuses") or [{}]
         identity = statuses[0].get("containerID", "").removeprefix("containerd://")
-        found = cgroups.processes(identity) if identity else []
-        if not found:
+        pids = cgroups.processes(identity) if identity else []
+        if not pids:
             raise ClusterError(f"pod {namespace}/{pod}: has no running process")
-        return sorted(found, key=_is_main, reverse=True)
+        return sorted(pids, key=_is_main, reverse=True)
 
     def kill(self, pod: str, namespace: str = "default", number: int = signal.SIGKILL) -> None:
         """Signal the main process of a pod from outside; SIGSTOP makes it hang."""
@@ -164,7 +162,7 @@ class Cluster:
 
     @staticmethod
     def end_named(name: str) -> None:
-        """End the cluster of that name where it runs, however far it came, and clear what ended ones left."""
+        """End the cluster of that name, even one that is still starting, and clear what ended ones left."""
         folder = places.cluster_folder(name)
         with places.locked(places.cache() / "clusters.lock"):
             if held(folder):

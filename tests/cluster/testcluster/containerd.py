@@ -1,15 +1,15 @@
-"""How containerd is set up here: the same for a node and for the one that only unpacks images."""
+"""Configuration of containerd, the same for a node and for unpacking images."""
 
 from pathlib import Path
 
 from testcluster import requirements
 
 PAUSE = "localhost/pause:1"
-NAMESPACE = "k8s.io"  # of the kubelet's images and containers
+NAMESPACE = "k8s.io"  # where the kubelet keeps images and containers
 
 
 def config(root: Path, state: Path | str, socket: Path | str, network: Path) -> str:
-    """The configuration of a containerd that keeps to the given folders."""
+    """Return the configuration of a containerd that uses only these folders."""
     cri = 'plugins."io.containerd.grpc.v1.cri"'
     return f"""version = 2
 root = "{root}"

@@ -98,7 +98,7 @@ def _definitions(plane: ControlPlane, controller: Controller) -> Iterator[Object
 
 
 def _served(plane: ControlPlane, crd: Object) -> bool:
-    """Whether every served version of a definition is listed: a manager that looks earlier gives up."""
+    """Return whether every served version of a definition is listed; a manager that starts earlier fails."""
     group = crd["spec"]["group"]
     served = [version["name"] for version in crd["spec"]["versions"] if version["served"]]
     lists = [plane.api.request("GET", f"/apis/{group}/{version}")["resources"] for version in served]
@@ -116,7 +116,7 @@ def _permissions(controller: Controller) -> Iterable[Object]:
 
 
 def binding(role: str, user: str) -> Object:
-    """A user has a cluster role."""
+    """Return the binding of a user to a cluster role."""
     return {
         "apiVersion": f"{RBAC}/v1",
         "kind": "ClusterRoleBinding",

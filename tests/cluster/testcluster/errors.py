@@ -1,4 +1,4 @@
-"""The one error of the test cluster: what went wrong, and what to do or read next."""
+"""The error of the test cluster: what went wrong, and what to do or read next."""
 
 
 class ClusterError(Exception):

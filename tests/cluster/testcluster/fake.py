@@ -1,4 +1,4 @@
-"""Nodes that do not exist: kwok answers for them, so that a scheduler can place pods on a thousand hosts.
+"""Simulated nodes: kwok acts as their kubelet, so a scheduler can place pods on a thousand hosts.
 
 They look like an accelerator pool of GKE: labels, capacity, and the taint that keeps every other pod away.
 """
@@ -15,7 +15,7 @@ PORT = 10247
 USER = "system:serviceaccount:kube-system:kwok-controller"
 ANNOTATION = "kwok.x-k8s.io/node"
 POOL = "cloud.google.com/gke-nodepool"
-# Without pod/fast/pod-complete: it ends the pods of a Job at once, and a run of hours is what is played here.
+# pod/fast/pod-complete is left out because it ends the pods of a Job at once.
 STAGES = (
     "node/fast/node-initialize",
     "node/heartbeat-with-lease/node-heartbeat-with-lease",

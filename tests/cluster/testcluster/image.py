@@ -17,8 +17,7 @@ SUITE = "trixie"
 PYTHON = "3.13"
 # python3-venv for the build stage; the final image takes no package from here.
 PACKAGES = ("python3", "python3-venv", "ca-certificates")
-# Not in a slim image either; EXTERNALLY-MANAGED keeps pip from Debian's own folders, and there is no Debian
-# to manage.
+# A slim image lacks these too. EXTERNALLY-MANAGED would stop pip, and no Debian packages are managed here.
 UNWANTED = (
     "var/lib/apt/lists/*",
     "var/cache/*/*",
@@ -58,9 +57,9 @@ def _build_base(name: str) -> None:
         buildah.sandboxed(
             "debootstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", SUITE, str(root)
         )
-        found = (root / "usr/bin/python3").readlink().name
-        if found != f"python{PYTHON}":
-            raise ClusterError(f"base: Debian {SUITE} must bring python{PYTHON}, got {found}")
+        python = (root / "usr/bin/python3").readlink().name
+        if python != f"python{PYTHON}":
+            raise ClusterError(f"base: Debian {SUITE} must bring python{PYTHON}, got {python}")
         for path in [path for pattern in UNWANTED for path in root.glob(pattern)]:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         buildah.build(name, Path(folder), "--file", str(CONTAINERFILE))
@@ -103,5 +102,5 @@ def _version() -> str:
 
 
 def configuration(name: str) -> dict[str, object]:
-    """What the image says of itself: user, environment, labels, entry point."""
+    """Return the configuration of the image: user, environment, labels, entry point."""
     return json.loads(buildah.run("inspect", "--type=image", name))["OCIv1"]["config"]

@@ -1,8 +1,8 @@
 """The same tests on kind: a cluster in Docker, with JobSet built from this project's pin and our image
 loaded.
 
-It needs the commands docker, kind and kubectl, and takes the node image from wherever kind is told to. JobSet
-is installed as its project installs it: from its own kustomization, only with the image that is built here.
+It needs the commands docker, kind and kubectl, and the node image that kind is configured to use. JobSet is
+installed from its own kustomization, with the image that is built here.
 """
 
 import shutil
@@ -64,11 +64,11 @@ def down() -> None:
 def jobset_manifests() -> Iterator[Object]:
     """JobSet's own installation, with the manager's image replaced by the one built from the pin."""
     rendered = _run("kubectl", "kustomize", str(build("jobset") / "manifests" / "default"))
-    for thing in yaml.safe_load_all(rendered):
-        if thing["kind"] == "Deployment":
-            for container in thing["spec"]["template"]["spec"]["containers"]:
+    for manifest in yaml.safe_load_all(rendered):
+        if manifest["kind"] == "Deployment":
+            for container in manifest["spec"]["template"]["spec"]["containers"]:
                 container |= {"image": JOBSET_IMAGE, "imagePullPolicy": "Never"}
-        yield thing
+        yield manifest
 
 
 def _run(*command: str, stdin: str | None = None) -> str:

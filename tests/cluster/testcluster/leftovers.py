@@ -1,6 +1,4 @@
-"""What a cluster leaves when it ends or was killed: control groups and a folder. Logs are kept, the rest
-goes.
-"""
+"""Remains of an ended or killed cluster: control groups and a folder. Logs are kept, the rest is removed."""
 
 import subprocess
 import time

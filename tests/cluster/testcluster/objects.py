@@ -87,9 +87,9 @@ def log(api: Api, namespace: str, pod: str) -> str:
     return api.text(f"/api/v1/namespaces/{namespace}/pods/{pod}/log")
 
 
-def finished(api: Api, thing: Object) -> str:
+def finished(api: Api, manifest: Object) -> str:
     """`Completed` or `Failed` when a JobSet is over, else an empty string."""
-    conditions = api.get(thing).get("status", {}).get("conditions", [])
+    conditions = api.get(manifest).get("status", {}).get("conditions", [])
     return "".join(
         item["type"]
         for item in conditions

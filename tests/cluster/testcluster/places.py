@@ -1,4 +1,4 @@
-"""Where things are kept: everything outside the checkout, so that a checkout stays clean and can be deleted.
+"""Folders of the test cluster, all outside the checkout, so that a checkout stays clean and can be deleted.
 
 $RESNET_CACHE/go/<tool>-<key>/        binaries, by the hash of their pins
 $RESNET_CACHE/images/...              image archives and unpacked image stores, by content
@@ -21,7 +21,7 @@ GO_MODULES = PACKAGE.parent / "go"
 REPOSITORY = PACKAGE.parents[2]
 
 IN_USE_SECONDS = 900
-# The sandbox covers these with file systems of its own, so nothing that has to be seen inside may lie there.
+# The sandbox mounts its own file systems over these, so files that it needs must lie elsewhere.
 COVERED = ("/run", "/var/run", "/var/lib", "/var/log", "/etc", "/proc", "/dev", "/sys")
 
 
@@ -41,7 +41,7 @@ def cache() -> Path:
 
 
 def checkout_key() -> str:
-    """Eight characters that tell this checkout from every other on the machine."""
+    """Return eight characters that identify this checkout on the machine."""
     return hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:8]
 
 
@@ -57,7 +57,7 @@ def cluster_folder(name: str) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path`, so that two processes do not build the same thing twice."""
+    """Hold an exclusive lock on `path`, so that two processes do not build the same file twice."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -84,5 +84,5 @@ def keep_newest(folder: Path, pattern: str, count: int) -> None:
 
 
 def delete(*entries: Path) -> None:
-    """Delete files and folders, as quickly as it goes: an image is thirty thousand files."""
+    """Delete files and folders quickly; an image has thirty thousand files."""
     subprocess.run(["rm", "--recursive", "--force", "--", *map(str, entries)], check=True)

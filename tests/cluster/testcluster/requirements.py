@@ -12,7 +12,7 @@ from testcluster.errors import ClusterError
 
 GO_MINIMUM = (1, 26)
 CNI = Path("/usr/lib/cni")
-# What must be there, and the Debian package that brings it.
+# command or file: the Debian package that contains it
 COMMANDS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
 NODE_COMMANDS = {"containerd": "containerd", "ctr": "containerd", "runc": "runc", "buildah": "buildah"} | {
     "debootstrap": "debootstrap",
@@ -21,7 +21,7 @@ NODE_COMMANDS = {"containerd": "containerd", "ctr": "containerd", "runc": "runc"
 
 
 def missing() -> str:
-    """Why no cluster can run on this machine, in one line; empty where one can."""
+    """Return one line that says why no cluster can run on this machine; empty where one can."""
     if sys.platform != "linux":
         return f"the test cluster needs Linux, got {sys.platform}"
     if os.geteuid() != 0:

@@ -117,7 +117,7 @@ class Supervisor:
 
 
 def serve(supervisor: Supervisor, control: socket.socket, owner: int | None) -> None:
-    """Answer requests until told to end, or until the owner's end of the pipe is closed."""
+    """Answer requests until a request to end, or until the owner's end of the pipe is closed."""
     selector = selectors.DefaultSelector()
     woken, waker = socket.socketpair()
     waker.setblocking(False)
