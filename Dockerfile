@@ -1,14 +1,14 @@
-# The image of every pod: the trainer, its pinned dependencies, and nothing that builds or tests them.
+# The image of every pod: the trainer and its pinned dependencies, without build or test tools.
 #
 #   docker build --target cpu --tag resnet-launch:cpu .       likewise tpu and gpu
 #
 # It runs as any user but root, on a read-only root file system, and writes to /tmp only.
-# BASE is any image with Python 3.13 as /usr/local/bin/python and certificates in /etc/ssl/certs.
+# BASE may be any image with Python 3.13 as /usr/local/bin/python and certificates in /etc/ssl/certs.
 ARG BASE=python:3.13-slim
 
-# ---- dependencies: one layer, made again only for other pins ----
-# The pins stay in the image: they say what is in it. Another package index, if any, comes as PIP_INDEX_URL and
-# UV_DEFAULT_INDEX or as a mounted pip.conf and uv.toml.
+# ---- dependencies: one layer, rebuilt only when the pins change ----
+# The pins stay in the image as a list of its contents. Set another package index with PIP_INDEX_URL and
+# UV_DEFAULT_INDEX, or mount a pip.conf and uv.toml.
 FROM ${BASE} AS cpu-packages
 ARG PIP_INDEX_URL
 ARG UV_DEFAULT_INDEX
@@ -26,12 +26,12 @@ FROM ${BASE} AS code
 COPY trainer/ /opt/app/trainer/
 RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/app
 
-# ---- the images; the code comes last, so that a change of it makes one small layer ----
+# ---- the images; the code comes last, so that a change rebuilds one small layer ----
 FROM gpu-packages AS gpu
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="resnet-launch trainer (gpu)" \
-      org.opencontainers.image.description="Multi-host JAX ResNet training, one process a pod" \
+      org.opencontainers.image.description="Multi-host JAX ResNet training, one process per pod" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
@@ -45,7 +45,7 @@ FROM tpu-packages AS tpu
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="resnet-launch trainer (tpu)" \
-      org.opencontainers.image.description="Multi-host JAX ResNet training, one process a pod" \
+      org.opencontainers.image.description="Multi-host JAX ResNet training, one process per pod" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
@@ -59,7 +59,7 @@ FROM cpu-packages AS cpu
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="resnet-launch trainer (cpu)" \
-      org.opencontainers.image.description="Multi-host JAX ResNet training, one process a pod" \
+      org.opencontainers.image.description="Multi-host JAX ResNet training, one process per pod" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

@@ -27,8 +27,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 demo: setup  ## train a ResNet on real images, on this machine, through the launcher
 	$(BIN)/resnet-launch local --slice cpu-2x1 --arch resnet18 --data digits
 
-# The test cluster's Go programs are built meanwhile where the cache has none, so that a first run is not
-# half an hour longer. `setsid` makes a group of it that ends with this command.
+# The test cluster's Go programs are built at the same time if the cache lacks them, which saves half an hour of
+# a first run. `setsid` puts the build into a group that ends with this command.
 test: setup test-packages  ## set up and run every test that this machine can run
 	@mkdir -p $(RESNET_CACHE); \
 	  setsid nice -n 19 env $(TESTCLUSTER) tools > $(RESNET_CACHE)/tools.log 2>&1 & build=$$!; \
@@ -47,7 +47,7 @@ lint: setup  ## ruff
 types: setup  ## pyright
 	$(BIN)/pyright
 
-test-packages:  ## install the Debian packages that tests want, where that is possible: Fashion-MNIST, a browser
+test-packages:  ## install Debian packages for tests (Fashion-MNIST, a browser) where possible
 	@missing=""; \
 	  [ -d /usr/share/datasets/fashion-mnist ] || missing+=" dataset-fashion-mnist"; \
 	  command -v chromium-headless-shell > /dev/null || command -v chromium > /dev/null \
@@ -56,7 +56,7 @@ test-packages:  ## install the Debian packages that tests want, where that is po
 	    apt-get update -qq; \
 	    for package in $$missing; do \
 	      DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package > /dev/null \
-	        || echo "$$package cannot be installed here: what needs it is skipped"; \
+	        || echo "$$package cannot be installed here: tests that need it are skipped"; \
 	    done; \
 	  fi
 
@@ -71,7 +71,7 @@ lock:  ## resolve every pin again (all supported Pythons and extras) into constr
 generate:  ## rewrite what is generated: contract.json, chips.json, docs/reference/, manifests/, helm/
 	$(BIN)/python tools/generate.py
 
-verify:  ## regenerate into a temporary folder and want no difference
+verify:  ## regenerate into a temporary folder and fail if anything differs
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  $(BIN)/python tools/generate.py "$$fresh"; \
 	  diff -ru manifests "$$fresh/manifests"; \
@@ -89,13 +89,13 @@ TESTCLUSTER = PYTHONPATH=tests/cluster $(BIN)/python -m testcluster
 cluster-packages: setup  ## install the Debian packages that the test cluster needs (root)
 	$(TESTCLUSTER) packages
 
-cluster-up: cluster-packages  ## start this checkout's test cluster and say how to use it
+cluster-up: cluster-packages  ## start this checkout's test cluster and print how to use it
 	$(TESTCLUSTER) up $(CLUSTER_FLAGS)
 
-cluster-down: setup  ## end it, and clear what killed ones left
+cluster-down: setup  ## end the test cluster and remove what killed ones left
 	$(TESTCLUSTER) down
 
-cluster-status: setup  ## list its components and logs
+cluster-status: setup  ## list the test cluster's components and logs
 	$(TESTCLUSTER) status
 
 image: cluster-packages  ## build the images TARGETS="cpu tpu gpu" (default: cpu) and print their sizes

@@ -1,4 +1,4 @@
-"""contract.json: everything that both packages know, gathered from where the trainer declares it."""
+"""contract.json: everything that both packages know, collected from the trainer's declarations."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Json = dict[str, Any]
 
 
 def text() -> str:
-    """contract.json as `make generate` writes it."""
+    """Return the text of contract.json."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
 def document() -> Json:
-    """What the launcher knows of the trainer; launcher.contract has its types."""
+    """Return what the launcher knows of the trainer; its types are in launcher.contract."""
     return {
         "archs": list(ARCHS),
         "datasets": list(DATASETS),
@@ -58,7 +58,7 @@ def first_line(declared: type) -> str:
 
 
 def members(declared: type) -> Json:
-    """Name of each field of a dataclass or TypedDict: its type, its help, whether it may be absent."""
+    """Return field -> type, help and `optional`, for a dataclass or TypedDict."""
     hints = typing.get_type_hints(declared, include_extras=True)
     hints = {name: hint for name, hint in hints.items() if typing.get_origin(hint) is not typing.ClassVar}
     if dataclasses.is_dataclass(declared):

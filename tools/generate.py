@@ -1,7 +1,6 @@
-"""Write what is generated: contract.json, chips.json, docs/reference/, manifests/, and what the charts of
-helm/ know of the launcher.
+"""Write all generated files: contract.json, chips.json, docs/reference/, manifests/ and the charts' data.
 
-`python tools/generate.py [DIR]` writes into DIR instead of the checkout; `make verify` compares the two.
+`python tools/generate.py [DIR]` writes into DIR instead of the checkout. `make verify` compares the two.
 """
 
 from __future__ import annotations
@@ -57,31 +56,31 @@ MANIFESTS = {
 
 
 def chips() -> str:
-    """JAX's name of a device: its peaks a second, as the trainer reads them for its utilisation."""
+    """Return chips.json: JAX's device kind -> peak FLOP/s and bytes/s per device, for the trainer's MFU."""
     from launcher.hardware import facts
 
-    found = {}
+    peaks = {}
     for row in facts.generations().values():
         for kind in row.get("kinds", ()):
             share = 1 / row.get("devices_per_chip", 1)
             chip = row["chip"]
-            found[kind] = {"flops": chip["bf16"] * 1e12 * share, "bytes": chip["bandwidth"] * 1e9 * share}
-    return json.dumps(found, indent=1) + "\n"
+            peaks[kind] = {"flops": chip["bf16"] * 1e12 * share, "bytes": chip["bandwidth"] * 1e9 * share}
+    return json.dumps(peaks, indent=1) + "\n"
 
 
 def manifest(flags: str) -> str:
-    """What `resnet-launch render` prints for some flags, under the command that printed it."""
+    """Return what `resnet-launch render` prints for these flags, headed by the command."""
     from launcher.cli import main
 
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()) as said:
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()) as stderr:
         if main(["render", *shlex.split(flags)]):
-            raise SystemExit(f"render {flags}\n{said.getvalue()}")
+            raise SystemExit(f"render {flags}\n{stderr.getvalue()}")
     return f"# resnet-launch render {flags}\n{printed.getvalue()}"
 
 
 def charts() -> dict[str, str]:
-    """File of helm/: its text. What the launcher knows, for those who never run it."""
+    """Return path in helm/ -> text: the launcher's knowledge, for charts that are used without it."""
     import chart_catalogue
     import chart_platform
     import chart_values
@@ -97,15 +96,15 @@ def charts() -> dict[str, str]:
         "resnet-platform/files/smoke.json": chart_platform.smoke(),
         "resnet-platform/values.schema.json": chart_platform.values_schema(),
     }
-    found = {
+    texts = {
         name: json.dumps(value, indent=1, ensure_ascii=False) + "\n" for name, value in documents.items()
     }
     platform = (CHECKOUT / "helm" / "resnet-platform" / "values.yaml").read_text(encoding="utf-8")
     tables = {"resnet-train": chart_values.table(), "resnet-platform": chart_platform.table(platform)}
     for name, table in tables.items():
         readme = (CHECKOUT / "helm" / name / "README.md").read_text(encoding="utf-8")
-        found[f"{name}/README.md"] = f"{readme.partition(VALUES)[0]}{VALUES}\n\n{table}"
-    return found | {"resnet-train/values.yaml": chart_values.values_yaml()}
+        texts[f"{name}/README.md"] = f"{readme.partition(VALUES)[0]}{VALUES}\n\n{table}"
+    return texts | {"resnet-train/values.yaml": chart_values.values_yaml()}
 
 
 def write(path: Path, text: str) -> None:
@@ -122,10 +121,8 @@ def main(root: Path) -> None:
         write(root / "helm" / name, text)
     for name in [name for name in os.environ if name.startswith("RESNET_LAUNCH_")]:
         del os.environ[name]
-    with (
-        tempfile.TemporaryDirectory() as empty,
-        contextlib.chdir(empty),
-    ):  # no resnet-launch.yaml of someone's
+    # An empty folder has no resnet-launch.yaml, whose values would be rendered too.
+    with tempfile.TemporaryDirectory() as empty, contextlib.chdir(empty):
         rendered = {name: manifest(flags) for name, flags in MANIFESTS.items()}
     for name, text in rendered.items():
         write(root / "manifests" / f"{name}.yaml", text)
