@@ -10,7 +10,7 @@ BIN    := $(VENV)/bin
 export RESNET_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet-launch
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' constraints.txt)
 
-.PHONY: help setup demo test soak check lint types test-packages generate verify charts lock clean
+.PHONY: help setup demo test quick soak check lint types test-packages generate verify charts lock clean
 .PHONY: cluster-packages cluster-up cluster-down cluster-status image
 
 help:  ## show this list
@@ -34,6 +34,9 @@ test: setup test-packages  ## set up and run every test that this machine can ru
 	  setsid nice -n 19 env $(TESTCLUSTER) tools > $(RESNET_CACHE)/tools.log 2>&1 & build=$$!; \
 	  trap 'kill -- -$$build 2> /dev/null || true' EXIT; \
 	  $(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+quick: setup  ## the tests that need no cluster and no long compilation: under three minutes
+	$(BIN)/python -m pytest -m 'not soak and not slow' tests --ignore tests/cluster $(PYTEST_FLAGS)
 
 soak: setup  ## twenty random faults over one run on the test cluster (about half an hour)
 	$(BIN)/python -m pytest -m soak tests/cluster/test_soak.py -s
@@ -68,10 +71,10 @@ lock:  ## resolve every pin again (all supported Pythons and extras) into constr
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command 'make lock' -o constraints.txt
 
-generate:  ## rewrite what is generated: contract.json, chips.json, docs/reference/, manifests/, helm/
+generate: setup  ## rewrite what is generated: contract.json, chips.json, docs/reference/, manifests/, helm/
 	$(BIN)/python tools/generate.py
 
-verify:  ## regenerate into a temporary folder and fail if anything differs
+verify: setup  ## regenerate into a temporary folder and fail if anything differs
 	@fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	  $(BIN)/python tools/generate.py "$$fresh"; \
 	  diff -ru manifests "$$fresh/manifests"; \

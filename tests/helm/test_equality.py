@@ -138,6 +138,7 @@ def compare(helm: Helm, folder: Path, jobs: list[TrainingJob]) -> None:
         assert objects == plain(render(job)), helm_values.values(job)
 
 
+@pytest.mark.slow
 def test_every_slice_of_the_catalogue(helm: Helm, tmp_path: Path) -> None:
     requests = [request(shape.name, {}) for shape in catalogue.slices()]
     jobs = [job for job in requests if job]
@@ -145,6 +146,7 @@ def test_every_slice_of_the_catalogue(helm: Helm, tmp_path: Path) -> None:
     compare(helm, tmp_path / "all", jobs)
 
 
+@pytest.mark.slow
 def test_every_option_with_every_kind_of_slice(helm: Helm, tmp_path: Path) -> None:
     grid = {(name, o): request(name, fields) for name in SIZES for o, fields in OPTIONS.items()}
     jobs = {cell: job for cell, job in grid.items() if job}

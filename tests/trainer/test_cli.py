@@ -34,6 +34,7 @@ def exported(run_dir, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_run_and_its_exported_file_are_as_accurate_as_the_run_was(run_dir, exported, capsys):
     [was] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
     for words in ([str(run_dir)], [str(exported), "--data", "digits"]):
@@ -89,6 +90,7 @@ def test_a_report_without_the_data_says_why(run_dir, tmp_path, capsys):
     assert ("p", f"No confusion matrix: {said}") in Page((lacking / "report.html").read_text()).texts
 
 
+@pytest.mark.slow
 def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
     words = [
         *RUN,

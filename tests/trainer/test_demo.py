@@ -12,6 +12,7 @@ import pytest
 COMMAND = "resnet-launch local --slice cpu-2x1 --arch resnet18 --data digits"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_demo_reaches_its_accuracy(tmp_path):
     makefile = Path(__file__).parents[2] / "Makefile"

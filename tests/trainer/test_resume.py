@@ -55,6 +55,7 @@ def undisturbed(tmp_path_factory):
     return run_dir
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the pod's process in /proc")
 @pytest.mark.parametrize("victim", ["slice-0-1", "slice-0-0"], ids=["worker", "coordinator"])
 def test_a_killed_process_changes_nothing(undisturbed, tmp_path, victim):
@@ -76,6 +77,7 @@ def test_a_killed_process_changes_nothing(undisturbed, tmp_path, victim):
         np.testing.assert_array_equal(again[name], array, err_msg=name)
 
 
+@pytest.mark.slow
 def test_sigterm_to_the_launcher_saves_and_the_same_command_goes_on(undisturbed, tmp_path):
     process = launch(tmp_path)
     lines = until(process, "progress step=3 ")
@@ -89,6 +91,7 @@ def test_sigterm_to_the_launcher_saves_and_the_same_command_goes_on(undisturbed,
     assert losses(tmp_path) == losses(undisturbed)
 
 
+@pytest.mark.slow
 def test_the_rest_on_four_hosts_has_the_losses_of_two(undisturbed, tmp_path):
     process = launch(tmp_path)
     lines = until(process, "progress step=40 ")

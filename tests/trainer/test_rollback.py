@@ -60,12 +60,14 @@ def rollbacks(run_dir):
     return [(e["step"], e["to"]) for e in rows(run_dir, "events.jsonl") if e["name"] == "rollback"]
 
 
+@pytest.mark.slow
 def test_a_run_goes_back_and_over_what_it_cannot_learn_from(undisturbed):
     assert rollbacks(undisturbed) == [(7, 4), (7, 4)]  # batch 6; then 7, 8 and 9 for steps 5 to 7
     assert sorted(losses(undisturbed)) == list(range(1, 15))
     assert all(math.isfinite(loss) for loss in losses(undisturbed).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "how", "code"),
     [("progress step=10 ", signal.SIGTERM, 42), ("event name=rollback", signal.SIGKILL, -9)],
@@ -82,6 +84,7 @@ def test_a_restart_repeats_every_loss(undisturbed, run, tmp_path, at, how, code)
     assert losses(tmp_path) == losses(undisturbed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -96,6 +99,7 @@ def test_a_run_that_may_not_go_back_any_more_stops(run, tmp_path, words, message
     assert "4" in {path.name for path in (tmp_path / "checkpoints").iterdir()}
 
 
+@pytest.mark.slow
 def test_all_hosts_go_back_alike(undisturbed, run, tmp_path):
     command = [sys.executable, "-m", "launcher", "local", "--slice", "cpu-2x1", "--run-dir", str(tmp_path)]
     done = subprocess.run(
@@ -111,6 +115,7 @@ def test_all_hosts_go_back_alike(undisturbed, run, tmp_path):
     assert losses(tmp_path) == pytest.approx(alone, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_before_the_first_save_a_run_goes_back_to_its_beginning(run, tmp_path):
     code, _, err = finish(start(tmp_path, *run, *ROLLBACK, "--set", "checkpoint.every_steps=0"))
     assert code == 0, err

@@ -19,6 +19,7 @@ def finished(tmp_path_factory):
     return run_dir, out
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_the_design_says(finished):
     run_dir, out = finished
     assert json.loads((run_dir / "config.json").read_text())["train"]["steps"] == 6
@@ -30,6 +31,7 @@ def test_a_run_leaves_what_the_design_says(finished):
     assert [line.split()[0] for line in out.splitlines()].count("progress") == 6
 
 
+@pytest.mark.slow
 def test_a_finished_run_stays_finished(finished):
     run_dir, _ = finished
     before = losses(run_dir)
@@ -42,6 +44,7 @@ def test_a_finished_run_stays_finished(finished):
     assert losses(run_dir) == before
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_the_restart_repeats_every_loss(finished, tmp_path):
     process = start(tmp_path, *QUICK)
     for line in process.stdout:
@@ -62,6 +65,7 @@ def test_sigterm_saves_and_the_restart_repeats_every_loss(finished, tmp_path):
     assert events[-1]["goodput"] == pytest.approx(spent.share, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(tmp_path):
     diverging = [
         "--set",
@@ -78,6 +82,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(tm
     assert [p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()] == ["1"]
 
 
+@pytest.mark.slow
 def test_a_second_job_on_the_same_directory_is_refused(finished):
     run_dir, _ = finished
     before = sorted((run_dir / "checkpoints").iterdir())
@@ -89,6 +94,7 @@ def test_a_second_job_on_the_same_directory_is_refused(finished):
     assert sorted((run_dir / "checkpoints").iterdir()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -133,6 +139,7 @@ def test_a_wrong_request_ends_the_run_at_once(tmp_path, arguments, message):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_wandb_is_offline_without_a_key_and_the_run_id_survives(tmp_path):
     arguments = [*SMALL, "--set", "train.eval_every_epochs=0"]
     assert finish(start(tmp_path, *arguments))[0] == 0
@@ -143,11 +150,13 @@ def test_wandb_is_offline_without_a_key_and_the_run_id_survives(tmp_path):
     assert all(name.endswith(run_id) for name in folders)
 
 
+@pytest.mark.slow
 def test_a_run_without_checkpoints_writes_none(tmp_path):
     assert train(tmp_path, "--set", "checkpoint.enabled=false")[0] == 0
     assert not (tmp_path / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_saves_go_by_the_clock_where_that_is_wanted(tmp_path):
     code, _, err = train(tmp_path, "--set", "checkpoint.every_minutes=0.00001")
     assert code == 0, err

@@ -65,6 +65,7 @@ def reference(made, train, tmp_path_factory):
     return run_dir
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["tar", "tfrecord", "tfds", "raw"])
 def test_every_layout_gives_the_same_losses_bit_for_bit(made, train, reference, tmp_path, layout):
     code, _, err = train(made[layout], tmp_path)
@@ -73,6 +74,7 @@ def test_every_layout_gives_the_same_losses_bit_for_bit(made, train, reference, 
         assert rows(tmp_path, kind) == rows(reference, kind)
 
 
+@pytest.mark.slow
 def test_a_run_on_packed_images_goes_on_where_it_stopped(made, train, reference, tmp_path):
     code, _, err = train(made["raw"], tmp_path, steps=3)
     assert code == 0, err
@@ -82,6 +84,7 @@ def test_a_run_on_packed_images_goes_on_where_it_stopped(made, train, reference,
     assert rows(tmp_path, "train") == rows(reference, "train")
 
 
+@pytest.mark.slow
 def test_damage_in_the_middle_of_a_run_ends_it_by_name(train, tmp_path):
     root = folder(tmp_path / "photos")
     damaged = sorted((root / "train").glob("*/*.png"))[40]

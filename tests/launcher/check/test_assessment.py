@@ -24,6 +24,7 @@ def run(monkeypatch, tmp_path, capsys):
     return check
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(run):
     code, out, err = run(f"--slice v5e-1 {TINY} --batch 1048576 --estimate")
     error, hint = err.splitlines()[-2:]
@@ -63,6 +64,7 @@ def test_data_of_the_pods_counts_as_imagenet_and_the_answer_says_so(run):
     assert "must be an image folder, IDX, " in err
 
 
+@pytest.mark.slow
 def test_slices_that_wait_for_each_others_statistics_are_told_how_not_to(run):
     slices = f"--slice v5e-8 --num-slices 2 {TINY} --batch 1024"
     code, out, _ = run(slices)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 
+import pytest
 import yaml
 from flag_values import BAD, GOOD, NO_SLICES, SLICES
 from hypothesis import HealthCheck, given, settings
@@ -83,6 +84,7 @@ def check(words: list[str], file: object) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_every_request_ends_well(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "patch.yaml").write_text("metadata: {labels: {patched: 'yes'}}\n")

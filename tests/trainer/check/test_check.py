@@ -56,6 +56,7 @@ def test_every_generation_is_laid_out(topology, bounds, chip_config, devices, ki
     assert bool(train["collectives"]) == (devices > 1)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_whole_compilation_says_the_same_as_the_layout():
     """The compiler's own FLOPs have the arithmetic between the convolutions in them."""
@@ -69,6 +70,7 @@ def test_the_whole_compilation_says_the_same_as_the_layout():
         assert train[key] == early[key], key
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_gradients_are_summed_over_the_chips_in_the_type_that_was_asked_for():
     def summed(grad_dtype):

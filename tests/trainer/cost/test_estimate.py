@@ -47,6 +47,7 @@ def test_a_loop_is_counted_as_often_as_it_runs():
 
 # GFLOP of training an image at 224 pixels: three times twice the multiplications and additions that are
 # published for the forward pass (1.81, 4.09 and 11.51 G), less the gradient of the images.
+@pytest.mark.slow
 @pytest.mark.parametrize(("arch", "gflop"), [("resnet18", 10.9), ("resnet50", 24.5), ("resnet152", 69.1)])
 def test_networks_take_the_published_number_of_operations(arch, gflop):
     config = resolve("r", "/d", "", {"model.arch": arch, "train.batch": 4})

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import pytest
 from train_runs import environment, finish
 
 RUN = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "120", "--set", "model.width=8"]
@@ -25,6 +26,7 @@ def compiled(log):
     return collections.Counter(FINISHED.findall(log))
 
 
+@pytest.mark.slow
 def test_each_program_is_compiled_once_in_the_life_of_a_run(tmp_path):
     process = start(tmp_path)
     for line in process.stdout:

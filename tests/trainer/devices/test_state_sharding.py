@@ -42,6 +42,7 @@ def whole():
 
 
 # SGD's momentum and the averages are each as large as the parameters.
+@pytest.mark.slow
 @pytest.mark.parametrize(("shard", "copies"), [("optimizer", 2), ("all", 3)])
 def test_each_device_holds_its_part_and_losses_stay(whole, shard, copies):
     losses, bytes_whole = whole
@@ -54,6 +55,7 @@ def test_each_device_holds_its_part_and_losses_stay(whole, shard, copies):
     assert run.totals()["examples"] == 360
 
 
+@pytest.mark.slow
 def test_the_longest_axis_that_divides_evenly_is_divided():
     run = Run(8)
     kernel = jax.ShapeDtypeStruct((3, 3, 64, 128), np.float32)
@@ -68,6 +70,7 @@ def test_the_longest_axis_that_divides_evenly_is_divided():
     assert kernel.shard_shape((3, 3, 64, 128)) == (3, 3, 64, 32)  # over the four devices of each slice
 
 
+@pytest.mark.slow
 def test_a_divided_run_of_two_processes_goes_on_as_a_whole_one_of_one(tmp_path):
     wide = ["--set", "model.width=64", "--steps", "30"]
     process = launch(tmp_path, "--slice", "cpu-2x2", "--set", "train.shard=all", *wide)

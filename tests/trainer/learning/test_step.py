@@ -21,6 +21,7 @@ def on_one():
     return run.losses(STEPS), run.totals()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [2, 4, 8])
 def test_losses_do_not_depend_on_the_devices(on_one, devices):
     run = Run(devices)
@@ -66,6 +67,7 @@ def test_a_batch_that_does_not_divide_is_refused():
     assert "--batch 32 gives 1 examples a device and part" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_add_up_to_the_batch():
     """Every example twice in a row: both parts are the same, and so are the statistics of BatchNorm."""
     whole, parts = (
@@ -83,6 +85,7 @@ def test_parts_of_a_batch_add_up_to_the_batch():
         np.testing.assert_allclose(two.params[name], array, atol=2e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_everything_at_once_trains_alike_on_one_device_and_on_eight():
     settings = {
         "augment.policy": "rand", "augment.mixup": 0.2, "augment.cutmix": 1.0, "augment.erase": 0.3,
@@ -94,6 +97,7 @@ def test_everything_at_once_trains_alike_on_one_device_and_on_eight():
     assert any((averaged[0][name] != raw[0][name]).any() for name in raw[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [0, 4])
 def test_batch_norm_that_is_folded_trains_alike_and_on_any_number_of_devices(monkeypatch, group):
     monkeypatch.setitem(models.ARCHS["resnet-tiny"][2], "block", "bottleneck")
@@ -115,6 +119,7 @@ def collectives(run):
     return {name: number for name, number in found.items() if number}
 
 
+@pytest.mark.slow
 def test_with_statistics_in_groups_the_gradients_are_all_that_is_reduced(monkeypatch):
     """Six layers of BatchNorm: reductions for their statistics and their gradients, or none."""
     whole, groups = (Run(8, **{"model.bn_group": size}) for size in (0, 4))

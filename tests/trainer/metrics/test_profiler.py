@@ -21,12 +21,14 @@ def traced_steps(run_dir):
     )
 
 
+@pytest.mark.slow
 def test_the_steps_that_were_asked_for_are_traced(tmp_path):
     code, _, err = train(tmp_path, "--profile", "3-5")
     assert code == 0, err
     assert traced_steps(tmp_path) == [3, 4, 5]
 
 
+@pytest.mark.slow
 def test_the_launcher_hands_the_words_on(tmp_path):
     command = [sys.executable, "-m", "launcher", "local", "--slice", "cpu-1x1", "--run-dir", str(tmp_path)]
     done = subprocess.run(
@@ -40,6 +42,7 @@ def test_the_launcher_hands_the_words_on(tmp_path):
     assert traced_steps(tmp_path) == [4, 5]
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_in_the_middle_of_a_trace_writes_it(tmp_path):
     code, _, err = train(tmp_path, "--profile", "6-20")
     assert code == 0, err

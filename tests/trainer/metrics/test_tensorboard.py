@@ -22,6 +22,7 @@ def scalars(folder):
     return {name: [(e.step, e.value) for e in found.Scalars(name)] for name in found.Tags()["scalars"]}
 
 
+@pytest.mark.slow
 def test_a_killed_run_and_its_restart_show_each_step_once(tmp_path):
     process = start(tmp_path, *QUICK, *ON, "--set", "checkpoint.every_steps=2")
     for line in process.stdout:
@@ -67,6 +68,7 @@ def test_a_missing_writer_is_named_with_the_command_that_installs_it(tmp_path, m
     assert "resnet-launch[tensorboard]" in str(error.value)
 
 
+@pytest.mark.slow
 def test_without_being_asked_there_are_none(tmp_path):
     code, _, err = train(tmp_path)
     assert code == 0, err

@@ -46,6 +46,7 @@ def loss_of(net, params, stats):
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TESTED)
 def test_the_same_weights_give_the_same_numbers(case):
     compare(case)

@@ -79,6 +79,7 @@ def test_the_stem_follows_the_image(side, first):
     assert params["stem.conv.kernel"].shape[:2] == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
 def test_a_block_begins_as_the_identity(block):
     norm = {"momentum": 0.9, "epsilon": 1e-5}
@@ -87,6 +88,7 @@ def test_a_block_begins_as_the_identity(block):
     np.testing.assert_array_equal(made(x, train=False), x)  # x is positive, so the last relu keeps it
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "size", "stride"), [(1, 3, 1), (2, 3, 1), (2, 3, 2), (4, 3, 2), (3, 3, 2)])
 def test_a_tiny_output_is_the_same_convolution(side, size, stride):
     made = Conv(5, 7, size, stride, dtype=jnp.float32, rngs=nnx.Rngs(0))
@@ -118,6 +120,7 @@ def test_evaluation_uses_the_running_statistics_in_float32():
     assert float(y[0, 0, 0, 0]) == 0.75  # (258 - 256.5) / 2; in bfloat16 the mean would be 256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("train", [True, False])
 def test_a_stem_that_pools_first_is_the_same_function(groups, train):
@@ -177,6 +180,7 @@ def widening(fold, dtype, train=True):
     return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(state, images)
 
 
+@pytest.mark.slow
 def test_batch_norm_folded_into_a_convolution_is_the_same_function():
     found, wanted = widening(True, jnp.float32), widening(False, jnp.float32)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), found, wanted)
@@ -216,6 +220,7 @@ def test_what_folds_batch_norm(fold, platform, dtype, folded):
     assert text.count("name=second_moments") == (17 if folded else 0), text[:2000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "stride", "side"), [(3, 2, 8), (1, 1, 8), (3, 1, 2)])
 def test_a_kernels_gradient_in_float32_is_the_nearer_one(size, stride, side):
     """side 2: the product over patches, for images that are smaller than the kernel."""

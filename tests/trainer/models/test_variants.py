@@ -33,6 +33,7 @@ def test_a_dropped_branch_is_zero_or_scaled_up_and_right_on_average():
     assert y.mean() == pytest.approx(1.0, abs=0.03)  # 4000 draws: a deviation of 0.008
 
 
+@pytest.mark.slow
 def test_stochastic_depth_rises_from_the_first_block_to_the_last():
     config = ModelConfig(arch="resnet-tiny", width=8, stochastic_depth=0.5)
     net, init = network.build(config, 10, 1, 8, "cpu")
@@ -55,6 +56,7 @@ def test_statistics_in_groups_by_hand():
     np.testing.assert_allclose(norm.var[...], [[0.9 + 0.2], [0.9 + 20.0]], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_running_statistics_are_the_mean_of_those_of_the_groups():
     """As if each group had gone through a network of its own."""
     config = ModelConfig(arch="resnet-tiny", width=8, bn_group=16)

@@ -54,6 +54,7 @@ def answers(url):
     return True
 
 
+@pytest.mark.slow
 def test_a_run_is_reported_from_the_bucket(bucket):
     folder, places = bucket
     run_dir = "gs://reported/run"

@@ -51,6 +51,7 @@ def test_a_file_holds_everything(tmp_path):
         np.testing.assert_array_equal(after.arrays[name], array)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [
