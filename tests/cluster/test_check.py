@@ -141,7 +141,7 @@ def _controller(namespace: str, image: str) -> Object:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
-def test_who_may_read_little_is_told_what_could_not_be_seen(
+def test_with_few_rights_the_check_names_what_it_could_not_see(
     control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
 ) -> None:
     verbs = ["get", "list", "watch", "create", "patch", "delete"]

@@ -1,6 +1,4 @@
-"""What the control plane answers without any node: JobSet's and Kueue's own webhooks and controllers, and
-kwok's.
-"""
+"""The control plane without nodes: webhooks and controllers of JobSet and Kueue, and kwok."""
 
 import pytest
 from testcluster import Cluster, ClusterError
@@ -35,7 +33,7 @@ def test_a_pod_that_wants_privileges_is_refused(control_plane: Cluster, namespac
         control_plane.api.apply([manifest])
 
 
-def test_kueue_admits_what_fits_and_says_why_the_rest_waits(control_plane: Cluster, namespace: str) -> None:
+def test_kueue_admits_what_fits_and_says_why_the_others_wait(control_plane: Cluster, namespace: str) -> None:
     api = control_plane.api
     api.apply(queue(namespace, namespace, 2))
     first, second = jobset(namespace, "first"), jobset(namespace, "second")

@@ -1,6 +1,6 @@
-"""The rendered failure policy before the real Job and JobSet controllers.
+"""The rendered failure policy, carried out by the real Job and JobSet controllers.
 
-No node is needed: a pod's end is written to its status, as a kubelet would, and the controllers do the rest.
+No node is needed: the test writes a pod's end to its status, as a kubelet would.
 """
 
 from typing import Any

@@ -1,6 +1,4 @@
-"""What of the kind variant can be tried without Docker: its refusal, and its manifests against a real
-server.
-"""
+"""Parts of the kind variant that need no Docker: its refusal, and its manifests on a real server."""
 
 import shutil
 

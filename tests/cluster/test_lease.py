@@ -1,4 +1,4 @@
-"""One run directory on a bucket, one job at a time: the lease before a real object store."""
+"""One run directory on a bucket, one job at a time: the lease on a real object store."""
 
 import time
 
@@ -32,7 +32,7 @@ def test_a_restart_of_the_same_job_takes_it_at_once(path: str) -> None:
     killed = BucketLease(path, "job", renew_seconds=60)
     begun = time.monotonic()
     again = BucketLease(path, "job", renew_seconds=0.4, watch_seconds=60)
-    assert time.monotonic() - begun < 30  # it does not watch whether its own lease is renewed
+    assert time.monotonic() - begun < 30  # a restart does not wait to see its own lease renewed
     again.release()
     assert killed
 
@@ -40,7 +40,7 @@ def test_a_restart_of_the_same_job_takes_it_at_once(path: str) -> None:
 def test_a_silent_job_is_replaced_and_does_not_take_it_back(path: str) -> None:
     silent = BucketLease(path, "silent", renew_seconds=5)
     heir = BucketLease(path, "heir", **SHORT)
-    time.sleep(5)  # the silent one tries to renew meanwhile, and must not succeed
+    time.sleep(5)  # the silent one tries to renew meanwhile and must fail
     with pytest.raises(RunDirectoryError, match="is in use by job 'heir'"):
         BucketLease(path, "third", **SHORT)
     heir.release()

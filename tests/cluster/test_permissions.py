@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("nobody_s_settings")
 RUN = "submit --slice cpu-2x1 --arch resnet18 --data digits --bucket b-1 --image r/i:1 --name run"
 
 
-def test_who_may_do_nothing_is_told_what_is_missing(
+def test_without_rights_the_error_names_the_missing_one(
     control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
 ) -> None:
     jane = Person(control_plane, namespace, tmp_path, capsys)
@@ -66,7 +66,7 @@ def test_a_token_may_come_from_a_file_or_a_plugin(
     assert jane("list").err.startswith(f"error: system:serviceaccount:{namespace}:jane may not list jobsets")
 
 
-def test_a_plugin_that_gives_nothing_is_not_taken_for_a_lack_of_rights(
+def test_a_plugin_without_a_token_is_not_reported_as_missing_rights(
     control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any
 ) -> None:
     jane = Person(control_plane, namespace, tmp_path, capsys)

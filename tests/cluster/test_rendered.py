@@ -1,4 +1,4 @@
-"""What the launcher renders, as the real API server sees it: fields, JobSet's webhook, Pod Security."""
+"""Rendered manifests on a real API server: fields, JobSet's webhook, Pod Security."""
 
 import json
 from typing import Any

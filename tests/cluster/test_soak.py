@@ -1,6 +1,6 @@
 """Twenty random faults in one run, which ends with the losses of an undisturbed run.
 
-Not part of `make test`, it takes too long for that: `make soak`. RESNET_SOAK_SEED repeats another draw.
+It takes too long for `make test`; run `make soak`. RESNET_SOAK_SEED repeats the faults of another run.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ FLAGS += " --set train.eval_every_epochs=0 --set train.hang_seconds=30 --max-res
 
 
 class Soak:
-    """A run under fire; every fault is one of its methods.
+    """A run and its random faults, one per method.
 
     Args:
-      draw: where the randomness comes from.
+      draw: the random generator.
     """
 
     def __init__(self, run: Run, draw: random.Random) -> None:

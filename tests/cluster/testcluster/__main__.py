@@ -14,9 +14,9 @@ from testcluster.sandbox import held
 NAME = "dev"
 
 
-def up(arguments: argparse.Namespace) -> None:
-    """Start this checkout's cluster, or say that it runs, and how to use it."""
-    if arguments.cluster == "kind":
+def up(args: argparse.Namespace) -> None:
+    """Start this checkout's cluster unless it runs, and print how to use it."""
+    if args.cluster == "kind":
         print(f"  export KUBECONFIG={kind.up()}\n  kubectl get nodes,jobsets\nend it with: make cluster-down")
         return
     if reason := requirements.missing():
@@ -24,11 +24,11 @@ def up(arguments: argparse.Namespace) -> None:
     started = time.monotonic()
     running = held(places.cluster_folder(NAME))
     cluster = Cluster.attach(NAME) if running else Cluster.start(NAME, owned=False)
-    if not arguments.control_plane:
+    if not args.control_plane:
         try:
-            archives = [image.build(target).archive for target in arguments.image]
+            archives = [image.build(target).archive for target in args.image]
             node = cluster.add_node(*archives)
-            for archive in archives:  # one that ran already gets what changed since
+            for archive in archives:  # a node that was running gets images that changed since
                 node.load(archive)
         except BaseException:
             if not running:
@@ -39,7 +39,7 @@ def up(arguments: argparse.Namespace) -> None:
 
 
 def describe(cluster: Cluster) -> None:
-    """Say how to use a running cluster."""
+    """Print how to use a running cluster."""
     print(f"  export KUBECONFIG={cluster.kubeconfig}")
     print("  kubectl get nodes,jobsets,workloads")
     print(f"bucket  {cluster.bucket.url}, for processes on this machine:")
@@ -51,7 +51,7 @@ def describe(cluster: Cluster) -> None:
 
 
 def down(_: argparse.Namespace) -> None:
-    """End this checkout's cluster and clear what killed ones left."""
+    """End this checkout's cluster and remove what killed ones left."""
     Cluster.end_named(NAME)
     kind.down()
 
@@ -76,9 +76,9 @@ def tools(_: argparse.Namespace) -> None:
         print(f"{name:<12} {build(name)}")
 
 
-def build_images(arguments: argparse.Namespace) -> None:
-    """Build the images and say how large they are."""
-    for target in arguments.target:
+def build_images(args: argparse.Namespace) -> None:
+    """Build the images and print their sizes."""
+    for target in args.target:
         built = image.build(target)
         print(f"{built.name}  {built.bytes / 1e6:,.0f} MB  {built.archive}")
 
@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     starting = verbs.add_parser("up", help=up.__doc__)
     starting.add_argument("--cluster", choices=("own", "kind"), default="own", help="default: own")
     starting.add_argument(
-        "--control-plane", action="store_true", help="no node: nothing can run, starts faster"
+        "--control-plane", action="store_true", help="start without a node: faster, but no pod can run"
     )
     starting.add_argument("--image", nargs="*", default=["cpu"], choices=image.TARGETS, help="default: cpu")
     starting.set_defaults(function=up)
@@ -105,10 +105,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Run one verb; 1 with the reason on stderr when it fails."""
-    arguments = parser().parse_args()
+    """Run one verb; return 1 with the reason on stderr when it fails."""
+    args = parser().parse_args()
     try:
-        arguments.function(arguments)
+        args.function(args)
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

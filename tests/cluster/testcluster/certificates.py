@@ -14,15 +14,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 VALID = datetime.timedelta(days=365)
-# A certificate of this very second is not valid yet for a reader whose clock is behind.
+# A certificate issued right now is not valid yet for a clock that is behind.
 BACKDATE = datetime.timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A certificate and its key, as PEM files; `folder` holds them as tls.crt and tls.key, as managers
-    expect.
-    """
+    """A certificate and its key as PEM files; managers expect tls.crt and tls.key in one `folder`."""
 
     folder: Path
 
@@ -84,7 +82,7 @@ class Authority:
         return pair
 
     def bundle(self) -> str:
-        """The authority's certificate in base64, as `caBundle` fields want it."""
+        """Return the authority's certificate in base64, the form of `caBundle` fields."""
         return base64.b64encode(self.pair.certificate.read_bytes()).decode()
 
     def kubeconfig(self, path: Path, server: str, user: Pair, context: str = "test-cluster") -> Path:

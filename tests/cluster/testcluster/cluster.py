@@ -171,7 +171,7 @@ class Cluster:
 
 
 def _is_main(process: int) -> bool:
-    """Whether a process is number 1 of its own container."""
+    """Return whether a process is number 1 in its container."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("NSpid:"):
             return line.split()[-1] == "1"

@@ -1,9 +1,7 @@
-"""JobSet and Kueue: their managers as programs beside the API server, with the manifests of their
-modules.
+"""JobSet and Kueue: their managers as programs beside the API server, with the manifests of their modules.
 
-Each manager has its own user, bound to the ClusterRole that its project ships: what it may do here is what it
-may do in a real installation. Its webhooks are reached by URL, since no Service leads out of a cluster
-without nodes.
+Each manager has its own user, bound to the ClusterRole that its project ships, so it has the rights of a real
+installation. Its webhooks are reached by URL, because no Service leads out of a cluster without nodes.
 """
 
 import functools
@@ -24,7 +22,7 @@ KUEUE_METRICS_CERTIFICATE = Path("/etc/kueue/metrics/certs")  # a constant in Ku
 
 @dataclass(frozen=True, kw_only=True)
 class Controller:
-    """What differs between the two managers."""
+    """Settings in which the two managers differ."""
 
     name: str
     crds: str

@@ -19,9 +19,7 @@ ISSUER = "https://kubernetes.default.svc.cluster.local"
 
 
 def healthy(url: str) -> bool:
-    """Whether `url` answers 200; raises OSError where nothing listens. For health checks, so it trusts
-    anyone.
-    """
+    """Return whether `url` answers 200, whatever its certificate; raises OSError where nothing listens."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -31,7 +29,7 @@ def healthy(url: str) -> bool:
 
 
 class ControlPlane:
-    """The four programs that are a Kubernetes without nodes, and the credentials for everything else."""
+    """The four programs of a Kubernetes without nodes, and the credentials of all other programs."""
 
     def __init__(self, sandbox: Sandbox, wire: Wire) -> None:
         self.sandbox = sandbox
@@ -75,9 +73,7 @@ class ControlPlane:
         return self.authority.issue("kube-apiserver", "kube-apiserver", hosts=hosts)
 
     def start_apiserver(self) -> None:
-        """Start the API server and wait until it says ready; also after it was stopped, with the same
-        state.
-        """
+        """Start the API server, or start it again with the same state, and wait until it is ready."""
         ca, serving, accounts = self.authority.pair, self._serving, self.accounts
         flags = {
             "advertise-address": self.wire.node,
@@ -86,7 +82,7 @@ class ControlPlane:
             "client-ca-file": ca.certificate,
             "tls-cert-file": serving.certificate,
             "tls-private-key-file": serving.key,
-            "allow-privileged": "true",  # as on GKE: it is for Pod Security to refuse
+            "allow-privileged": "true",  # as on GKE: Pod Security refuses them
             "authorization-mode": "Node,RBAC",
             "enable-admission-plugins": "NodeRestriction",
             "service-cluster-ip-range": SERVICE_RANGE,
@@ -96,7 +92,7 @@ class ControlPlane:
             "kubelet-certificate-authority": ca.certificate,
             "kubelet-client-certificate": self.admin.certificate,
             "kubelet-client-key": self.admin.key,
-            # The node's name is in no DNS that the API server asks.
+            # The API server cannot resolve the node's name.
             "kubelet-preferred-address-types": "InternalIP",
         }
         self.sandbox.start("kube-apiserver", [binary("kubernetes", "kube-apiserver"), *_arguments(flags)])

@@ -2,9 +2,7 @@
 
 
 class ClusterError(Exception):
-    """The cluster, a tool or an image could not be made ready; `hint` is a command to run or a log to
-    read.
-    """
+    """A cluster, tool or image could not be made ready; `hint` is a command to run or a log to read."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

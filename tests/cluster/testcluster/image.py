@@ -12,7 +12,7 @@ from testcluster import buildah, places
 from testcluster.errors import ClusterError
 
 TARGETS = ("cpu", "tpu", "gpu")
-ARCHIVES_KEPT = 2  # of each target: other checkouts use them too
+ARCHIVES_KEPT = 2  # per target; other checkouts use them too
 SUITE = "trixie"
 PYTHON = "3.13"
 # python3-venv for the build stage; the final image takes no package from here.
@@ -40,9 +40,7 @@ class Image:
 
 
 def base() -> str:
-    """The name of a base image like python:3.13-slim, made of Debian packages; built when its recipe
-    changes.
-    """
+    """Return a base image like python:3.13-slim, built from Debian packages when its recipe changes."""
     key = places.content_key(SUITE, PYTHON, " ".join(PACKAGES + UNWANTED), CONTAINERFILE)
     name = f"localhost/python-slim:{key}"
     if not buildah.identity(name):
@@ -66,9 +64,9 @@ def _build_base(name: str) -> None:
 
 
 def build(target: str) -> Image:
-    """Build one target of the Dockerfile and export it, where anything that goes into it changed.
+    """Build one target of the Dockerfile and export it, if any input has changed.
 
-    Seconds when only the project's code did; the dependencies are a layer of their own.
+    It takes seconds when only the project's code changed, since the dependencies are a layer of their own.
     """
     name = f"localhost/resnet-launch:{target}"
     arguments = {"BASE": base(), "VERSION": _version()}
@@ -87,7 +85,7 @@ def build(target: str) -> Image:
 
 
 def _inputs() -> list[str | Path]:
-    """Every file that the build can see, with its name."""
+    """Return name and path of every file in the build context."""
     root = places.REPOSITORY
     code = [
         path for path in (root / "trainer").rglob("*") if path.is_file() and "__pycache__" not in path.parts

@@ -1,5 +1,4 @@
-"""The same tests on kind: a cluster in Docker, with JobSet built from this project's pin and our image
-loaded.
+"""A kind cluster for the same tests: JobSet is built from this project's pin, and our image is loaded.
 
 It needs the commands docker, kind and kubectl, and the node image that kind is configured to use. JobSet is
 installed from its own kustomization, with the image that is built here.

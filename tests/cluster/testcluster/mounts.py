@@ -1,11 +1,12 @@
-"""File systems of the sandbox's own over the folders in which programs keep state, so that the machine's stay
-as they are and nothing has to be cleaned up: the mounts go with the sandbox.
+"""File systems of the sandbox's own over the folders in which programs keep state.
+
+The machine's folders stay unchanged. The mounts end with the sandbox, so nothing has to be cleaned up.
 """
 
 from testcluster.sandbox import Sandbox
 
-# A kubelet sets these for the whole machine unless it finds them set; it finds these files and leaves the
-# machine be.
+# A kubelet changes these settings of the machine unless they have these values. Files with the values are
+# mounted over them, so it changes nothing.
 KERNEL_SETTINGS = {
     "vm/overcommit_memory": 1,
     "vm/panic_on_oom": 0,
@@ -17,17 +18,14 @@ KERNEL_SETTINGS = {
 
 
 def cover(sandbox: Sandbox) -> None:
-    """Hide /run and /var/lib, keep /var/log's pod logs with the cluster's logs, and let /etc be
-    written to.
-    """
+    """Hide /run and /var/lib, store /var/log's pod logs with the cluster's logs, make /etc writable."""
     scratch, logs = sandbox.folder / "etc", sandbox.logs / "node"
     for folder in (scratch, logs):
         folder.mkdir(parents=True, exist_ok=True)
     sandbox.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     sandbox.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/var/lib")
     sandbox.run("mount", "--bind", str(logs), "/var/log")
-    # An overlay's upper folder must not lie on an overlay itself, as a container's root does; on tmpfs it
-    # never does.
+    # An overlay's upper folder must not lie on an overlay, which a container's root is, so it lies on tmpfs.
     sandbox.run("mount", "-t", "tmpfs", "tmpfs", str(scratch))
     sandbox.run("mkdir", str(scratch / "upper"), str(scratch / "work"))
     options = f"lowerdir=/etc,upperdir={scratch}/upper,workdir={scratch}/work"
@@ -35,7 +33,7 @@ def cover(sandbox: Sandbox) -> None:
 
 
 def cover_for_kubelet(sandbox: Sandbox) -> None:
-    """Give a kubelet its state folder on disk, and kernel settings that it need not change."""
+    """Mount a kubelet's state folder on disk, and kernel settings that it need not change."""
     state, settings = sandbox.folder / "kubelet", sandbox.folder / "kernel"
     for folder in (state, settings):
         folder.mkdir()

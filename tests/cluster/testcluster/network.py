@@ -1,8 +1,7 @@
 """The wire between this machine and a sandbox: a pair of virtual interfaces and four addresses of their own.
 
 The addresses come from 198.18.0.0/15 (RFC 2544, set aside for benchmarks inside one lab, never routed). The
-sandbox has no default route, so what listens there is heard by this machine only, and it goes with the
-sandbox.
+sandbox has no default route, so only this machine reaches it. The network ends with the sandbox.
 """
 
 import subprocess
@@ -28,17 +27,13 @@ class Wire:
 
 
 def wire(slot: int) -> Wire:
-    """The interface and addresses of a slot: its own /30, of which the first and last address are not
-    used.
-    """
+    """Return the interface and addresses of a slot: a /30 without its first and last address."""
     first = FIRST_ADDRESS + 4 * slot
     return Wire(interface=f"rnl{slot}", host=str(first + 1), node=str(first + 2))
 
 
 def connect(sandbox: Sandbox) -> Wire:
-    """Join this machine and the sandbox; a taken slot (an interface of that name exists) gives the
-    next one.
-    """
+    """Connect this machine with the sandbox, through the first slot whose interface does not exist."""
     start = zlib.crc32(sandbox.folder.name.encode())
     for offset in range(TRIES):
         chosen = wire((start + offset) % SLOTS)

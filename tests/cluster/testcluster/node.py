@@ -33,7 +33,7 @@ class Node:
         self.sandbox = plane.sandbox
         self.folder = plane.sandbox.folder
         self.address = plane.wire.node
-        self._loaded = self.folder / "archives"  # their names tell their content
+        self._loaded = self.folder / "archives"  # their names contain a hash of their content
 
     def begin(self, *archives: Path) -> None:
         """Start everything, with the images of `archives` in its store, and wait until pods can run."""
@@ -65,8 +65,8 @@ class Node:
         self.plane.api.apply(_dns_permissions())
         kubeconfig = self.plane.credentials("coredns", DNS_USER)
         path = self.folder / "Corefile"
-        # As in kubeadm's own Corefile of this Kubernetes: how soon a new pod's name is seen must be as on a
-        # real cluster.
+        # As in kubeadm's Corefile for this Kubernetes, so that a new pod's name resolves as soon as on a real
+        # cluster.
         path.write_text(
             f"""{DOMAIN}:53 in-addr.arpa:53 .:53 {{
     bind {self.address}
@@ -112,9 +112,9 @@ class Node:
             "failCgroupV1": False,
             "failSwapOn": False,
             "enforceNodeAllocatable": [],
-            "makeIPTablesUtilChains": False,  # no Service addresses here, so no iptables either
+            "makeIPTablesUtilChains": False,  # no Service addresses here, so no iptables rules
             "volumePluginDir": str(self.folder / "plugins"),
-            # The machine's disk is not this node's own: it must neither evict pods nor collect images for it.
+            # The node shares the machine's disk: a full disk must neither evict pods nor collect images.
             "evictionHard": {
                 "memory.available": "100Mi",
                 "nodefs.available": "1%",
@@ -130,9 +130,7 @@ class Node:
         self.sandbox.start("kubelet", command)
 
     def _ready(self) -> bool:
-        """Whether a pod could start now: the node is ready and untainted, and the namespace has its
-        account.
-        """
+        """Return whether a pod could start: node ready and untainted, service account created."""
         node = self.plane.api.request("GET", f"/api/v1/nodes/{NAME}")
         self.plane.api.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")
         conditions = {item["type"]: item["status"] for item in node["status"]["conditions"]}
@@ -145,7 +143,7 @@ class Node:
         )
 
     def load(self, archive: Path) -> None:
-        """Add the image of a Docker archive to the node, in place of an older one of its name."""
+        """Load the image of a Docker archive; it replaces an older image of the same name."""
         if archive.name not in self._loaded.read_text().split():
             self.ctr("images", "import", str(archive))
             with self._loaded.open("a") as file:
@@ -159,7 +157,7 @@ class Node:
 
 
 def _network() -> Object:
-    """A bridge without masquerade: pods reach one another and the node's address, nothing beyond."""
+    """Return a bridge network without masquerade: pods reach each other and the node, nothing else."""
     ipam = {"type": "host-local", "ranges": [[{"subnet": POD_RANGE}]], "routes": [{"dst": "0.0.0.0/0"}]}
     bridge = {"type": "bridge", "bridge": "pods", "isGateway": True, "hairpinMode": True}
     return {

@@ -1,4 +1,4 @@
-"""Kubernetes objects that tests of the cluster itself submit, and waiting for what becomes of them."""
+"""Kubernetes objects that tests of the cluster submit, and functions that wait for their state."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ def jobset(
     environment: dict[str, str] | None = None,
     resources: Object | None = None,
 ) -> Object:
-    """A JobSet of one job with `count` pods, each with one container and a writable /tmp."""
+    """Return a JobSet of one job with `count` pods, each with one container and a writable /tmp."""
     container = {
         "name": "work",
         "image": image,
@@ -57,7 +57,7 @@ def jobset(
 
 
 def queue(namespace: str, name: str, cpus: int) -> list[Object]:
-    """A Kueue queue `name` in the namespace, and behind it a quota of `cpus`."""
+    """Return a Kueue LocalQueue `name` and its ClusterQueue with a quota of `cpus`."""
     flavor = {"name": name, "resources": [{"name": "cpu", "nominalQuota": str(cpus)}]}
     groups = [{"coveredResources": ["cpu"], "flavors": [flavor]}]
     return [
@@ -78,17 +78,17 @@ def queue(namespace: str, name: str, cpus: int) -> list[Object]:
 
 
 def pods(api: Api, namespace: str) -> list[Object]:
-    """The pods of a namespace."""
+    """Return the pods of a namespace."""
     return api.request("GET", f"/api/v1/namespaces/{namespace}/pods")["items"]
 
 
 def log(api: Api, namespace: str, pod: str) -> str:
-    """What a pod's container has printed so far."""
+    """Return the log of a pod's container so far."""
     return api.text(f"/api/v1/namespaces/{namespace}/pods/{pod}/log")
 
 
 def finished(api: Api, manifest: Object) -> str:
-    """`Completed` or `Failed` when a JobSet is over, else an empty string."""
+    """Return `Completed` or `Failed` when a JobSet is over, otherwise an empty string."""
     conditions = api.get(manifest).get("status", {}).get("conditions", [])
     return "".join(
         item["type"]
@@ -98,7 +98,7 @@ def finished(api: Api, manifest: Object) -> str:
 
 
 def eventually(check: Callable[[], bool], seconds: float = 30) -> bool:
-    """Whether `check` comes true within `seconds`."""
+    """Return whether `check` becomes true within `seconds`."""
     deadline = time.monotonic() + seconds
     while not check():
         if time.monotonic() > deadline:

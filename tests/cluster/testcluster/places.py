@@ -26,9 +26,7 @@ COVERED = ("/run", "/var/run", "/var/lib", "/var/log", "/etc", "/proc", "/dev", 
 
 
 def cache() -> Path:
-    """The folder for everything that outlives a cluster; raises ClusterError where a cluster could not see
-    it.
-    """
+    """Return the cache folder; raises ClusterError where a cluster's sandbox would hide it."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("RESNET_CACHE") or Path(base) / "resnet-launch").resolve()
     if any(folder.is_relative_to(covered) for covered in COVERED):
@@ -46,12 +44,12 @@ def checkout_key() -> str:
 
 
 def clusters() -> Path:
-    """The folder that holds one folder for each cluster of any checkout."""
+    """Return the folder with one folder per cluster, for all checkouts."""
     return cache() / "clusters"
 
 
 def cluster_folder(name: str) -> Path:
-    """The folder of this checkout's cluster `name`."""
+    """Return the folder of this checkout's cluster `name`."""
     return clusters() / f"{checkout_key()}-{name}"
 
 
@@ -65,7 +63,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def content_key(*parts: str | bytes | Path) -> str:
-    """Sixteen hex characters over `parts`; a Path stands for the bytes of its file."""
+    """Return a hash of `parts` as 16 hex digits; a Path counts with the content of its file."""
     digest = hashlib.sha256()
     for part in parts:
         data = (
@@ -76,7 +74,7 @@ def content_key(*parts: str | bytes | Path) -> str:
 
 
 def keep_newest(folder: Path, pattern: str, count: int) -> None:
-    """Delete all but the `count` newest entries, and none of the last quarter of an hour."""
+    """Delete all but the `count` newest entries; entries of the last 15 minutes may be in use and stay."""
     entries = sorted(folder.glob(pattern), key=lambda entry: entry.stat().st_mtime)
     for entry in entries[:-count]:
         if time.time() - entry.stat().st_mtime > IN_USE_SECONDS:

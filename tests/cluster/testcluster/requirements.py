@@ -1,6 +1,4 @@
-"""What this machine needs before a cluster can run on it; Debian packages are installed by `make cluster-
-packages`.
-"""
+"""Requirements of a cluster on this machine; `make cluster-packages` installs the Debian packages."""
 
 import os
 import shutil
@@ -36,23 +34,23 @@ def missing() -> str:
 
 
 def packages() -> list[str]:
-    """The Debian packages that are missing here for a cluster with a node."""
+    """Return the missing Debian packages for a cluster with a node."""
     needed = COMMANDS | NODE_COMMANDS
     return sorted({package for command, package in needed.items() if not shutil.which(command)})
 
 
 def install() -> None:
-    """Install what `packages` lists; raises ClusterError where that is not possible."""
-    wanted = packages()
-    if not wanted:
+    """Install the missing packages; raises ClusterError where that fails."""
+    lacking = packages()
+    if not lacking:
         return
     if not shutil.which("apt-get"):
         raise ClusterError(
-            f"missing: {', '.join(wanted)}", hint="install these with your system's package manager"
+            f"missing: {', '.join(lacking)}", hint="install these with your system's package manager"
         )
-    print(f"installing {', '.join(wanted)}", file=sys.stderr, flush=True)
+    print(f"installing {', '.join(lacking)}", file=sys.stderr, flush=True)
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *wanted]):
+    for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *lacking]):
         done = subprocess.run(["apt-get", *command], env=environment, capture_output=True, text=True)
         if done.returncode:
             raise ClusterError(f"apt-get {command[0]} failed: {done.stderr.strip()[-500:]}")

@@ -1,6 +1,4 @@
-"""A supervisor in namespaces of its own, seen from outside: start it, give it components, run commands
-in it.
-"""
+"""A supervisor in namespaces of its own: start it, start its components, run commands inside."""
 
 import fcntl
 import json
@@ -24,7 +22,7 @@ LOG_TAIL_LINES = 15
 
 
 def held(folder: Path) -> bool:
-    """Whether a supervisor lives in `folder`: it holds the lock there until it ends."""
+    """Return whether a supervisor runs in `folder`, where it holds a lock until it ends."""
     try:
         with (folder / "lock").open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,9 +34,7 @@ def held(folder: Path) -> bool:
 
 
 class Sandbox:
-    """The processes, mounts and network of one cluster; `folder` holds its state and `folder/logs` its
-    logs.
-    """
+    """The processes, mounts and network of one cluster; `folder` holds its state, `folder/logs` its logs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,7 +42,7 @@ class Sandbox:
         self._unshare: subprocess.Popen[bytes] | None = None
 
     def begin(self, *, owned: bool) -> None:
-        """Start the supervisor; an owned one ends with this process, even if that is killed."""
+        """Start the supervisor; an owned one ends with this process, even if it is killed."""
         self.logs.mkdir(parents=True, exist_ok=True)
         unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"]
         command = [*unshare, sys.executable, "-m", "testcluster.supervisor", str(self.folder)]
@@ -57,13 +53,13 @@ class Sandbox:
                 stdout=log,
                 stderr=log,
                 env=os.environ | {"PYTHONPATH": str(places.PACKAGE.parent)},
-                # Ctrl-C in a terminal is for the tests, not for the cluster under them
+                # Ctrl-C in a terminal must reach the tests but not the cluster
                 start_new_session=True,
             )
         self.wait("supervisor", lambda: self.pid > 0, seconds=20, errors=(OSError,))
 
     def request(self, **request: Any) -> dict[str, Any]:
-        """Ask the supervisor; returns the components' reports by name, raises ClusterError if it refuses."""
+        """Send a request; return the components' reports by name. Raises ClusterError if it is refused."""
         with self._connect() as connection, connection.makefile("rw") as stream:
             stream.write(json.dumps(request) + "\n")
             stream.flush()
@@ -78,7 +74,9 @@ class Sandbox:
         connection.settimeout(ANSWER_SECONDS)
         folder = os.open(self.folder, os.O_PATH)
         try:
-            connection.connect(f"/proc/self/fd/{folder}/control")  # stays within 107 bytes for any folder
+            connection.connect(
+                f"/proc/self/fd/{folder}/control"
+            )  # within a socket path's 107 bytes, whatever the folder
         except OSError:
             connection.close()
             raise
@@ -107,11 +105,11 @@ class Sandbox:
         self.request(do="start", name=name, argv=list(argv), environment=variables, log=log)
 
     def stop(self, name: str, number: int = signal.SIGTERM, grace_seconds: float = 10) -> None:
-        """Signal a component and wait until it ended; SIGKILL after the grace."""
+        """Signal a component and wait until it ends; SIGKILL after `grace_seconds`."""
         self.request(do="stop", name=name, signal=int(number), grace_seconds=grace_seconds)
 
     def run(self, *command: str, stdin: bytes | None = None) -> str:
-        """Run a command inside and return what it prints; raises ClusterError when it fails."""
+        """Run a command inside and return its output; raises ClusterError when it fails."""
         inside = ["nsenter", f"--target={self.pid}", "--mount", "--net", "--pid", "--", *command]
         done = subprocess.run(inside, input=stdin, capture_output=True)
         if done.returncode:
@@ -128,9 +126,7 @@ class Sandbox:
         seconds: float = 60,
         errors: tuple[type[Exception], ...] = (),
     ) -> None:
-        """Wait until `ready()`; raises ClusterError with the end of the log when `name` exits or takes too
-        long.
-        """
+        """Wait until `ready()`; ClusterError with the end of the log if `name` exits or is too slow."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -160,7 +156,7 @@ class Sandbox:
         return ClusterError(f"{name}: {reason}\n{tail}", hint=f"read {log}")
 
     def end(self, seconds: float = 20) -> None:
-        """End the supervisor and with it everything inside; returns when the last process is gone."""
+        """End the supervisor and everything inside; return when the last process is gone."""
         try:
             process = os.pidfd_open(self.pid)
         except OSError:

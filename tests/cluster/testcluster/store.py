@@ -14,7 +14,7 @@ from testcluster.sandbox import Sandbox
 
 STORES = "[0-9a-f]*"
 STORES_KEPT = 3
-# bbolt's files are written in place; everything else in a store is written once and renamed.
+# bbolt's files are changed in place; all other files of a store are written once and renamed.
 DATABASES = (".db",)
 
 
@@ -40,7 +40,7 @@ def prepared(*archives: Path) -> Path:
     target = shelf / places.content_key(*(archive.name for archive in wanted))
     with places.locked(shelf / "lock"):
         if not target.is_dir():
-            places.delete(*shelf.glob(".store-*"))  # of a process that was killed
+            places.delete(*shelf.glob(".store-*"))  # left by a killed process
             print(f"unpacking {', '.join(archive.stem for archive in wanted)}", file=sys.stderr, flush=True)
             _unpack(target, wanted)
             places.keep_newest(shelf, STORES, STORES_KEPT)
@@ -59,7 +59,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _unpack(target: Path, archives: tuple[Path, ...]) -> None:
-    """Run a containerd of its own on a scratch root, import, and give the root its name when all is in.
+    """Import archives with a containerd on a scratch root, which gets its name when all are imported.
 
     The root begins as a copy of the newest store, so that only layers that it lacks cost time and space.
     """
@@ -77,7 +77,7 @@ def _unpack(target: Path, archives: tuple[Path, ...]) -> None:
         sandbox.wait("containerd", lambda: bool(sandbox.run(*ctr, "version")), errors=(ClusterError,))
         for archive in archives:
             sandbox.run(*ctr, "images", "import", str(archive))
-        sandbox.stop("containerd")  # in good order: its databases are closed
+        sandbox.stop("containerd")  # an orderly stop closes its databases
         (scratch / "root").rename(target)
     finally:
         sandbox.end()

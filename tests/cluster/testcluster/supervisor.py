@@ -1,9 +1,7 @@
-"""The first process of a sandbox: starts the cluster's components, watches them, and takes them all down with
-it.
+"""The first process of a sandbox: starts the cluster's components, watches them, ends them with itself.
 
-It is process 1 of its own PID namespace: when it ends, for whatever reason, the kernel ends everything
-inside, and the mounts and network devices of the sandbox go with their namespaces. Nothing can be left
-running.
+It is process 1 of its own PID namespace. When it ends, for whatever reason, the kernel ends everything inside
+and removes the sandbox's mounts and network devices. Nothing can be left running.
 
     unshare --mount --net --pid --fork --kill-child --mount-proc python -m testcluster.supervisor FOLDER
 
@@ -149,7 +147,7 @@ def main() -> None:
     parser.add_argument("--owned", action="store_true", help="end when standard input is closed")
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit())  # process 1 ignores what it has no handler for
+        signal.signal(number, lambda *_: sys.exit())  # process 1 ignores signals without a handler
     os.chdir(arguments.folder)  # a socket's path holds 107 bytes at most, so it is a relative one
     lock = open("lock", "w")  # noqa: SIM115 - held until the process ends
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
