@@ -156,6 +156,7 @@ class Document(TypedDict):
     datasets: list[str]
     recipes: dict[str, dict[str, Any]]  # name -> section.field -> value
     default_recipes: dict[str, str]  # dataset -> recipe
+    path_recipe: str  # recipe of images at a path or in a bucket
     flags: dict[str, Flag]
     fields: list[Setting]
     exit_codes: dict[str, ExitCode]

@@ -171,7 +171,7 @@ def table() -> str:
 
 
 def trainer() -> Json:
-    """Return trainer.json: what each setting of the trainer accepts, and the flags allowed after `--`."""
+    """Return trainer.json: what each setting accepts, and the setting of each flag allowed after `--`."""
     rows = [
         {
             key: value
@@ -180,6 +180,7 @@ def trainer() -> Json:
         }
         for row in contract.document()["fields"]
     ]
+    fields, recipes = contract.document()["flags"], contract.document()["recipes"]
     number = r"^[+-]?[0-9]+$"
     forms = {
         "int": number,
@@ -191,5 +192,6 @@ def trainer() -> Json:
     return {
         "fields": {row["field"]: row for row in rows},
         "forms": forms,
-        "flags": list(trainer_settings.FLAGS),
+        "flags": {flag: fields[flag]["field"] if flag in fields else "" for flag in trainer_settings.FLAGS},
+        "recipesWithData": [name for name, settings in recipes.items() if "data.name" in settings],
     }

@@ -34,6 +34,7 @@ def document() -> Json:
         "datasets": list(DATASETS),
         "recipes": {name: recipes.load(name) for name in recipes.RECIPES},
         "default_recipes": recipes.DEFAULTS,
+        "path_recipe": recipes.AT_A_PATH,
         "flags": {flag: {"field": field, "help": help} for flag, (field, help) in FLAGS.items()},
         "fields": schema(),
         "exit_codes": {

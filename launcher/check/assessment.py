@@ -73,9 +73,8 @@ def memory(job: TrainingJob) -> int:
 
 def with_batch(job: TrainingJob, per_device: int) -> TrainingJob:
     """The same job with so many examples a device, wherever its batch was given."""
-    settings = tuple(word for word in job.set if not word.startswith("train.batch="))
-    args = _without_batch(job.args)
-    return dataclasses.replace(job, batch=per_device * job.devices, set=settings, args=args)
+    batch = f"train.batch={per_device * job.devices}"
+    return dataclasses.replace(job, args=(*job.args, "--set", batch))  # the last --set of a field wins
 
 
 def refusal(answer: Answer, most: Answer | None) -> RequestError:
@@ -107,14 +106,3 @@ def compare(
 def rate(answer: Answer) -> float:
     """Images a second and chip; 0 where it does not fit."""
     return answer.prediction.rate.expected if answer.prediction else 0.0
-
-
-def _without_batch(args: tuple[str, ...]) -> tuple[str, ...]:
-    """The trainer's own flags come in pairs, flag and value."""
-    pairs = zip(args[::2], args[1::2], strict=True)
-    return tuple(
-        word
-        for flag, value in pairs
-        if flag != "--batch" and not (flag == "--set" and value.startswith("train.batch="))
-        for word in (flag, value)
-    )

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 from launcher.contract import head
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.hardware import facts, topology
-from launcher.rendering import container
 
 if TYPE_CHECKING:
     from launcher.hardware.slices import Slice
@@ -61,8 +60,7 @@ def compile(
       RequestError: the trainer refuses the settings, or the slice is no TPU slice.
       ActionError: there is no compiler here, or it failed, or took too long or too much memory.
     """
-    run = container.command(job)
-    run = run[run.index("--arch") :]  # name and directory change no program
+    run = settings(job)
     where = estimating(job) if estimate else arguments(job.shape, job.num_slices)
     where += ["--code"] if code and not estimate else []
     until, found = time.monotonic() + seconds, {"cached": True}
@@ -98,6 +96,11 @@ def arguments(shape: Slice, count: int) -> list[str]:
     words += ["--host-bounds", HOST_BOUNDS[shape.chips_per_host]]
     words += ["--chip-config", row["aot"]["chip_config"]]
     return words + (["--wrap", rings] if (rings := _rings(shape.topology)) else [])
+
+
+def settings(job: TrainingJob) -> list[str]:
+    """The run's settings for the trainer: the same values are the same question, however they were given."""
+    return [part for path, value in job.settings.items() for part in ("--set", f"{path}={value}")]
 
 
 def estimating(job: TrainingJob) -> list[str]:

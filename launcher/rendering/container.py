@@ -20,28 +20,8 @@ PLATFORMS = {"tpu": "tpu,cpu", "gpu": "cuda,cpu", "cpu": "cpu"}  # JAX's names; 
 
 def command(job: TrainingJob) -> list[str]:
     """Return the command of every pod; the trainer reads its slice and host from the environment."""
-    values = {
-        "--name": job.name,
-        "--run-dir": job.run_dir,
-        "--arch": job.arch,
-        "--recipe": job.recipe,
-        "--data": job.data,
-        "--batch": job.batch,
-        "--epochs": job.epochs,
-        "--steps": job.steps,
-        "--seed": job.seed,
-    }
-    flags = [part for flag, value in values.items() if value is not None for part in (flag, str(value))]
-    # Without a bucket each host would save to its own disk and could not restore the others' shards.
-    settings = ("checkpoint.enabled=false", *job.set) if job.hosts > 1 and not job.kept else job.set
-    return [
-        "python",
-        "-m",
-        "trainer",
-        *flags,
-        *(part for setting in settings for part in ("--set", setting)),
-        *job.args,
-    ]
+    settings = (part for argument in job.trainer_arguments for part in argument)
+    return ["python", "-m", "trainer", "--name", job.name, "--run-dir", job.run_dir, *settings]
 
 
 def coordinator(job: TrainingJob) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from launcher.hardware import slices
 from launcher.hardware.slices import Slice
-from launcher.request import kubernetes_names, mounts, readers, trainer_settings
+from launcher.request import kubernetes_names, mounts, precedence, readers, trainer_settings
 
 
 def option(read: readers.Reader, text: str, metavar: str, group: str = "Run", default: Any = None) -> Any:
@@ -159,6 +159,34 @@ class Fields:
     def kept(self) -> bool:
         """Whether checkpoints and metrics outlive the pods."""
         return not self.run_dir.startswith(f"{mounts.SCRATCH}/")
+
+    @property
+    def trainer_arguments(self) -> list[precedence.Argument]:
+        """Flags of the trainer and their values, in the order in which the pods' command has them."""
+        values = {
+            "--arch": self.arch,
+            "--recipe": self.recipe,
+            "--data": self.data,
+            "--batch": self.batch,
+            "--epochs": self.epochs,
+            "--steps": self.steps,
+            "--seed": self.seed,
+        }
+        flags = [(flag, str(value)) for flag, value in values.items() if value is not None]
+        # Without a bucket each host would save to its own disk and could not restore the others' shards.
+        unsaved = ["checkpoint.enabled=false"] if self.hosts > 1 and not self.kept else []
+        sets = [("--set", setting) for setting in (*unsaved, *self.set)]
+        return [*flags, *sets, *zip(self.args[::2], self.args[1::2], strict=True)]
+
+    @property
+    def requested(self) -> Mapping[str, precedence.Value]:
+        """The settings that the pods' command names, `section.field` -> value."""
+        return precedence.requested(self.trainer_arguments)
+
+    @property
+    def settings(self) -> Mapping[str, precedence.Value]:
+        """All settings that the run will have: defaults < recipe < flags < `--set`."""
+        return precedence.resolve(self.trainer_arguments)
 
     def jobset_at_least(self, major: int, minor: int) -> bool:
         """Whether the cluster's JobSet is so new; a version that was not given is the newest."""

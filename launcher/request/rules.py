@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -44,16 +43,12 @@ def _names(job: Fields) -> Iterator[Problem]:
 
 
 def _batch(job: Fields) -> Iterator[Problem]:
-    words = ("--batch", str(job.batch or 0), *job.set, *job.args)
-    texts = [text.removeprefix("train.batch=") for text in words if text.startswith("train.batch=")]
-    texts += [value for flag, value in itertools.pairwise(words) if flag == "--batch"]
-    for batch in sorted({int(text) for text in texts if int(text) % job.devices}):
+    batch = int(job.requested.get("train.batch", 0))
+    if batch % job.devices:
         below = batch // job.devices * job.devices
         near = f"{below} or {below + job.devices}" if below else f"{job.devices}"
         yield Problem(
-            "batch",
-            f"must be a multiple of the run's {job.devices} devices, got {batch}",
-            f"--batch {near}",
+            "batch", f"must be a multiple of the run's {job.devices} devices, got {batch}", f"--batch {near}"
         )
     if job.steps and job.epochs:
         yield Problem("steps", f"must not be given together with epochs, got {job.steps} and {job.epochs}")

@@ -22,16 +22,16 @@ def lines(job: TrainingJob) -> list[str]:
         f"{slices} = {_count(count * shape.chips, what)}{topology} on {_count(job.hosts, 'host')}, "
         + _count(job.devices, "device")
     ]
-    if job.batch:
-        found.append(f"batch {job.batch} = {job.batch // job.devices} a device")
+    if "train.batch" in job.requested:
+        batch = int(job.settings["train.batch"])
+        found.append(f"batch {batch} = {batch // job.devices} a device")
     found.append(f"run directory {job.run_dir}")
     return found
 
 
 def warnings(job: TrainingJob) -> Iterator[str]:
     """What a person should know before the run starts."""
-    words = (*job.set, *job.args)
-    if job.data is None and "--data" not in words and not any(w.startswith("data.name=") for w in words):
+    if "data.name" not in job.requested and job.settings["data.name"] == "synthetic":
         yield "no data is configured: the run trains on synthetic images (--data DATA)"
     if not job.kept:
         also = " and makes no checkpoints" if job.hosts > 1 else ""

@@ -39,6 +39,18 @@ MESSAGES: list[tuple[Object, str]] = [
     ({"batch": 100}, "batch: must be a multiple of the run's 192 devices, got 100"),
     ({"set": ["train.batch=100"]}, "batch: must be a multiple of the run's 192 devices, got 100"),
     ({"args": ["--batch", "1000"]}, "batch: must be a multiple of the run's 192 devices, got 1000"),
+    (
+        {"batch": 192, "args": ["--batch", "100"]},
+        "batch: must be a multiple of the run's 192 devices, got 100",
+    ),
+    (
+        {"set": ["train.batch=100"], "args": ["--batch", "192"]},
+        "batch: must be a multiple of the run's 192 devices, got 100",
+    ),
+    (
+        {"set": ["train.batch=192"], "args": ["--set", "train.batch=100"]},
+        "batch: must be a multiple of the run's 192 devices, got 100",
+    ),
     ({"steps": 7, "epochs": 9}, "steps: must not be given together with epochs, got 7 and 9"),
     ({"run_dir": "/runs/x"}, "run-dir: must be gs://… or lie under a writable --mount, got '/runs/x'"),
     (

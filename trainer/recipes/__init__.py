@@ -15,12 +15,13 @@ RECIPES = tuple(sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__
 
 # What a dataset is trained with when no recipe is named.
 DEFAULTS = {"digits": "digits", "fashion-mnist": "fashion", "synthetic": "smoke"}
+AT_A_PATH = "classic-90"  # for images at a path or in a bucket
 
 
 def default(dataset: str | None) -> str:
     """The recipe of a dataset, for images at a path ImageNet's; an unknown name is refused later."""
     name = dataset or DataConfig().name
-    return DEFAULTS.get(name, "classic-90" if "/" in name else "smoke")
+    return DEFAULTS.get(name, AT_A_PATH if "/" in name else "smoke")
 
 
 def load(name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@
 {{- if $flag -}}
 {{- if eq $flag "--set" }}{{ include "resnet-train.setting" (list $run $argument) }}{{ end -}}
 {{- $flag = "" -}}
-{{- else if has $argument $run.trainer.flags -}}
+{{- else if hasKey $run.trainer.flags $argument -}}
 {{- $flag = $argument -}}
 {{- else -}}
 {{- include "resnet-train.wrong" (list $run "args" (dict "got" $argument)) -}}
@@ -50,25 +50,39 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* Every global batch that the request names must be a multiple of its devices. */ -}}
+{{- /* Settings that the request names, as JSON: the last of a flag or setting wins, and --set over flags. */ -}}
+{{- define "resnet-train.requested" -}}
+{{- $run := . -}}
+{{- $flags := dict -}}
+{{- $sets := dict -}}
+{{- range $name := list "data" "batch" "epochs" "steps" "seed" -}}
+{{- if hasKey $run.values $name -}}
+{{- $_ := set $flags (get $run.trainer.flags (print "--" $name)) (include "resnet-train.text" (get $run.values $name)) -}}
+{{- end -}}
+{{- end -}}
+{{- range .values.set }}{{ $_ := set $sets (regexFind "^[^=]*" .) (regexReplaceAll "^[^=]*=?" . "") }}{{ end -}}
+{{- $flag := "" -}}
+{{- range .values.args -}}
+{{- $argument := include "resnet-train.text" . -}}
+{{- if eq $flag "--set" -}}
+{{- $_ := set $sets (regexFind "^[^=]*" $argument) (regexReplaceAll "^[^=]*=?" $argument "") -}}
+{{- else if $flag -}}
+{{- $_ := set $flags (get $run.trainer.flags $flag | default $flag) $argument -}}
+{{- end -}}
+{{- $flag = empty $flag | ternary $argument "" -}}
+{{- end -}}
+{{- merge $sets $flags | toJson -}}
+{{- end -}}
+
+{{- /* The global batch, where the request names one, must be a multiple of the run's devices. */ -}}
 {{- define "resnet-train.batchRule" -}}
 {{- $run := . -}}
-{{- $batches := list -}}
-{{- with .values.batch }}{{ $batches = append $batches (include "resnet-train.text" .) }}{{ end -}}
-{{- $flag := "" -}}
-{{- range concat (.values.set | default list) (.values.args | default list) -}}
-{{- $argument := include "resnet-train.text" . -}}
-{{- if hasPrefix "train.batch=" $argument }}{{ $batches = append $batches (trimPrefix "train.batch=" $argument) }}{{ end -}}
-{{- if eq $flag "--batch" }}{{ $batches = append $batches $argument }}{{ end -}}
-{{- $flag = $argument -}}
-{{- end -}}
-{{- range $batches | uniq -}}
-{{- $batch := int64 . -}}
+{{- $requested := include "resnet-train.requested" . | fromJson -}}
+{{- $batch := get $requested "train.batch" | default "0" | int64 -}}
 {{- $remainder := mod $batch $run.devices -}}
 {{- if $remainder -}}
 {{- $below := sub $batch $remainder -}}
 {{- $near := empty $below | ternary (toString $run.devices) (print $below " or " (add $below $run.devices)) -}}
 {{- include "resnet-train.wrong" (list $run "batch" (dict "devices" $run.devices "got" $batch "near" $near)) -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from launcher.check import compiler
+from launcher import TrainingJob
+from launcher.check import assessment, compiler
 from launcher.errors import RequestError
 from launcher.hardware import slices
 
@@ -34,6 +35,25 @@ def test_a_slice_as_the_compiler_spells_it(name, topology, bounds, chip_config, 
         chip_config,
     ]
     assert compiler.arguments(slices.parse(name), 1) == expected + (["--wrap", rings] if rings else [])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"batch": 96},
+        {"batch": 112, "set": ["train.batch=96"]},
+        {"args": ["--batch", "96"]},
+        {"set": ["train.batch=96"], "args": ["--batch", "112"]},
+    ],
+)
+def test_the_same_settings_are_the_same_question(fields):
+    plain = compiler.settings(TrainingJob(slice="v4-32", arch="resnet50", set=["train.batch=96"]))
+    job = TrainingJob(slice="v4-32", arch="resnet50", **fields)
+    assert compiler.settings(job) == plain
+    assert "train.batch=96" in plain
+    assert compiler.settings(assessment.with_batch(job, 7)) == [
+        word.replace("train.batch=96", "train.batch=112") for word in plain
+    ]
 
 
 def test_only_tpus_are_compiled_for():

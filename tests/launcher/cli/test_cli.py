@@ -44,6 +44,26 @@ def test_no_verb_and_no_cluster_prints_the_manifests(capsys, monkeypatch, tmp_pa
     assert err == ["nothing was submitted: no Kubernetes context is configured"]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--set train.batch=96",
+        "-- --batch 96",
+        "-- --set train.batch=96",
+        "--set train.batch=96 -- --batch 50",
+    ],
+)
+def test_the_batch_that_wins_is_the_one_that_is_checked(capsys, words):
+    line = "render --slice v4-32 --arch resnet50 --batch 100"
+    assert run(capsys, f"{line} {words}")[0] == 0
+    code, out, err = run(capsys, f"{line} {words.replace('96', '50')}")
+    assert (code, out) == (2, "")
+    assert err == [
+        "error: batch: must be a multiple of the run's 16 devices, got 50",
+        "hint: --batch 48 or 64",
+    ]
+
+
 def test_after_two_dashes_it_is_the_trainers(capsys):
     code, out, _ = run(capsys, f"{RENDER} -- --batch 8")
     assert code == 0

@@ -24,6 +24,40 @@ def test_shape(fields, first):
     assert summary.lines(TrainingJob(arch="resnet50", **fields))[0] == first
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"set": ["train.batch=4096"]},
+        {"batch": 1024, "args": ["--batch", "4096"]},
+        {"args": ["--batch", "4096"]},
+    ],
+)
+def test_the_batch_is_that_of_the_run_however_it_was_given(fields):
+    job = TrainingJob(slice="v4-32", arch="resnet50", bucket="b-1", **fields)
+    assert summary.lines(job)[1] == "batch 4096 = 256 a device"
+
+
+SYNTHETIC = "no data is configured: the run trains on synthetic images (--data DATA)"
+
+
+@pytest.mark.parametrize(
+    ("fields", "warned"),
+    [
+        ({}, True),
+        ({"set": ["optim.lr=1"], "args": ["--recipe", "smoke"]}, True),
+        ({"data": "digits"}, False),
+        ({"data": "synthetic"}, False),
+        ({"set": ["data.name=digits"]}, False),
+        ({"args": ["--data", "digits"]}, False),
+        ({"args": ["--set", "data.name=/data"]}, False),
+        ({"recipe": "digits"}, False),
+    ],
+)
+def test_synthetic_images_are_warned_of_unless_they_are_asked_for(fields, warned):
+    job = TrainingJob(slice="v4-32", arch="resnet50", bucket="b-1", image="r/i:1", **fields)
+    assert list(summary.warnings(job)) == ([SYNTHETIC] if warned else [])
+
+
 def test_batch_and_run_directory():
     job = TrainingJob(slice="v4-32", arch="resnet50", batch=4096, bucket="b-1")
     assert summary.lines(job)[1:] == ["batch 4096 = 256 a device", "run directory gs://b-1/resnet50-v4-32"]
