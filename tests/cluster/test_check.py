@@ -79,7 +79,7 @@ def test_all_that_is_missing_is_named_at_once_and_submit_refuses(launch: Command
     assert refused.code == 1
     assert "error    bucket: gs://no-such-bucket does not exist" in refused.err.splitlines()
     assert refused.err.splitlines()[-1] == (
-        "error: the check found 1 thing wrong: bucket; nothing was submitted"
+        "error: the check reports 1 error (bucket): nothing was submitted"
     )
     assert launch("list").out == ""
 

@@ -106,7 +106,7 @@ def test_a_counted_restart_and_then_the_end(launch: Command, hand: Pods) -> None
         "message": "error: no step for 300 s\nhint: see above",
     }
     page = launch("status run").out.splitlines()
-    assert "  restarts      1, of which 1 of 1 counted" in page
+    assert "  restarts      1 (1 of 1 counted)" in page
     assert f"  failed first  {second['metadata']['name']}: exit code 45, hung" in page
     assert "                  error: no step for 300 s" in page
 
@@ -174,7 +174,7 @@ def test_delete_returns_when_the_last_pod_is_gone(
     refused = launch("delete run")
     assert (refused.code, refused.err.splitlines()[0]) == (
         2,
-        "error: yes: must be given where there is no terminal to ask on",
+        "error: yes: must be given when stdin is not a terminal",
     )
     deleted = launch("delete run --yes")
     assert (deleted.code, deleted.out) == (0, "run deleted\n")
@@ -231,6 +231,6 @@ def test_a_run_of_a_queue_is_suspended_through_kueue_which_would_start_it_again(
     assert eventually(lambda: pods(control_plane.api, namespace) == [])
     status = launch("status run --json").json
     assert (status["phase"], status["why"]) == ("Queued", ["it was suspended: resnet-launch resume run"])
-    assert launch("suspend run").out == "run was suspended already\n"
+    assert launch("suspend run").out == "run was already suspended\n"
     assert launch("resume run").out == "run resumed\n"
     hand.attempt(0)

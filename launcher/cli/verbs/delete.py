@@ -1,4 +1,4 @@
-"""`resnet-launch delete NAME`: end a run and wait until it is gone."""
+"""`resnet-launch delete NAME`: delete a run and wait until its pods are gone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT = click.Option(
     type=options.Checked(readers.seconds),
     default="15m",
     metavar="DURATION",
-    help="longest wait; 15m if not given",
+    help="longest time to wait; 15m if not given",
 )
 
 
@@ -35,9 +35,9 @@ def command(
     namespace: str | None,
     as_json: bool,
 ) -> None:
-    """Delete a run's objects and wait until its pods are gone. What it saved stays where it is.
+    """Delete a run's objects and wait until its pods are gone. The run directory is not deleted.
 
-    Asks on a terminal; elsewhere --yes is wanted.
+    Asks for confirmation on a terminal; elsewhere --yes is required.
     """
     from launcher.errors import Problem, RequestError
     from launcher.runs import diagnosis, lookup, watch
@@ -46,18 +46,17 @@ def command(
     jobset = lookup.find(cluster, name)
     if not yes:
         if not sys.stdin.isatty():
-            raise RequestError(Problem("yes", "must be given where there is no terminal to ask on", "--yes"))
+            raise RequestError(Problem("yes", "must be given when stdin is not a terminal", "--yes"))
         click.confirm(
             f"delete run {name} ({diagnosis.hosts(jobset)} pods) in {cluster.namespace}?", abort=True
         )
     cluster.delete("JobSet", name)
     lookup.delete_companions(cluster, name)
     watch.until_gone(cluster, jobset, timeout)
-    notes = jobset["metadata"].get("annotations", {})
-    kept = notes.get(keys.RUN_DIR, "")
+    run_dir = jobset["metadata"].get("annotations", {}).get(keys.RUN_DIR, "")
     if as_json:
-        click.echo(json.dumps({"name": name, "deleted": True, "run_dir": kept}, indent=2))
+        click.echo(json.dumps({"name": name, "deleted": True, "run_dir": run_dir}, indent=2))
     else:
         click.echo(f"{name} deleted")
-        if kept.startswith("gs://"):
-            print(f"its checkpoints and metrics stay in {kept}", file=sys.stderr)
+        if run_dir.startswith("gs://"):
+            print(f"its checkpoints and metrics stay in {run_dir}", file=sys.stderr)

@@ -21,15 +21,15 @@ PARAMS = [
     params=PARAMS,
     example="resnet-launch diff resnet152-v4-32 --slice v4-64 --arch resnet152",
 )
-def command(name: str, context: str | None, kubeconfig: str | None, **given: Any) -> int:
-    """Show what a new render of a run would change. Exit code 0: nothing, 1: something."""
+def command(name: str, context: str | None, kubeconfig: str | None, **flags: Any) -> int:
+    """Show what a new render would change in a run. Exit code 0: nothing, 1: something."""
     from launcher.cluster.api import MANAGER
     from launcher.rendering.jobset import render
     from launcher.runs import diff, lookup, submission
 
-    cluster = target.cluster(context, kubeconfig, options.values(given).get("namespace"))
+    cluster = target.cluster(context, kubeconfig, options.values(flags).get("namespace"))
     live = lookup.find(cluster, name)
-    job = options.job(given | {"name": name}, submission.defaults(cluster))
+    job = options.job(flags | {"name": name}, submission.defaults(cluster))
     text = diff.unified(live, render(job)[-1], MANAGER)
     click.echo(text, nl=False)
     return 1 if text else 0

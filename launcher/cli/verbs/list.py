@@ -11,7 +11,7 @@ from launcher.cli import options, table, target
 
 COLUMNS = ("name", "phase", "slice", "arch", "hosts", "restarts", "age")
 PARAMS = [
-    click.Option(["--all-namespaces", "-A", "everywhere"], is_flag=True, help="of every namespace"),
+    click.Option(["--all-namespaces", "-A"], is_flag=True, help="list the runs of all namespaces"),
     *target.flags(),
     target.as_json(),
 ]
@@ -19,20 +19,22 @@ PARAMS = [
 
 @click.command("list", cls=options.Command, params=PARAMS, example="resnet-launch list")
 def command(
-    everywhere: bool, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
+    all_namespaces: bool, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
 ) -> None:
-    """List the runs of a namespace, newest first. Of their pods only JobSet's own count is read."""
+    """List the runs of a namespace, newest first. Phases come from JobSet's status; no pods are read."""
     from launcher.runs import lookup
 
     cluster = target.cluster(context, kubeconfig, namespace)
-    rows = [lookup.row(jobset) for jobset in lookup.list_runs(cluster, everywhere)]
+    rows = [lookup.row(jobset) for jobset in lookup.list_runs(cluster, all_namespaces)]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    shown = [_cells(row) for row in rows]
-    columns = ("namespace", *COLUMNS) if everywhere else COLUMNS
-    place = "any namespace" if everywhere else f"namespace {cluster.namespace}"
-    click.echo("\n".join(table.lines(columns, shown)) if rows else f"no runs in {place}", err=not rows)
+    if not rows:
+        scope = "any namespace" if all_namespaces else f"namespace {cluster.namespace}"
+        click.echo(f"no runs in {scope}", err=True)
+        return
+    columns = ("namespace", *COLUMNS) if all_namespaces else COLUMNS
+    click.echo("\n".join(table.lines(columns, [_cells(row) for row in rows])))
 
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:

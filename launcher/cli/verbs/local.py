@@ -18,7 +18,7 @@ from launcher.errors import ActionError, Problem, RequestError
 from launcher.request import sources, summary
 from launcher.request.job import TrainingJob
 
-# What has a meaning without a cluster: what to train, and little of the rest.
+# The fields that apply without a cluster: what to train, and a few others.
 FIELDS = [name for name, field in sources.FIELDS.items() if field.metadata["group"] == "Run"]
 FIELDS = [name for name in FIELDS if name not in ("args", "bucket")]
 FIELDS += ["env", "secret_env", "grace", "max_restarts"]
@@ -30,17 +30,17 @@ FIELDS += ["env", "secret_env", "grace", "max_restarts"]
     params=options.flags(FIELDS),
     example="resnet-launch local --slice cpu-2x1 --arch resnet18 --data digits",
 )
-def command(**given: Any) -> None:
-    """Run the same JobSet as processes on this machine, one a pod.
+def command(**flags: Any) -> None:
+    """Run the same JobSet on this machine, one process per pod.
 
-    CPU slices (cpu-<hosts>x<devices a host>) run everywhere, local-gpu is all GPUs of this machine. The
-    run is kept in runs/NAME. The failure policy holds: preempted and hung pods restart, a wrong setting
-    fails the run. Ctrl-C and SIGTERM let the run save its state; a second one kills it.
+    CPU slices (cpu-<hosts>x<devices per host>) run everywhere; local-gpu uses all GPUs of this machine. The
+    run directory is runs/NAME. The failure policy applies: preempted and hung pods restart, a wrong setting
+    fails the run. Ctrl-C and SIGTERM let the run save a checkpoint; a second signal kills it.
     """
     from launcher.local import attempts
     from launcher.rendering.jobset import render
 
-    job = _job(given)
+    job = _job(flags)
     options.warn(job)
     [jobset] = render(job)
     print(f"{job.name}: {'; '.join(summary.lines(job))}", file=sys.stderr, flush=True)
@@ -49,63 +49,63 @@ def command(**given: Any) -> None:
     print(_farewell(job, restarts, time.monotonic() - started), file=sys.stderr)
 
 
-def _job(given: dict[str, Any]) -> TrainingJob:
-    """The job of a command line, on a slice that this machine can be."""
-    merged, _ = sources.merge(*options.sources_of(given))
+def _job(flags: dict[str, Any]) -> TrainingJob:
+    """Return the job of a command line, on a slice that this machine can run."""
+    merged, _ = sources.merge(*options.sources_of(flags))
     values = {name: value for name, value in merged.items() if name in FIELDS}
     if values.get("slice") == "local-gpu":
         values["slice"] = f"local-gpu-{count_gpus(os.environ)}"
-    given_dir = values.pop("run_dir", None)
+    run_dir = values.pop("run_dir", None)
     job = TrainingJob(**values, args=options.trainer_words(), platform="local")
     if job.shape.kind == "tpu" or job.shape.accelerator:
         shape = job.shape
         raise RequestError(
             Problem(
                 "slice",
-                f"must be cpu-<hosts>x<devices a host> or local-gpu here, got {job.slice!r}",
+                f"must be cpu-<hosts>x<devices per host> or local-gpu here, got {job.slice!r}",
                 f"--slice cpu-{shape.hosts}x{shape.devices_per_host} has as many hosts and devices",
             )
         )
-    run_dir = given_dir or f"runs/{job.name}"
+    run_dir = run_dir or f"runs/{job.name}"
     if not run_dir.startswith("gs://"):
         run_dir = str(Path(run_dir).absolute())
-        _make(run_dir)
+        _create(run_dir)
     return dataclasses.replace(job, run_dir=run_dir)
 
 
-def _make(run_dir: str) -> None:
-    """Makes the run directory, so that a wrong one is known before anything starts."""
+def _create(run_dir: str) -> None:
+    """Create the run directory, so that a wrong path is an error before any pod starts."""
     try:
         Path(run_dir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        why = f"cannot write the run directory {run_dir}: {error.strerror}"
-        raise ActionError(why, "--run-dir DIR") from None
+        message = f"cannot write the run directory {run_dir}: {error.strerror}"
+        raise ActionError(message, "--run-dir DIR") from None
 
 
 def count_gpus(environ: Mapping[str, str]) -> int:
-    """GPUs of this machine that CUDA will show."""
+    """Return the number of GPUs that CUDA shows on this machine. Raises ActionError where there are none."""
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        found = len([entry for entry in visible.split(",") if entry.strip() not in ("", "-1")])
+        count = len([entry for entry in visible.split(",") if entry.strip() not in ("", "-1")])
     else:
         try:
-            done = subprocess.run(
+            listing = subprocess.run(
                 ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False
             )
-            found = done.stdout.count("GPU ")
+            count = listing.stdout.count("GPU ")
         except (OSError, subprocess.TimeoutExpired):
-            found = 0
-    if not found:
-        raise ActionError("no GPU was found on this machine", "--slice cpu-1x1 runs on its CPU")
-    return found
+            count = 0
+    if not count:
+        raise ActionError("this machine has no GPU", "--slice cpu-1x1 runs on its CPU")
+    return count
 
 
 def _farewell(job: TrainingJob, restarts: int, seconds: float) -> str:
-    times = "1 restart" if restarts == 1 else f"{restarts} restarts"
+    count = "1 restart" if restarts == 1 else f"{restarts} restarts"
     data = f" --data {job.data}" if job.data else ""
     reader = "gcloud storage cat" if job.run_dir.startswith("gs://") else "cat"
     return f"""\
-{job.name} finished in {seconds:.0f} s with {times}; it is kept in {job.run_dir}
+{job.name} finished in {seconds:.0f} s with {count}; its results are in {job.run_dir}
 next:
   {reader} {job.run_dir}/metrics.jsonl
   resnet-launch render --slice v4-32 --arch {job.arch}{data}   # the same run on a TPU slice"""

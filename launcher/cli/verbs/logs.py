@@ -1,4 +1,4 @@
-"""`resnet-launch logs NAME`: what the hosts print."""
+"""`resnet-launch logs NAME`: the output of the hosts."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from launcher.request import readers
 
 PARAMS = [
     target.name(),
-    click.Option(["--follow", "-f"], is_flag=True, help="go on until the run is over, across restarts"),
-    click.Option(["--host"], metavar="[SLICE-]HOST", help="of one host, such as 0 or 1-3; all if not given"),
-    click.Option(["--tail"], type=click.IntRange(min=0), metavar="N", help="the last N lines of each host"),
+    click.Option(["--follow", "-f"], is_flag=True, help="continue until the run is over, across restarts"),
+    click.Option(["--host"], metavar="[SLICE-]HOST", help="print one host only, such as 0 or 1-3"),
+    click.Option(
+        ["--tail"], type=click.IntRange(min=0), metavar="N", help="print only the last N lines of each host"
+    ),
     click.Option(
         ["--since"],
         type=options.Checked(readers.seconds),
         metavar="DURATION",
-        help="only what is newer, such as 10m",
+        help="print only lines of the last DURATION, such as 10m",
     ),
     *target.flags(),
-    click.Option(["--json", "as_json"], is_flag=True, help="print a JSON object for each line"),
+    click.Option(["--json", "as_json"], is_flag=True, help="print one JSON object per line"),
 ]
 
 
@@ -38,23 +40,23 @@ def command(
     namespace: str | None,
     as_json: bool,
 ) -> None:
-    """Print what the hosts print, each line prefixed by its pod: slice-0-1 is slice 0, host 1.
+    """Print the output of the hosts, each line with its pod as prefix: slice-0-1 is slice 0, host 1.
 
-    After a restart the prefix also has its number: slice-0-1.r2.
+    After restarts the prefix also has their number: slice-0-1.r2.
     """
     from launcher.runs import logs, lookup
 
-    place = parse_host(host)
+    position = parse_host(host)
     cluster = target.cluster(context, kubeconfig, namespace)
     lookup.find(cluster, name)
     query = {"tailLines": tail, "sinceSeconds": None if since is None else max(since, 1)}
     query = {key: value for key, value in query.items() if value is not None}
-    for line in (logs.Follower if follow else logs.snapshot)(cluster, name, place, **query):
+    for line in (logs.Follower if follow else logs.snapshot)(cluster, name, position, **query):
         click.echo(json.dumps(dataclasses.asdict(line)) if as_json else str(line))
 
 
 def parse_host(text: str | None) -> tuple[int, int] | None:
-    """`3` -> (0, 3), `1-3` -> (1, 3)."""
+    """Return (slice, host): `3` -> (0, 3), `1-3` -> (1, 3)."""
     if text is None:
         return None
     parts = text.split("-")

@@ -1,4 +1,4 @@
-"""`resnet-launch resume NAME`: go on from the last checkpoint."""
+"""`resnet-launch resume NAME`: continue from the last checkpoint."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ from launcher.cli.verbs import suspend
 def command(
     name: str, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
 ) -> None:
-    """Resume a suspended run: new pods go on from its last checkpoint."""
-    suspend.switch(name, False, as_json, context, kubeconfig, namespace)
+    """Resume a suspended run: new pods continue from its last checkpoint."""
+    suspend.set_suspended(name, False, as_json, context, kubeconfig, namespace)

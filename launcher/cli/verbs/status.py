@@ -1,4 +1,4 @@
-"""`resnet-launch status NAME`: what a run does, and why it waits or failed."""
+"""`resnet-launch status NAME`: the state of a run, and why it waits or failed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from launcher import contract
 from launcher.cli import options, table, target
 
-LAST_LINES = 12  # of the pod that failed first
+LAST_LINES = 12  # shown of the message of the pod that failed first
 
 
 @click.command(
@@ -22,40 +22,39 @@ LAST_LINES = 12  # of the pod that failed first
 def command(
     name: str, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
 ) -> None:
-    """Show what a run does, pods, restarts, step, throughput, time left; and why it waits or failed."""
-    from launcher.runs import status
+    """Show a run's phase, pods, restarts, step, throughput and time left, and why it waits or failed."""
+    from launcher.runs.status import status
 
-    found = status.status(target.cluster(context, kubeconfig, namespace), name)
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(page(found)))
+    run = status(target.cluster(context, kubeconfig, namespace), name)
+    click.echo(json.dumps(run, indent=2) if as_json else "\n".join(page(run)))
 
 
-def page(found: dict[str, Any]) -> list[str]:
-    """The same as lines for a person."""
-    restarts, pods = found["restarts"], found["pods"]
-    slices = f"{found['slices']} x {found['slice']}" if found["slices"] > 1 else found["slice"]
+def page(run: dict[str, Any]) -> list[str]:
+    """Return the lines to print for a run's status."""
+    restarts, pods = run["restarts"], run["pods"]
+    slices = f"{run['slices']} x {run['slice']}" if run["slices"] > 1 else run["slice"]
     rows = [
-        ("phase", found["phase"]),
-        ("slice", f"{slices}, {found['hosts']} hosts, {found['arch']}"),
+        ("phase", run["phase"]),
+        ("slice", f"{slices}, {run['hosts']} hosts, {run['arch']}"),
         ("pods", ", ".join(f"{count} {phase}" for phase, count in pods.items()) or "none"),
-        ("restarts", f"{restarts['total']}, of which {restarts['counted']} of {restarts['max']} counted"),
-        ("age", table.age(found["created"])),
-        ("run dir", found["run_dir"]),
+        ("restarts", f"{restarts['total']} ({restarts['counted']} of {restarts['max']} counted)"),
+        ("age", table.age(run["created"])),
+        ("run dir", run["run_dir"]),
     ]
-    rows += [("why", text) for text in found["why"]]
-    if failed := found["failed"]:
+    rows += [("why", text) for text in run["why"]]
+    if failed := run["failed"]:
         code = "" if failed["exit_code"] is None else f"exit code {failed['exit_code']}, "
-        text = f"{failed['pod']}: {code}{failed['meaning']}"
-        rows.append(("failed first", text))
+        rows.append(("failed first", f"{failed['pod']}: {code}{failed['meaning']}"))
         rows += [("", f"  {line}") for line in failed["message"].splitlines()[-LAST_LINES:]]
-    elif failure := found["last_failure"]:
+    elif failure := run["last_failure"]:
         rows.append(("last failure", f"{table.age(failure['at'])} ago: {failure['message']}"))
-    rows += _training(found["progress"], found["evaluation"])
-    if found["startup_seconds"]:
-        spent = ", ".join(
-            f"{to.replace('_', ' ')} {took:g} s" for to, took in found["startup_seconds"].items()
+    rows += _training(run["progress"], run["evaluation"])
+    if run["startup_seconds"]:
+        milestones = ", ".join(
+            f"{name.replace('_', ' ')} {seconds:g} s" for name, seconds in run["startup_seconds"].items()
         )
-        rows.append(("start-up", spent))
-    return [found["name"], *(f"  {key:13} {text}" for key, text in rows)]
+        rows.append(("start-up", milestones))
+    return [run["name"], *(f"  {key:13} {text}" for key, text in rows)]
 
 
 def _training(progress: contract.ProgressLine, evaluation: contract.EvaluateLine) -> list[tuple[str, str]]:
@@ -75,5 +74,5 @@ def _training(progress: contract.ProgressLine, evaluation: contract.EvaluateLine
 
 
 def _number(value: Any, form: str) -> str:
-    """A number as a person reads it; what is none, such as a loss of nan, as it stands in the log."""
+    """Return a formatted number; a value that is no number, such as a loss of nan, as in the log."""
     return format(value, form) if isinstance(value, (int, float)) else str(value)

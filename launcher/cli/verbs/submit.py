@@ -1,4 +1,4 @@
-"""`resnet-launch submit`: a run on a cluster."""
+"""`resnet-launch submit`: submit a run to a cluster."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from launcher.cluster.api import Cluster
     from launcher.request.job import TrainingJob
 
-REPLACE = click.Option(["--replace"], is_flag=True, help="delete a run of the same name first")
-CHECK = click.Option(["--check"], is_flag=True, help="check first, as `resnet-launch check` does, and refuse")
+REPLACE = click.Option(["--replace"], is_flag=True, help="first delete a run of the same name")
+CHECK = click.Option(
+    ["--check"], is_flag=True, help="run `resnet-launch check` first; do not submit if it finds an error"
+)
 PARAMS = [*options.flags(options.ALL), *target.flags(namespace=False), REPLACE, CHECK, target.as_json()]
 
 
@@ -28,38 +30,38 @@ PARAMS = [*options.flags(options.ALL), *target.flags(namespace=False), REPLACE, 
     example="resnet-launch submit --slice v4-32 --arch resnet152",
 )
 def command(
-    context: str | None, kubeconfig: str | None, replace: bool, check: bool, as_json: bool, **given: Any
+    context: str | None, kubeconfig: str | None, replace: bool, check: bool, as_json: bool, **flags: Any
 ) -> None:
-    """Submit a run: checked by the server first, then applied whole.
+    """Submit a run: the server checks all of its objects before any of them is stored.
 
-    Values that are not given come from the environment, resnet-launch.yaml and the ConfigMap
-    resnet-launch-defaults of the namespace. Prints the run's name; a name in use is refused.
+    Values without a flag come from the environment, resnet-launch.yaml and the ConfigMap
+    resnet-launch-defaults of the namespace. Prints the run's name and refuses one that is in use.
     """
     from launcher.runs import submission
 
-    values = options.values(given)
+    values = options.values(flags)
     cluster = target.cluster(context, kubeconfig, values.get("namespace"))
-    job = options.job(given, submission.defaults(cluster))
+    job = options.job(flags, submission.defaults(cluster))
     if check:
         _check(job, cluster, replace)
     stored = submission.submit(job, cluster, replace)
     if as_json:
-        found = {"name": job.name, "namespace": cluster.namespace, "context": cluster.context}
-        found |= {"run_dir": job.run_dir, "uid": stored["metadata"]["uid"]}
-        click.echo(json.dumps(found, indent=2))
+        reply = {"name": job.name, "namespace": cluster.namespace, "context": cluster.context}
+        reply |= {"run_dir": job.run_dir, "uid": stored["metadata"]["uid"]}
+        click.echo(json.dumps(reply, indent=2))
     else:
         click.echo(job.name)
     queue = f", queue {job.queue}" if job.queue else ""
-    place = f"context {cluster.context}, namespace {cluster.namespace}{queue}"
-    print(*summary.lines(job), place, sep="\n", file=sys.stderr)
-    flags = target.again(context, kubeconfig, values.get("namespace"))
+    destination = f"context {cluster.context}, namespace {cluster.namespace}{queue}"
+    print(*summary.lines(job), destination, sep="\n", file=sys.stderr)
+    cluster_flags = target.again(context, kubeconfig, values.get("namespace"))
     print("next:", file=sys.stderr)
     for verb in ("status", "logs -f", "delete"):
-        print(f"  resnet-launch {verb} {job.name}{flags}", file=sys.stderr)
+        print(f"  resnet-launch {verb} {job.name}{cluster_flags}", file=sys.stderr)
 
 
 def _check(job: TrainingJob, cluster: Cluster, replace: bool) -> None:
-    """Shows what a check finds. Raises RequestError or ActionError where the run would fail."""
+    """Print the findings of a check. Raises RequestError or ActionError where the run would fail."""
     from launcher.check import preflight, report
     from launcher.cli.spinner import Progress
     from launcher.cli.verbs.check import compiled
@@ -67,10 +69,14 @@ def _check(job: TrainingJob, cluster: Cluster, replace: bool) -> None:
     with Progress() as progress:
         lines = [*report.lines(compiled(job, False, False, progress)[0], None), ""]
         progress.show("asking the cluster")
-        found = [f for f in preflight.findings(job, cluster) if not (replace and f.about == "name")]
-    lines += [line for finding in found for line in finding.lines()]
+        findings = [
+            finding
+            for finding in preflight.findings(job, cluster)
+            if not (replace and finding.about == "name")
+        ]
+    lines += [line for finding in findings for line in finding.lines()]
     print(*lines, sep="\n", file=sys.stderr)
-    if wrong := [finding for finding in found if finding.level == "error"]:
-        about = ", ".join(finding.about for finding in wrong)
-        count = f"{len(wrong)} thing{'s' * (len(wrong) != 1)}"
-        raise ActionError(f"the check found {count} wrong: {about}; nothing was submitted")
+    if errors := [finding for finding in findings if finding.level == "error"]:
+        subjects = ", ".join(finding.about for finding in errors)
+        count = f"{len(errors)} error{'s' * (len(errors) != 1)}"
+        raise ActionError(f"the check reports {count} ({subjects}): nothing was submitted")

@@ -1,4 +1,4 @@
-"""`resnet-launch suspend NAME`: give the hardware back, keep the run."""
+"""`resnet-launch suspend NAME`: release the hardware and keep the run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PARAMS = [target.name(), *target.flags(), target.as_json()]
 def command(
     name: str, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
 ) -> None:
-    """Suspend a run: its pods save their state and go, the run stays and can be resumed."""
-    switch(name, True, as_json, context, kubeconfig, namespace)
+    """Suspend a run: its pods save a checkpoint and end, and the run can be resumed."""
+    set_suspended(name, True, as_json, context, kubeconfig, namespace)
 
 
-def switch(
+def set_suspended(
     name: str,
     suspended: bool,
     as_json: bool,
@@ -27,20 +27,20 @@ def switch(
     kubeconfig: str | None,
     namespace: str | None,
 ) -> None:
-    """Suspends or resumes a run. Raises ActionError for a run that is over."""
+    """Suspend or resume a run and print the result. Raises ActionError for a run that is over."""
     from launcher.errors import ActionError
     from launcher.runs import diagnosis, lookup
 
     cluster = target.cluster(context, kubeconfig, namespace)
     jobset = lookup.find(cluster, name)
-    over = next((c for c in ("Completed", "Failed") if diagnosis.condition(jobset, c)), None)
-    if over:
+    ended = next((kind for kind in ("Completed", "Failed") if diagnosis.condition(jobset, kind)), None)
+    if ended:
         raise ActionError(
-            f"run {name!r} is {over.lower()}", f"resnet-launch delete {name}, then submit again"
+            f"run {name!r} is {ended.lower()}", f"resnet-launch delete {name}, then submit again"
         )
     changed = lookup.set_suspended(cluster, jobset, suspended)
     state = "suspended" if suspended else "resumed"
     if as_json:
         click.echo(json.dumps({"name": name, "suspended": suspended, "changed": changed}, indent=2))
     else:
-        click.echo(f"{name} {state}" if changed else f"{name} was {state} already")
+        click.echo(f"{name} {state}" if changed else f"{name} was already {state}")

@@ -1,4 +1,4 @@
-"""`resnet-launch wait NAME`: until a run is over."""
+"""`resnet-launch wait NAME`: wait until a run is over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TIMEOUT = click.Option(
     type=options.Checked(readers.seconds),
     default="7d",
     metavar="DURATION",
-    help="longest wait; 7d if not given",
+    help="longest time to wait; 7d if not given",
 )
 
 

@@ -113,7 +113,7 @@ def test_a_patch_is_read_from_a_file(capsys, tmp_path):
         ),
         (
             "local --slice v4-32 --arch resnet18",
-            "slice: must be cpu-<hosts>x<devices a host> or local-gpu here, got 'v4-32'",
+            "slice: must be cpu-<hosts>x<devices per host> or local-gpu here, got 'v4-32'",
             "--slice cpu-4x4 has as many hosts and devices",
         ),
     ],

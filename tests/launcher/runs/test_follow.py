@@ -1,4 +1,4 @@
-"""The verbs that follow a run: what is wrong with a request is said before any cluster is asked."""
+"""The verbs that follow a run: a wrong request is an error before any request to a cluster."""
 
 import datetime
 
@@ -11,7 +11,7 @@ from launcher.runs.logs import Line
 
 
 @pytest.fixture(autouse=True)
-def _nobody_s_settings(monkeypatch, tmp_path):
+def _no_settings(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
@@ -33,7 +33,7 @@ def _nobody_s_settings(monkeypatch, tmp_path):
         ("delete", "Missing argument 'NAME'."),
     ],
 )
-def test_wrong_words(capsys, line, error):
+def test_wrong_arguments(capsys, line, error):
     assert main(line.split()) == 2
     out, err = capsys.readouterr()
     assert (out, err.splitlines()[0]) == ("", f"error: {error}")
@@ -44,12 +44,12 @@ def test_no_cluster(capsys):
     assert capsys.readouterr().err.startswith("error: no cluster is configured: ")
 
 
-@pytest.mark.parametrize(("text", "place"), [(None, None), ("3", (0, 3)), ("1-63", (1, 63))])
-def test_hosts(text, place):
-    assert parse_host(text) == place
+@pytest.mark.parametrize(("text", "position"), [(None, None), ("3", (0, 3)), ("1-63", (1, 63))])
+def test_hosts(text, position):
+    assert parse_host(text) == position
 
 
-def test_a_line_says_who_printed_it_and_after_which_restart():
+def test_the_prefix_of_a_line_is_its_pod_and_restart():
     assert str(Line(0, 1, 0, "event name=start")) == "slice-0-1 | event name=start"
     assert str(Line(3, 63, 2, "")) == "slice-3-63.r2 | "
 
@@ -57,7 +57,7 @@ def test_a_line_says_who_printed_it_and_after_which_restart():
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0.4, "0s"), (119, "119s"), (120, "2m"), (7200, "2h"), (172800, "2d"), (-5, "0s")]
 )
-def test_times_as_a_person_says_them(seconds, shown):
+def test_durations(seconds, shown):
     assert table.seconds(seconds) == shown
 
 
@@ -66,8 +66,8 @@ def test_ages():
     assert table.age("2026-01-01T00:00:00Z", now) == "3h"
 
 
-def test_a_page_without_a_table_of_numbers_is_still_a_page():
-    found = {
+def test_the_status_of_a_failed_run():
+    run = {
         "name": "run",
         "phase": "Failed",
         "slice": "v5e-256",
@@ -90,7 +90,7 @@ def test_a_page_without_a_table_of_numbers_is_still_a_page():
         "evaluation": {"step": 5, "accuracy": 0.5},
         "startup_seconds": {"created": 1.0, "first_step": 2.5, "total": 3.5},
     }
-    lines = page(found)
+    lines = page(run)
     assert lines[:4] == [
         "run",
         "  phase         Failed",
