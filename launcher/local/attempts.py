@@ -67,7 +67,11 @@ def run(jobset: Mapping[str, Any], environ: Mapping[str, str]) -> int:
                 raise _out_of_restarts(jobset, pod, exit_code, attempt)
             attempt += 1
             budget = f"{counted} of {max_restarts} counted" if action.counted else "does not count"
-            print(f"{pod} ended with {exit_code}: restart {attempt} ({budget})", file=sys.stderr, flush=True)
+            print(
+                f"{pod} ended with exit code {exit_code}: restart {attempt} ({budget})",
+                file=sys.stderr,
+                flush=True,
+            )
     raise ActionError(
         f"the run did not finish within {attempt} restarts",
         f"a pod reports preemption (exit code {failure_policy.saved()[0]}) again and again",
@@ -121,14 +125,15 @@ def _interrupted() -> ActionError:
 
 def _hopeless(jobset: Mapping[str, Any], pod: str, exit_code: int) -> ActionError:
     return ActionError(
-        f"{jobset['metadata']['name']} failed: pod {pod} ended with {exit_code}, which no restart can fix",
+        f"{jobset['metadata']['name']} failed: pod {pod} ended with exit code {exit_code}, "
+        "which no restart can fix",
         "its last lines above give the reason",
     )
 
 
 def _out_of_restarts(jobset: Mapping[str, Any], pod: str, exit_code: int, restarts: int) -> ActionError:
     return ActionError(
-        f"{jobset['metadata']['name']} failed: pod {pod} ended with {exit_code} "
+        f"{jobset['metadata']['name']} failed: pod {pod} ended with exit code {exit_code} "
         f"and no restart is left after {restarts}",
         "--max-restarts N allows more",
     )

@@ -87,7 +87,7 @@ def test_a_failure_restarts_all_pods_and_counts(tmp_path, code):
 
 
 def test_gives_up_after_max_restarts(tmp_path):
-    with pytest.raises(ActionError, match="ended with 43 and no restart is left after 2"):
+    with pytest.raises(ActionError, match="ended with exit code 43 and no restart is left after 2"):
         attempts.run(jobset(tmp_path, "sys.exit(43)", slice="cpu-1x1", max_restarts=2), os.environ)
     assert marks(tmp_path) == ["0-0-0", "1-0-0", "2-0-0"]
 
@@ -98,7 +98,7 @@ def test_preemption_does_not_count(tmp_path):
 
 
 def test_44_fails_at_once(tmp_path):
-    with pytest.raises(ActionError, match="pod slice-0-1 ended with 44, which no restart can fix"):
+    with pytest.raises(ActionError, match="pod slice-0-1 ended with exit code 44, which no restart can fix"):
         attempts.run(jobset(tmp_path, "place == (0, 1) and sys.exit(44); time.sleep(60)"), os.environ)
     assert {name[0] for name in marks(tmp_path)} == {"0"}
 
@@ -112,7 +112,7 @@ def test_44_decides_even_after_another_code(tmp_path):
         time.sleep(0.05)
     sys.exit(43)
     """
-    with pytest.raises(ActionError, match="pod slice-0-1 ended with 44"):
+    with pytest.raises(ActionError, match="pod slice-0-1 ended with exit code 44"):
         attempts.run(jobset(tmp_path, script), os.environ)
 
 

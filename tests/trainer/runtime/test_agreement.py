@@ -18,4 +18,4 @@ def test_every_host_ends_with_the_failure_of_one(tmp_path):
     assert f"slice-0-0 | error: {reason}" in said
     assert f"slice-0-1 | error: process 0 failed: {reason}" in said
     assert said.count("hint: use another --name or --run-dir") == 2
-    assert "ended with 44, which no restart can fix" in said
+    assert "ended with exit code 44, which no restart can fix" in said
