@@ -92,11 +92,14 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, s
 
 
 @pytest.mark.parametrize("page", pages_with("sh"))
-def test_commands_run(page: str, first_run: Path, tmp_path: Path, environment: dict[str, str]) -> None:
-    if page == FIRST_RUN:
-        return  # the fixture ran it
-    if any("runs/first" in block.text for block in blocks(page, "sh")):
+def test_commands_run(
+    page: str, tmp_path: Path, environment: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    if page == FIRST_RUN or any("runs/first" in block.text for block in blocks(page, "sh")):
+        first_run: Path = request.getfixturevalue("first_run")
         shutil.copytree(first_run / "runs", tmp_path / "runs")
+    if page == FIRST_RUN:
+        return  # the fixture has run it
     write_pictures(tmp_path)
     for block in blocks(page, "yaml"):
         name = re.match(r"# ([\w-]+\.yaml)", block.text)
