@@ -84,7 +84,7 @@ verify: setup  ## regenerate into a temporary folder and fail if anything differ
 	  for file in $$(cd "$$fresh" && find helm -type f); do diff -u "$$file" "$$fresh/$$file"; done
 
 charts: setup  ## package helm/ into dist/, the same bytes each time
-	$(BIN)/python tools/charts.py
+	$(BIN)/python tools/package_charts.py
 
 # A real Kubernetes on this machine (Linux, root, Go): docs/explanations/test-cluster.md.
 TESTCLUSTER = PYTHONPATH=tests/cluster $(BIN)/python -m testcluster

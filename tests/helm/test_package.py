@@ -15,7 +15,7 @@ from charts import HELM, TRAIN, Helm
 from launcher import TrainingJob, render
 from launcher.cli import main
 
-PACKAGER = HELM.parent / "tools" / "charts.py"
+PACKAGER = HELM.parent / "tools" / "package_charts.py"
 
 
 def packages(folder: Path) -> dict[str, bytes]:

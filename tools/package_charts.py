@@ -1,7 +1,7 @@
 """Package the charts of helm/ as dist/NAME-VERSION.tgz, the same bytes on every machine and day.
 
-`python tools/charts.py [DIR]` writes into DIR instead. `helm package` is not used because its archives
-contain the modification time of each file.
+`python tools/package_charts.py [DIR]` writes into DIR instead. `helm package` is not used because
+its archives contain the modification time of each file.
 """
 
 from __future__ import annotations
