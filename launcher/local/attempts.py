@@ -74,7 +74,7 @@ def run(jobset: Mapping[str, Any], environ: Mapping[str, str]) -> int:
             )
     raise ActionError(
         f"the run did not finish within {attempt} restarts",
-        f"a pod reports preemption (exit code {failure_policy.saved()[0]}) again and again",
+        f"a pod reports preemption (exit code {failure_policy.preempted_codes()[0]}) again and again",
     )
 
 
@@ -94,14 +94,14 @@ def _attempt(
                 _interrupt(processes, grace_seconds, interrupts)
             failed = {pod: code for pod, code in exit_codes.items() if code}
             if failed:
-                preempted = any(code in failure_policy.saved() for code in failed.values())
+                preempted = any(code in failure_policy.preempted_codes() for code in failed.values())
                 failed |= processes.stop(
                     grace_seconds if preempted else PEER_SECONDS, lambda: interrupts.count > 0
                 )
                 if interrupts.count:
                     raise _interrupted()
                 # The first pod to end decides, unless another one reports that no restart can help.
-                hopeless = [pod for pod, code in failed.items() if code in failure_policy.hopeless()]
+                hopeless = [pod for pod, code in failed.items() if code in failure_policy.hopeless_codes()]
                 pod = next(iter([*hopeless, *failed]))
                 return pod, failed[pod]
     return None

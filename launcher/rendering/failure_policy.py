@@ -1,6 +1,6 @@
 """The failure policies of Job and JobSet, which decide from the trainer's exit code what happens next.
 
-contract.json has the codes. A restart after maintenance or an eviction does not count.
+contract.json lists the exit codes. A restart after maintenance or an eviction does not count.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def pod_failure_policy(job: TrainingJob) -> dict[str, Any]:
     """Return the Job's podFailurePolicy: exit codes that need their own rule end it with a message."""
-    codes = hopeless()
+    codes = hopeless_codes()
     if job.jobset_at_least(0, 10):
-        codes = sorted([*saved(), *codes])
+        codes = sorted([*preempted_codes(), *codes])
     rules: list[dict[str, Any]] = [
         {
             "action": "FailJob",
@@ -45,8 +45,12 @@ def jobset_failure_policy(job: TrainingJob) -> dict[str, Any]:
     rules = []
     if job.jobset_at_least(0, 10):
         rules = [
-            _rule("cannotSucceed", "FailJobSet", _exits(hopeless())),
-            _rule("preemptedAndSaved", "RestartJobSetAndIgnoreMaxRestarts", _exits(saved())),
+            _rule("cannotSucceed", "FailJobSet", _exit_code_pattern(hopeless_codes())),
+            _rule(
+                "preemptedAndSaved",
+                "RestartJobSetAndIgnoreMaxRestarts",
+                _exit_code_pattern(preempted_codes()),
+            ),
             _rule("disrupted", "RestartJobSetAndIgnoreMaxRestarts", r".*DisruptionTarget.*"),
         ]
     elif job.jobset_at_least(0, 6):
@@ -56,20 +60,20 @@ def jobset_failure_policy(job: TrainingJob) -> dict[str, Any]:
     return policy | ({"rules": rules} if rules else {})
 
 
-def saved() -> list[int]:
-    """Return the exit codes of a pod that was preempted and has saved its state."""
+def preempted_codes() -> list[int]:
+    """Return the exit codes after which the run restarts for free: preempted, state saved."""
     return contract.codes("restart, not counted")
 
 
-def hopeless() -> list[int]:
-    """Return the exit codes of a run that no restart can help."""
+def hopeless_codes() -> list[int]:
+    """Return the exit codes after which the run fails at once, because no restart can help."""
     return contract.codes("fail at once")
 
 
-def _exits(codes: list[int]) -> str:
-    """Return the pattern of a Job's message that has one of the exit codes."""
-    any_of = "|".join(map(str, codes))
-    return rf".*exit code {any_of if len(codes) == 1 else f'({any_of})'} .*"
+def _exit_code_pattern(codes: list[int]) -> str:
+    """Return a regular expression for the message of a Job that failed with one of these exit codes."""
+    alternatives = "|".join(map(str, codes))
+    return rf".*exit code {alternatives if len(codes) == 1 else f'({alternatives})'} .*"
 
 
 def _rule(name: str, action: str, pattern: str = "", reason: str = "PodFailurePolicy") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The volumes of a pod: those that every pod has for its read-only root, and those of the request."""
+"""The volumes of a pod: writable directories beside its read-only root, and the mounts of the request."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from launcher.request.mounts import SCRATCH, Mount
 
 
 def build(mounted: Iterable[Mount], *, scratch: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(volumes, mounts) of a pod: what every pod writes to, scratch for a run not kept, the request's."""
+    """Return (volumes of the pod, volumeMounts of the trainer).
+
+    Args:
+      mounted: mounts of the request.
+      scratch: add an emptyDir as the run directory, for a run that is not kept.
+    """
     volumes: list[dict[str, Any]] = [
         {"name": "tmp", "emptyDir": {}},
-        {"name": "shm", "emptyDir": {"medium": "Memory"}},  # the default /dev/shm holds 64 MiB
+        {"name": "shm", "emptyDir": {"medium": "Memory"}},  # the default /dev/shm is only 64 MiB
     ]
     mounts: list[dict[str, Any]] = [
         {"name": "tmp", "mountPath": "/tmp"},

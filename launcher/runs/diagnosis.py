@@ -14,6 +14,11 @@ IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrIma
 NORMAL_WAITS = {"ContainerCreating", "PodInitializing"}  # slow perhaps, but no problem
 NOT_CREATED = {"FailedMount", "FailedAttachVolume", "FailedCreate", "FailedCreatePodSandBox"}
 JOB_FAILED = {"BackoffLimitExceeded", "PodFailurePolicy", "DeadlineExceeded"}
+SIGNAL_MEANINGS = {  # 128 + n: exit code of a process that signal n ended
+    134: "aborted: a peer or the coordinator was lost",
+    137: "killed: out of memory, or not ended within the grace period",
+    139: "crashed",
+}
 
 
 def condition(obj: JSON, kind: str) -> JSON | None:
@@ -141,14 +146,6 @@ def _final_state(pod: JSON) -> JSON | None:
 
 
 def _meaning(state: JSON) -> str:
-    """What the exit code says, else the kubelet's reason."""
-    meanings = SIGNALS | contract.meanings()
+    """Return the meaning of the exit code; for an unknown code, the kubelet's reason."""
+    meanings = SIGNAL_MEANINGS | contract.meanings()
     return meanings.get(state.get("exitCode", -1)) or state.get("reason", "")
-
-
-# Exit codes that the kernel gives to a process that a signal ended.
-SIGNALS = {
-    134: "aborted: a peer or the coordinator was lost",
-    137: "killed: out of memory, or not gone within its grace",
-    139: "crashed",
-}
