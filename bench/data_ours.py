@@ -32,7 +32,7 @@ BATCH, SIDE = 64, 224
 def ours(data: Encoded, config: DataConfig):
     """Yield the training pipeline's images: [64, 224, 224, 3] uint8."""
     stream = pipeline.TrainStream(size=data.size, batch=BATCH, seed=0)
-    source = decoded.source_of(data, config)
+    source = decoded.as_source(data, config)
     for batch in pipeline.train_batches(source, stream, np.arange(BATCH), range(10**9), config):
         yield batch["image"]
 
@@ -69,7 +69,7 @@ def bare(data: Encoded, threads: int):
 
 def fill(data: Encoded, config: DataConfig, count) -> None:
     """Fill batches for ever and add their images to a shared count."""
-    source = decoded.source_of(data, config)
+    source = decoded.as_source(data, config)
     for epoch in itertools.count():
         for start in range(0, data.size - BATCH, BATCH):
             indices = np.arange(start, start + BATCH)

@@ -161,7 +161,7 @@ def train(
             watchdog.now(f"saving step {at} to run directory {config.run_dir}")
             begun = time.monotonic()
             log.upload()
-            checkpoints.save(whole(jax.tree.unflatten(treedef, leaves)), at, accuracy, wait, stream.kept())
+            checkpoints.save(whole(jax.tree.unflatten(treedef, leaves)), at, accuracy, wait, stream.to_json())
             log.event(events.Save(step=at, seconds=since(begun), waited_seconds=speed.waited))
             clock.restart()
             watchdog.now("training")

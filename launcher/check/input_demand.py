@@ -1,4 +1,4 @@
-"""How many images a second the chips of a host take: what its input has to give. Pure."""
+"""Images/s that the chips of one host consume in training, which its input pipeline must supply. Pure."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ from launcher.errors import Problem, RequestError, closest
 from launcher.hardware import facts
 from launcher.hardware.slices import Slice
 
-# MB of high-bandwidth memory that one image of 224 pixels moves in training as compilers fuse it; training is
-# bound by it. From a count of every layer's activations.
-MB_AN_IMAGE = {"resnet18": 63, "resnet34": 95, "resnet50": 286, "resnet101": 419, "resnet152": 584}
-# Images/s a chip with ResNet-50, where somebody published it: MLPerf logs and vendors' READMEs.
-MEASURED = {"v4": 3296, "a100": 3411, "h100": 6909}
-# What v4 reaches of its bandwidth by the figures above: 3,296 x 286 MB / 1,228 GB/s.
-REACHED = 0.77
+# MB of high-bandwidth memory that one training image of 224 pixels moves, with operations fused as compilers
+# do; this traffic bounds the rate. From a count of every layer's activations.
+MB_PER_IMAGE = {"resnet18": 63, "resnet34": 95, "resnet50": 286, "resnet101": 419, "resnet152": 584}
+# Published images/s per chip with ResNet-50: MLPerf logs and vendors' READMEs.
+PUBLISHED = {"v4": 3296, "a100": 3411, "h100": 6909}
+# Fraction of its memory bandwidth that v4 reaches by these figures: 3,296 images/s x 286 MB / 1,228 GB/s.
+BANDWIDTH_FRACTION = 0.77
 
 
-def images_per_second(shape: Slice, arch: str) -> float:
-    """Of one host, at 224 pixels in bfloat16; scaled by bandwidth where nobody published a figure.
+def images_per_second_per_host(shape: Slice, arch: str) -> float:
+    """Images/s that the chips of one host consume, at 224 pixels in bfloat16.
+
+    Where no figure is published, the rate is computed from the memory bandwidth of the chip.
 
     Raises:
-      RequestError: no figure for this network or hardware.
+      RequestError: there is no figure for this network or this hardware.
     """
-    if arch not in MB_AN_IMAGE:
-        hint = closest(arch, MB_AN_IMAGE)
-        raise RequestError(Problem("arch", f"must be one of {', '.join(MB_AN_IMAGE)}, got {arch!r}", hint))
+    if arch not in MB_PER_IMAGE:
+        hint = closest(arch, MB_PER_IMAGE)
+        raise RequestError(Problem("arch", f"must be one of {', '.join(MB_PER_IMAGE)}, got {arch!r}", hint))
     chip = facts.generations().get(shape.generation, {}).get("chip")
     if chip is None:
         raise RequestError(Problem("slice", f"must be TPUs or GPUs of the catalogue, got {shape.name!r}"))
-    of_resnet50 = (
-        MEASURED.get(shape.generation) or chip["bandwidth"] * 1000 / MB_AN_IMAGE["resnet50"] * REACHED
-    )
-    return of_resnet50 * MB_AN_IMAGE["resnet50"] / MB_AN_IMAGE[arch] * shape.chips_per_host
+    from_bandwidth = chip["bandwidth"] * 1000 / MB_PER_IMAGE["resnet50"] * BANDWIDTH_FRACTION  # GB/s / MB
+    resnet50_per_chip = PUBLISHED.get(shape.generation) or from_bandwidth
+    return resnet50_per_chip * MB_PER_IMAGE["resnet50"] / MB_PER_IMAGE[arch] * shape.chips_per_host

@@ -119,12 +119,12 @@ def test_a_shard_comes_whole_through_faults(
 ) -> None:
     place, sizes, content = shard
     spoil(faults)
-    files = staging.shards(Place(place.path), sizes, str(tmp_path), limit_gib=1, timeout_seconds=2)
+    files = staging.open_shards(Place(place.path), sizes, str(tmp_path), limit_gib=1, timeout_seconds=2)
     assert files.path("train-000000.tar").read_bytes() == content
     assert faults.spoilt > 0
     # A local copy of an unchanged object is not fetched again.
     served = faults.served_bytes
-    again = staging.shards(Place(place.path), sizes, str(tmp_path), limit_gib=1)
+    again = staging.open_shards(Place(place.path), sizes, str(tmp_path), limit_gib=1)
     assert again.path("train-000000.tar").read_bytes() == content
     assert faults.served_bytes - served < MIB
     assert [path.name for path in tmp_path.rglob("*.part")] == []
@@ -134,7 +134,7 @@ def test_a_changed_object_is_fetched_again(bucket: str, tmp_path: Path) -> None:
     place = Place(f"{bucket}/changing")
     for content in (b"a" * 1000, b"b" * 1000):
         place.blob("x.tar").upload_from_string(content)
-        files = staging.shards(place, {"x.tar": 1000}, str(tmp_path), limit_gib=1)
+        files = staging.open_shards(place, {"x.tar": 1000}, str(tmp_path), limit_gib=1)
         assert files.path("x.tar").read_bytes() == content
 
 
@@ -142,7 +142,7 @@ def test_two_processes_of_a_machine_fetch_a_shard_once(
     shard: tuple[Place, dict[str, int], bytes], faults: Faults, tmp_path: Path
 ) -> None:
     place, sizes, content = shard
-    both = [staging.shards(Place(place.path), sizes, str(tmp_path), limit_gib=1) for _ in range(2)]
+    both = [staging.open_shards(Place(place.path), sizes, str(tmp_path), limit_gib=1) for _ in range(2)]
     assert [files.path("train-000000.tar").read_bytes() == content for files in both] == [True, True]
     assert len(content) <= faults.served_bytes < 1.1 * len(content)
 
@@ -154,7 +154,7 @@ def test_a_shard_that_is_asked_for_comes_first(bucket: str, faults: Faults, tmp_
         place.blob(name).upload_from_string(name.encode() * (MIB // 6))
     faults.slow_down(seconds=0.3)
     sizes = dict.fromkeys(sizes, MIB // 6 * 6)
-    files = staging.shards(Place(place.path), sizes, str(tmp_path), limit_gib=1)
+    files = staging.open_shards(Place(place.path), sizes, str(tmp_path), limit_gib=1)
     assert files.path("23.tar").read_bytes()[:6] == b"23.tar"
     assert len(list(tmp_path.rglob("*.tar"))) < 12
     for name in sizes:
@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_fetched(
 ) -> None:
     place, sizes, _ = shard
     with pytest.raises(DataError, match=r"data.stage_gib: the shards of gs://\S+ need 0.0781 GiB, got 0.05"):
-        staging.shards(Place(place.path), sizes, str(tmp_path), limit_gib=0.05)
+        staging.open_shards(Place(place.path), sizes, str(tmp_path), limit_gib=0.05)
     assert faults.served_bytes == 0
 
 
@@ -196,7 +196,7 @@ def test_a_bucket_that_stays_away_may_be_tried_again(
     monkeypatch.setattr(staging, "ATTEMPTS", 2)
     faults.reset_after(MIB, times=10_000)
     before = threading.active_count()
-    files = staging.shards(Place(place.path), sizes, str(tmp_path), limit_gib=1, timeout_seconds=2)
+    files = staging.open_shards(Place(place.path), sizes, str(tmp_path), limit_gib=1, timeout_seconds=2)
     with pytest.raises(StorageError, match=r"data: gs://datasets/staged/train-000000.tar does not answer"):
         files.path("train-000000.tar")
     assert list(tmp_path.rglob("*.tar")) == []

@@ -41,7 +41,7 @@ def run(tmp_path_factory):
     images[..., :4], images[..., 4:] = MEAN + off, MEAN - off  # the mean of every image is exactly 64
     stream = TrainStream(size=SIZE, batch=BATCH, seed=0)
     for batch in FLAT:
-        images[stream.rows(batch, np.arange(BATCH))[1]] = MEAN
+        images[stream.examples(batch, np.arange(BATCH))[1]] = MEAN
     for word, count in (("train", SIZE), ("t10k", 32)):
         write_idx(root / f"{word}-images-idx3-ubyte", images[:count])
         write_idx(root / f"{word}-labels-idx1-ubyte", labels[:count])
@@ -129,7 +129,7 @@ def test_the_stream_after_rollbacks_by_hand():
     # Step 5 takes batch 6; back to 2, which took 3: batches 4 to 6 are left out.
     twice = again.rolled_back(failed=5, to=2)
     assert batches(twice, 5) == [0, 3, 7, 8, 9]
-    assert stream.resumed(json.loads(json.dumps(twice.kept()))) == twice
+    assert stream.resumed(json.loads(json.dumps(twice.to_json()))) == twice
     assert stream.resumed({}) == stream
     # Further back than the first: what it left out has nothing to say any more.
     assert batches(twice.rolled_back(failed=2, to=0), 3) == [4, 5, 6]
@@ -138,8 +138,8 @@ def test_the_stream_after_rollbacks_by_hand():
 def batches(stream, steps):
     """Which batches of the stream without rollbacks these steps take."""
     plain = TrainStream(size=stream.size, batch=stream.batch, seed=stream.seed)
-    shown = {number: plain.rows(number, np.arange(2)) for number in range(20)}
-    found = [stream.rows(step, np.arange(2)) for step in range(steps)]
+    shown = {number: plain.examples(number, np.arange(2)) for number in range(20)}
+    found = [stream.examples(step, np.arange(2)) for step in range(steps)]
     return [
         next(n for n, rows in shown.items() if np.array_equal(rows, one)) for one in map(np.asarray, found)
     ]

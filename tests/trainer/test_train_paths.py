@@ -91,8 +91,8 @@ def test_damage_in_the_middle_of_a_run_ends_it_by_name(train, tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:70])
     code, _, err = train(root, tmp_path / "run", "--set", "data.bad_images=0")
     assert code == 44
-    assert f"error: data: {damaged}: it is damaged: the file ends early (damaged images met: 1," in err
-    assert "hint: resnet-launch data verify names them all" in err
+    assert f"error: data: {damaged}: it is damaged: the file ends early (damaged images: 1," in err
+    assert "hint: `resnet-launch data verify` names all of them" in err
     assert "Traceback" not in err
 
 

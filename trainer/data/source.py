@@ -1,4 +1,4 @@
-"""Source: what a dataset gives to the pipeline, and how one is found by name."""
+"""Source: decoded examples of one split, as the pipeline reads them."""
 
 import importlib
 from collections.abc import Sequence
@@ -15,6 +15,8 @@ SPLITS = ("train", "test")
 
 
 class Gather(Protocol):
+    """The signature of ``Source.gather``."""
+
     def __call__(
         self, indices: np.ndarray, draws: np.ndarray | None = None, /
     ) -> tuple[np.ndarray, np.ndarray]: ...
@@ -24,10 +26,16 @@ class Gather(Protocol):
 class Source:
     """Random access to the examples of one split.
 
-    ``gather(indices [b] int64, draws) -> (images [b, H, W, C] uint8, labels [b] int32)``; it may be called
-    from several threads at once. ``draws`` (crop.draws, [b, DRAWS]) are for training, and without them the
-    images are those of the evaluation; sources of whole images take no notice of them. ``mean`` and ``std``
-    are per channel, of images scaled to 0..1.
+    ``gather(indices [b] int64, draws [b, DRAWS] float64) -> (images [b, H, W, C] uint8, labels [b] int32)``
+    is safe in threads. ``draws`` come from `crop.draws` and choose the random crops of training. Without
+    them, the images are cropped as for evaluation. Sources of small whole images ignore them.
+
+    Args:
+      name: the dataset's, for messages.
+      size: number of examples.
+      image_shape: height, width, channels.
+      class_names: one per label, in order.
+      mean, std: per channel, of pixels scaled to 0..1.
     """
 
     name: str
@@ -44,10 +52,10 @@ class Source:
 
 
 def load(config: DataConfig, split: str) -> Source:
-    """Opens one split ("train" or "test") of the configured dataset, a name or a path.
+    """Open one split ("train" or "test") of the dataset that ``config.name`` names, by name or path.
 
     Raises:
-      DataError: missing, truncated or inconsistent data; the message names the file.
+      DataError: data are missing, truncated or inconsistent; the message names the file.
     """
     module = importlib.import_module(f"trainer.data.formats.{DATASETS.get(config.name, 'detect')}")
     source = module.load(split, config)
@@ -57,10 +65,10 @@ def load(config: DataConfig, split: str) -> Source:
 
 
 def load_both(config: DataConfig) -> tuple[Source, Source]:
-    """The training and the test split, of the same classes.
+    """The training and the test split.
 
     Raises:
-      DataError: as `load`, or the test split has classes that training does not know.
+      DataError: as `load`, or the test split has more classes than the training split.
     """
     train, test = load(config, "train"), load(config, "test")
     if test.num_classes > train.num_classes:
@@ -74,10 +82,19 @@ def load_both(config: DataConfig) -> tuple[Source, Source]:
 def from_arrays(
     name: str, images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], mean: float, std: float
 ) -> Source:
-    """A source of images already in memory: [N, H, W, C] uint8 and labels [N]."""
+    """A source of images in memory.
+
+    Args:
+      images: [N, H, W, C] uint8.
+      labels: [N], integers from 0.
+      mean, std: of pixels scaled to 0..1, the same for every channel.
+
+    Raises:
+      DataError: the numbers of images and labels differ, or a label has no class.
+    """
     if len(images) != len(labels):
         raise DataError(
-            f"data: '{name}' must hold a label an image, got {len(images)} images and {len(labels)} labels"
+            f"data: '{name}' must hold one label per image, got {len(images)} images and {len(labels)} labels"
         )
     if labels.size and not 0 <= labels.min() <= labels.max() < len(class_names):
         bad = int(np.flatnonzero((labels < 0) | (labels >= len(class_names)))[0])

@@ -1,8 +1,8 @@
-"""Shards of a bucket as files of this host: fetched in the background, those first that are asked for.
+"""Shards of a bucket as local files, fetched in the background; shards that a reader waits for come first.
 
-Training sees every shard within its first steps, so the disk has to hold them all; what does not fit is
-refused before anything is fetched. While the network compiles, the shards come. Processes of one machine
-share the files: a lock on each lets one fetch it and the others wait.
+Training reads every shard within its first steps, so the disk must hold all of them. Shards that do not fit
+are refused before anything is fetched. The download overlaps with the compilation of the network. Processes
+of one machine share the files: a lock per file lets one process fetch it while the others wait.
 """
 
 import contextlib
@@ -17,45 +17,58 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from trainer.data.storage import Place, reaching
+from trainer.data.storage import Place, storage_errors
 from trainer.errors import DataError, StorageError
 from trainer.metrics.display import warn
 
 GIB = 2**30
-WORKERS = 4  # shards at a time, and as many parts of each
+WORKERS = 4  # shards at a time, and parts of each at a time
 CHUNK_BYTES = 32 * 2**20
-ATTEMPTS = 5  # on top of the client's own retries
-TIMEOUT_SECONDS = 60.0  # of silence on a connection
-REPORT_SECONDS = 10.0
-URGENT, AHEAD = 0, 1
+ATTEMPTS = 5  # per shard, each with the client's own retries
+TIMEOUT_SECONDS = 60.0  # without data on a connection
+REPORT_SECONDS = 10.0  # between progress lines
+URGENT, AHEAD = 0, 1  # priorities: a reader waits for the shard, or none does yet
 
 
-class Shards:
-    """The files of a place by name; ``path`` waits for the one that it is asked for."""
+class StagedShards:
+    """Shards of a bucket, fetched to this host by threads of its own.
+
+    Args:
+      place: the folder of the bucket.
+      sizes: the shards to fetch, name -> bytes.
+      stage: the local folder that receives them.
+      timeout_seconds: longest silence of a connection.
+    """
 
     def __init__(self, place: Place, sizes: Mapping[str, int], stage: Path, timeout_seconds: float):
         self._place, self._sizes, self._timeout = place, sizes, timeout_seconds
         self._folder = stage / place.path.removeprefix("gs://").strip("/")
         self._files: dict[str, Future[Path]] = {name: Future() for name in sizes}
-        self._waiting: queue.PriorityQueue[tuple[int, int, str]] = queue.PriorityQueue()
+        self._pending: queue.PriorityQueue[tuple[int, int, str]] = queue.PriorityQueue()
         for order, name in enumerate(sizes):
-            self._waiting.put((AHEAD, order, name))
-        self._done_bytes, self._begun, self._lock = 0, time.monotonic(), threading.Lock()
-        self._reported = self._begun
+            self._pending.put((AHEAD, order, name))
+        self._done_bytes, self._start, self._lock = 0, time.monotonic(), threading.Lock()
+        self._reported = self._start
         for number in range(min(WORKERS, len(sizes))):
             threading.Thread(target=self._work, name=f"stage-{number}", daemon=True).start()
 
     def path(self, name: str) -> Path:
-        """Raises DataError where it cannot be fetched, StorageError where that may pass."""
+        """Wait for a shard and return its local path.
+
+        Raises:
+          DataError: the shard cannot be fetched.
+          StorageError: the bucket did not answer; it may later.
+        """
         file = self._files[name]
         if not file.done():
-            self._waiting.put((URGENT, 0, name))
+            self._pending.put((URGENT, 0, name))
         return file.result()
 
     def _work(self) -> None:
+        """Fetch shards by priority until none is pending: the body of each thread."""
         while True:
             try:
-                _, _, name = self._waiting.get_nowait()
+                _, _, name = self._pending.get_nowait()
             except queue.Empty:
                 return
             file = self._files[name]
@@ -68,43 +81,46 @@ class Shards:
             self._report(name)
 
     def _claim(self, file: Future[Path]) -> bool:
+        """Whether this thread is the one to fetch a shard, which may be queued twice: AHEAD and URGENT."""
         with self._lock:
-            if file.running() or file.done():  # it was queued twice: ahead of need, and when it was needed
+            if file.running() or file.done():
                 return False
             return file.set_running_or_notify_cancel()
 
     def _fetch(self, name: str) -> Path:
+        """Fetch a shard under its lock, unless an unchanged copy is there."""
         target = self._folder / name
-        with reaching(str(target)):
+        with storage_errors(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             with _locked(target.with_name(f".{target.name}.lock")):
-                return self._fetch_alone(name, target)
+                return self._fetch_locked(name, target)
 
-    def _fetch_alone(self, name: str, target: Path) -> Path:
+    def _fetch_locked(self, name: str, target: Path) -> Path:
         address = self._place.address(name)
-        with reaching(address):
+        with storage_errors(address):
             blob = self._place.blob(name)
             blob.reload()
-        mark = target.with_name(f".{target.name}.json")
-        wanted = {"generation": blob.generation, "crc32c": blob.crc32c, "bytes": blob.size}
-        if target.is_file() and _read(mark) == wanted and target.stat().st_size == blob.size:
+        version_file = target.with_name(f".{target.name}.json")
+        version = {"generation": blob.generation, "crc32c": blob.crc32c, "bytes": blob.size}
+        if target.is_file() and _read_json(version_file) == version and target.stat().st_size == blob.size:
             return target
-        beside = target.with_name(f".{target.name}.part")
+        partial = target.with_name(f".{target.name}.part")
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with reaching(address):
-                    self._download(blob, beside)
+                with storage_errors(address):
+                    self._download(blob, partial)
                 break
             except StorageError as error:
                 if attempt == ATTEMPTS:
                     raise
                 warn(f"{error}; attempt {attempt + 1} of {ATTEMPTS}")
                 time.sleep(min(2.0**attempt, 20.0) * 0.25)
-        beside.replace(target)
-        mark.write_text(json.dumps(wanted))
+        partial.replace(target)
+        version_file.write_text(json.dumps(version))
         return target
 
     def _download(self, blob: Any, file: Path) -> None:
+        """Download an object in concurrent parts, checked by its CRC-32C."""
         from google.cloud.storage import transfer_manager
         from google.cloud.storage.retry import DEFAULT_RETRY
 
@@ -125,6 +141,7 @@ class Shards:
         )
 
     def _report(self, name: str) -> None:
+        """Count a finished shard; print progress every REPORT_SECONDS and after the last."""
         with self._lock:
             self._done_bytes += self._sizes[name]
             done = sum(file.done() for file in self._files.values())
@@ -135,51 +152,57 @@ class Shards:
             total, mib = sum(self._sizes.values()), self._done_bytes / 2**20
             print(
                 f"stage shards={done}/{len(self._files)} gib={mib / 1024:.3g}/{total / GIB:.3g} "
-                f"mib_per_second={mib / max(now - self._begun, 1e-9):.3g}",
+                f"mib_per_second={mib / max(now - self._start, 1e-9):.3g}",
                 flush=True,
             )
 
 
 class LocalShards:
-    """The same where the files are on a disk already."""
+    """Shards that are on a disk already; ``path`` returns where."""
 
     def __init__(self, place: Place):
         self.path = place.local
 
 
-def shards(
+def open_shards(
     place: Place,
     sizes: Mapping[str, int],
     stage: str,
     limit_gib: float,
     timeout_seconds: float = TIMEOUT_SECONDS,
-) -> Shards | LocalShards:
-    """Begins to fetch what is not here yet.
+) -> StagedShards | LocalShards:
+    """Open shards by name; those of a bucket start to be fetched.
+
+    Args:
+      sizes: name -> bytes.
+      stage: the local folder for shards of a bucket.
+      limit_gib: most GiB that they may take there.
 
     Raises:
-      DataError: the shards are larger than the limit or the disk.
+      DataError: the shards are larger than the limit or than the free space of the disk.
     """
     if not place.remote:
         return LocalShards(place)
-    needed = sum(sizes.values())
-    hint = "mount the bucket instead: --mount gcs/BUCKET:/data:ro --data /data/…; or pack it smaller"
-    if needed > limit_gib * GIB:
+    total_bytes = sum(sizes.values())
+    hint = "mount the bucket instead: --mount gcs/BUCKET:/data:ro --data /data/…; or pack smaller images"
+    if total_bytes > limit_gib * GIB:
         raise DataError(
-            f"data.stage_gib: the shards of {place.path} need {needed / GIB:.3g} GiB, got {limit_gib:g}", hint
-        )
-    folder = Path(stage)
-    with reaching(stage):
-        folder.mkdir(parents=True, exist_ok=True)
-        here = folder / place.path.removeprefix("gs://").strip("/")
-        there = sum((here / name).stat().st_size for name in sizes if (here / name).is_file())
-        free = shutil.disk_usage(folder).free + there
-    if needed > free:
-        raise DataError(
-            f"data.stage: {stage} has {free / GIB:.3g} GiB free, the shards of {place.path} need "
-            f"{needed / GIB:.3g}",
+            f"data.stage_gib: the shards of {place.path} need {total_bytes / GIB:.3g} GiB, got {limit_gib:g}",
             hint,
         )
-    return Shards(place, sizes, folder, timeout_seconds)
+    folder = Path(stage)
+    with storage_errors(stage):
+        folder.mkdir(parents=True, exist_ok=True)
+        staged = folder / place.path.removeprefix("gs://").strip("/")
+        staged_bytes = sum((staged / name).stat().st_size for name in sizes if (staged / name).is_file())
+        free = shutil.disk_usage(folder).free + staged_bytes
+    if total_bytes > free:
+        raise DataError(
+            f"data.stage: {stage} has {free / GIB:.3g} GiB free, the shards of {place.path} need "
+            f"{total_bytes / GIB:.3g}",
+            hint,
+        )
+    return StagedShards(place, sizes, folder, timeout_seconds)
 
 
 @contextlib.contextmanager
@@ -189,8 +212,9 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _read(mark: Path) -> Any:
+def _read_json(file: Path) -> Any:
+    """The content of a JSON file; None where it is missing or damaged."""
     try:
-        return json.loads(mark.read_text())
+        return json.loads(file.read_text())
     except (OSError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""What each verb of ``python -m trainer.data`` does and prints; returns its exit code."""
+"""The verbs of ``python -m trainer.data``: each prints its result and returns an exit code."""
 
 import dataclasses
 import json
@@ -9,121 +9,128 @@ from trainer.config import DataConfig
 from trainer.data.tools.counter import counting
 from trainer.errors import TrainError
 
-# Decoders and clients are imported by the verb that needs them, so that a wrong flag is answered at once.
+# Each verb imports the decoders and clients that it needs, so that a wrong flag is reported at once.
 
 
 class RequestError(TrainError):
     """The command line is wrong."""
 
 
-def _config(given: Namespace) -> DataConfig:
-    path = given.path.rstrip("/") or "/"
-    return DataConfig(name=path, threads=given.threads, stage=given.stage, stage_gib=given.stage_gib)
+def _config(args: Namespace) -> DataConfig:
+    path = args.path.rstrip("/") or "/"
+    return DataConfig(name=path, threads=args.threads, stage=args.stage, stage_gib=args.stage_gib)
 
 
-def pack(given: Namespace) -> int:
+def pack(args: Namespace) -> int:
+    """Pack the dataset at ``path`` into ``target``; print what was left out and the size of each split."""
     from trainer.data.tools import pack
     from trainer.data.tools.pack_image import Packing
 
     packing = Packing(
-        encoding="raw" if given.raw else "jpeg",
-        short_side=given.raw or given.short_side,
-        quality=given.quality,
-        shard_images=given.shard_images,
-        max_bad=given.max_bad,
+        encoding="raw" if args.raw else "jpeg",
+        short_side=args.raw or args.short_side,
+        quality=args.quality,
+        shard_images=args.shard_images,
+        max_bad=args.max_bad,
     )
-    config = _config(given)
-    with counting("pack") as done:
-        manifest = pack.pack(config.name, given.target.rstrip("/"), packing, config, done)
+    config = _config(args)
+    with counting("pack") as advance:
+        manifest = pack.pack(config.name, args.target.rstrip("/"), packing, config, advance)
     for line in manifest["left_out"]:
         print(f"left out: {line}")
-    for split, found in manifest["splits"].items():
-        size = sum(shard["bytes"] for shard in found["shards"])
-        print(f"{split}: {found['images']} images, {size / 1e6:,.1f} MB, shards: {len(found['shards'])}")
-    print(f"next: --data {given.target}")
+    for split, packed in manifest["splits"].items():
+        size = sum(shard["bytes"] for shard in packed["shards"])
+        print(f"{split}: {packed['images']} images, {size / 1e6:,.1f} MB, shards: {len(packed['shards'])}")
+    print(f"next: --data {args.target}")
     return 0
 
 
-def verify(given: Namespace) -> int:
+def verify(args: Namespace) -> int:
+    """Print every finding and their counts; 1 where an image is bad."""
     from trainer.data.formats.detect import find
     from trainer.data.tools.verify import verify
 
-    config, counts = _config(given), {"bad": 0, "duplicate": 0, "conflict": 0}
+    config, counts = _config(args), {"bad": 0, "duplicate": 0, "conflict": 0}
     dataset = find(config.name)
-    with counting("verify") as done:
-        for finding in verify(dataset, config, done):
+    with counting("verify") as advance:
+        for finding in verify(dataset, config, advance):
             counts[finding.kind] += 1
             print(f"{finding.kind}: {finding.text}", flush=True)
-    twice = f"duplicates: {counts['duplicate']}, the same image in two classes: {counts['conflict']}"
-    print(f"bad: {counts['bad']}, {twice}")
-    return 1 if counts["bad"] else 0
+    bad, duplicates, conflicts = counts.values()
+    print(f"bad: {bad}, duplicates: {duplicates}, the same image with different labels: {conflicts}")
+    return 1 if bad else 0
 
 
-def stats(given: Namespace) -> int:
+def stats(args: Namespace) -> int:
+    """Print counts and sizes, as text or JSON; write a contact sheet where one is asked for."""
     from trainer.data.formats.detect import find
     from trainer.data.tools import stats
 
-    config = _config(given)
+    config = _config(args)
     dataset = find(config.name)
-    found = stats.describe(dataset, config)
-    if given.sheet:
-        stats.save_sheet(stats.contact_sheet(dataset, given.split, config), given.sheet)
-    if given.json:
-        print(json.dumps(found, indent=1))
+    summary = stats.describe(dataset, config)
+    if args.sheet:
+        stats.save_sheet(stats.contact_sheet(dataset, args.split, config), args.sheet)
+    if args.json:
+        print(json.dumps(summary, indent=1))
         return 0
-    print(f"{found['path']}: {found['kind']}, {found['classes']} classes")
-    for split, row in found["splits"].items():
-        print("\n".join(_described(split, row)))
+    print(f"{summary['path']}: {summary['kind']}, {summary['classes']} classes")
+    for split, row in summary["splits"].items():
+        print("\n".join(_split_lines(split, row)))
     return 0
 
 
-def _described(split: str, row: dict[str, Any]) -> list[str]:
-    """A split in words."""
-    here = "" if row["called"] == split else f" (here {row['called']})"
-    lines = [f"{split}{here}: {row['images']} images, {row['damaged']} damaged"]
+def _split_lines(split: str, row: dict[str, Any]) -> list[str]:
+    """The lines of `stats` for one split."""
+    folder = "" if row["called"] == split else f" (named {row['called']} here)"
+    lines = [f"{split}{folder}: {row['images']} images, {row['damaged']} damaged"]
     if row["images_a_class"]:
         low, middle, high = row["images_a_class"]
-        lines.append(f"  a class has {low} to {high} images, median {middle}")
+        lines.append(f"  images per class: {low} to {high}, median {middle}")
     if row["median_pixels"]:
         width, height = row["median_pixels"]
-        lines.append(f"  an image has {width} x {height} pixels and {row['median_bytes']:,} bytes, medians")
+        lines.append(f"  median image: {width} x {height} pixels, {row['median_bytes']:,} bytes")
     if row["empty_classes"]:
         lines.append(f"  classes without images: {', '.join(row['empty_classes'][:10])}")
     return lines
 
 
-def stage(given: Namespace) -> int:
+def stage(args: Namespace) -> int:
+    """Fetch every shard of a dataset in a bucket, and wait for the last."""
     from trainer.data.formats.detect import find
-    from trainer.data.staging import shards
+    from trainer.data.staging import open_shards
 
-    config = _config(given)
+    config = _config(args)
     dataset = find(config.name)
     if not dataset.place.remote or not dataset.shards:
         text = f"PATH: must hold shards in a bucket, got {dataset.kind} at {config.name}"
-        raise RequestError(text, "data pack makes shards of an image folder")
-    sizes = {name: size for of_split in dataset.shards.values() for name, size in of_split.items()}
-    files = shards(dataset.place, sizes, config.stage, config.stage_gib)
+        raise RequestError(text, "`data pack` turns an image folder into shards")
+    sizes = {name: size for shards in dataset.shards.values() for name, size in shards.items()}
+    files = open_shards(dataset.place, sizes, config.stage, config.stage_gib)
     for name in sizes:
         files.path(name)
     print(f"next: --data {config.name} --set data.stage={config.stage}")
     return 0
 
 
-def bench(given: Namespace) -> int:
+def bench(args: Namespace) -> int:
+    """Print the images/s of each way of storing the data, and whether they suffice for ``--need``."""
     from trainer.data.formats.detect import find
     from trainer.data.pipeline import cores
     from trainer.data.tools import bench
 
-    config = dataclasses.replace(_config(given), image_size=given.image_size)
-    rates = bench.measure(find(config.name), config, given.seconds)
-    said = bench.verdict(rates, given.need, given.what, cores()) if given.need else []
-    if given.json:
-        found = {"cores": cores(), "need": given.need, "rates": [dataclasses.asdict(r) for r in rates]}
-        print(json.dumps(found | {"verdict": said}, indent=1))
+    config = dataclasses.replace(_config(args), image_size=args.image_size)
+    rates = bench.measure(find(config.name), config, args.seconds)
+    comparison = bench.compare(rates, args.need, args.consumer, cores()) if args.need else []
+    if args.json:
+        rows = [dataclasses.asdict(rate) for rate in rates]
+        print(
+            json.dumps({"cores": cores(), "need": args.need, "rates": rows, "verdict": comparison}, indent=1)
+        )
         return 0
-    print(f"images a second on this host, {config.threads or cores()} threads on {cores()} cores:")
+    print(f"images/s on this host, threads: {config.threads or cores()}, cores: {cores()}")
     for rate in rates:
-        size = f"{rate.bytes_per_image / 1000:,.0f} KB an image"
+        size = f"{rate.bytes_per_image / 1000:,.0f} KB per image"
         print(f"  {rate.images_per_second:>9,.0f}  {rate.way} ({size})")
-    print(*said, sep="\n")
+    print(*comparison, sep="\n")
     return 0

@@ -132,7 +132,7 @@ def read(path: str, found: Weights, max_pixels: int) -> np.ndarray:
 
     out = np.empty((found.image_size, found.image_size, 3), np.uint8)
     try:
-        decode.show(Path(path).read_bytes(), choose, out, max_pixels)
+        decode.crop_into(Path(path).read_bytes(), choose, out, max_pixels)
     except (OSError, BadImage) as error:
         raise DataError(f"{path}: must be an image, got {error}") from None
     return out if len(found.mean) == 3 else np.round(out @ GREY)[..., None].astype(np.uint8)

@@ -15,7 +15,7 @@ from launcher.check import input_demand
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.hardware import slices
 
-NEEDS = ("--slice", "--arch")
+DEMAND_FLAGS = ("--slice", "--arch")
 
 
 @click.command(
@@ -23,40 +23,44 @@ NEEDS = ("--slice", "--arch")
     context_settings={"ignore_unknown_options": True, "help_option_names": []},
     add_help_option=False,
 )
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
-def command(words: tuple[str, ...]) -> int:
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def command(arguments: tuple[str, ...]) -> int:
     """Pack, check and measure datasets."""
-    given = [*words] or ["--help"]
-    if given[0] == "bench":
-        given = with_need(given)
+    verb_and_flags = [*arguments] or ["--help"]
+    if verb_and_flags[0] == "bench":
+        verb_and_flags = with_need(verb_and_flags)
     if importlib.util.find_spec("trainer") is None or importlib.util.find_spec("array_record") is None:
-        why = "the trainer's packages are not installed here, and they read and write the data"
-        raise ActionError(why, "pip install 'resnet-launch[train]'")
+        message = "the verbs of `data` need the trainer's packages, which are not installed here"
+        raise ActionError(message, "pip install 'resnet-launch[train]'")
     environment = {**os.environ, contract.variable("program"): "resnet-launch data"}
-    process = subprocess.Popen([sys.executable, "-m", "trainer.data", *given], env=environment)
-    # The terminal sends Ctrl-C to both; the one that works decides how to end.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = subprocess.Popen([sys.executable, "-m", "trainer.data", *verb_and_flags], env=environment)
+    # The terminal sends Ctrl-C to both processes; the trainer's decides how to end.
+    previous_handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return process.wait()
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous_handler)
 
 
-def with_need(words: list[str]) -> list[str]:
-    """`--slice` and `--arch` turned into what the chips of one such host take."""
-    named, rest = {}, []
-    pending = iter(words)
-    for word in pending:
-        flag, equals, value = word.partition("=")
-        if flag in NEEDS:
-            named[flag] = value if equals else next(pending, "")
+def with_need(arguments: list[str]) -> list[str]:
+    """The arguments of `bench` with --slice and --arch replaced by --need and --for.
+
+    Raises:
+      RequestError: --arch stands without --slice, or one of them is unknown.
+    """
+    values, others = {}, []
+    remaining = iter(arguments)
+    for argument in remaining:
+        flag, equals, value = argument.partition("=")
+        if flag in DEMAND_FLAGS:
+            values[flag] = value if equals else next(remaining, "")
         else:
-            rest.append(word)
-    if not named:
-        return rest
-    if "--slice" not in named:
+            others.append(argument)
+    if not values:
+        return others
+    if "--slice" not in values:
         raise RequestError(Problem("slice", "must go with --arch", "--slice v5e-16 --arch resnet50"))
-    arch = named.get("--arch", "resnet50")
-    shape = slices.parse(named["--slice"])
-    need = input_demand.images_per_second(shape, arch)
-    return [*rest, "--need", f"{need:.0f}", "--for", f"{shape.name} with {arch}"]
+    arch = values.get("--arch", "resnet50")
+    shape = slices.parse(values["--slice"])
+    need = input_demand.images_per_second_per_host(shape, arch)
+    return [*others, "--need", f"{need:.0f}", "--for", f"{shape.name} with {arch}"]

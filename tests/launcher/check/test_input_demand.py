@@ -1,4 +1,4 @@
-"""What a host's chips ask of its input, and the command line that measures against it."""
+"""Images/s that the chips of a host consume, and the command line that measures against it."""
 
 import pytest
 
@@ -16,11 +16,11 @@ from launcher.hardware import slices
         ("h100-8", "resnet50", 55_272),  # 8 GPUs x 6,909
         ("v5e-16", "resnet50", 8_820),  # 4 chips x 819 GB/s / 286 MB x 0.77
         ("v5e-8-1", "resnet50", 17_640),  # the same chip, 8 in the host
-        ("v4-32", "resnet152", 6_457),  # 584 MB an image instead of 286
+        ("v4-32", "resnet152", 6_457),  # 584 MB per image instead of 286
     ],
 )
 def test_images_per_second_of_a_host(name, arch, expected):
-    assert input_demand.images_per_second(slices.parse(name), arch) == pytest.approx(expected, abs=1)
+    assert input_demand.images_per_second_per_host(slices.parse(name), arch) == pytest.approx(expected, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,23 @@ def test_images_per_second_of_a_host(name, arch, expected):
         ("v4-32", "resnet50d", "arch: must be one of resnet18, resnet34, resnet50, resnet101, resnet152"),
     ],
 )
-def test_what_nobody_has_a_figure_for_is_refused(name, arch, message):
+def test_networks_and_hardware_without_a_figure_are_refused(name, arch, message):
     with pytest.raises(RequestError, match=message):
-        input_demand.images_per_second(slices.parse(name), arch)
+        input_demand.images_per_second_per_host(slices.parse(name), arch)
 
 
 def test_slice_and_arch_become_a_number():
-    words = with_need(["bench", "photos", "--slice", "v5e-16", "--arch=resnet50", "--seconds", "1"])
-    assert words == ["bench", "photos", "--seconds", "1", "--need", "8820", "--for", "v5e-16 with resnet50"]
+    arguments = with_need(["bench", "photos", "--slice", "v5e-16", "--arch=resnet50", "--seconds", "1"])
+    assert arguments == [
+        "bench",
+        "photos",
+        "--seconds",
+        "1",
+        "--need",
+        "8820",
+        "--for",
+        "v5e-16 with resnet50",
+    ]
     assert with_need(["bench", "photos"]) == ["bench", "photos"]
     with pytest.raises(RequestError, match="slice: must go with --arch"):
         with_need(["bench", "photos", "--arch", "resnet50"])
@@ -45,9 +54,10 @@ def test_slice_and_arch_become_a_number():
 
 def test_the_verbs_are_the_trainers(capfd):
     assert main(["data", "--help"]) == 0
-    said = capfd.readouterr().out
-    assert "usage: resnet-launch data" in said
-    assert [word for word in ("pack", "verify", "stats", "stage", "bench") if f"\n    {word} " in said] == [
+    output = capfd.readouterr().out
+    assert "usage: resnet-launch data" in output
+    verbs = ("pack", "verify", "stats", "stage", "bench")
+    assert [verb for verb in verbs if f"\n    {verb} " in output] == [
         "pack",
         "verify",
         "stats",

@@ -49,9 +49,9 @@ def load_fashion(folder):
 
 def test_idx_files_are_read(tmp_path):
     write_fashion(tmp_path)
-    found = load_fashion(tmp_path)
-    assert found.size == 3
-    assert list(found.gather(np.array([1, 2]))[1]) == [9, 3]
+    loaded = load_fashion(tmp_path)
+    assert loaded.size == 3
+    assert list(loaded.gather(np.array([1, 2]))[1]) == [9, 3]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,10 @@ def test_idx_files_are_read(tmp_path):
             lambda d: write_fashion(d, labels=(0, 10, 3)),
             "labels of 'fashion-mnist' must be 0..9, got 10 at example 1",
         ),
-        (lambda d: write_fashion(d, labels=(0, 1)), "must hold a label an image, got 3 images and 2 labels"),
+        (
+            lambda d: write_fashion(d, labels=(0, 1)),
+            "must hold one label per image, got 3 images and 2 labels",
+        ),
     ],
     ids=["truncated", "not gzip", "missing", "other kind", "short", "label out of range", "label missing"],
 )
@@ -106,7 +109,7 @@ def stream_of(size=10, batch=4, seed=0):
 
 
 def positions(stream, steps):
-    parts = [stream.rows(step, np.arange(stream.batch)) for step in range(steps)]
+    parts = [stream.examples(step, np.arange(stream.batch)) for step in range(steps)]
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
@@ -143,10 +146,10 @@ def test_any_number_of_hosts_sees_the_same_batches(hosts):
 
 
 def test_resuming_skips_and_repeats_nothing():
-    whole, rest = batches(1), batches(1, range(4, 6))
-    assert len(rest) == 2
-    np.testing.assert_array_equal(whole[4]["index"], rest[0]["index"])
-    np.testing.assert_array_equal(whole[5]["image"], rest[1]["image"])
+    undisturbed, resumed = batches(1), batches(1, range(4, 6))
+    assert len(resumed) == 2
+    np.testing.assert_array_equal(undisturbed[4]["index"], resumed[0]["index"])
+    np.testing.assert_array_equal(undisturbed[5]["image"], resumed[1]["image"])
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 4])
@@ -155,7 +158,7 @@ def test_evaluation_counts_every_example_once(hosts):
     seen = []
     for rows in np.split(np.arange(128), hosts):
         for batch in pipeline.eval_batches(data, 128, rows, DataConfig()):
-            assert len(batch["label"]) == 128 // hosts  # the last batch is padded, so that no shape is new
+            assert len(batch["label"]) == 128 // hosts  # the last batch is padded to the same shape
             seen.extend(batch["label"][batch["weight"] > 0])
     assert len(seen) == 360
     assert list(np.bincount(seen)) == list(np.bincount(data.gather(np.arange(360))[1]))

@@ -1,1 +1,1 @@
-"""One file per format of a dataset: how it is recognised and read."""
+"""Formats of datasets, one file each, and how a path's format is detected."""

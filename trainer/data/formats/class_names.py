@@ -1,32 +1,37 @@
-"""Names of classes for shards whose labels lie inside the records."""
+"""Class names of shards that hold their labels inside the records."""
 
 from collections.abc import Callable
 
-from trainer.data.encoded import CLASS_FILES, BadImage, class_names_of
+from trainer.data.encoded import CLASS_FILES, BadImage, parse_class_names
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
-SCANNED_BYTES = 2**30  # reading more than this only to count classes would cost minutes on every host
+SCAN_LIMIT_BYTES = 2**30  # reading more only to count classes would take minutes on every host
 
 
 def from_file(place: Place) -> list[str] | None:
-    """The names in classes.txt or labels.txt beside the shards; None where there is neither."""
+    """The names in classes.txt or labels.txt beside the shards; None where neither exists."""
     for name in CLASS_FILES:
-        if text := place.read_if_there(name):
-            return class_names_of(text, place.address(name))
+        if text := place.read_if_exists(name):
+            return parse_class_names(text, place.address(name))
     return None
 
 
-def by_reading(place: Place, size: int, total_bytes: int, label: Callable[[int], int]) -> list[str]:
-    """The numbers from 0 to the largest label, found by reading every record; damaged ones are passed over.
+def from_records(place: Place, size: int, total_bytes: int, label: Callable[[int], int]) -> list[str]:
+    """The numbers from 0 to the largest label, after reading every record; damaged records are skipped.
+
+    Args:
+      size: number of records.
+      total_bytes: of all shards.
+      label: the label of a record by its position; raises BadImage.
 
     Raises:
-      DataError: that would take too long.
+      DataError: reading every record would take too long.
     """
-    if total_bytes > SCANNED_BYTES:
+    if total_bytes > SCAN_LIMIT_BYTES:
         raise DataError(
-            f"data: {place.path} must say which classes there are",
-            f"write {place.address(CLASS_FILES[0])}, a name a line in the order of the labels",
+            f"data: {place.path} must have a file of class names, got none beside its shards",
+            f"write {place.address(CLASS_FILES[0])}: one name per line, in the order of the labels",
         )
     largest = 0
     for position in range(size):

@@ -1,4 +1,4 @@
-"""A dataset by its path: what is it, and which of its files are which split?"""
+"""Detection of a dataset's format and splits from the names of its files."""
 
 import itertools
 import re
@@ -28,12 +28,12 @@ IDX_FILE = re.compile(r"(?P<split>train|t10k)-images-idx3-ubyte(\.gz)?")
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What was found at a path.
+    """A dataset at a path.
 
     Args:
-      kind: a key of OPEN.
-      splits: the trainer's word for a split -> what it is called here.
-      shards: of the same splits, where they are shards: their names and sizes.
+      kind: its format, a key of OPEN.
+      splits: the trainer's name of a split -> its name in this dataset.
+      shards: split -> {name of a shard: bytes}; empty for formats without shards.
     """
 
     place: Place
@@ -43,40 +43,46 @@ class Dataset:
 
 
 def find(path: str) -> Dataset:
-    """Finds out what a path holds, from the names of its files alone.
+    """Detect the dataset at a path from the names of its files alone.
 
     Raises:
-      DataError: it does not exist, is not a dataset, or lacks shards.
+      DataError: the path does not exist, holds no dataset, or lacks shards.
     """
     place = Place(path)
-    folders, files = place.top()
+    folders, files = place.top_level()
     if packed.MANIFEST in files:
         splits = packed.read_manifest(place)["splits"]
         shards = {s: {shard["name"]: shard["bytes"] for shard in splits[s]["shards"]} for s in splits}
         return Dataset(place=place, kind="packed", splits={s: s for s in splits}, shards=shards)
     if "pack.json" in files:
-        raise DataError(f"data: {path} is not finished", "the same `data pack` command again goes on with it")
+        raise DataError(
+            f"data: {path} is not finished", "run the same `data pack` command again to finish it"
+        )
     if any(name.endswith(".index.npy") for name in files):
-        raise DataError(f"data: {path} is packed, but lacks {packed.MANIFEST}", "copy or pack it again")
+        raise DataError(
+            f"data: {path} is a packed dataset without its {packed.MANIFEST}", "copy or pack it again"
+        )
     if not place.remote and place.local().is_file():
         raise DataError(f"data: {path} must be a folder, got a file", f"it may hold {KINDS}")
     if not folders and not files:
         raise DataError(f"data: {path} must be a dataset, got nothing there", f"it may be {KINDS}")
-    for match in (_idx, _shards, _folders):
-        if found := match(place, folders, files):
-            return found
-    some = ", ".join([*(f"{name}/" for name in folders), *files][:5])
-    raise DataError(f"data: {path} must be {KINDS}, got {some}", "train/CLASS/IMAGE.jpg is the simplest")
+    for detect in (_detect_idx, _detect_shards, _detect_folders):
+        if dataset := detect(place, folders, files):
+            return dataset
+    names = ", ".join([*(f"{name}/" for name in folders), *files][:5])
+    raise DataError(
+        f"data: {path} must be {KINDS}, got {names}", "train/CLASS/IMAGE.jpg is the simplest layout"
+    )
 
 
-def _idx(place: Place, folders: list[str], files: dict[str, int]) -> Dataset | None:
-    words = {match["split"] for name in files if (match := IDX_FILE.fullmatch(name))}
-    found = {split: word for split, word in idx.FILES.items() if word in words}
-    return Dataset(place=place, kind="idx", splits=found) if found else None
+def _detect_idx(place: Place, folders: list[str], files: dict[str, int]) -> Dataset | None:
+    names = {match["split"] for name in files if (match := IDX_FILE.fullmatch(name))}
+    splits = {split: name for split, name in idx.FILES.items() if name in names}
+    return Dataset(place=place, kind="idx", splits=splits) if splits else None
 
 
-def _shards(place: Place, folders: list[str], files: dict[str, int]) -> Dataset | None:
-    """Shards beside each other; tar shards also in a folder a split."""
+def _detect_shards(place: Place, folders: list[str], files: dict[str, int]) -> Dataset | None:
+    """Shards in one folder; tar shards also in one folder per split."""
     for kind, pattern in SHARDS.items():
         shards: dict[str, dict[str, int]] = {}
         for name, size in files.items():
@@ -84,36 +90,37 @@ def _shards(place: Place, folders: list[str], files: dict[str, int]) -> Dataset 
                 shards.setdefault(match["split"], {})[name] = size
         if kind == "tar":
             shards |= _tar_folders(place, folders)
-        if found := _by_split(shards):
-            for split in found.values():
-                _check_complete(place, shards[split], pattern)
-            of_splits = {split: shards[word] for split, word in found.items()}
-            return Dataset(place=place, kind=kind, splits=found, shards=of_splits)
+        if splits := _named_splits(shards):
+            for name in splits.values():
+                _check_complete(place, shards[name], pattern)
+            shards_by_split = {split: shards[name] for split, name in splits.items()}
+            return Dataset(place=place, kind=kind, splits=splits, shards=shards_by_split)
     return None
 
 
 def _tar_folders(place: Place, folders: list[str]) -> dict[str, dict[str, int]]:
-    found = {}
-    for word in _by_split(folders).values():
-        deeper, inside = Place(place.address(word)).top()
-        if inside and not deeper and all(name.endswith(".tar") for name in inside):
-            found[word] = {f"{word}/{name}": size for name, size in inside.items()}
-    return found
+    """Folders of splits that hold nothing but tar shards: folder -> {path of a shard: bytes}."""
+    shards = {}
+    for split_folder in _named_splits(folders).values():
+        subfolders, files = Place(place.address(split_folder)).top_level()
+        if files and not subfolders and all(name.endswith(".tar") for name in files):
+            shards[split_folder] = {f"{split_folder}/{name}": size for name, size in files.items()}
+    return shards
 
 
-def _folders(place: Place, folders: list[str], files: dict[str, int]) -> Dataset | None:
-    found = _by_split(folders)
-    return Dataset(place=place, kind="folder", splits=found) if found else None
+def _detect_folders(place: Place, folders: list[str], files: dict[str, int]) -> Dataset | None:
+    splits = _named_splits(folders)
+    return Dataset(place=place, kind="folder", splits=splits) if splits else None
 
 
-def _by_split(words: Collection[str]) -> dict[str, str]:
-    """The trainer's word for a split -> the first of its names that is among these."""
-    found = {split: [n for n in names if n in words] for split, names in SPLIT_NAMES.items()}
-    return {split: names[0] for split, names in found.items() if names}
+def _named_splits(names: Collection[str]) -> dict[str, str]:
+    """The trainer's name of a split -> the first of its accepted names that is among ``names``."""
+    matches = {split: [n for n in accepted if n in names] for split, accepted in SPLIT_NAMES.items()}
+    return {split: matching[0] for split, matching in matches.items() if matching}
 
 
 def _check_complete(place: Place, shards: dict[str, int], pattern: re.Pattern[str]) -> None:
-    """Where the names say how many shards there are, all must be there."""
+    """Raise DataError where the names state a number of shards and some are missing; else warn of gaps."""
     if "of" not in pattern.groupindex:
         _warn_of_gaps(place, shards, pattern)
         return
@@ -121,16 +128,16 @@ def _check_complete(place: Place, shards: dict[str, int], pattern: re.Pattern[st
     if counts != {len(shards)}:
         first = next(iter(shards))
         numbers = {int(name[-14:-9]) for name in shards}
-        absent = sorted(set(range(max(counts))) - numbers)
+        missing = sorted(set(range(max(counts))) - numbers)
         raise DataError(
             f"data: {place.address(first)} and the like must be {max(counts)} shards, got {len(shards)}"
-            + (f": number {absent[0]} is missing" if absent else ""),
+            + (f": number {missing[0]} is missing" if missing else ""),
             "copy the missing shards",
         )
 
 
 def _warn_of_gaps(place: Place, shards: dict[str, int], pattern: re.Pattern[str]) -> None:
-    """Numbers alone do not tell how many shards there should be; one that is left out may be meant so."""
+    """Warn of missing numbers; no error, as these names do not state a total and a gap may be intended."""
     numbers = sorted((int(name[:-4].rpartition("-")[2]), name) for name in shards if pattern.fullmatch(name))
     for (before, name), (after, _) in itertools.pairwise(numbers):
         if after > before + 1:
@@ -138,22 +145,22 @@ def _warn_of_gaps(place: Place, shards: dict[str, int], pattern: re.Pattern[str]
 
 
 def encoded(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
-    """Opens one split, undecoded.
+    """Open one split, undecoded.
 
     Raises:
-      DataError: it is missing or damaged.
+      DataError: the split is missing or damaged.
     """
     if split not in dataset.splits:
         raise DataError(
             f"data: {dataset.place.path} must hold a split '{split}', got {', '.join(dataset.splits)}",
-            f"it is called {' or '.join(SPLIT_NAMES[split])} in the names of folders and shards",
+            f"its folders and shards are named {' or '.join(SPLIT_NAMES[split])}",
         )
     return OPEN[dataset.kind](dataset, split, config)
 
 
 def _open_folder(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
-    here = dataset.splits[split]
-    return folder.load(dataset.place, here, class_folder=dataset.splits.get("train", here))
+    name = dataset.splits[split]
+    return folder.load(dataset.place, name, class_folder=dataset.splits.get("train", name))
 
 
 def _open_idx(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
@@ -186,8 +193,8 @@ OPEN: dict[str, Opener] = {
 
 
 def load(split: str, config: DataConfig) -> Source:
-    """The split as the trainer sees it; IDX keeps its pixels as they are, all else is cropped and resized."""
+    """One split as the trainer reads it: IDX images as stored, all others cropped and resized."""
     dataset = find(config.name)
     if dataset.kind == "idx":
-        return idx.load_from(dataset.place, split)
-    return decoded.source_of(encoded(dataset, split, config), config)
+        return idx.load_folder(dataset.place, split)
+    return decoded.as_source(encoded(dataset, split, config), config)

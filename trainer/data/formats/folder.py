@@ -1,4 +1,4 @@
-"""Image folders: ``train/<class>/<image>`` and ``val/<class>/<image>``, as torchvision reads them."""
+"""Image folders: ``train/<class>/<image>`` and ``val/<class>/<image>``, the layout of torchvision."""
 
 from pathlib import PurePosixPath
 
@@ -12,23 +12,30 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def load(place: Place, folder: str, class_folder: str) -> Encoded:
-    """One split; classes are the sorted folders of ``class_folder``, which is the training split.
+    """One split of an image folder.
 
-    Images lie in their class's folder at any depth; files of other kinds are passed over.
+    Images lie at any depth below the folder of their class; other files are ignored.
+
+    Args:
+      folder: the folder of the split.
+      class_folder: the folder of the training split, whose sorted subfolders are the classes.
+
+    Raises:
+      DataError: an image lies outside of the folders of classes.
     """
     names = [name for name in place.files(folder) if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    folders, _ = Place(place.address(class_folder)).top()
+    folders, _ = Place(place.address(class_folder)).top_level()
     classes = [name for name in folders if not name.startswith(".")]
     positions = {name: position for position, name in enumerate(classes)}
     labels = np.empty(len(names), np.int32)
     for row, name in enumerate(names):
-        found = name.split("/")[1]
-        if name.count("/") < 2 or found not in positions:
+        class_name = name.split("/")[1]
+        if name.count("/") < 2 or class_name not in positions:
             raise DataError(
-                f"data: {place.address(name)} must lie in the folder of a class, got {found!r}",
-                f"an image is {folder}/CLASS/IMAGE.jpg; the classes are the folders in {class_folder}/",
+                f"data: {place.address(name)} must lie in the folder of a class, got {class_name!r}",
+                f"images are {folder}/CLASS/IMAGE.jpg; the classes are the folders in {class_folder}/",
             )
-        labels[row] = positions[found]
+        labels[row] = positions[class_name]
     return Encoded(
         format="folder",
         class_names=classes,
@@ -36,5 +43,5 @@ def load(place: Place, folder: str, class_folder: str) -> Encoded:
         read=lambda index: (place.read(names[index]), int(labels[index])),
         name=lambda index: place.address(names[index]),
         labels=labels,
-        at_once=CONNECTIONS if place.remote else 1,
+        concurrent_reads=CONNECTIONS if place.remote else 1,
     )

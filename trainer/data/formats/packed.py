@@ -1,9 +1,9 @@
 """The packed format: ArrayRecord shards of images, an index, and a manifest that is written last.
 
-manifest.json                           what is here; without it the folder is no dataset yet
-train-00000-of-00012.array_record       a record an image: a JPEG, or pixels [H, W, 3] uint8
-train.index.npy                         a row an image, in the order of the records: INDEX
-train.names.txt                         a line an image: what it was called in the source
+manifest.json                        classes, splits and shards; without it the folder is not a dataset yet
+train-00000-of-00012.array_record    one record per image: a JPEG, or pixels [H, W, 3] uint8
+train.index.npy                      one row of INDEX per image, in the order of the records
+train.names.txt                      one line per image: its name in the source
 """
 
 import bisect
@@ -21,33 +21,37 @@ import numpy as np
 
 from trainer.config import DataConfig
 from trainer.data.encoded import BadImage, Encoded, check_label
-from trainer.data.staging import LocalShards, Shards, shards
+from trainer.data.staging import LocalShards, StagedShards, open_shards
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
 MANIFEST = "manifest.json"
 FORMAT = "resnet-launch packed 1"
-# crc32c: of the record. height, width: of the image as it lies there; pixels have no header that would say.
+# crc32c: of the record. height, width: of the stored image; records of raw pixels have no header with them.
 INDEX = np.dtype([("label", "<i4"), ("crc32c", "<u4"), ("bytes", "<u4"), ("height", "<u2"), ("width", "<u2")])
-READER = "readahead_buffer_size:0,max_parallelism:0"  # for single records in any order
+READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"  # suits single records in any order
 
 
 def read_manifest(place: Place) -> dict[str, Any]:
-    """Raises DataError for a manifest that is damaged or of another version."""
+    """The content of manifest.json.
+
+    Raises:
+      DataError: it is missing, damaged or of another version.
+    """
     try:
         manifest = json.loads(place.read(MANIFEST))
-        found = manifest["format"]
-        if found == FORMAT:
+        version = manifest["format"]
+        if version == FORMAT:
             _check(manifest)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"data: {place.address(MANIFEST)} is damaged: {error!r}", "pack it again") from None
-    if found != FORMAT:
-        raise DataError(f"data: {place.address(MANIFEST)} must be of format {FORMAT!r}, got {found!r}")
+    if version != FORMAT:
+        raise DataError(f"data: {place.address(MANIFEST)} must be of format {FORMAT!r}, got {version!r}")
     return manifest
 
 
 def _check(manifest: dict[str, Any]) -> None:
-    """Raises KeyError, TypeError or AttributeError where something is missing or of another kind."""
+    """Raise KeyError, TypeError or AttributeError where an entry is missing or of another type."""
     _ = manifest["encoding"], len(manifest["classes"])
     for split in manifest["splits"].values():
         for shard in split["shards"]:
@@ -55,12 +59,16 @@ def _check(manifest: dict[str, Any]) -> None:
 
 
 def load(place: Place, split: str, config: DataConfig) -> Encoded:
-    """One split; the shards of a bucket begin to be fetched."""
+    """One split of a packed dataset; shards of a bucket start to be fetched.
+
+    Raises:
+      DataError: the manifest, index or a shard is missing or damaged.
+    """
     manifest = read_manifest(place)
-    listed = manifest["splits"][split]["shards"]
-    index = _index(place, split, sum(shard["images"] for shard in listed))
-    sizes = {shard["name"]: shard["bytes"] for shard in listed}
-    records = Records(shards(place, sizes, config.stage, config.stage_gib), place, listed)
+    shards = manifest["splits"][split]["shards"]
+    index = _index(place, split, sum(shard["images"] for shard in shards))
+    sizes = {shard["name"]: shard["bytes"] for shard in shards}
+    records = Records(open_shards(place, sizes, config.stage, config.stage_gib), place, shards)
     raw, classes = manifest["encoding"] == "raw", len(manifest["classes"])
     labels = index["label"].tolist()
 
@@ -85,6 +93,7 @@ def load(place: Place, split: str, config: DataConfig) -> Encoded:
 
 
 def _index(place: Place, split: str, images: int) -> np.ndarray:
+    """The rows of a split, [images] of INDEX."""
     name = f"{split}.index.npy"
     try:
         index = np.load(io.BytesIO(place.read(name)), allow_pickle=False)
@@ -99,38 +108,46 @@ def _index(place: Place, split: str, images: int) -> np.ndarray:
 
 @functools.cache
 def _names(place: Place, split: str) -> list[str]:
+    """The names of a split's images in the source; read only where a message needs one."""
     return place.read(f"{split}.names.txt").decode(errors="replace").splitlines()
 
 
 class Records:
-    """Records of several ArrayRecord files as one sequence; safe in threads.
+    """The records of several ArrayRecord files as one sequence; safe in threads.
 
     Args:
-      listed: a dict a shard, with its ``name`` and how many ``images`` it holds.
+      shards: one dict per shard, with its ``name`` and the number of ``images`` in it.
     """
 
-    def __init__(self, files: Shards | LocalShards, place: Place, listed: list[dict[str, Any]]):
-        self._files, self._place, self._listed = files, place, listed
-        self._ends = list(itertools.accumulate(shard["images"] for shard in listed))
+    def __init__(self, files: StagedShards | LocalShards, place: Place, shards: list[dict[str, Any]]):
+        self._files, self._place, self._shards = files, place, shards
+        self._ends = list(itertools.accumulate(shard["images"] for shard in shards))
         self._readers: dict[int, Any] = {}
         self._lock = threading.Lock()
-        _allow_files(len(listed))
+        _allow_open_files(len(shards))
 
     @property
     def size(self) -> int:
+        """Number of records."""
         return self._ends[-1] if self._ends else 0
 
     def find(self, position: int) -> tuple[int, int]:
-        """The shard of a record and its number there."""
+        """The number of the shard that holds a record, and the record's number in it."""
         shard = bisect.bisect_right(self._ends, position)
         return shard, position - (self._ends[shard - 1] if shard else 0)
 
     def name(self, position: int) -> str:
+        """The shard and number of a record, for messages."""
         shard, row = self.find(position)
-        return f"{self._place.address(self._listed[shard]['name'])} record {row}"
+        return f"{self._place.address(self._shards[shard]['name'])} record {row}"
 
     def read(self, position: int) -> bytes:
-        """Raises BadImage where the record is damaged, DataError where the whole shard is."""
+        """The bytes of a record.
+
+        Raises:
+          BadImage: the record is damaged.
+          DataError: the shard is damaged or missing.
+        """
         shard, row = self.find(position)
         reader = self._readers.get(shard) or self._open(shard)
         try:
@@ -139,37 +156,46 @@ class Records:
             raise BadImage(f"the record cannot be read: {' '.join(str(error).split())[:200]}") from None
 
     def _open(self, shard: int) -> Any:
-        listed = self._listed[shard]
-        path = self._files.path(listed["name"])
+        name, images = self._shards[shard]["name"], self._shards[shard]["images"]
+        path = self._files.path(name)
         with self._lock:
             if shard not in self._readers:
-                self._readers[shard] = open_shard(path, self._place.address(listed["name"]), listed["images"])
+                self._readers[shard] = open_shard(path, self._place.address(name), images)
             return self._readers[shard]
 
 
-def _allow_files(shards: int) -> None:
-    """Lets this process keep so many more files open, as far as the system lets it."""
+def _allow_open_files(count: int) -> None:
+    """Raise this process's limit of open files by ``count``, as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = soft + shards
+    wanted = soft + count
     if soft != resource.RLIM_INFINITY:
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def open_shard(path: Path, address: str, images: int | None = None) -> Any:
-    """Opens one ArrayRecord file for random access; raises DataError naming what is wrong with it."""
+    """Open one ArrayRecord file for random access.
+
+    Args:
+      path: the local file.
+      address: the shard's full address, for messages.
+      images: the number of records that it must hold; None: any.
+
+    Raises:
+      DataError: the file is missing, damaged or has another number of records.
+    """
     from array_record.python.array_record_module import ArrayRecordReader
 
     if not path.is_file():
         raise DataError(f"data: shard {address} does not exist", "copy or pack it again")
     try:
-        reader = ArrayRecordReader(str(path), READER)
-        found = reader.num_records()
+        reader = ArrayRecordReader(str(path), READER_OPTIONS)
+        records = reader.num_records()
         if not reader.ok():
             raise ValueError("its end is missing")
     except (RuntimeError, ValueError, OSError) as error:
-        why = " ".join(str(error).split())[:200]
-        raise DataError(f"data: shard {address} is damaged: {why}", "copy or pack it again") from None
-    if images is not None and found != images:
-        raise DataError(f"data: shard {address} must hold {images} records, got {found}", "copy it again")
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"data: shard {address} is damaged: {reason}", "copy or pack it again") from None
+    if images is not None and records != images:
+        raise DataError(f"data: shard {address} must hold {images} records, got {records}", "copy it again")
     return reader

@@ -1,7 +1,7 @@
-"""Made-up images, to try a slice without any data: noise whose mean brightness depends on the class.
+"""Synthetic images for trying a slice without data: noise whose mean brightness depends on the class.
 
-As many examples and classes as ImageNet-1k has. An image is cut from one block of noise at a place that its
-index decides, so that making one costs a copy.
+There are as many examples and classes as in ImageNet-1k. Each image is cut out of one block of noise, at a
+position that its index determines, so an image costs one copy.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def load(split: str, config: DataConfig) -> Source:
 
     def gather(indices: np.ndarray, draws: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         labels = (indices % CLASSES).astype(np.int32)
-        top, left = indices * 7919 % side, indices * 104_729 % side  # primes spread the corners
+        top, left = indices * 7919 % side, indices * 104_729 % side  # primes spread the positions
         images = np.empty((len(indices), side, side, 3), np.uint8)
         for row, (y, x, label) in enumerate(zip(top, left, labels, strict=True)):
             images[row] = noise[y : y + side, x : x + side] + np.uint8(label * 128 // CLASSES)

@@ -1,4 +1,4 @@
-"""ArrayRecord as TensorFlow Datasets writes it: tf.train.Example records, dataset_info.json, label names."""
+"""ArrayRecord shards of TensorFlow Datasets: tf.train.Example records, dataset_info.json, label names."""
 
 import contextlib
 import json
@@ -6,66 +6,78 @@ from collections.abc import Iterator
 from typing import Any
 
 from trainer.config import DataConfig
-from trainer.data.encoded import Encoded, check_label, class_names_of
+from trainer.data.encoded import Encoded, check_label, parse_class_names
 from trainer.data.formats import class_names, tf_example
 from trainer.data.formats.packed import Records, open_shard
-from trainer.data.staging import shards
+from trainer.data.staging import open_shards
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
 
 def load(place: Place, sizes: dict[str, int], config: DataConfig) -> Encoded:
-    """One split; sizes: its shards, name -> bytes."""
-    files = shards(place, sizes, config.stage, config.stage_gib)
+    """One split of TFDS shards.
+
+    Args:
+      sizes: the shards of the split, name -> bytes.
+
+    Raises:
+      DataError: a shard or file beside it is damaged, or the classes are unknown.
+    """
+    files = open_shards(place, sizes, config.stage, config.stage_gib)
     counts = _counts(place, next(iter(sizes)))
     if counts is None:
         counts = [open_shard(files.path(name), place.address(name)).num_records() for name in sizes]
     if len(counts) != len(sizes):
         raise DataError(
-            f"data: {place.address('dataset_info.json')} tells of {len(counts)} shards, got {len(sizes)}"
+            f"data: {place.address('dataset_info.json')} must list the {len(sizes)} shards, got {len(counts)}"
         )
     listed = [{"name": name, "images": count} for name, count in zip(sizes, counts, strict=True)]
     records = Records(files, place, listed)
 
-    def label(position: int) -> int:
+    def label_of(position: int) -> int:
         return tf_example.parse(records.read(position))[1]
 
     classes = (
         _class_names(place)
         or class_names.from_file(place)
-        or class_names.by_reading(place, records.size, sum(sizes.values()), label)
+        or class_names.from_records(place, records.size, sum(sizes.values()), label_of)
     )
 
     def read(position: int) -> tuple[bytes, int]:
-        image, found = tf_example.parse(records.read(position))
-        return image, check_label(found, len(classes))
+        image, label = tf_example.parse(records.read(position))
+        return image, check_label(label, len(classes))
 
     return Encoded(format="tfds", class_names=classes, size=records.size, read=read, name=records.name)
 
 
 def _counts(place: Place, shard: str) -> list[int] | None:
-    """Records of each shard by dataset_info.json; None where it does not say."""
-    word = shard.rpartition(".array_record")[0].rpartition("-")[2]
-    with _understanding(place, "dataset_info.json") as found:
-        for split in found.get("splits", []):
-            if split.get("name") == word and split.get("shardLengths"):
+    """The number of records of each shard in dataset_info.json; None where it has none."""
+    split_name = shard.rpartition(".array_record")[0].rpartition("-")[2]
+    with _json(place, "dataset_info.json") as info:
+        for split in info.get("splits", []):
+            if split.get("name") == split_name and split.get("shardLengths"):
                 return [int(length) for length in split["shardLengths"]]
     return None
 
 
 def _class_names(place: Place) -> list[str] | None:
-    if text := place.read_if_there(name := "label.labels.txt"):
-        return class_names_of(text, place.address(name))
-    with _understanding(place, "features.json") as found:
-        features = found.get("featuresDict", {}).get("features", {})
+    """Names in label.labels.txt, or numbers up to the count in features.json; None where neither has them."""
+    if text := place.read_if_exists(name := "label.labels.txt"):
+        return parse_class_names(text, place.address(name))
+    with _json(place, "features.json") as document:
+        features = document.get("featuresDict", {}).get("features", {})
         count = features.get("label", {}).get("classLabel", {}).get("numClasses")
         return [str(number) for number in range(int(count))] if count else None
 
 
 @contextlib.contextmanager
-def _understanding(place: Place, name: str) -> Iterator[dict[str, Any]]:
-    """A JSON file, {} where there is none; DataError where it or what is made of it makes no sense."""
-    text = place.read_if_there(name)
+def _json(place: Place, name: str) -> Iterator[dict[str, Any]]:
+    """The content of a JSON file, {} where it does not exist.
+
+    Raises:
+      DataError: the file is damaged, or the block that uses it fails on its content.
+    """
+    text = place.read_if_exists(name)
     try:
         yield json.loads(text) if text else {}
     except (ValueError, TypeError, AttributeError) as error:

@@ -1,7 +1,7 @@
-"""TFRecord shards of tf.train.Example, as most copies of ImageNet are kept; read without TensorFlow.
+"""TFRecord shards of tf.train.Example, the format of most copies of ImageNet; read without TensorFlow.
 
-A record is its length (uint64), the masked CRC-32C of that, the data, and the masked CRC-32C of those, all
-little-endian (tensorflow/core/lib/io/record_writer.h).
+A record holds its length (uint64), the masked CRC-32C of the length, the data, and the masked CRC-32C of the
+data, all little-endian (tensorflow/core/lib/io/record_writer.h).
 """
 
 import os
@@ -15,22 +15,29 @@ import numpy as np
 from trainer.config import DataConfig
 from trainer.data.encoded import BadImage, Encoded, check_label
 from trainer.data.formats import class_names, tf_example
-from trainer.data.staging import shards
+from trainer.data.staging import open_shards
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
 HEADER, FOOTER = struct.Struct("<QI"), struct.Struct("<I")
-THREADS = 8  # shards that are indexed at once: mostly waiting for the disk
+THREADS = 8  # shards that are indexed at a time, mostly waiting for the disk
 
 
 def load(place: Place, sizes: dict[str, int], config: DataConfig) -> Encoded:
-    """One split; sizes: its shards, name -> bytes. Every shard is walked once, from header to header."""
-    files, names = shards(place, sizes, config.stage, config.stage_gib), list(sizes)
+    """One split of TFRecord shards; the headers of every shard are read once.
+
+    Args:
+      sizes: the shards of the split, name -> bytes.
+
+    Raises:
+      DataError: a shard is damaged, or the classes are unknown.
+    """
+    files, names = open_shards(place, sizes, config.stage, config.stage_gib), list(sizes)
     with ThreadPoolExecutor(THREADS) as pool:
         offsets = list(pool.map(lambda name: index(files.path(name), place.address(name)), names))
-    shard = np.repeat(np.arange(len(names)), [len(found) for found in offsets])
+    shard = np.repeat(np.arange(len(names)), [len(starts) for starts in offsets])
     start = np.concatenate(offsets)
-    row = np.concatenate([np.arange(len(found)) for found in offsets])
+    row = np.concatenate([np.arange(len(starts)) for starts in offsets])
 
     def name(position: int) -> str:
         return f"{place.address(names[shard[position]])} record {row[position]}"
@@ -38,7 +45,7 @@ def load(place: Place, sizes: dict[str, int], config: DataConfig) -> Encoded:
     def record(position: int) -> bytes:
         return read_record(files.path(names[shard[position]]), int(start[position]))
 
-    classes = class_names.from_file(place) or class_names.by_reading(
+    classes = class_names.from_file(place) or class_names.from_records(
         place, len(start), sum(sizes.values()), lambda position: tf_example.parse(record(position))[1]
     )
 
@@ -50,37 +57,45 @@ def load(place: Place, sizes: dict[str, int], config: DataConfig) -> Encoded:
 
 
 def index(path: Path, address: str) -> np.ndarray:
-    """Where each record begins, int64; raises DataError naming the first byte that is wrong."""
-    starts, at = [], 0
+    """The byte at which each record begins, [n] int64.
+
+    Args:
+      path: the local file.
+      address: the shard's full address, for messages.
+
+    Raises:
+      DataError: the shard is empty, cut or damaged; the message names the byte of the damaged header.
+    """
+    starts, offset = [], 0
     try:
         size = path.stat().st_size
         if not size:
             raise DataError(f"data: shard {address} is empty", "copy it again")
         with path.open("rb", buffering=0) as file:
-            while at < size:
-                header = os.pread(file.fileno(), HEADER.size, at)
+            while offset < size:
+                header = os.pread(file.fileno(), HEADER.size, offset)
                 if len(header) < HEADER.size or masked(header[:8]) != HEADER.unpack(header)[1]:
-                    raise DataError(f"data: shard {address} is damaged at byte {at}", "copy it again")
-                starts.append(at)
-                at += HEADER.size + HEADER.unpack(header)[0] + FOOTER.size
+                    raise DataError(f"data: shard {address} is damaged at byte {offset}", "copy it again")
+                starts.append(offset)
+                offset += HEADER.size + HEADER.unpack(header)[0] + FOOTER.size
     except OSError as error:
         raise DataError(f"data: shard {address}: {error.strerror}") from None
-    if at != size:
-        raise DataError(f"data: shard {address} ends early: its last record needs {at - size} bytes more")
+    if offset != size:
+        raise DataError(f"data: shard {address} ends early: its last record lacks {offset - size} bytes")
     return np.array(starts, np.int64)
 
 
 def read_record(path: Path, start: int) -> bytes:
-    """The data of the record at a byte; raises BadImage where they differ from their checksum."""
+    """The data of the record that begins at byte ``start``; raises BadImage where the checksum differs."""
     with path.open("rb", buffering=0) as file:
         length, _ = HEADER.unpack(os.pread(file.fileno(), HEADER.size, start))
-        found = os.pread(file.fileno(), length + FOOTER.size, start + HEADER.size)
-    if len(found) != length + FOOTER.size or FOOTER.unpack(found[length:])[0] != masked(found[:length]):
+        data = os.pread(file.fileno(), length + FOOTER.size, start + HEADER.size)
+    if len(data) != length + FOOTER.size or FOOTER.unpack(data[length:])[0] != masked(data[:length]):
         raise BadImage("the record differs from its checksum")
-    return found[:length]
+    return data[:length]
 
 
 def masked(data: bytes) -> int:
-    """The CRC-32C of some data, rotated by 15 bits and moved by a constant, as the format wants it."""
+    """The masked CRC-32C of the format: rotated right by 15 bits, plus a constant."""
     crc = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

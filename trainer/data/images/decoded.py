@@ -1,4 +1,4 @@
-"""From encoded examples to batches of one size; damaged examples are counted and named."""
+"""Batches of one image size from encoded examples; damaged examples are counted and named."""
 
 import threading
 
@@ -11,19 +11,20 @@ from trainer.data.source import Source
 from trainer.errors import DataError
 from trainer.metrics.display import warn
 
-# Mean and deviation of ImageNet's training images, as every published recipe has them.
+# Mean and standard deviation of ImageNet's training images, the same in every published recipe.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def source_of(encoded: Encoded, config: DataConfig) -> Source:
-    """Images [image_size, image_size, 3]; with draws a random part of each, else the middle.
+def as_source(encoded: Encoded, config: DataConfig) -> Source:
+    """A source of images [image_size, image_size, 3]: random crops with draws, centre crops without.
 
-    ``gather`` raises DataError once more than ``data.bad_images`` different examples were damaged.
+    A damaged example becomes a black image, with its label where that can be read and 0 else. ``gather``
+    raises DataError once more than ``data.bad_images`` different examples are damaged.
     """
     side, max_pixels = config.image_size, config.max_pixels
-    bad = Bad(encoded, config.bad_images)
+    damaged = DamagedImages(encoded, config.bad_images)
 
-    def show(
+    def fill_row(
         row: int, read: Read, index: int, uniform: list[float] | None, images: np.ndarray, labels: np.ndarray
     ) -> None:
         def choose(height: int, width: int) -> crop.Box:
@@ -33,18 +34,19 @@ def source_of(encoded: Encoded, config: DataConfig) -> Source:
 
         try:
             image, labels[row] = read()
-            decode.show(image, choose, images[row], max_pixels)
-        except BadImage as why:
+            decode.crop_into(image, choose, images[row], max_pixels)
+        except BadImage as error:
             images[row], labels[row] = 0, max(labels[row], 0)
-            bad.add(index, str(why))
+            damaged.add(index, str(error))
 
     def gather(indices: np.ndarray, uniforms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         images = np.empty((len(indices), side, side, 3), np.uint8)
         labels = np.zeros(len(indices), np.int32)
-        rows = [None] * len(indices) if uniforms is None else uniforms.tolist()
-        wanted = indices.tolist()
-        for row, (read, index, uniform) in enumerate(zip(encoded.reading(wanted), wanted, rows, strict=True)):
-            show(row, read, index, uniform, images, labels)
+        draws = [None] * len(indices) if uniforms is None else uniforms.tolist()
+        examples = indices.tolist()
+        reads = zip(encoded.read_ahead(examples), examples, draws, strict=True)
+        for row, (read, index, uniform) in enumerate(reads):
+            fill_row(row, read, index, uniform, images, labels)
         return images, labels
 
     return Source(
@@ -58,23 +60,28 @@ def source_of(encoded: Encoded, config: DataConfig) -> Source:
     )
 
 
-class Bad:
-    """The damaged examples that this host has met: each is named once, and there may be only so many."""
+class DamagedImages:
+    """The damaged examples that this host has read: each is named once.
+
+    Args:
+      limit: how many there may be; `add` raises DataError at the next one.
+    """
 
     def __init__(self, encoded: Encoded, limit: int):
         self._encoded, self._limit = encoded, limit
         self._seen: set[int] = set()
         self._lock = threading.Lock()
 
-    def add(self, index: int, why: str) -> None:
+    def add(self, index: int, reason: str) -> None:
+        """Count a damaged example unless it was counted before; warn, or raise DataError beyond the limit."""
         with self._lock:
             if index in self._seen:
                 return
             self._seen.add(index)
-            text = f"{self._encoded.name(index)}: {why}"
+            text = f"{self._encoded.name(index)}: {reason}"
             if len(self._seen) > self._limit:
                 raise DataError(
-                    f"data: {text} (damaged images met: {len(self._seen)}, data.bad_images is {self._limit})",
-                    "resnet-launch data verify names them all; mend them, or allow more with data.bad_images",
+                    f"data: {text} (damaged images: {len(self._seen)}, data.bad_images is {self._limit})",
+                    "`resnet-launch data verify` names all of them; repair them, or raise data.bad_images",
                 )
-            warn(f"{text}; a black image stands in for it ({len(self._seen)} so far)")
+            warn(f"{text}; a black image replaces it ({len(self._seen)} so far)")

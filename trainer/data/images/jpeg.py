@@ -1,4 +1,4 @@
-"""What a JPEG says before its pixels, segment by segment (ITU-T T.81, annex B), and one that ends early."""
+"""The header of a JPEG, segment by segment (ITU-T T.81, annex B), and a JPEG cut to its first rows."""
 
 import math
 import struct
@@ -6,29 +6,30 @@ from dataclasses import dataclass
 
 MAGIC = b"\xff\xd8\xff"
 END = b"\xff\xd9"
-APP1, SCAN = 0xE1, 0xDA  # the second bytes of markers (table B.1)
-SEQUENTIAL = (0xC0, 0xC1)  # of frames whose rows come from top to bottom, coded by Huffman
-ORIENTATION = 0x0112  # of EXIF 2.3, section 4.6.4
+APP1, SCAN = 0xE1, 0xDA  # second bytes of markers (table B.1)
+SEQUENTIAL = (0xC0, 0xC1)  # second bytes of frames stored top to bottom with Huffman coding
+ORIENTATION = 0x0112  # the tag of EXIF 2.3, section 4.6.4
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What stands before the pixels.
+class Header:
+    """The fields of a JPEG's header that decoding needs.
 
     Args:
-      orientation: EXIF's, 1 (upright) where there is none or what is there makes no sense.
-      frame: where the image's height stands, as two bytes; 0 where the rows do not come from top to bottom.
-      unit_rows: rows of pixels that are coded together.
+      orientation: of EXIF, 1..8; 1 (upright) where it is missing or invalid.
+      height_offset: the byte at which the image's height (two bytes) stands; 0 where rows are not stored
+        from top to bottom in one scan.
+      unit_rows: rows of pixels that are coded together, 8 or 16 as a rule.
     """
 
     orientation: int
-    frame: int
+    height_offset: int
     unit_rows: int
 
 
-def head(data: bytes) -> Head:
-    """Goes from segment to segment: a search through all bytes would cost 20 µs."""
-    at, exif, frame, components, unit_rows = 2, 0, 0, 0, 8
+def read_header(data: bytes) -> Header:
+    """Read the header from segment to segment; a search through all bytes would take 20 µs."""
+    at, exif, height_offset, components, unit_rows = 2, 0, 0, 0, 8
     while at := data.find(b"\xff", at) + 1:
         if len(data) < at + 3:
             break
@@ -36,22 +37,20 @@ def head(data: bytes) -> Head:
         if marker == 0xFF:  # padding
             continue
         if marker == SCAN:
-            whole = data[at + 3 : at + 4] == bytes(
-                (components,)
-            )  # else there are more scans, one after the other
-            return Head(_orientation(data, exif), frame if whole else 0, unit_rows)
+            single_scan = data[at + 3 : at + 4] == bytes((components,))  # one scan holds every component
+            return Header(_orientation(data, exif), height_offset if single_scan else 0, unit_rows)
         if marker == APP1 and not exif and data[at + 3 : at + 9] == b"Exif\0\0":
             exif = at + 9
         elif marker in SEQUENTIAL and len(data) > at + 8:
-            frame, components = at + 4, data[at + 8]
+            height_offset, components = at + 4, data[at + 8]
             samplings = data[at + 10 : at + 9 + 3 * components : 3]
             unit_rows = 8 * max((sampling & 15 for sampling in samplings), default=1)
         at += 1 + int.from_bytes(data[at + 1 : at + 3])
-    return Head(_orientation(data, exif), 0, unit_rows)
+    return Header(_orientation(data, exif), 0, unit_rows)
 
 
 def _orientation(data: bytes, start: int) -> int:
-    """Of EXIF's content from a byte on; 0: there is none."""
+    """The orientation in the EXIF data that begins at byte ``start`` (0: no EXIF); 1 where it has none."""
     if not start:
         return 1
     try:
@@ -67,15 +66,19 @@ def _orientation(data: bytes, start: int) -> int:
     return 1
 
 
-def until(data: bytes, found: Head, height: int, rows: int) -> tuple[bytes | bytearray, int]:
-    """A JPEG of at least the first rows, and its height; the same one where that is all or cannot be.
+def cut_rows(data: bytes, header: Header, height: int, rows: int) -> tuple[bytes | bytearray, int]:
+    """A JPEG that ends after at least its first ``rows`` rows, and its height.
 
-    Only its height is written anew: the decoder stops there, leaves the rest unread, and says so by a warning
-    of extraneous bytes. A file without its end is left as it is, so that the decoder finds that out.
+    Only the height in the header changes: the decoder stops there, leaves the remaining bytes unread, and
+    warns of extraneous bytes. Unchanged are a JPEG without rows to cut, one that is not stored from top to
+    bottom, and a file without its end, so that the decoder reports it.
+
+    Args:
+      height: the image's, in pixels.
     """
-    shorter = found.unit_rows * math.ceil(rows / found.unit_rows)
-    if not found.frame or shorter >= height or END not in data[-32:]:
+    cut_height = header.unit_rows * math.ceil(rows / header.unit_rows)
+    if not header.height_offset or cut_height >= height or END not in data[-32:]:
         return data, height
     changed = bytearray(data)
-    struct.pack_into(">H", changed, found.frame, shorter)
-    return changed, shorter
+    struct.pack_into(">H", changed, header.height_offset, cut_height)
+    return changed, cut_height

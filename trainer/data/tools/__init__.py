@@ -1,1 +1,1 @@
-"""What the verbs of ``python -m trainer.data`` do to a dataset."""
+"""Pack, verify, describe and measure a dataset: the work behind ``python -m trainer.data``."""

@@ -1,7 +1,7 @@
-"""Packs any dataset: in parallel, resumable, the same bytes each time.
+"""Packing of any dataset: in parallel, resumable, with the same bytes every time.
 
-``pack.json`` says what was asked for while the target is not finished. ``manifest.json`` comes last, and only
-with it the target is a dataset.
+``pack.json`` holds the request until the target is finished. ``manifest.json`` is written last; only with it
+is the target a dataset.
 """
 
 import contextlib
@@ -21,43 +21,48 @@ from trainer.data.encoded import Encoded
 from trainer.data.formats.detect import encoded, find
 from trainer.data.formats.packed import FORMAT, INDEX, MANIFEST
 from trainer.data.pipeline import cores
-from trainer.data.storage import Place, reaching
+from trainer.data.storage import Place, storage_errors
+from trainer.data.tools.counter import Advance
 from trainer.data.tools.pack_image import Packing
-from trainer.data.tools.pack_shards import Done, Writing, put_bytes, read_part, shard_names
+from trainer.data.tools.pack_shards import ShardWriter, put_bytes, read_part, shard_names
 from trainer.errors import DataError
 
 REQUEST = "pack.json"
 
 
-def pack(source: str, target: str, packing: Packing, config: DataConfig, done: Done) -> dict[str, Any]:
-    """Packs every split and returns the manifest; goes on where a killed one stopped.
+def pack(source: str, target: str, packing: Packing, config: DataConfig, advance: Advance) -> dict[str, Any]:
+    """Pack every split and return the manifest; an interrupted pack continues where it stopped.
+
+    Args:
+      source, target: a local path or gs:// address each.
+      advance: called with the number of images that were finished.
 
     Raises:
-      DataError: the source is damaged, or the target holds something else.
+      DataError: the source is damaged, or the target holds other files or another pack.
     """
     dataset, place = find(source), Place(target)
     splits = {split: encoded(dataset, split, config) for split in dataset.splits}
     request = _request(source, splits, packing)
-    with _alone(place):
-        found = _begin(place, request)
-        if MANIFEST not in found:
-            Writing(
+    with _locked(place):
+        existing = _claim_target(place, request)
+        if MANIFEST not in existing:
+            ShardWriter(
                 place=place,
                 source=source,
                 packing=packing,
                 max_pixels=config.max_pixels,
                 threads=config.threads or cores(),
-                done=done,
-            ).shards(splits, found)
+                advance=advance,
+            ).write(splits, existing)
             _finish(place, splits, packing, request)
-        for name in place.top()[1]:
+        for name in place.top_level()[1]:
             if name.endswith(".part.json") or name == REQUEST:
                 place.delete(name)
     return json.loads(place.read(MANIFEST))
 
 
 def _request(source: str, splits: Mapping[str, Encoded], packing: Packing) -> dict[str, Any]:
-    """All that decides the bytes of the result; one that is resumed must agree with it."""
+    """Everything that determines the bytes of the result; a resumed pack must have the same."""
     names = {split: "\n".join(map(data.name, range(data.size))) for split, data in splits.items()}
     return {
         "format": FORMAT,
@@ -70,30 +75,34 @@ def _request(source: str, splits: Mapping[str, Encoded], packing: Packing) -> di
     }
 
 
-def _begin(place: Place, request: Mapping[str, Any]) -> set[str]:
-    """Claims an empty target, or one that the same request began; returns the files that are there."""
-    folders, files = place.top()
+def _claim_target(place: Place, request: Mapping[str, Any]) -> set[str]:
+    """Claim an empty target, or one that the same request began; return its files.
+
+    Raises:
+      DataError: the target holds other files or another pack.
+    """
+    folders, files = place.top_level()
     if MANIFEST in files:
-        before = json.loads(place.read(MANIFEST)).get("request", {})
+        earlier = json.loads(place.read(MANIFEST)).get("request", {})
     elif REQUEST in files:
-        before = json.loads(place.read(REQUEST))
-    elif rest := [entry for entry in (*folders, *files) if not entry.startswith(".")]:
-        raise DataError(f"data pack: {place.path} must be empty, got {rest[0]}", "name another folder")
+        earlier = json.loads(place.read(REQUEST))
+    elif entries := [entry for entry in (*folders, *files) if not entry.startswith(".")]:
+        raise DataError(f"data pack: {place.path} must be empty, got {entries[0]}", "name another folder")
     else:
         put_bytes(place, REQUEST, json.dumps(request, indent=1).encode())
         return set()
-    if differing := [key for key in request if before.get(key) != request[key]]:
-        key = differing[0]
-        was, got = (json.dumps(values.get(key))[:80] for values in (before, request))
+    if changed := [key for key in request if earlier.get(key) != request[key]]:
+        key = changed[0]
+        was, got = (json.dumps(values.get(key))[:80] for values in (earlier, request))
         raise DataError(
             f"data pack: {place.path} holds another pack: its {key} was {was}, got {got}",
-            "name an empty folder, or delete that one",
+            "name an empty folder, or delete this one",
         )
     return set(files)
 
 
 def _finish(place: Place, splits: Mapping[str, Encoded], packing: Packing, request: Any) -> None:
-    """Writes each split's index and names from the parts, then the manifest."""
+    """Write the index and names of each split from its parts, then the manifest."""
     described, left_out = {}, []
     for split, data in splits.items():
         names = shard_names(split, data.size, packing.shard_images)
@@ -124,17 +133,23 @@ def _finish(place: Place, splits: Mapping[str, Encoded], packing: Packing, reque
 
 
 @contextlib.contextmanager
-def _alone(place: Place) -> Iterator[None]:
-    """One pack at a time into a local folder; two into a bucket would write the same shards twice."""
+def _locked(place: Place) -> Iterator[None]:
+    """Lock a local target for one pack at a time; two packs into a bucket would write equal shards.
+
+    Raises:
+      DataError: another pack holds the lock.
+    """
     if place.remote:
         yield
         return
-    with reaching(place.path):
+    with storage_errors(place.path):
         place.local().mkdir(parents=True, exist_ok=True)
         lock = place.local(".lock").open("w")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise DataError(f"data pack: another pack writes to {place.path}", "wait for it") from None
+            raise DataError(
+                f"data pack: another pack is writing to {place.path}", "wait until it has finished"
+            ) from None
         yield

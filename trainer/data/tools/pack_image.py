@@ -1,4 +1,4 @@
-"""How an image is kept in the packed format: smaller, as a JPEG or as pixels."""
+"""An image of the packed format: shrunk, as a JPEG or as pixels."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,15 @@ from trainer.data.images import decode
 
 @dataclass(frozen=True, kw_only=True)
 class Packing:
-    """How images are kept.
+    """Options of a pack.
 
     Args:
       encoding: "jpeg" or "raw" (pixels, uint8).
-      short_side: larger images are made smaller; a JPEG that is not larger is kept byte for byte.
-      quality: of the JPEGs that are made, 1..100.
-      shard_images: examples a shard.
-      max_bad: so many damaged examples are left out; one more ends it.
+      short_side: pixels of the shorter side that larger images are shrunk to. A JPEG that is not larger
+        is copied byte for byte.
+      quality: of the JPEGs that are encoded, 1..100.
+      shard_images: examples per shard.
+      max_bad: damaged examples to leave out; one more fails the pack.
     """
 
     encoding: str = "jpeg"
@@ -28,20 +29,20 @@ class Packing:
     max_bad: int = 0
 
 
-def keep(image: bytes | np.ndarray, packing: Packing, max_pixels: int) -> tuple[bytes, int, int]:
-    """An image as it is packed: the record, its height and width; raises BadImage."""
+def pack_image(image: bytes | np.ndarray, packing: Packing, max_pixels: int) -> tuple[bytes, int, int]:
+    """The record of an image, its height and its width; raises BadImage."""
     pixels = image if isinstance(image, np.ndarray) else decode.upright(image, max_pixels)
-    small = shrunk(pixels, packing.short_side)
-    height, width = small.shape[:2]
+    shrunk = shrink(pixels, packing.short_side)
+    height, width = shrunk.shape[:2]
     if packing.encoding == "raw":
-        return np.ascontiguousarray(small).tobytes(), height, width
-    if isinstance(image, bytes) and small is pixels and decode.is_plain_jpeg(image, max_pixels):
+        return np.ascontiguousarray(shrunk).tobytes(), height, width
+    if isinstance(image, bytes) and shrunk is pixels and decode.is_plain_jpeg(image, max_pixels):
         return image, height, width
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(small), packing.quality), height, width
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(shrunk), packing.quality), height, width
 
 
-def shrunk(pixels: np.ndarray, short_side: int) -> np.ndarray:
-    """[H, W, 3] with a shorter side of at most so many pixels; the same array where it is that already."""
+def shrink(pixels: np.ndarray, short_side: int) -> np.ndarray:
+    """Shrink pixels [H, W, 3] to a shorter side of ``short_side``; return smaller ones unchanged."""
     height, width = pixels.shape[:2]
     if min(height, width) <= short_side:
         return pixels

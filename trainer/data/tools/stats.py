@@ -1,4 +1,4 @@
-"""What is in a dataset: counts a class, sizes of images, and a picture with examples."""
+"""A summary of a dataset: images per class, sizes of images, and a contact sheet of examples."""
 
 from typing import Any
 
@@ -11,22 +11,25 @@ from trainer.data.formats.detect import Dataset, encoded
 from trainer.data.images import crop, decode
 from trainer.errors import DataError
 
-SAMPLE = 500  # images whose sizes are looked at
-COLUMNS, ROWS, SIDE, LINE = 10, 6, 128, 18  # of the picture; pixels
-LETTERS = 18  # of a class's name that fit below its image
+SAMPLE = 500  # images per split that are opened for the median sizes
+COLUMNS, ROWS, SIDE, LINE = 10, 6, 128, 18  # of the contact sheet; SIDE and LINE (of text) in pixels
+MAX_LETTERS = 18  # of a class name that fit below its image
 
 
 def describe(dataset: Dataset, config: DataConfig) -> dict[str, Any]:
-    """Counts of every split, as JSON can hold them."""
-    found: dict[str, Any] = {"path": dataset.place.path, "kind": dataset.kind, "classes": 0, "splits": {}}
+    """Counts, damaged examples and median sizes of every split, as JSON values.
+
+    ``images_a_class`` is [least, median, most]; ``median_pixels`` is [width, height].
+    """
+    summary: dict[str, Any] = {"path": dataset.place.path, "kind": dataset.kind, "classes": 0, "splits": {}}
     for split in dataset.splits:
         data = encoded(dataset, split, config)
         labels, damaged = _labels(data)
         counts = np.bincount(labels, minlength=len(data.class_names))
         spread = [counts.min(), np.median(counts), counts.max()] if counts.size else []
         pixels, size = _sizes(data, config)
-        found["classes"] = len(data.class_names)
-        found["splits"][split] = {
+        summary["classes"] = len(data.class_names)
+        summary["splits"][split] = {
             "called": dataset.splits[split],
             "images": data.size,
             "damaged": damaged,
@@ -35,68 +38,69 @@ def describe(dataset: Dataset, config: DataConfig) -> dict[str, Any]:
             "median_pixels": pixels,
             "median_bytes": size,
         }
-    return found
+    return summary
 
 
 def _labels(data: Encoded) -> tuple[np.ndarray, int]:
-    """Labels of the examples, and how many have none because they are damaged."""
+    """Valid labels [n] int32 of the examples, and the number of examples without one."""
     if data.labels is not None:
-        known = data.labels[(data.labels >= 0) & (data.labels < len(data.class_names))]
-        return known, data.size - len(known)
-    found = []
+        valid = data.labels[(data.labels >= 0) & (data.labels < len(data.class_names))]
+        return valid, data.size - len(valid)
+    labels = []
     for index in range(data.size):
         try:
-            found.append(data.read(index)[1])
+            labels.append(data.read(index)[1])
         except BadImage:
             continue
-    return np.array(found, np.int32), data.size - len(found)
+    return np.array(labels, np.int32), data.size - len(labels)
 
 
 def _sizes(data: Encoded, config: DataConfig) -> tuple[list[int], int]:
-    """Medians of [width, height] and bytes, over images from all over the split."""
+    """Medians of [width, height] and of bytes, over up to SAMPLE images from all over the split."""
     shapes, sizes = [], []
     for index in _spread(data.size, SAMPLE):
         try:
             image, _ = data.read(index)
-            whole = isinstance(image, np.ndarray)
-            pixels = image if whole else decode.upright(image, config.max_pixels)
+            raw = isinstance(image, np.ndarray)
+            pixels = image if raw else decode.upright(image, config.max_pixels)
         except BadImage:
             continue
         shapes.append(pixels.shape[1::-1])
-        sizes.append(pixels.nbytes if whole else len(image))
+        sizes.append(pixels.nbytes if raw else len(image))
     if not sizes:
         return [], 0
     return np.median(np.array(shapes), axis=0).astype(int).tolist(), int(np.median(sizes))
 
 
 def _spread(size: int, most: int) -> list[int]:
+    """Up to ``most`` positions, evenly spread over 0..size-1."""
     return np.unique(np.linspace(0, size - 1, min(most, size)).astype(int)).tolist() if size else []
 
 
 def contact_sheet(dataset: Dataset, split: str, config: DataConfig) -> np.ndarray:
-    """[H, W, 3] uint8: examples from all over the split, the name of its class below each."""
+    """A picture [H, W, 3] uint8 of examples from all over the split, each above its class name."""
     data = encoded(dataset, split, config)
-    chosen = _spread(data.size, ROWS * COLUMNS)
-    rows = -(-len(chosen) // COLUMNS)
+    examples = _spread(data.size, ROWS * COLUMNS)
+    rows = -(-len(examples) // COLUMNS)
     sheet = np.full((rows * (SIDE + LINE), COLUMNS * SIDE, 3), 255, np.uint8)
-    for place, index in enumerate(chosen):
-        top, left = place // COLUMNS * (SIDE + LINE), place % COLUMNS * SIDE
+    for tile_number, index in enumerate(examples):
+        top, left = tile_number // COLUMNS * (SIDE + LINE), tile_number % COLUMNS * SIDE
         tile, text = np.zeros((SIDE, SIDE, 3), np.uint8), "damaged"
         try:
             image, label = data.read(index)
-            decode.show(image, lambda h, w: crop.centre_box(h, w, 1.0), tile, config.max_pixels)
+            decode.crop_into(image, lambda h, w: crop.centre_box(h, w, 1.0), tile, config.max_pixels)
             text = str(data.class_names[label])
         except BadImage:
             pass
         sheet[top : top + SIDE, left : left + SIDE] = tile
-        name = text.encode("ascii", "replace").decode()[:LETTERS]  # OpenCV has no other letters
-        at = (left + 3, top + SIDE + 13)
-        cv2.putText(sheet, name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
+        name = text.encode("ascii", "replace").decode()[:MAX_LETTERS]  # OpenCV's fonts are ASCII only
+        baseline = (left + 3, top + SIDE + 13)
+        cv2.putText(sheet, name, baseline, cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 1, cv2.LINE_AA)
     return sheet
 
 
 def save_sheet(sheet: np.ndarray, path: str) -> None:
-    """Writes a PNG or JPEG by the name's ending; raises DataError."""
+    """Write a PNG or JPEG file, by the suffix of its name; raises DataError."""
     try:
         written = cv2.imwrite(path, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     except cv2.error:

@@ -1,4 +1,4 @@
-"""Reads every example of a dataset back and names each that is damaged or there twice."""
+"""Verification of a dataset: every example is read back; damaged and duplicate ones are named."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,22 +12,28 @@ from trainer.data.encoded import BadImage, Encoded
 from trainer.data.formats.detect import Dataset, encoded
 from trainer.data.images import decode
 from trainer.data.pipeline import cores
-from trainer.data.tools.pack_shards import Done
+from trainer.data.tools.counter import Advance
 from trainer.errors import DataError
 
-CHUNK = 1024  # examples under way at once: what bounds the memory
+CHUNK = 1024  # examples in flight; bounds the memory
 
 
 @dataclass(frozen=True)
 class Finding:
-    """kind: "bad", "duplicate" (the very same bytes) or "conflict" (the same bytes with other labels)."""
+    """A problem of one example.
+
+    Args:
+      kind: "bad" (damaged), "duplicate" (the bytes and label of another example) or "conflict" (the bytes
+        of another example with a different label).
+      text: the example and the problem.
+    """
 
     kind: str
     text: str
 
 
-def verify(dataset: Dataset, config: DataConfig, done: Done) -> Iterator[Finding]:
-    """Every finding, split by split; a shard that is missing or cannot be opened is found once."""
+def verify(dataset: Dataset, config: DataConfig, advance: Advance) -> Iterator[Finding]:
+    """Yield the findings, split by split; a shard that is missing or cannot be opened is one finding."""
     seen: dict[bytes, tuple[str, int]] = {}
     for split in dataset.splits:
         try:
@@ -35,41 +41,42 @@ def verify(dataset: Dataset, config: DataConfig, done: Done) -> Iterator[Finding
         except DataError as error:
             yield Finding("bad", error.args[0])
             continue
-        yield from _split(data, config, seen, done)
+        yield from _verify_split(data, config, seen, advance)
 
 
-def _split(
-    data: Encoded, config: DataConfig, seen: dict[bytes, tuple[str, int]], done: Done
+def _verify_split(
+    data: Encoded, config: DataConfig, seen: dict[bytes, tuple[str, int]], advance: Advance
 ) -> Iterator[Finding]:
     max_pixels = config.max_pixels
-    told: set[str] = set()  # a missing shard is the same finding for each of its examples
+    reported: set[str] = set()  # a missing shard is the same finding for each of its examples
 
-    def look(index: int) -> tuple[bytes, int] | Finding:
-        """The digest of the image and its label, or what is wrong with it."""
+    def check(index: int) -> tuple[bytes, int] | Finding:
+        """The digest of the image and its label, or the finding that it is bad."""
         try:
             image, label = data.read(index)
             pixels = image if isinstance(image, np.ndarray) else decode.upright(image, max_pixels)
-        except BadImage as why:
-            return Finding("bad", f"{data.name(index)}: {why}")
+        except BadImage as error:
+            return Finding("bad", f"{data.name(index)}: {error}")
         except DataError as error:
             return Finding("bad", error.args[0])
         content = image if isinstance(image, bytes) else pixels.tobytes()
         return hashlib.blake2b(content, digest_size=16).digest(), label
 
-    with ThreadPoolExecutor(config.threads or max(cores(), data.at_once)) as pool:
+    with ThreadPoolExecutor(config.threads or max(cores(), data.concurrent_reads)) as pool:
         for start in range(0, data.size, CHUNK):
             chunk = range(start, min(start + CHUNK, data.size))
-            for index, found in zip(chunk, pool.map(look, chunk), strict=True):
-                done(1)
-                if isinstance(found, Finding):
-                    if found.text not in told:
-                        yield found
-                    told.add(found.text)
+            for index, result in zip(chunk, pool.map(check, chunk), strict=True):
+                advance(1)
+                if isinstance(result, Finding):
+                    if result.text not in reported:
+                        yield result
+                    reported.add(result.text)
                     continue
-                digest, label = found
+                digest, label = result
                 if digest not in seen:
                     seen[digest] = data.name(index), label
                     continue
-                first, other = seen[digest]
-                kind = "duplicate" if label == other else "conflict"
-                yield Finding(kind, f"{data.name(index)} (label {label}) is {first} (label {other})")
+                first_name, first_label = seen[digest]
+                kind = "duplicate" if label == first_label else "conflict"
+                text = f"{data.name(index)} (label {label}) equals {first_name} (label {first_label})"
+                yield Finding(kind, text)

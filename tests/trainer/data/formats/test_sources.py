@@ -1,4 +1,4 @@
-"""Every layout: found out by its path, the same images and labels; what is damaged is named."""
+"""Every layout: detected by its path, with the same images and labels; damage is named."""
 
 import json
 import struct
@@ -26,19 +26,19 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Layout -> where it lies."""
+    """Layout -> its folder."""
     return make_all(tmp_path_factory.mktemp("layouts"))
 
 
 @pytest.mark.parametrize("layout", KINDS)
-def test_a_layout_is_found_out_and_read(made, layout):
+def test_a_layout_is_detected_and_read(made, layout):
     assert find(str(made[layout])).kind == KINDS[layout]
     train, test = source.load_both(DataConfig(name=str(made[layout]), **SMALL))
     assert (train.size, test.size, list(train.class_names)) == (96, 32, CLASSES)
     images, labels = train.gather(np.arange(96))
     assert list(labels) == [label for _, label in examples("train")]
     expected, _ = source.load(DataConfig(name=str(made["folder"]), **SMALL), "train").gather(np.arange(96))
-    # A JPEG of quality 100 loses the last bits of a pixel, all others nothing.
+    # A JPEG of quality 100 loses the lowest bits of a pixel; the other layouts lose nothing.
     assert np.abs(images.astype(int) - expected).max() <= (6 if layout == "packed" else 0)
     assert images.shape == (96, 32, 32, 3)
     assert images.max() == 255
@@ -61,21 +61,24 @@ def test_images_at_a_path_are_trained_as_imagenet_is():
     ("files", "message"),
     [
         ([], "must be a dataset, got nothing there"),
-        (["readme.txt"], "tar shards, got readme.txt\nhint: train/CLASS/IMAGE.jpg is the simplest"),
-        (["pack.json"], "is not finished\nhint: the same `data pack` command again goes on with it"),
+        (["readme.txt"], "tar shards, got readme.txt\nhint: train/CLASS/IMAGE.jpg is the simplest layout"),
+        (["pack.json"], "is not finished\nhint: run the same `data pack` command again to finish it"),
         (
             ["train.index.npy", "train-00000-of-00001.array_record"],
-            "is packed, but lacks manifest.json\nhint:",
+            "is a packed dataset without its manifest.json\nhint:",
         ),
         (["train-00000-of-00003", "train-00002-of-00003"], "must be 3 shards, got 2: number 1 is missing"),
         (["x-train.array_record-00000-of-00002"], "must be 2 shards, got 1: number 1 is missing"),
-        (["train/a/1.jpg"], "must hold a split 'test', got train\nhint: it is called validation or val or"),
+        (
+            ["train/a/1.jpg"],
+            "must hold a split 'test', got train\nhint: its folders and shards are named validation or val",
+        ),
         (["train/1.jpg", "val/a/1.jpg"], "must lie in the folder of a class, got '1.jpg'"),
         (["train/a/1.jpg", "val/b/1.jpg"], "val/b/1.jpg must lie in the folder of a class, got 'b'"),
         (["train/a/1.gif", "val/a/1.jpg"], "split 'train' of 'folder' must hold examples, got none"),
     ],
 )
-def test_what_is_not_a_dataset_is_named(tmp_path, files, message):
+def test_the_reason_why_a_folder_is_no_dataset_is_named(tmp_path, files, message):
     for name in files:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,21 +100,19 @@ def test_a_file_is_no_dataset(tmp_path):
 def test_a_link_that_leads_nowhere_is_named(tmp_path):
     root = folder(tmp_path)
     (root / "train" / "digit 0" / "gone.png").symlink_to("/nowhere")
-    with pytest.raises(
-        DataError, match=r"digit 0/gone.png: No such file or directory\nhint: it must be there"
-    ):
+    with pytest.raises(DataError, match=r"digit 0/gone.png: No such file or directory\nhint: it must exist"):
         source.load(DataConfig(name=str(root)), "train")
 
 
 def test_an_image_that_vanishes_is_named(tmp_path):
     root = folder(tmp_path)
-    found = source.load(DataConfig(name=str(root), **SMALL), "train")
+    train = source.load(DataConfig(name=str(root), **SMALL), "train")
     (root / "train" / "digit 0" / "0003.png").unlink()
     with pytest.raises(DataError, match=r"cannot use \S+/train/digit 0/0003.png: No such file"):
-        found.gather(np.arange(8))
+        train.gather(np.arange(8))
 
 
-def test_a_tar_shard_that_is_left_out_is_told(tmp_path, made, capfd):
+def test_a_gap_in_the_numbers_of_tar_shards_is_a_warning(tmp_path, made, capfd):
     for number in (0, 1, 3):
         (tmp_path / f"train-{number:06d}.tar").write_bytes((made["tar"] / "train-000000.tar").read_bytes())
     assert find(str(tmp_path)).kind == "tar"
@@ -128,7 +129,7 @@ def write_idx(root, labels):
             (root / f"{split}-{name}-ubyte").write_bytes(header + array.tobytes())
 
 
-def test_idx_is_found_by_its_path(tmp_path):
+def test_idx_is_detected_by_its_path(tmp_path):
     write_idx(tmp_path, [2, 0, 1])
     assert find(str(tmp_path)).kind == "idx"
     train, test = source.load_both(DataConfig(name=str(tmp_path)))
@@ -143,7 +144,10 @@ def test_idx_is_found_by_its_path(tmp_path):
             lambda d: (d / "t10k-labels-idx1-ubyte").unlink(),
             "t10k-labels-idx1-ubyte.gz does not exist\nhint: tr",
         ),
-        (lambda d: write_idx(d, [1, 2]), "train of .* must hold a label an image, got 3 images and 2 labels"),
+        (
+            lambda d: write_idx(d, [1, 2]),
+            "train of .* must hold one label per image, got 3 images and 2 labels",
+        ),
         (lambda d: cut(d / "train-images-idx3-ubyte", 900), "must hold 2352 bytes after its header, got 884"),
     ],
     ids=["missing", "fewer labels", "cut"],
@@ -199,7 +203,7 @@ def shard_lengths(root, lengths):
         (
             "tar",
             lambda d: (d / "classes.txt").write_bytes(b"\xff"),
-            "classes.txt must be names in UTF-8, a line each",
+            "classes.txt must be UTF-8 with one name per line",
         ),
         ("tfds", lambda d: shard_lengths(d, ["x", "y"]), "dataset_info.json is damaged: invalid literal"),
         ("tfds", lambda d: shard_lengths(d, ["7", "9"]), "-00000-of-00002 must hold 7 records, got 48"),
@@ -237,19 +241,21 @@ def test_a_damaged_shard_is_named(tmp_path, made, layout, damage, message):
         source.load(DataConfig(name=str(tmp_path), **SMALL), "train").gather(np.arange(96))
 
 
-def test_damaged_images_are_named_and_only_so_many_allowed(tmp_path, capfd):
+def test_damaged_images_are_named_and_limited(tmp_path, capfd):
     root = folder(tmp_path)
     names = sorted((root / "train").glob("*/*.png"))
     cut(names[3], 60)
     names[7].write_bytes(b"")
-    found = source.load(DataConfig(name=str(root), bad_images=2, **SMALL), "train")
-    images, labels = found.gather(np.arange(96))
+    tolerant = source.load(DataConfig(name=str(root), bad_images=2, **SMALL), "train")
+    images, labels = tolerant.gather(np.arange(96))
     assert (images[3].max(), images[7].max(), images[4].max()) == (0, 0, 255)
     assert list(labels) == [label for _, label in examples("train")]
-    found.gather(np.arange(96))  # each counts once
-    said = capfd.readouterr().err
-    assert said.count("warning") == 2
-    assert f"{names[7]}: it must be a JPEG or PNG file, got an empty file; a black image stands in" in said
+    tolerant.gather(np.arange(96))  # each counts once
+    warnings = capfd.readouterr().err
+    assert warnings.count("warning") == 2
+    assert (
+        f"{names[7]}: it must be a JPEG or PNG file, got an empty file; a black image replaces it" in warnings
+    )
     strict = source.load(DataConfig(name=str(root), bad_images=1, **SMALL), "train")
-    with pytest.raises(DataError, match=r"(?s)0007.png: .* \(damaged images met: 2, data.bad_images is 1\)"):
+    with pytest.raises(DataError, match=r"(?s)0007.png: .* \(damaged images: 2, data.bad_images is 1\)"):
         strict.gather(np.arange(96))

@@ -1,4 +1,4 @@
-"""Packing: the same bytes each time, on after a kill, nothing half done taken for whole; verify and stats."""
+"""Packing: the same bytes every time, resumed after a kill, never half a dataset; verify, stats and bench."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture
 def damaged(tmp_path):
-    """A folder whose training images 3 and 50 are cut."""
+    """A folder whose training images 3 and 50 are truncated."""
     root = folder(tmp_path / "damaged")
     names = sorted((root / "train").glob("*/*.png"))
     for number in (3, 50):
@@ -35,8 +35,8 @@ def damaged(tmp_path):
     return root, names
 
 
-def packed(origin, target, done=lambda more: None, **changes):
-    return pack(str(origin), str(target), Packing(shard_images=20, **changes), DataConfig(), done)
+def packed(origin, target, advance=lambda images: None, **changes):
+    return pack(str(origin), str(target), Packing(shard_images=20, **changes), DataConfig(), advance)
 
 
 def contents(root):
@@ -46,7 +46,11 @@ def contents(root):
 def test_the_same_bytes_by_any_number_of_threads(photos, tmp_path):
     packed(photos, tmp_path / "one")
     pack(
-        str(photos), str(tmp_path / "two"), Packing(shard_images=20), DataConfig(threads=7), lambda more: None
+        str(photos),
+        str(tmp_path / "two"),
+        Packing(shard_images=20),
+        DataConfig(threads=7),
+        lambda images: None,
     )
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert sorted(contents(tmp_path / "one")) == sorted(
@@ -56,7 +60,7 @@ def test_the_same_bytes_by_any_number_of_threads(photos, tmp_path):
     )
 
 
-def test_the_manifest_says_what_is_there(photos, tmp_path):
+def test_the_manifest_lists_the_contents(photos, tmp_path):
     manifest = packed(photos, tmp_path / "p", encoding="raw", short_side=16)
     assert manifest["classes"] == CLASSES
     assert {split: part["images"] for split, part in manifest["splits"].items()} == {"train": 96, "test": 32}
@@ -66,15 +70,15 @@ def test_the_manifest_says_what_is_there(photos, tmp_path):
     assert manifest["request"]["tool"] == "resnet-launch 0.1.0"
     assert (tmp_path / "p" / "train.names.txt").read_text().splitlines()[0] == "train/digit 0/0000.png"
     index = np.load(tmp_path / "p" / "train.index.npy")
-    assert set(index["bytes"].tolist()) == {16 * 16 * 3}  # 32 pixels made 16
+    assert set(index["bytes"].tolist()) == {16 * 16 * 3}  # shrunk from 32 pixels to 16
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="kills by process id")
-def test_a_killed_pack_goes_on_and_ends_with_the_same_bytes(photos, tmp_path):
+def test_a_killed_pack_resumes_and_ends_with_the_same_bytes(photos, tmp_path):
     target = tmp_path / "p"
-    words = [sys.executable, "-m", "trainer.data", "pack", str(photos), str(target)]
-    words += ["--shard-images", "4", "--threads", "1"]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "trainer.data", "pack", str(photos), str(target)]
+    command += ["--shard-images", "4", "--threads", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while len(list(target.glob("*.part.json"))) < 4 and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -82,15 +86,15 @@ def test_a_killed_pack_goes_on_and_ends_with_the_same_bytes(photos, tmp_path):
     assert process.wait() == -signal.SIGKILL
     finished = {path.name for path in target.glob("*.part.json")}
     assert 4 <= len(finished) < 32
-    with pytest.raises(DataError, match="is not finished\nhint: the same `data pack` command again"):
+    with pytest.raises(DataError, match="is not finished\nhint: run the same `data pack` command again"):
         source.load(DataConfig(name=str(target)), "train")
-    kept = {path: path.stat().st_mtime_ns for path in target.glob("*.array_record")}
-    assert main(words[3:]) == 0
-    for name in finished:  # what was whole has not been written again
+    written = {path: path.stat().st_mtime_ns for path in target.glob("*.array_record")}
+    assert main(command[3:]) == 0
+    for name in finished:  # finished shards are not written again
         shard = target / name.replace(".part.json", ".array_record")
-        assert shard.stat().st_mtime_ns == kept[shard]
+        assert shard.stat().st_mtime_ns == written[shard]
     whole = tmp_path / "whole"
-    pack(str(photos), str(whole), Packing(shard_images=4), DataConfig(), lambda more: None)
+    pack(str(photos), str(whole), Packing(shard_images=4), DataConfig(), lambda images: None)
     assert contents(target) == contents(whole)
 
 
@@ -112,7 +116,7 @@ def test_a_finished_pack_is_left_alone(photos, tmp_path):
     ],
     ids=["other files", "another pack"],
 )
-def test_a_target_of_another_kind_is_refused(photos, tmp_path, prepare, message):
+def test_a_target_with_other_files_or_another_pack_is_refused(photos, tmp_path, prepare, message):
     (tmp_path / "photos").symlink_to(photos)
     target = tmp_path / "target"
     target.mkdir()
@@ -123,7 +127,7 @@ def test_a_target_of_another_kind_is_refused(photos, tmp_path, prepare, message)
     assert contents(target) == before
 
 
-def test_a_damaged_image_ends_it_or_is_left_out(damaged, tmp_path):
+def test_a_damaged_image_fails_the_pack_or_is_left_out(damaged, tmp_path):
     root, _ = damaged
     with pytest.raises(
         DataError, match=r"\.png: it is damaged: the file ends early \(damaged: [12], --max-bad"
@@ -140,18 +144,18 @@ def test_a_damaged_image_ends_it_or_is_left_out(damaged, tmp_path):
     assert (images.max(axis=(1, 2, 3)) > 0).all()
 
 
-def test_verify_names_each_bad_image_and_each_that_is_there_twice(damaged, tmp_path, capsys):
+def test_verify_names_each_bad_and_each_duplicate_image(damaged, tmp_path, capsys):
     root, names = damaged
     twin = names[60].parent / "zz.png"
     twin.write_bytes(names[60].read_bytes())
     (root / "val" / "digit 9" / "wrong.png").write_bytes(names[0].read_bytes())
     assert main(["verify", str(root)]) == 1
-    said = capsys.readouterr().out.splitlines()
-    assert f"bad: {names[3]}: it is damaged: the file ends early" in said
-    assert f"bad: {names[50]}: it is damaged: the file ends early" in said
-    assert f"duplicate: {twin} (label 6) is {names[60]} (label 6)" in said
-    assert f"conflict: {root}/val/digit 9/wrong.png (label 9) is {names[0]} (label 0)" in said
-    assert said[-1].startswith("bad: 2, duplicates: ")
+    lines = capsys.readouterr().out.splitlines()
+    assert f"bad: {names[3]}: it is damaged: the file ends early" in lines
+    assert f"bad: {names[50]}: it is damaged: the file ends early" in lines
+    assert f"duplicate: {twin} (label 6) equals {names[60]} (label 6)" in lines
+    assert f"conflict: {root}/val/digit 9/wrong.png (label 9) equals {names[0]} (label 0)" in lines
+    assert lines[-1].startswith("bad: 2, duplicates: ")
 
 
 def test_verify_names_the_records_that_differ_from_their_checksum(photos, tmp_path, capsys):
@@ -179,13 +183,17 @@ def test_verify_names_the_records_that_differ_from_their_checksum(photos, tmp_pa
 def test_stats_count_and_show(photos, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     assert main(["stats", str(photos), "--json", "--sheet", str(sheet)]) == 0
-    found = json.loads(capsys.readouterr().out)
-    train = found["splits"]["train"]
-    assert (found["kind"], found["classes"], train["images"], train["damaged"]) == ("folder", 10, 96, 0)
+    summary = json.loads(capsys.readouterr().out)
+    train = summary["splits"]["train"]
+    assert (summary["kind"], summary["classes"], train["images"], train["damaged"]) == ("folder", 10, 96, 0)
     assert (train["median_pixels"], train["empty_classes"]) == ([32, 32], [])
-    assert found["splits"]["test"]["called"] == "val"
+    assert summary["splits"]["test"]["called"] == "val"
     picture = cv2.imread(str(sheet))
-    assert picture.shape == (6 * 146, 1280, 3)  # 60 of them, ten a row, each 128 pixels and a line of text
+    assert picture.shape == (
+        6 * 146,
+        1280,
+        3,
+    )  # 60 examples, 10 per row, each 128 pixels high plus a line of text
     assert main(["stats", str(photos), "--sheet", str(tmp_path / "no" / "sheet.png")]) == 1
     assert "error: --sheet: must be a .png or .jpg file" in capsys.readouterr().err
 
@@ -202,13 +210,13 @@ def test_stats_count_labels_without_a_class_as_damaged(photos, tmp_path, capsys)
 
 
 def test_bench_says_whether_a_host_would_starve(photos, capsys):
-    words = ["bench", str(photos), "--seconds", "0.2", "--image-size", "32"]
-    assert main([*words, "--need", "1", "--for", "a slice"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[-1] == "it would not starve"
-    assert said[-2].startswith("a slice asks 1 images/s of each host; this one gives ")
-    assert main([*words, "--need", "1e9", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [rate["way"].split()[0] for rate in found["rates"]] == ["as", "data", "data"]
-    assert "it would starve on such a host" in found["verdict"][1]
-    assert found["verdict"][3].startswith("data pack SRC DST --raw 256: gives 0%, all of it from")
+    arguments = ["bench", str(photos), "--seconds", "0.2", "--image-size", "32"]
+    assert main([*arguments, "--need", "1", "--for", "a slice"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "its chips would not starve"
+    assert lines[-2].startswith("a slice needs 1 images/s per host; this host prepares ")
+    assert main([*arguments, "--need", "1e9", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [rate["way"].split()[0] for rate in document["rates"]] == ["as", "data", "data"]
+    assert "its chips would starve: with the data as they are, a host needs" in document["verdict"][1]
+    assert document["verdict"][3].startswith("data pack SRC DST --raw 256: 0% of the need; a host needs")
