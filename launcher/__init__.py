@@ -1,4 +1,4 @@
-"""From two words to a running, watched, restartable slice job on Kubernetes."""
+"""Submit a training job to a TPU or GPU slice of a Kubernetes cluster, and follow it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a name from its module at first use: `import launcher` alone stays free."""
+    """Import a name from its module at first use, so that `import launcher` alone stays cheap."""
     if name not in HOMES:
         raise AttributeError(f"module 'launcher' has no attribute {name!r}")
     import importlib

@@ -1,4 +1,4 @@
-"""``python -m launcher``: the same as the command ``resnet-launch``."""
+"""Run `resnet-launch` as `python -m launcher`."""
 
 import sys
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a request: the field, what it must be and what was given, what to do."""
+    """One thing wrong with a request: the field, "must be X, got Y", and a hint that says what to do."""
 
     field: str
     message: str
@@ -20,7 +20,7 @@ class Problem:
 
 
 class LauncherError(Exception):
-    """Base of all errors a person is meant to read; `hint` may be empty."""
+    """Base of all errors that are meant for a person; `hint` may be empty."""
 
     exit_code = 1
 
@@ -28,29 +28,29 @@ class LauncherError(Exception):
         super().__init__(message)
         self.hint = hint
 
-    def problems(self) -> list[tuple[str, str]]:
-        """(message, hint) of each thing wrong, in the order to print them."""
+    def messages(self) -> list[tuple[str, str]]:
+        """Return (message, hint) of each problem, in the order to print them."""
         return [(str(self), self.hint)]
 
 
 class ActionError(LauncherError):
-    """The request was right and carrying it out failed."""
+    """The request was valid, and carrying it out failed."""
 
 
 class RequestError(LauncherError):
-    """The request was wrong: nothing was done. Holds every problem found, not the first."""
+    """The request was wrong and nothing was done; `problems` holds every problem, not only the first."""
 
     exit_code = 2
 
-    def __init__(self, *found: Problem) -> None:
-        super().__init__("; ".join(map(str, found)))
-        self.found = found
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
 
-    def problems(self) -> list[tuple[str, str]]:
-        return [(str(problem), problem.hint) for problem in self.found]
+    def messages(self) -> list[tuple[str, str]]:
+        return [(str(problem), problem.hint) for problem in self.problems]
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """`did you mean X?` for the known word nearest to this one, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean {near[0]}?" if near else ""
+    """Return `did you mean X?` for the known word most similar to `word`, or an empty string."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean {matches[0]}?" if matches else ""

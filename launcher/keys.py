@@ -1,7 +1,7 @@
-"""Every label, annotation and resource name the launcher writes or reads."""
+"""All labels, annotations and resource names that the launcher writes or reads."""
 
 # Accelerators, as the device plugins name them.
-TPU = "google.com/tpu"  # chips; a pod must ask for all of its VM
+TPU = "google.com/tpu"  # chips; a pod must request all chips of its VM
 GPU = "nvidia.com/gpu"  # GPUs
 
 # Node labels of GKE, used as selectors.
@@ -14,28 +14,28 @@ ARCH = "kubernetes.io/arch"  # amd64 or arm64, also the key of the taint on arm6
 
 # Kubernetes and JobSet.
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"  # host within the slice
-NAME = "app.kubernetes.io/name"  # always APP: selects everything the launcher made
-INSTANCE = "app.kubernetes.io/instance"  # the run
+NAME = "app.kubernetes.io/name"  # always APP: selects everything the launcher created
+INSTANCE = "app.kubernetes.io/instance"  # name of the run
 MANAGED_BY = "app.kubernetes.io/managed-by"  # always APP
 JOBSET_NAME = "jobset.sigs.k8s.io/jobset-name"  # JobSet a pod belongs to
 JOBSET_UID = "jobset.sigs.k8s.io/jobset-uid"  # identity of one submission (JobSet 0.10 and newer)
 REPLICATED_JOB = "jobset.sigs.k8s.io/replicatedjob-name"  # group of jobs within the JobSet
 JOB_INDEX = "jobset.sigs.k8s.io/job-index"  # slice within the run
 RESTART_ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"  # restarts of the run so far
-EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"  # one slice a domain of this node label
+EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"  # one slice per domain of this node label
 
 # Kinds of capacity on GKE: node labels, and keys of the taints on such nodes.
-SPOT = "cloud.google.com/gke-spot"  # may be taken back with 30 s of notice
+SPOT = "cloud.google.com/gke-spot"  # may be reclaimed with 30 s of notice
 FLEX_START = "cloud.google.com/gke-flex-start"  # waits for capacity, lives for at most seven days
 QUEUED = "cloud.google.com/gke-queued"  # flex-start with queued provisioning: all nodes or none
-RESERVATION = "cloud.google.com/reservation-name"  # capacity that was reserved
+RESERVATION = "cloud.google.com/reservation-name"  # reservation that the nodes come from
 PLACEMENT_POLICY = "cloud.google.com/placement-policy-name"  # workload policy of the node pool
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"  # "false" keeps the autoscaler off a pod
 
 # Networks between GPU hosts on GKE: pod annotations.
 DEFAULT_INTERFACE = "networking.gke.io/default-interface"  # interface with the pod's own address
 INTERFACES = "networking.gke.io/interfaces"  # JSON list of interface and Network object
-CONTAINER_DEVICES = "devices.gke.io/container."  # + container name: devices of the node it gets
+CONTAINER_DEVICES = "devices.gke.io/container."  # + container name: devices of the node that it gets
 GCS_FUSE = "gke-gcsfuse/volumes"  # "true" starts Cloud Storage FUSE beside the pod
 EPHEMERAL_SSD = "cloud.google.com/gke-ephemeral-storage-local-ssd"  # nodes whose emptyDirs are local SSD
 
@@ -43,16 +43,16 @@ EPHEMERAL_SSD = "cloud.google.com/gke-ephemeral-storage-local-ssd"  # nodes whos
 QUEUE = "kueue.x-k8s.io/queue-name"  # local queue of the namespace
 PRIORITY = "kueue.x-k8s.io/priority-class"  # WorkloadPriorityClass
 REQUIRED_TOPOLOGY = "kueue.x-k8s.io/podset-required-topology"  # node label that all pods must share
-PREFERRED_TOPOLOGY = "kueue.x-k8s.io/podset-preferred-topology"  # the same, if it can be had
+PREFERRED_TOPOLOGY = "kueue.x-k8s.io/podset-preferred-topology"  # node label that pods share if possible
 RUN_DURATION = "provreq.kueue.x-k8s.io/maxRunDurationSeconds"  # how long provisioned nodes live
 
 # Ours.
 APP = "resnet-launch"
 ARCH_NAME = "resnet-launch/arch"  # network, on the JobSet
-SLICE_NAME = "resnet-launch/slice"  # slice as the request spelled it, on the JobSet
-RUN_DIR = "resnet-launch/run-dir"  # where checkpoints and metrics go, on the JobSet
+SLICE_NAME = "resnet-launch/slice"  # name of the slice, on the JobSet
+RUN_DIR = "resnet-launch/run-dir"  # where checkpoints and metrics are written, on the JobSet
 
 
 def labels(run: str) -> dict[str, str]:
-    """The labels of everything that belongs to a run."""
+    """Return the labels of every object of a run."""
     return {NAME: APP, INSTANCE: run, MANAGED_BY: APP}

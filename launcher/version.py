@@ -1,3 +1,3 @@
-"""The version of both packages, also the tag of their images."""
+"""The version of both packages, which is also the tag of their images."""
 
 __version__ = "0.1.0"

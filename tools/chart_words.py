@@ -114,7 +114,7 @@ def _problem(fields: dict[str, Any]) -> Problem:
     try:
         TrainingJob(**{**GOOD, **fields})
     except RequestError as error:
-        [problem] = error.found
+        [problem] = error.problems
         return problem
     raise ValueError(f"must be refused: {fields}")
 

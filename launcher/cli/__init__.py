@@ -127,7 +127,7 @@ def _run(words: list[str], trainer_words: list[str]) -> int:
 def report(error: Exception) -> int:
     """Prints `error:` and `hint:` lines on stderr and gives the exit code."""
     if isinstance(error, LauncherError):
-        problems, code = error.problems(), error.exit_code
+        problems, code = error.messages(), error.exit_code
     elif isinstance(error, click.ClickException):
         problems, code = [_usage(error)], 2
     elif isinstance(error, click.Abort):

@@ -1,4 +1,4 @@
-"""All slices that have a name of their own."""
+"""The list of slices that `resnet-launch slices` prints."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from launcher.hardware.slices import Slice, gpu, tpu
 
 
 def generation(word: str) -> str | None:
-    """The generation that a word such as `v5p` or `trillium` names, or None."""
+    """Return the generation that a word such as `v5p` or `trillium` names, or None."""
     return facts.aliases(facts.generations()).get(word.lower())
 
 
 def slices(only: str | None = None) -> list[Slice]:
-    """The slices of every generation or of one, by generation and size.
+    """Return the slices of every generation, or of `only` one, ordered by generation and size.
 
-    TPU slices all, each in its default topology; GPU slices of one host, of two, and the largest where
-    there is a largest.
+    TPU slices are listed in full, each in its default topology. GPU slices are listed with one host, with
+    two hosts, and in the largest size where the generation has one.
     """
     rows = [row for row in facts.generations().values() if only in (None, row["name"])]
-    return [found for row in rows for found in sorted(_of(row), key=lambda s: (s.chips, s.name))]
+    return [shape for row in rows for shape in sorted(_of_generation(row), key=lambda s: (s.chips, s.name))]
 
 
-def _of(row: dict[str, Any]) -> Iterator[Slice]:
+def _of_generation(row: dict[str, Any]) -> Iterator[Slice]:
     singles = row.get("single_vm", [])
     if row["kind"] == "tpu":
         yield from (tpu(row, str(topology.default(row, size))) for size in topology.sizes(row))
         yield from (tpu(row, str(topology.default(row, size)), single_vm=True) for size in singles)
     else:
         sizes = {*row["machines"], 2 * row["host"], row.get("max_chips", row["host"])}
-        found = [gpu(row, size) for size in sizes] + [gpu(row, size, single_vm=True) for size in singles]
-        yield from filter(None, found)
+        candidates = [gpu(row, size) for size in sizes]
+        candidates += [gpu(row, size, single_vm=True) for size in singles]
+        yield from filter(None, candidates)

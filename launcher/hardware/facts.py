@@ -1,4 +1,4 @@
-"""slices.yaml, read once: the generations of hardware by name, their aliases, the vendors' numbers."""
+"""The facts of slices.yaml, read once: generations of hardware, their aliases, the vendors' numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Facts = dict[str, dict[str, Any]]
 
 @functools.cache
 def generations() -> Facts:
-    """slices.yaml by generation, each row with its `name` and `kind`."""
+    """Return the rows of slices.yaml by generation, each with its `name` and `kind` added."""
     import yaml
 
     text = Path(__file__).with_name("slices.yaml").read_text(encoding="utf-8")
@@ -24,10 +24,13 @@ def generations() -> Facts:
 
 
 def aliases(facts: Facts) -> dict[str, str]:
-    """Every spelling of a generation -> its name in slices.yaml."""
+    """Return every spelling of a generation -> its name in slices.yaml."""
     return {alias: name for name, row in facts.items() for alias in [name, *row.get("aliases", [])]}
 
 
 def tpu_name(row: dict[str, Any], chips: int) -> str:
-    """The name of the default slice of so many chips; it counts cores or chips, as the vendor does."""
+    """Return the name of the TPU slice with `chips` chips in the default topology.
+
+    The number in the name counts TensorCores or chips, as the vendor's names do.
+    """
     return f"{row['name']}-{chips * (row['cores_per_chip'] if row['counts'] == 'cores' else 1)}"

@@ -1,6 +1,6 @@
-"""What is said of a slice name that means nothing.
+"""Error messages for a slice name that names no slice, with the nearest valid names.
 
-`facts` is slices.yaml by generation, a `row` one of its entries.
+`facts` is slices.yaml by generation, and `row` the entry of one generation.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ EXAMPLES = "v4-32, v5e-16, v5p-128, v6e-8, tpu7x-64, h100-16, a100-8 or cpu-2x4"
 
 
 def problem(name: str, match: re.Match[str] | None, facts: Facts) -> Problem:
-    """Why `name` is no slice, and the nearest that are; `match` has its generation, size and single."""
+    """Return why `name` is not a slice, with the nearest valid names as the hint.
+
+    `match` is the match of slices.NAME (generation, size, single), or None where `name` has another form.
+    """
     if match is None or match["generation"] not in {*aliases(facts), "cpu"}:
         return _unknown(name, facts)
     if match["generation"] == "cpu":
         return Problem(
             "slice",
-            f"must be cpu-<hosts>x<devices a host>, got {name!r}",
-            "at most 100000 hosts and 1024 devices a host, as in cpu-2x4",
+            f"must be cpu-<hosts>x<devices per host>, got {name!r}",
+            "at most 100000 hosts and 1024 devices per host, for example cpu-2x4",
         )
     row = facts[aliases(facts)[match["generation"]]]
     if match["single"]:
@@ -51,11 +54,12 @@ def _unknown(name: str, facts: Facts) -> Problem:
 
 def _single_vm(name: str, row: dict[str, Any]) -> Problem:
     forms = " or ".join(f"{row['name']}-{size}-1" for size in row.get("single_vm", []))
+    accelerators = "GPUs" if row["kind"] == "gpu" else "chips"
     return Problem(
         "slice",
         f"must be {forms}, got {name!r}" if forms else f"must not end in a second number, got {name!r}",
-        f"-1 means one VM instead of several of {row['host']}; {row['name']} has "
-        + (f"it for {forms} alone" if forms else "no such VM"),
+        f"-1 asks for one VM instead of several with {row['host']} {accelerators} each; "
+        + (f"{row['name']} has that only as {forms}" if forms else f"{row['name']} has no such VM"),
     )
 
 
@@ -64,7 +68,7 @@ def _gpu(name: str, row: dict[str, Any], size: str) -> Problem:
     sizes = f"a multiple of {host}" + (f" up to {row['max_chips']}" if "max_chips" in row else "")
     if parts:
         sizes = ", ".join(map(str, parts)) + f" or {sizes}"
-    hint = f"the number counts GPUs; a host of {row['name']} has {host}"
+    hint = f"the number counts GPUs; each {row['name']} host has {host}"
     if "max_chips" in row and size.isdecimal() and int(size) > row["max_chips"]:
         hint = f"one slice is one NVLink domain: --slice {row['name']}-{row['max_chips']} --num-slices N"
     return Problem("slice", f"must be {row['name']}-N, N {sizes}, got {name!r}", hint)
@@ -77,7 +81,7 @@ def _shape(name: str, row: dict[str, Any]) -> Problem:
     return Problem(
         "slice",
         f"must have a topology of {row['name']} ({rule}), got {name!r}",
-        f"at most {row['max_chips']} chips on GKE; resnet-launch slices {row['name']}",
+        f"at most {row['max_chips']} chips on GKE; resnet-launch slices {row['name']} lists the slices",
     )
 
 
@@ -86,19 +90,20 @@ def _tpu(name: str, row: dict[str, Any], size: int) -> Problem:
     per_chip = row["cores_per_chip"] if row["counts"] == "cores" else 1
     below = [count for count in sizes if count * per_chip < size]
     above = [count for count in sizes if count * per_chip > size]
-    near = " or ".join(f"{tpu_name(row, count)} ({count} chips)" for count in below[-1:] + above[:1])
-    return Problem("slice", f"must be {near}, got {name!r}", _counting(row, size, bool(above)))
+    nearest = " or ".join(f"{tpu_name(row, count)} ({count} chips)" for count in below[-1:] + above[:1])
+    return Problem("slice", f"must be {nearest}, got {name!r}", _size_hint(row, size, too_large=not above))
 
 
-def _counting(row: dict[str, Any], size: int, fits: bool) -> str:
-    if not fits:
+def _size_hint(row: dict[str, Any], size: int, *, too_large: bool) -> str:
+    if too_large:
         return (
-            f"the largest {row['name']} slice on GKE has {row['max_chips']} chips; --num-slices joins several"
+            f"the largest {row['name']} slice on GKE has {row['max_chips']} chips; "
+            "--num-slices joins several slices"
         )
     if row["counts"] == "chips":
         return f"the number in a {row['name']} name counts chips"
     chips = f"{size / row['cores_per_chip']:g}"
     return (
-        f"the number in a {row['name']} name counts TensorCores, {row['cores_per_chip']} a chip: "
+        f"the number in a {row['name']} name counts TensorCores, {row['cores_per_chip']} per chip: "
         f"{row['name']}-{size} would be {chips} chip{'s' * (chips != '1')}"
     )

@@ -1,6 +1,6 @@
-"""The shapes of TPU slices: which are legal, and which one a number of chips gets by default.
+"""The topologies of TPU slices: which are legal, and which is the default for a number of chips.
 
-A `row` is one generation's entry of slices.yaml.
+`row` is the entry of one generation in slices.yaml.
 """
 
 from __future__ import annotations
@@ -8,26 +8,26 @@ from __future__ import annotations
 import math
 from typing import Any
 
-MAX_SIDE = 256  # no torus is longer: rules out cube counts such as 67, which would need 4x4x268
+MAX_SIDE = 256  # longest side of a torus; excludes 67 cubes, for example, which would need 4x4x268
 
 
 def dimensions(topology: str) -> tuple[int, ...]:
-    """`2x2x4` -> (2, 2, 4)."""
+    """Return the sides of a topology: `2x2x4` -> (2, 2, 4)."""
     return tuple(int(side) for side in topology.split("x"))
 
 
 def chips(topology: str) -> int:
-    """`2x2x4` -> 16."""
+    """Return the number of chips in a topology: `2x2x4` -> 16."""
     return math.prod(dimensions(topology))
 
 
 def most_cubic(count: int) -> str | None:
-    """The default shape of a 3-D slice of 64 chips and more, or None where there is none.
+    """Return the default topology of a 3-D slice of 64 chips or more, or None where there is none.
 
-    Among A <= B <= C of multiples of 4 it is the one with the least AB + BC + CA, half its surface.
+    Among A <= B <= C, all multiples of 4, it is the one with the least AB + BC + CA: half the surface.
     """
-    cubes, rest = divmod(count, 64)
-    if rest or not cubes:
+    cubes, remainder = divmod(count, 64)
+    if remainder or not cubes:
         return None
     shapes = [
         (4 * a, 4 * b, 4 * (cubes // a // b))
@@ -42,7 +42,7 @@ def most_cubic(count: int) -> str | None:
 
 
 def default(row: dict[str, Any], count: int) -> str | None:
-    """The shape a generation gives to so many chips, or None where it has no such slice."""
+    """Return the default topology of `count` chips, or None where the generation has no such slice."""
     if count > row["max_chips"]:
         return None
     listed = {chips(shape): shape for shape in row["shapes"]}
@@ -50,7 +50,7 @@ def default(row: dict[str, Any], count: int) -> str | None:
 
 
 def is_legal(row: dict[str, Any], topology: str) -> bool:
-    """Whether a generation has this shape on GKE, as its default or not."""
+    """Whether GKE offers this topology for a generation, as a default or not."""
     if topology in row["shapes"]:
         return True
     sides = dimensions(topology)
@@ -65,7 +65,7 @@ def is_legal(row: dict[str, Any], topology: str) -> bool:
 
 
 def sizes(row: dict[str, Any]) -> list[int]:
-    """Every number of chips that has a default shape, ascending."""
+    """Return every number of chips that has a default topology, in ascending order."""
     listed = {chips(shape) for shape in row["shapes"]}
     cubes = range(64, row["max_chips"] + 1, 64) if row.get("cubes") else ()
     return sorted(listed.union(count for count in cubes if most_cubic(count)))

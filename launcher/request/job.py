@@ -51,7 +51,7 @@ class TrainingJob(Fields):
             self._set(field.name, None if field.default is None else read(field.default))
             return Problem(flag, str(wrong), wrong.hint)
         except RequestError as error:
-            return error.found[0]
+            return error.problems[0]
         return None
 
     def _resolve(self) -> None:

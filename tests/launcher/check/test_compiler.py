@@ -70,7 +70,7 @@ def test_the_trainers_own_error_is_the_error():
         "hint: --batch 4",
     ]
     error = compiler._failure(44, said)
-    assert error.problems() == [("train.batch: must be a multiple of 4 devices, got 6", "--batch 4")]
+    assert error.messages() == [("train.batch: must be a multiple of 4 devices, got 6", "--batch 4")]
 
 
 def test_a_crash_of_the_compiler_is_not_taken_for_a_fault_of_the_run():
@@ -78,7 +78,7 @@ def test_a_crash_of_the_compiler_is_not_taken_for_a_fault_of_the_run():
         "progress: compiling the train step",
         "*** SIGSEGV STACK OVERFLOW (see go/cppstackoverflow) received by PID 2584 ***",
     ]
-    [(message, hint)] = compiler._failure(-11, said).problems()
+    [(message, hint)] = compiler._failure(-11, said).messages()
     assert message == (
         "the TPU compiler crashed while compiling the train step: "
         "SIGSEGV STACK OVERFLOW (see go/cppstackoverflow)"
@@ -87,6 +87,6 @@ def test_a_crash_of_the_compiler_is_not_taken_for_a_fault_of_the_run():
 
 
 def test_a_missing_package_names_the_extra():
-    [(message, hint)] = compiler._failure(1, ["ModuleNotFoundError: No module named 'jax'"]).problems()
+    [(message, hint)] = compiler._failure(1, ["ModuleNotFoundError: No module named 'jax'"]).messages()
     assert message == "the trainer is not installed here"
     assert hint == "pip install 'resnet-launch[check]'"

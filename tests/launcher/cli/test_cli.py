@@ -109,7 +109,7 @@ def test_a_patch_is_read_from_a_file(capsys, tmp_path):
         (
             "slices v4-33",
             "slice: must be v4-32 (16 chips) or v4-64 (32 chips), got 'v4-33'",
-            "the number in a v4 name counts TensorCores, 2 a chip: v4-33 would be 16.5 chips",
+            "the number in a v4 name counts TensorCores, 2 per chip: v4-33 would be 16.5 chips",
         ),
         (
             "local --slice v4-32 --arch resnet18",

@@ -91,7 +91,7 @@ tpu7x-12288 16x16x24 6144  1536 12288  tpu7x-standard-4t  tpu7x
 tpu7x-18432 16x24x24 9216  2304 18432  tpu7x-standard-4t  tpu7x
 """
 
-# name: GPUs, hosts, GPUs a host, machine type, accelerator label, fabric, architecture
+# name: GPUs, hosts, GPUs per host, machine type, accelerator label, fabric, architecture
 GPU = """
 l4-1           1   1  1  g2-standard-12   nvidia-l4              -        amd64
 l4-2           2   1  2  g2-standard-24   nvidia-l4              -        amd64
@@ -129,7 +129,7 @@ SPELLINGS = {
 }
 
 WRONG = {
-    "v4-24": ("must be v4-16 (8 chips) or v4-32 (16 chips), got 'v4-24'", "counts TensorCores, 2 a chip"),
+    "v4-24": ("must be v4-16 (8 chips) or v4-32 (16 chips), got 'v4-24'", "counts TensorCores, 2 per chip"),
     "v4-4": ("must be v4-8 (4 chips), got 'v4-4'", "v4-4 would be 2 chips"),
     "v5e-24": ("must be v5e-16 (16 chips) or v5e-32 (32 chips), got 'v5e-24'", "counts chips"),
     "v5e-512": ("must be v5e-256 (256 chips), got 'v5e-512'", "--num-slices joins several"),
@@ -145,7 +145,7 @@ WRONG = {
     "trillum-16": ("must be a slice such as", "did you mean trillium-16?"),
     "h100-12": ("must be h100-N, N 1, 2, 4 or a multiple of 8, got 'h100-12'", "counts GPUs"),
     "gb200-144": ("must be gb200-N, N a multiple of 4 up to 72", "--slice gb200-72 --num-slices N"),
-    "cpu-0x4": ("must be cpu-<hosts>x<devices a host>, got 'cpu-0x4'", "cpu-2x4"),
+    "cpu-0x4": ("must be cpu-<hosts>x<devices per host>, got 'cpu-0x4'", "cpu-2x4"),
     "": ("must be a slice such as", "resnet-launch slices lists them"),
 }
 
@@ -157,8 +157,8 @@ def table(text: str) -> list[list[str]]:
 @pytest.mark.parametrize("row", table(TPU), ids=lambda row: row[0])
 def test_tpu(row):
     s = slices.parse(row[0])
-    found = [s.name, s.topology, s.chips, s.hosts, s.devices, s.machine, s.accelerator]
-    assert [str(value) for value in found] == row
+    values = [s.name, s.topology, s.chips, s.hosts, s.devices, s.machine, s.accelerator]
+    assert [str(value) for value in values] == row
     assert s.hosts * s.chips_per_host == s.chips
     assert s.hosts * s.devices_per_host == s.devices
     assert s.resource == "google.com/tpu"
@@ -167,8 +167,8 @@ def test_tpu(row):
 @pytest.mark.parametrize("row", table(GPU), ids=lambda row: row[0])
 def test_gpu(row):
     s = slices.parse(row[0])
-    found = [s.name, s.chips, s.hosts, s.chips_per_host, s.machine, s.accelerator, s.fabric or "-", s.arch]
-    assert [str(value) for value in found] == row
+    values = [s.name, s.chips, s.hosts, s.chips_per_host, s.machine, s.accelerator, s.fabric or "-", s.arch]
+    assert [str(value) for value in values] == row
     assert s.devices == s.chips
     assert s.resource == "nvidia.com/gpu"
 
@@ -184,13 +184,13 @@ def test_spellings(spelling, name):
     assert slices.parse(spelling).name == name
 
 
-@pytest.mark.parametrize(("name", "words"), WRONG.items())
-def test_wrong_names(name, words):
+@pytest.mark.parametrize(("name", "texts"), WRONG.items())
+def test_wrong_names(name, texts):
     with pytest.raises(RequestError) as caught:
         slices.parse(name)
-    [(message, hint)] = caught.value.problems()
-    assert words[0] in message
-    assert words[1] in hint
+    [(message, hint)] = caught.value.messages()
+    assert texts[0] in message
+    assert texts[1] in hint
     assert message.startswith("slice: ")
 
 

@@ -112,5 +112,5 @@ def test_deadline_fails_the_run():
 def test_refused(fields, field, message):
     with pytest.raises(RequestError) as caught:
         parts(**fields)
-    assert [problem.field for problem in caught.value.found] == [field]
+    assert [problem.field for problem in caught.value.problems] == [field]
     assert message in str(caught.value)

@@ -17,7 +17,7 @@ def job(**fields):
 def problems(**fields) -> dict[str, str]:
     with pytest.raises(RequestError) as caught:
         job(**fields)
-    return {p.field: f"{p.message} / {p.hint}" for p in caught.value.found}
+    return {p.field: f"{p.message} / {p.hint}" for p in caught.value.problems}
 
 
 def test_docstring():

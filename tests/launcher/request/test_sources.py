@@ -64,7 +64,7 @@ def test_a_wrong_file_is_named(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(RequestError) as caught:
         sources.file(path)
-    assert caught.value.found[0].field == str(path)
+    assert caught.value.problems[0].field == str(path)
     assert words in str(caught.value)
 
 
