@@ -23,14 +23,14 @@ Example = tuple[bytes, int]
 
 
 def examples(split: str) -> list[Example]:
-    """PNG files of 32x32 pixels and labels, a class after the other, as sorted folders have them."""
+    """PNG files of 32x32 pixels and their labels, sorted by class as an image folder is."""
     digits = source.load(DataConfig(name="digits"), "train" if split == "train" else "test")
     images, labels = digits.gather(np.arange(SPLITS[split]))
-    found = []
+    encoded = []
     for row in np.argsort(labels, kind="stable"):
         large = np.repeat(np.repeat(images[row], 4, axis=0), 4, axis=1)  # [32, 32, 1]
-        found.append((cv2.imencode(".png", large)[1].tobytes(), int(labels[row])))
-    return found
+        encoded.append((cv2.imencode(".png", large)[1].tobytes(), int(labels[row])))
+    return encoded
 
 
 def folder(root: Path) -> Path:
@@ -57,29 +57,29 @@ def tar(root: Path) -> Path:
 
 def tfrecord(root: Path) -> Path:
     root.mkdir()
-    for split, word in (("train", "train"), ("val", "validation")):
+    for split, name in (("train", "train"), ("val", "validation")):
         for shard, part in enumerate(halves(examples(split))):
-            with (root / f"{word}-{shard:05d}-of-00002").open("wb") as file:
+            with (root / f"{name}-{shard:05d}-of-00002").open("wb") as file:
                 for image, label in part:
-                    # The usual ImageNet layout counts its classes from 1.
+                    # The usual ImageNet layout counts classes from 1.
                     file.write(framed(message({"image/encoded": image, "image/class/label": label + 1})))
     return _named(root, "labels.txt")
 
 
 def tfds(root: Path) -> Path:
     root.mkdir()
-    described = []
-    for split, word in (("train", "train"), ("val", "validation")):
+    splits = []
+    for split, name in (("train", "train"), ("val", "validation")):
         parts = halves(examples(split))
-        described.append({"name": word, "shardLengths": [str(len(part)) for part in parts]})
+        splits.append({"name": name, "shardLengths": [str(len(part)) for part in parts]})
         for shard, part in enumerate(parts):
             writer = ArrayRecordWriter(
-                str(root / f"digits-{word}.array_record-{shard:05d}-of-00002"), "group_size:1"
+                str(root / f"digits-{name}.array_record-{shard:05d}-of-00002"), "group_size:1"
             )
             for image, label in part:
                 writer.write(message({"image": image, "label": label}))
             writer.close()
-    (root / "dataset_info.json").write_text(json.dumps({"splits": described}))
+    (root / "dataset_info.json").write_text(json.dumps({"splits": splits}))
     return _named(root, "label.labels.txt")
 
 
@@ -119,20 +119,20 @@ def field(number: int, content: bytes) -> bytes:
 
 
 def varint(value: int) -> bytes:
-    found = b""
+    encoded = b""
     while value > 127:
-        found, value = found + bytes([value & 127 | 128]), value >> 7
-    return found + bytes([value])
+        encoded, value = encoded + bytes([value & 127 | 128]), value >> 7
+    return encoded + bytes([value])
 
 
 def make_all(root: Path) -> dict[str, Path]:
-    """Layout -> where it lies; `packed` and `raw` are packed from the folder."""
-    found = {name: make(root / name) for name, make in LAYOUTS.items()}
+    """Layout -> its folder; `packed` and `raw` are packed from the image folder."""
+    paths = {name: make(root / name) for name, make in LAYOUTS.items()}
     for name, encoding in (("packed", "jpeg"), ("raw", "raw")):
         packing = Packing(encoding=encoding, shard_images=40, quality=100)
-        pack(str(found["folder"]), str(root / name), packing, DataConfig(), lambda more: None)
-        found[name] = root / name
-    return found
+        pack(str(paths["folder"]), str(root / name), packing, DataConfig(), lambda images: None)
+        paths[name] = root / name
+    return paths
 
 
 LAYOUTS = {"folder": folder, "tar": tar, "tfrecord": tfrecord, "tfds": tfds}

@@ -1,1 +1,1 @@
-"""From encoded bytes to the pixels of a crop."""
+"""Decoding of encoded images, and the crops that batches show."""
