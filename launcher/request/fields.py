@@ -28,7 +28,8 @@ LABELS = readers.pairs(kubernetes_names.key, kubernetes_names.label_value, "KEY=
 ANNOTATIONS = readers.pairs(kubernetes_names.key, readers.any_text, "KEY=VALUE")
 
 
-@dataclass(frozen=True, kw_only=True)
+# TrainingJob generates the methods: doing it twice would cost each start some milliseconds.
+@dataclass(frozen=True, kw_only=True, init=False, repr=False, eq=False)
 class Fields:
     """What can be asked for; TrainingJob checks it and fills in what was left out."""
 

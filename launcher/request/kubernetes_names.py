@@ -8,21 +8,19 @@ from typing import Any
 
 from launcher.request.readers import HIDDEN, Reader, Wrong, text
 
-SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-QUALIFIED = re.compile(r"(?:(?P<domain>[^/]{1,253})/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-SECRET_KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
-VERSION = re.compile(r"v?([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]{1,3})?")
-TOLERATION = re.compile(
-    r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?(:(?P<effect>NoSchedule|NoExecute|PreferNoSchedule))?"
-)
+# Text: each is compiled when it is first needed, which most are not.
+SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+QUALIFIED = r"(?:(?P<domain>[^/]{1,253})/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+SECRET_KEY = r"[-._a-zA-Z0-9]{1,253}"
+VERSION = r"v?([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]{1,3})?"
+TOLERATION = r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?(:(?P<effect>NoSchedule|NoExecute|PreferNoSchedule))?"
 
 
 def matching(pattern: str, must: str, longest: int = 253) -> Reader:
     """Text that a pattern describes, such as a Kubernetes name."""
-    compiled = re.compile(pattern)
 
     def read(value: Any) -> str:
-        if not isinstance(value, str) or len(value) > longest or not compiled.fullmatch(value):
+        if not isinstance(value, str) or len(value) > longest or not re.fullmatch(pattern, value):
             raise Wrong(must, value)
         return value
 
@@ -38,9 +36,9 @@ run = matching(
 namespace = matching(
     r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "must be lower-case letters, digits and '-', at most 63", 63
 )
-subdomain = matching(SUBDOMAIN.pattern, "must be lower-case letters, digits, '-' and '.'")
+subdomain = matching(SUBDOMAIN, "must be lower-case letters, digits, '-' and '.'")
 # The name of an object that a label refers to: labels are shorter than names.
-short = matching(SUBDOMAIN.pattern, "must be lower-case letters, digits, '-' and '.', at most 63", 63)
+short = matching(SUBDOMAIN, "must be lower-case letters, digits, '-' and '.', at most 63", 63)
 label_value = matching(
     r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
     "must be letters, digits, '-', '_' and '.', at most 63",
@@ -57,8 +55,8 @@ image = matching(
 
 def key(value: Any) -> str:
     """A label or annotation key: NAME or DOMAIN/NAME."""
-    match = QUALIFIED.fullmatch(value) if isinstance(value, str) else None
-    if match is None or (match["domain"] and not SUBDOMAIN.fullmatch(match["domain"])):
+    match = re.fullmatch(QUALIFIED, value) if isinstance(value, str) else None
+    if match is None or (match["domain"] and not re.fullmatch(SUBDOMAIN, match["domain"])):
         raise Wrong("must be a key such as team or example.com/team", value)
     return str(value)
 
@@ -86,7 +84,12 @@ def secret(value: Any) -> tuple[str, str]:
     if isinstance(value, tuple):
         value = "/".join(map(str, value))
     name, slash, entry = value.partition("/") if isinstance(value, str) else ("", "", "")
-    if not slash or len(name) > 253 or not SUBDOMAIN.fullmatch(name) or not SECRET_KEY.fullmatch(entry):
+    if (
+        not slash
+        or len(name) > 253
+        or not re.fullmatch(SUBDOMAIN, name)
+        or not re.fullmatch(SECRET_KEY, entry)
+    ):
         # What stands here may be the secret itself, so it is not shown.
         raise Wrong("must be SECRET/KEY, a key of a Secret in the namespace", HIDDEN)
     return name, entry
@@ -97,7 +100,7 @@ def toleration(value: Any) -> dict[str, str]:
     if isinstance(value, Mapping):
         effect, entry = value.get("effect"), value.get("value")
         value = f"{value.get('key')}" + (f"={entry}" if entry else "") + (f":{effect}" if effect else "")
-    match = TOLERATION.fullmatch(value) if isinstance(value, str) else None
+    match = re.fullmatch(TOLERATION, value) if isinstance(value, str) else None
     if match is None:
         raise Wrong("must be KEY[=VALUE][:EFFECT], as in dedicated=training:NoSchedule", value)
     found = {"key": key(match["key"])}
@@ -112,7 +115,7 @@ def version(value: Any) -> tuple[int, int]:
     """`0.11.0` or `v0.11` -> (0, 11)."""
     if isinstance(value, tuple):
         value = ".".join(map(str, value))
-    match = VERSION.fullmatch(value) if isinstance(value, str) else None
+    match = re.fullmatch(VERSION, value) if isinstance(value, str) else None
     if match is None:  # a YAML number would turn 0.10 into 0.1
         raise Wrong("must be a version in quotes such as '0.11'", value)
     return int(match[1]), int(match[2])

@@ -10,7 +10,7 @@ from launcher.request.readers import Wrong
 
 SCRATCH = "/scratch"  # an emptyDir: where a run writes that is not kept
 FORM = "pvc/NAME, gcs/BUCKET, host/DIR or ssd, then :PATH and perhaps :ro"
-SOURCE = re.compile(r"(?P<kind>pvc|gcs|host|ssd)(/(?P<name>[^:\s]*))?:(?P<path>/[^:\s]*)(?P<ro>:ro)?")
+SOURCE = r"(?P<kind>pvc|gcs|host|ssd)(/(?P<name>[^:\s]*))?:(?P<path>/[^:\s]*)(?P<ro>:ro)?"
 NAMES = {  # what may follow the slash
     "pvc": r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?",
     "gcs": r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]",
@@ -56,7 +56,7 @@ def mount(value: Any) -> Mount:
     """Reads `SOURCE:PATH[:ro]`, as in pvc/imagenet:/data:ro."""
     if isinstance(value, Mount):
         return value
-    match = SOURCE.fullmatch(value) if isinstance(value, str) else None
+    match = re.fullmatch(SOURCE, value) if isinstance(value, str) else None
     if match is None or not re.fullmatch(NAMES[match["kind"]], (match["name"] or "").lstrip("/")):
         raise Wrong(f"must be {FORM}", value, "as in --mount pvc/imagenet:/data:ro")
     path, name = match["path"].rstrip("/") or "/", (match["name"] or "").strip("/")
