@@ -79,7 +79,7 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
     """
     import levers
 
-    from trainer import models
+    from trainer import registry
     from trainer.check import __main__
     from trainer.config import resolve
     from trainer.cost import tpu_layout, traffic
@@ -92,7 +92,7 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
     target = argparse.Namespace(topology=topology, host_bounds=bounds, chip_config=chip, wrap="", slices=1)
     grid = mesh.make_mesh(1, __main__.topology(target))
     if network == "beginning":
-        models.RESNET50["stage_sizes"] = STAGE
+        registry.RESNET50["stage_sizes"] = STAGE
     settings = {"model.arch": "resnet50", "train.batch": BATCH * grid.size}
     settings |= {"model.bn_fold": "off"} if name == "BatchNorm not folded" else {}
     config = resolve("bytes", "unused", "", settings)

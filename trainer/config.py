@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.data import DATASETS
 from trainer.errors import ConfigError, ExitCode
-from trainer.models import ARCHS
+from trainer.registry import ARCHS, DATASETS
 
 
 def option(

@@ -33,12 +33,13 @@ from trainer.check.result import PROGRESS, STEPS
 from trainer.config import DataConfig, TrainConfig
 from trainer.cost import hlo, tpu_layout, traffic
 from trainer.cost.estimate import estimate
-from trainer.data import DATASETS, pipeline, source
+from trainer.data import pipeline, source
 from trainer.data.formats import synthetic
 from trainer.data.storage import GRANT
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.errors import ERROR, ConfigError, DataError, StorageError, TrainError, first_line
 from trainer.program import Program, make_program
+from trainer.registry import DATASETS
 
 PACKAGES = ("jax", "flax", "libtpu")
 

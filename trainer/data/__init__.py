@@ -1,4 +1,1 @@
-"""Datasets by name. The table is data, so that reading a name costs no import."""
-
-# name -> module of this package with ``load(split, config) -> Source``
-DATASETS = {"digits": "digits", "fashion-mnist": "idx", "synthetic": "synthetic"}
+"""From a dataset on a disk or in a bucket to batches in memory."""

@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 
 from trainer.config import DataConfig
-from trainer.data import DATASETS
 from trainer.errors import DataError
+from trainer.registry import DATASETS
 
 SPLITS = ("train", "test")
 

@@ -15,8 +15,8 @@ from flax import nnx
 
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
-from trainer.models import ARCHS
 from trainer.models.variants import Variant
+from trainer.registry import ARCHS
 from trainer.state import Arrays
 
 SMALL_STEM_PIXELS = 64  # up to this side the ImageNet stem would leave too little to look at

@@ -11,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from trainer.config import DataConfig, TrainConfig
-from trainer.data import DATASETS, pipeline, source
+from trainer.data import pipeline, source
 from trainer.data.encoded import BadImage
 from trainer.data.images import crop, decode
 from trainer.devices import mesh
@@ -19,6 +19,7 @@ from trainer.errors import ConfigError, DataError
 from trainer.learning import step
 from trainer.models import network
 from trainer.program import make_program
+from trainer.registry import DATASETS
 from trainer.rundir import checkpoints as checkpoint
 from trainer.rundir import directory
 from trainer.state import Arrays

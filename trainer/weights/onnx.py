@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from trainer.errors import TrainError
-from trainer.models import ARCHS
+from trainer.registry import ARCHS
 from trainer.weights.file import Weights
 
 OPSET = 17

@@ -11,7 +11,7 @@ import numpy as np
 
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
-from trainer.models import ARCHS
+from trainer.registry import ARCHS
 
 LIBRARIES = ("torchvision", "timm")  # timm's names are torchvision's, and more of them
 NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from trainer.config import DataConfig
-from trainer.data import DATASETS, pipeline, source
+from trainer.data import pipeline, source
 from trainer.data.formats import idx
 from trainer.errors import DataError
+from trainer.registry import DATASETS
 
 FASHION = Path(idx.DEBIAN_ROOT)
 

@@ -7,9 +7,10 @@ import pytest
 from flax import nnx
 
 from trainer.config import ModelConfig
-from trainer.models import ARCHS, network
+from trainer.models import network
 from trainer.models.layers import BatchNorm, Conv
 from trainer.models.resnet import BasicBlock, Bottleneck, ConvNorm
+from trainer.registry import ARCHS
 
 # Parameters of the ImageNet networks, as torchvision counts them.
 COUNTS = {
