@@ -12,10 +12,9 @@ from trainer import recipes
 from trainer.__main__ import FLAGS
 from trainer.check import result
 from trainer.config import schema
-from trainer.data import DATASETS
 from trainer.errors import ERROR, HINT, ExitCode
 from trainer.metrics.lines import LINES
-from trainer.models import ARCHS
+from trainer.registry import ARCHS, DATASETS
 from trainer.rundir.events import EVENTS
 from trainer.runtime.environment import Variable
 

@@ -1,6 +1,7 @@
 """What can go wrong in a pod, and the exit code that tells the JobSet what to do about it."""
 
 import enum
+import errno
 from typing import Literal
 
 # What the JobSet does once a pod has ended: the launcher writes its failure policy from this.
@@ -26,6 +27,9 @@ class ExitCode(enum.IntEnum):
     RETRY = 43, "failed, may be retried", "restart, counted"
     FATAL = 44, "cannot succeed", "fail at once"  # bad configuration or data, a loss that is not finite
     HUNG = 45, "hung", "restart, counted"
+
+# Errors of a file system that come from names and rights, which time does not change.
+PERMANENT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
 class TrainError(Exception):

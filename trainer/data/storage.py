@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import DataError, StorageError, TrainError
-from trainer.faults import lasts
+from trainer.errors import DataError, StorageError, TrainError, is_permanent
 
 ACCESS = "it must exist, and this user needs permission to use it"
 CONNECTIONS = 64  # concurrent requests to a bucket: each waits tens of milliseconds for its answer
@@ -167,7 +166,7 @@ def storage_errors(address: str) -> Iterator[None]:
     except TrainError:
         raise
     except Exception as error:  # each client raises classes of its own
-        if lasts(error):
+        if is_permanent(error):
             hint = GRANT if address.startswith("gs://") else ACCESS
             raise DataError(f"data: cannot use {address}: {_reason(error)}", hint) from error
         raise StorageError(f"data: {address} does not answer: {_reason(error)}") from error

@@ -12,8 +12,7 @@ from typing import Any
 from etils import epath
 
 from trainer.config import FIELDS, SECTIONS, TrainConfig, resolve
-from trainer.errors import ConfigError, RunDirectoryError, StorageError, TrainError
-from trainer.faults import lasts
+from trainer.errors import ConfigError, RunDirectoryError, StorageError, TrainError, is_permanent
 
 # A run is continued only where these agree: with others, the same step means other data or another network.
 IDENTITY = (
@@ -38,7 +37,7 @@ def writing_to(path: str) -> Iterator[None]:
     except TrainError:
         raise
     except Exception as error:  # each client has its own kinds
-        if not lasts(error):
+        if not is_permanent(error):
             raise StorageError(f"run directory {path} does not answer: {error}") from error
         hint = "--run-dir names another place; on a bucket the pod's service account needs objectAdmin"
         raise RunDirectoryError(f"run directory {path} cannot be written: {error}", hint) from error
