@@ -13,10 +13,10 @@ import traceback  # noqa: E402
 from trainer import recipes  # noqa: E402
 from trainer.config import TrainConfig, parse_setting, resolve  # noqa: E402
 from trainer.errors import ConfigError, ExitCode, TrainError  # noqa: E402
-from trainer.metrics.display import complain  # noqa: E402
 from trainer.metrics.lines import EventLine, logfmt  # noqa: E402
 from trainer.rundir.events import Preempted  # noqa: E402
 from trainer.runtime.join import join, part, read_environment  # noqa: E402
+from trainer.runtime.messages import complain  # noqa: E402
 from trainer.runtime.preemption import EarlyExit  # noqa: E402
 from trainer.runtime.watchdog import Watchdog  # noqa: E402
 

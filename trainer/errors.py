@@ -28,6 +28,7 @@ class ExitCode(enum.IntEnum):
     FATAL = 44, "cannot succeed", "fail at once"  # bad configuration or data, a loss that is not finite
     HUNG = 45, "hung", "restart, counted"
 
+
 # Errors of a file system that come from names and rights, which time does not change.
 PERMANENT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 

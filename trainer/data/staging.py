@@ -19,7 +19,7 @@ from typing import Any
 
 from trainer.data.storage import Place, storage_errors
 from trainer.errors import DataError, StorageError
-from trainer.metrics.display import warn
+from trainer.runtime.messages import warn
 
 GIB = 2**30
 WORKERS = 4  # shards at a time, and parts of each at a time

@@ -16,7 +16,7 @@ from etils import epath
 from jax.experimental import serialize_executable
 from jax.stages import Compiled, Lowered
 
-from trainer.metrics.display import warn
+from trainer.runtime.messages import warn
 
 CPU_INFO = Path("/proc/cpuinfo")
 

@@ -1,14 +1,9 @@
 """What people see while a run trains: plain lines in pods and pipes, a progress bar on a terminal."""
 
-import contextlib
 import sys
-from pathlib import Path
 from typing import Any, Protocol
 
-from trainer.errors import ERROR
 from trainer.metrics.lines import Evaluation, EventLine, Progress, logfmt
-
-TERMINATION_LOG = Path("/dev/termination-log")  # what Kubernetes shows as the reason of a failed container
 
 
 class Display(Protocol):
@@ -25,19 +20,6 @@ class Display(Protocol):
 
 def make_display() -> Display:
     return Bar() if sys.stdout.isatty() else Lines()
-
-
-def warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr, flush=True)
-
-
-def complain(message: str) -> None:
-    """Says why the process ends, to people and to Kubernetes."""
-    text = f"{ERROR}{message}"
-    print(text, file=sys.stderr, flush=True)
-    if TERMINATION_LOG.exists():
-        with contextlib.suppress(OSError):  # read-only outside Kubernetes
-            TERMINATION_LOG.write_text(text[:4000] + "\n")
 
 
 class Lines:

@@ -10,7 +10,7 @@ import jax
 from etils import epath
 
 from trainer.errors import ConfigError
-from trainer.metrics.display import warn
+from trainer.runtime.messages import warn
 
 STEPS = re.compile(r"(\d+)(?:-(\d+))?")
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
-from trainer.metrics.display import Display, warn
+from trainer.metrics.display import Display
+from trainer.runtime.messages import warn
 
 PROGRESS = {
     "step": ("resnet_step", "Steps done"),

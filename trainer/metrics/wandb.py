@@ -8,7 +8,7 @@ from typing import Any
 from etils import epath
 
 from trainer.config import LogConfig
-from trainer.metrics.display import warn
+from trainer.runtime.messages import warn
 
 FINISH_SECONDS = 20.0
 

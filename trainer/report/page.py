@@ -9,12 +9,12 @@ from pathlib import Path
 from etils import epath
 
 from trainer.config import FIELDS, SECTIONS
-from trainer.metrics.display import warn
 from trainer.report import mistakes
 from trainer.report.chart import Line, chart
 from trainer.report.mistakes import Insight
 from trainer.rundir.goodput import KINDS
 from trainer.rundir.record import Record, Row
+from trainer.runtime.messages import warn
 
 STYLE = Path(__file__).with_name("report.css")
 

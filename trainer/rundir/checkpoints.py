@@ -23,9 +23,9 @@ from jax.sharding import Sharding
 
 from trainer.config import CheckpointConfig
 from trainer.errors import ConfigError, StorageError, TrainError, first_line
-from trainer.metrics.display import warn
 from trainer.rundir.directory import writing_to
 from trainer.runtime.agreement import agreed, broadcast, told
+from trainer.runtime.messages import warn
 from trainer.state import State
 
 # What TensorStore and the bucket's clients say while a bucket does not answer; a wait mends that.

@@ -7,7 +7,7 @@ from typing import Any
 
 from etils import epath
 
-from trainer.metrics.display import warn
+from trainer.runtime.messages import warn
 
 UPLOAD_SECONDS = 30.0  # a bucket has no append; unasked, the whole file is written again at most this often
 

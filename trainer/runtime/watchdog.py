@@ -9,7 +9,7 @@ import threading
 import time
 
 from trainer.errors import ExitCode
-from trainer.metrics.display import complain
+from trainer.runtime.messages import complain
 
 CHECK_SECONDS = 1.0
 

@@ -14,7 +14,7 @@ from trainer.data.images import decoded
 from trainer.data.source import Source
 from trainer.data.storage import Place
 from trainer.errors import DataError
-from trainer.metrics.display import warn
+from trainer.runtime.messages import warn
 
 KINDS = "an image folder, IDX, ArrayRecord (packed or TFDS), TFRecord or tar shards"
 SHARDS = {

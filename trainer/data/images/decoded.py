@@ -9,7 +9,7 @@ from trainer.data.encoded import BadImage, Encoded, Read
 from trainer.data.images import crop, decode
 from trainer.data.source import Source
 from trainer.errors import DataError
-from trainer.metrics.display import warn
+from trainer.runtime.messages import warn
 
 # Mean and standard deviation of ImageNet's training images, the same in every published recipe.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
