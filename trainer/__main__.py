@@ -15,7 +15,8 @@ from trainer.config import TrainConfig, parse_setting, resolve  # noqa: E402
 from trainer.errors import ConfigError, ExitCode, TrainError  # noqa: E402
 from trainer.metrics.lines import EventLine, logfmt  # noqa: E402
 from trainer.rundir.events import Preempted  # noqa: E402
-from trainer.runtime.join import join, part, read_environment  # noqa: E402
+from trainer.runtime.exit import leave, part  # noqa: E402
+from trainer.runtime.join import join, read_environment  # noqa: E402
 from trainer.runtime.messages import complain  # noqa: E402
 from trainer.runtime.preemption import EarlyExit  # noqa: E402
 from trainer.runtime.watchdog import Watchdog  # noqa: E402
@@ -38,7 +39,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main() -> None:
-    """Never returns: JAX's exit handlers would turn an exit code of ours into 134."""
+    """Never returns; see runtime.exit.leave."""
     try:
         run(sys.argv[1:])
         code = ExitCode.FINISHED
@@ -116,12 +117,6 @@ def parser() -> Parser:
         "--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help="any other field"
     )
     return parser
-
-
-def leave(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 if __name__ == "__main__":

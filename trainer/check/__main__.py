@@ -28,7 +28,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from trainer.__main__ import Parser, leave, parse
+from trainer.__main__ import Parser, parse
 from trainer.check.result import PROGRESS, STEPS
 from trainer.config import DataConfig, TrainConfig
 from trainer.cost import hlo, tpu_layout, traffic
@@ -40,6 +40,7 @@ from trainer.devices import compilation, mesh, state_sharding
 from trainer.errors import ERROR, ConfigError, DataError, StorageError, TrainError, first_line
 from trainer.program import Program, make_program
 from trainer.registry import DATASETS
+from trainer.runtime.exit import leave
 
 PACKAGES = ("jax", "flax", "libtpu")
 

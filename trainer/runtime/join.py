@@ -5,9 +5,7 @@ coordinator and the counts, Kubernetes gives ``JOB_COMPLETION_INDEX``, and clust
 A process that cannot join ends with an error; it never trains alone by accident.
 """
 
-import contextlib
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,16 +98,6 @@ def join(job: Job, timeout_seconds: int) -> None:
             f"devices must be {job.devices} over {job.hosts} hosts, got {jax.device_count()}",
             "is the image built for this accelerator, and does the pod ask for all chips of its host?",
         )
-
-
-def part() -> None:
-    """Waits for the others to be done too; a coordinator that leaves first would abort them."""
-    if "jax" in sys.modules:
-        import jax
-
-        if jax.distributed.is_initialized():
-            with contextlib.suppress(RuntimeError):  # a peer is gone already; the exit code stands
-                jax.distributed.shutdown()
 
 
 def _arguments(job: Job, deadline: float) -> dict:
