@@ -9,7 +9,7 @@ import typing
 from typing import Any
 
 from trainer import recipes
-from trainer.__main__ import FLAGS
+from trainer.arguments import FLAGS
 from trainer.check import result
 from trainer.config import schema
 from trainer.errors import ERROR, HINT, ExitCode

@@ -74,7 +74,7 @@ def flag_name(flag: click.Option) -> str:
 def resnet_train() -> str:
     """Return the page of the trainer's command lines, read from their argparse parsers."""
     from trainer import cli
-    from trainer.__main__ import parser as train_parser
+    from trainer.arguments import parser as train_parser
     from trainer.data.__main__ import parser as data_parser
 
     parts = [

@@ -25,7 +25,7 @@ from PIL import Image
 
 from launcher.cli import VERBS, main, options
 from trainer import cli as resnet_train
-from trainer.__main__ import parser as trainer_parser
+from trainer.arguments import parser as trainer_parser
 from trainer.config import schema
 from trainer.data.__main__ import parser as data_parser
 

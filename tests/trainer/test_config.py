@@ -3,7 +3,7 @@
 import pytest
 
 from trainer import recipes
-from trainer.__main__ import parse
+from trainer.arguments import parse
 from trainer.config import FIELDS, parse_setting, resolve, schema
 from trainer.errors import ConfigError
 

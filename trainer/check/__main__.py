@@ -28,7 +28,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from trainer.__main__ import Parser, parse
+from trainer.arguments import Parser, parse
 from trainer.check.result import PROGRESS, STEPS
 from trainer.config import DataConfig, TrainConfig
 from trainer.cost import hlo, tpu_layout, traffic
