@@ -22,12 +22,12 @@ from trainer.metrics.log import Log, Pending
 from trainer.metrics.reporter import Reporter
 from trainer.metrics.tensorboard import TensorBoard
 from trainer.metrics.throughput import Meter
-from trainer.plan import Clock
 from trainer.program import make_program
 from trainer.report import page
 from trainer.rundir import checkpoints as checkpoint
 from trainer.rundir import directory, events, lease
 from trainer.runtime.agreement import agreed
+from trainer.runtime.clock import Clock
 from trainer.runtime.join import Job
 from trainer.runtime.preemption import Preemption
 from trainer.runtime.watchdog import Watchdog

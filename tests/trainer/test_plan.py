@@ -4,7 +4,8 @@ import pytest
 
 from trainer.config import resolve
 from trainer.learning.optimizers import make_schedule
-from trainer.plan import Clock, make_plan
+from trainer.plan import make_plan
+from trainer.runtime.clock import Clock
 
 
 def plan(examples, **settings):
