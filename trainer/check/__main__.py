@@ -32,7 +32,7 @@ from trainer.arguments import Parser, parse
 from trainer.check.result import PROGRESS, STEPS
 from trainer.config import DataConfig, TrainConfig
 from trainer.cost import hlo, tpu_layout, traffic
-from trainer.cost.estimate import estimate
+from trainer.cost.estimate import estimate, nbytes
 from trainer.data import pipeline, source
 from trainer.data.formats import synthetic
 from trainer.data.storage import GRANT
@@ -250,7 +250,7 @@ def _state(program: Program, name: str, grid: Mesh | None = None) -> dict[str, i
         held = jax.tree.map(_part, held, where)
     parts = {"parameters": held.params, "statistics": held.stats}
     parts |= {"optimizer": held.opt} if name == "train" else {}
-    return {part: sum(map(compilation.nbytes, jax.tree.leaves(tree))) for part, tree in parts.items()}
+    return {part: sum(map(nbytes, jax.tree.leaves(tree))) for part, tree in parts.items()}
 
 
 def _part(leaf: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
@@ -258,7 +258,7 @@ def _part(leaf: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
 
 
 def _batch(batch: dict[str, Any], devices: int) -> int:
-    return sum(map(compilation.nbytes, batch.values())) // devices
+    return sum(map(nbytes, batch.values())) // devices
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -23,8 +23,6 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from trainer.devices import compilation
-
 PRODUCTS = ("conv_general_dilated", "dot_general")
 TRAFFIC = {"tpu": 1.4, "gpu": 2.8, "cpu": 2.8}  # activations are left as counted, on the safe side
 
@@ -41,8 +39,8 @@ def estimate(platform: str, step: Any, *arguments: Any) -> dict[str, int]:
     for equation, times in _products(jax.make_jaxpr(step)(*arguments).jaxpr):
         inputs, [output] = [v.aval for v in equation.invars], [v.aval for v in equation.outvars]
         flops += times * _flops(equation, inputs, output)
-        moved += times * sum(map(compilation.nbytes, [*inputs, output]))
-        held += compilation.nbytes(output)
+        moved += times * sum(map(nbytes, [*inputs, output]))
+        held += nbytes(output)
     return {"flops": flops, "bytes": round(TRAFFIC[platform] * moved), "activations": held}
 
 
@@ -71,3 +69,8 @@ def _flops(equation: core.JaxprEqn, inputs: list[Any], output: Any) -> int:
     depth = math.prod(kernel[axis] for axis in numbers.rhs_spec[1:])
     # The gradient of a convolution with a stride is one over an image with zeros between its pixels.
     return 2 * output.size * depth // int(np.prod(equation.params["lhs_dilation"]))
+
+
+def nbytes(array: Any) -> int:
+    """Of anything with a shape and a dtype."""
+    return int(np.prod(array.shape)) * array.dtype.itemsize

@@ -134,8 +134,3 @@ def use_cache(choice: str, run_dir: str, platform: str) -> Executables:
 def batch_shapes(local: dict[str, np.ndarray], batch: int) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of the global batch from one host's part of it."""
     return {name: jax.ShapeDtypeStruct((batch, *a.shape[1:]), a.dtype) for name, a in local.items()}
-
-
-def nbytes(array: Any) -> int:
-    """Of anything with a shape and a dtype."""
-    return int(np.prod(array.shape)) * array.dtype.itemsize
