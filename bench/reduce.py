@@ -20,7 +20,7 @@ os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
 from trainer.check import __main__
 from trainer.config import TrainConfig, resolve
-from trainer.cost import hlo, tpu_layout
+from trainer.cost import collectives, hlo, tpu_layout
 from trainer.devices import compilation, mesh
 from trainer.program import make_program
 
@@ -36,7 +36,7 @@ def reduced(config: TrainConfig, slice: argparse.Namespace, folder: str) -> Redu
     lowered = compilation.lower_train(program.train_step, program.shapes, batch, grid)
     text = tpu_layout.lay_out(lowered, folder, "train_step").text
     number, size = Counter(), Counter()
-    for call in hlo.CALL.finditer(text):
+    for call in collectives.CALL.finditer(text):
         for array in hlo.ARRAY.finditer(call["shape"] if call["kind"] == "all-reduce" else ""):
             axes = sum(length not in ("", "1") for length in array["dims"].split(","))
             key = ("kernels" if axes > 1 else "vectors", array["type"])

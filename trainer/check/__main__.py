@@ -31,7 +31,8 @@ from jax.sharding import Mesh, NamedSharding
 from trainer.arguments import Parser, parse
 from trainer.check.result import PROGRESS, STEPS
 from trainer.config import DataConfig, TrainConfig
-from trainer.cost import hlo, tpu_layout, traffic
+from trainer.cost import tpu_layout, traffic
+from trainer.cost.collectives import collectives
 from trainer.cost.estimate import estimate, nbytes
 from trainer.data import pipeline, source
 from trainer.data.formats import synthetic
@@ -216,7 +217,7 @@ def measure(
         "memory": parts | ({} if found.code is None else {"program": found.code}),
         "flops": flops,
         "bytes": moved,
-        "collectives": hlo.collectives(found.text),
+        "collectives": collectives(found.text),
     }
 
 

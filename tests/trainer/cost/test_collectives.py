@@ -1,6 +1,6 @@
 """Collectives are read from the text of compiled programs: lines as libtpu 0.0.42 and 0.0.50 print them."""
 
-from trainer.cost import hlo
+from trainer.cost.collectives import collectives
 
 INSIDE = """
   %all-reduce.1 = (f32[64]{0:T(128)S(1)}, f32[64]{0:T(128)S(1)}) all-reduce(%a, %b), channel_id=2
@@ -70,15 +70,15 @@ def row(kind, network, number, size):
 
 def test_results_are_added_up_and_their_users_are_not():
     # 2 x 64 x 4 bytes, and 256 x 1024 x 2
-    assert hlo.collectives(INSIDE) == [row("all-reduce", "ici", 2, 512 + 524_288)]
+    assert collectives(INSIDE) == [row("all-reduce", "ici", 2, 512 + 524_288)]
 
 
 def test_the_start_of_a_gather_holds_operand_and_result():
-    assert hlo.collectives(ASYNC) == [row("all-gather", "ici", 1, 256), row("all-reduce", "ici", 1, 32)]
+    assert collectives(ASYNC) == [row("all-gather", "ici", 1, 256), row("all-reduce", "ici", 1, 32)]
 
 
 def test_what_leaves_a_slice_is_a_send():
-    assert hlo.collectives(BETWEEN) == [
+    assert collectives(BETWEEN) == [
         row("all-reduce", "ici", 1, 512),
         row("send", "dcn", 1, 512) | {"rounds": 0},
     ]
@@ -86,9 +86,9 @@ def test_what_leaves_a_slice_is_a_send():
 
 def test_what_is_on_the_way_together_is_one_round():
     # The first and the third follow each other, the second is beside both; the fourth is the last.
-    assert hlo.collectives(APART) == [row("send", "dcn", 1, 32) | {"rounds": 3}]
+    assert collectives(APART) == [row("send", "dcn", 1, 32) | {"rounds": 3}]
 
 
 def test_what_a_loop_says_it_says_each_time():
     # Two each time, of which one is inside a fusion, and one after it.
-    assert hlo.collectives(LOOPED) == [row("all-reduce", "ici", 2 * 5 + 1, 11 * 32)]
+    assert collectives(LOOPED) == [row("all-reduce", "ici", 2 * 5 + 1, 11 * 32)]
