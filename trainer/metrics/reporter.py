@@ -8,9 +8,10 @@ from typing import Any
 from jax.stages import Compiled
 
 from trainer.config import TrainConfig
-from trainer.metrics import throughput
+from trainer.cost.utilisation import cost, peak, utilisation
 from trainer.metrics.lines import Progress
 from trainer.metrics.log import Log
+from trainer.metrics.throughput import Meter
 from trainer.plan import Plan
 
 
@@ -27,15 +28,15 @@ class Reporter:
         log: Log,
         plan: Plan,
         config: TrainConfig,
-        speed: throughput.Meter,
+        speed: Meter,
         programs: dict[int, Future[Compiled]],
         device_kind: str,
     ):
         self._log, self._plan, self._config, self._speed = log, plan, config, speed
-        self._limit = throughput.peak(device_kind)
+        self._limit = peak(device_kind)
         parts = config.train.accumulate
         tpu = device_kind.startswith("TPU")
-        self._cost = functools.cache(lambda pixels: throughput.cost(programs[pixels].result(), tpu, parts))
+        self._cost = functools.cache(lambda pixels: cost(programs[pixels].result(), tpu, parts))
 
     def __call__(self, ready: Iterator[tuple[int, dict[str, float]]]) -> None:
         plan, config = self._plan, self._config
@@ -49,6 +50,6 @@ class Reporter:
                 row |= {"images_per_second": round(rate, 1), "data_wait": round(share, 4)}
                 if self._limit:
                     each = rate / config.train.batch
-                    row |= throughput.utilisation(self._cost(plan.resolution(at - 1)), self._limit, each)
+                    row |= utilisation(self._cost(plan.resolution(at - 1)), self._limit, each)
                 row |= {"eta_seconds": round((plan.steps - at) * config.train.batch / rate, 1)}
             self._log.progress(Progress(**row), self._speed.waited)

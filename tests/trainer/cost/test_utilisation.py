@@ -4,30 +4,30 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from trainer.metrics import throughput
+from trainer.cost import utilisation
 
 
 def test_utilisation_by_hand():
     # ResNet-50, 256 images a chip, on v6e: 6.17 TFLOP and 81 GB a step; at 12 steps a second
-    found = throughput.utilisation(
-        throughput.Cost(flops=6.17e12, bytes=81e9), throughput.peak("TPU v6 lite"), 12.0
+    found = utilisation.utilisation(
+        utilisation.Cost(flops=6.17e12, bytes=81e9), utilisation.peak("TPU v6 lite"), 12.0
     )
     assert found == {"mfu": 0.0807, "hbm": 0.5934}  # of 918 TFLOP/s and 1,638 GB/s
 
 
 def test_a_tpu7x_has_two_devices_a_chip():
-    assert throughput.peak("TPU7x") == throughput.Peak(flops=1153.5e12, bytes=3690e9)
+    assert utilisation.peak("TPU7x") == utilisation.Peak(flops=1153.5e12, bytes=3690e9)
 
 
 def test_nothing_is_told_of_a_device_without_known_peaks():
-    assert throughput.peak(jax.devices()[0].device_kind) is None
-    assert throughput.utilisation(throughput.Cost(flops=1.0, bytes=1.0), None, 1.0) == {}
-    assert throughput.utilisation(None, throughput.peak("TPU v4"), 1.0) == {}
+    assert utilisation.peak(jax.devices()[0].device_kind) is None
+    assert utilisation.utilisation(utilisation.Cost(flops=1.0, bytes=1.0), None, 1.0) == {}
+    assert utilisation.utilisation(None, utilisation.peak("TPU v4"), 1.0) == {}
 
 
 def test_the_compiler_counts_a_product():
     a = jnp.ones((64, 128))
-    counted = throughput.cost(jax.jit(lambda a: a @ a.T).lower(a).compile())
+    counted = utilisation.cost(jax.jit(lambda a: a @ a.T).lower(a).compile())
     assert counted.flops == pytest.approx(2 * 64 * 64 * 128, rel=0.01)
     assert counted.bytes >= 4 * (64 * 128 + 64 * 64)
 
@@ -37,7 +37,7 @@ def test_a_loop_over_the_parts_of_a_batch_counts_as_often_as_it_runs():
         return jax.lax.map(lambda part: part @ part.T, a)
 
     program = jax.jit(looped).lower(jnp.ones((4, 64, 128))).compile()
-    assert throughput.cost(program, parts=4).flops == pytest.approx(4 * 2 * 64 * 64 * 128, rel=0.01)
+    assert utilisation.cost(program, parts=4).flops == pytest.approx(4 * 2 * 64 * 64 * 128, rel=0.01)
 
 
 class Program:
@@ -60,6 +60,6 @@ ENTRY %main (a: f32[64,128]) -> f32[64,64] {
   ROOT %dot = f32[64,64]{1,0} convolution(%a, %a), dim_labels=bf_oi->bf
 }
 """
-    read = throughput.Cost(flops=2 * 64 * 64 * 128, bytes=4 * (2 * 64 * 128 + 64 * 64))
-    assert throughput.cost(Program(text), tpu=True) == read
-    assert throughput.cost(Program("another text"), tpu=True) == throughput.Cost(flops=5.0, bytes=7.0)
+    read = utilisation.Cost(flops=2 * 64 * 64 * 128, bytes=4 * (2 * 64 * 128 + 64 * 64))
+    assert utilisation.cost(Program(text), tpu=True) == read
+    assert utilisation.cost(Program("another text"), tpu=True) == utilisation.Cost(flops=5.0, bytes=7.0)
