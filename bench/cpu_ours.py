@@ -10,6 +10,7 @@ import numpy as np
 from trainer.config import resolve
 from trainer.data import source
 from trainer.devices import compilation, mesh
+from trainer.devices.batches import BatchPlacer
 from trainer.learning import optimizers, step
 from trainer.models import network
 
@@ -24,7 +25,7 @@ def main(arch: str, side: int, batch: int, seconds: float) -> tuple[float, float
     init_state = step.make_init(init, optimizer)
     train = step.make_train_step(net, optimizer, schedule, data, config)
     devices = mesh.make_mesh()
-    placer = mesh.BatchPlacer(devices, batch)
+    placer = BatchPlacer(devices, batch)
     images, labels = data.gather(np.arange(batch))
     local = {"image": images, "label": labels, "epoch": np.zeros(batch, np.int32)}
     local["index"] = np.arange(batch, dtype=np.int32)

@@ -13,6 +13,7 @@ import numpy as np
 from trainer.config import TrainConfig
 from trainer.data import pipeline, source
 from trainer.devices import compilation, mesh, state_sharding
+from trainer.devices.batches import BatchPlacer, check_batch
 from trainer.errors import NonFiniteError, PreemptedError
 from trainer.learning import step
 from trainer.metrics import profiler, wandb
@@ -56,8 +57,8 @@ def train(
 
     # Mesh: all devices of all slices.
     devices = mesh.make_mesh(job.slices)
-    mesh.check_batch(devices.size, config.train.batch, config.train.accumulate)
-    placer = mesh.BatchPlacer(devices, config.train.batch)
+    check_batch(devices.size, config.train.batch, config.train.accumulate)
+    placer = BatchPlacer(devices, config.train.batch)
 
     # Data, and the directory that everything is written to. One host may fail here: all end with its code.
     root, mirrors = None, []

@@ -6,6 +6,7 @@ import numpy as np
 from trainer.config import resolve
 from trainer.data import pipeline, source
 from trainer.devices import compilation, mesh
+from trainer.devices.batches import BatchPlacer
 from trainer.learning import optimizers, step
 from trainer.models import network
 
@@ -32,7 +33,7 @@ class Run:
         optimizer = optimizers.make_optimizer(self.config.optim, schedule)
         init_state = step.make_init(init, optimizer, self.config.optim)
         self.shapes = jax.eval_shape(init_state, jax.random.key(0))
-        self.placer = mesh.BatchPlacer(self.mesh, 32)
+        self.placer = BatchPlacer(self.mesh, 32)
         self.stream = pipeline.TrainStream(size=self.data.size, batch=32, seed=0)
         self.test = source.load(self.config.data, "test")
         self.train_step = step.make_train_step(net, optimizer, schedule, self.data, self.config)

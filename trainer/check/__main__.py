@@ -38,6 +38,7 @@ from trainer.data import pipeline, source
 from trainer.data.formats import synthetic
 from trainer.data.storage import GRANT
 from trainer.devices import compilation, mesh, state_sharding
+from trainer.devices.batches import check_batch
 from trainer.errors import ERROR, ConfigError, DataError, StorageError, TrainError, first_line
 from trainer.program import Program, make_program
 from trainer.registry import DATASETS
@@ -87,7 +88,7 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
     platform, _, number = slice.estimate.partition(":")
     grid = None if platform else mesh.make_mesh(slice.slices, topology(slice))
     devices = grid.size if grid else int(number)
-    mesh.check_batch(devices, config.train.batch, config.train.accumulate)
+    check_batch(devices, config.train.batch, config.train.accumulate)
     train, test, assumed = sources(config.data)
     program = make_program(config, train, test, platform or "tpu")
     found: dict[str, Any] = {

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from trainer.devices import mesh
+from trainer.devices.batches import BatchPlacer
 from trainer.errors import ConfigError
 
 
@@ -22,7 +23,7 @@ def test_devices_must_divide_over_slices():
 @pytest.mark.parametrize("order", [range(8), (3, 1, 0, 2, 7, 5, 6, 4)], ids=["in order", "shuffled"])
 def test_rows_arrive_where_they_belong(order):
     made = jax.sharding.Mesh(np.array([jax.devices()[i] for i in order]).reshape(2, 4), mesh.AXES)
-    placer = mesh.BatchPlacer(made, 16)
+    placer = BatchPlacer(made, 16)
     images = np.arange(16 * 3).reshape(16, 3)
     placed = placer.place({"image": images[placer.rows]})["image"]
     np.testing.assert_array_equal(placed, images)

@@ -6,6 +6,7 @@ import pytest
 
 from trainer.config import DataConfig
 from trainer.devices import mesh
+from trainer.devices.batches import BatchPlacer
 from trainer.learning.augmentation import augment
 
 IMAGES = np.random.default_rng(0).integers(1, 255, (8, 6, 6, 1), np.uint8)  # no zeros: a shift's fill shows
@@ -14,7 +15,7 @@ IMAGES = np.random.default_rng(0).integers(1, 255, (8, 6, 6, 1), np.uint8)  # no
 def augmented(devices=1, epoch=0, seed=0, index=range(8), **fields):
     made = mesh.make_mesh(1, jax.devices()[:devices])
     chosen = np.array(index, np.int32)
-    batch = mesh.BatchPlacer(made, len(chosen)).place(
+    batch = BatchPlacer(made, len(chosen)).place(
         {"image": IMAGES[chosen], "epoch": np.full(len(chosen), epoch, np.int32), "index": chosen}
     )
     config = DataConfig(**fields)

@@ -8,7 +8,7 @@ import pytest
 from step_runs import Run
 
 from trainer import registry
-from trainer.devices import mesh
+from trainer.devices.batches import check_batch
 from trainer.learning import optimizers, step
 from trainer.learning.losses import cross_entropy
 
@@ -60,10 +60,10 @@ def test_cross_entropy_by_hand():
 
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(Exception, match=r"train\.batch: must be a multiple of 8 devices, got 100") as caught:
-        mesh.check_batch(8, 100)
+        check_batch(8, 100)
     assert "--batch 96 gives 12 examples a device" in str(caught.value)
     with pytest.raises(Exception, match=r"multiple of 8 devices x 4 parts, got 48") as caught:
-        mesh.check_batch(8, 48, 4)
+        check_batch(8, 48, 4)
     assert "--batch 32 gives 1 examples a device and part" in str(caught.value)
 
 
