@@ -19,7 +19,8 @@ from trainer.learning import step
 from trainer.metrics import profiler, wandb
 from trainer.metrics.display import Display
 from trainer.metrics.lines import Evaluation
-from trainer.metrics.log import Log, Pending
+from trainer.metrics.log import Log
+from trainer.metrics.pending import Pending
 from trainer.metrics.reporter import Reporter
 from trainer.metrics.tensorboard import TensorBoard
 from trainer.metrics.throughput import Meter
