@@ -83,7 +83,7 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
     from trainer.check import __main__
     from trainer.config import resolve
     from trainer.cost import tpu_layout, traffic
-    from trainer.data import source
+    from trainer.data import datasets
     from trainer.devices import compilation, mesh
     from trainer.program import make_program
 
@@ -96,7 +96,7 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
     settings = {"model.arch": "resnet50", "train.batch": BATCH * grid.size}
     settings |= {"model.bn_fold": "off"} if name == "BatchNorm not folded" else {}
     config = resolve("bytes", "unused", "", settings)
-    train, test = source.load(config.data, "train"), source.load(config.data, "test")
+    train, test = datasets.load(config.data, "train"), datasets.load(config.data, "test")
     batch = compilation.batch_shapes(__main__.samples(config, train, test)["train"], config.train.batch)
     if name == "float32 images":
         batch["image"] = levers.in_float32(batch["image"])

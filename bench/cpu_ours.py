@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from trainer.config import resolve
-from trainer.data import source
+from trainer.data import datasets
 from trainer.devices import compilation, mesh
 from trainer.devices.batches import BatchPlacer
 from trainer.learning import optimizers, step
@@ -18,7 +18,7 @@ from trainer.models import network
 def main(arch: str, side: int, batch: int, seconds: float) -> tuple[float, float]:
     """Compile, warm up and train for this many seconds; return examples per second and per core-second."""
     config = resolve("bench", "/unused", "", {"model.arch": arch, "train.batch": batch})
-    data = source.load(dataclasses.replace(config.data, image_size=max(side, 8)), "train")
+    data = datasets.load(dataclasses.replace(config.data, image_size=max(side, 8)), "train")
     net, init = network.build(config.model, 1000, 3, side, "cpu")
     schedule = optimizers.make_schedule(config.optim, batch, 1000, 100)
     optimizer = optimizers.make_optimizer(config.optim, schedule)

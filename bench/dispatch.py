@@ -21,7 +21,7 @@ import optax
 from flax import nnx
 
 from trainer.config import resolve
-from trainer.data import source
+from trainer.data import datasets
 from trainer.devices import compilation
 from trainer.devices.mesh import make_mesh
 from trainer.learning import optimizers, step
@@ -38,7 +38,7 @@ class Case:
     def __init__(self, arch: str):
         settings = {"model.arch": arch, "model.width": 1, "data.name": "digits", "train.batch": BATCH}
         self.config = resolve("bench", "/unused", "", settings)
-        self.data = source.load(self.config.data, "train")
+        self.data = datasets.load(self.config.data, "train")
         self.net, self.init = network.build(self.config.model, 10, 1, 8, "cpu")
         self.optimizer = optimizers.make_optimizer(self.config.optim, lambda count: jnp.float32(0.1))
         images, labels = self.data.gather(jnp.arange(BATCH))

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from trainer.config import TrainConfig
-from trainer.data import pipeline, source
+from trainer.data import datasets, pipeline
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import BatchPlacer, check_batch
 from trainer.errors import NonFiniteError, PreemptedError
@@ -65,7 +65,7 @@ def train(
     root, mirrors = None, []
     watchdog.now(f"opening data and run directory {config.run_dir}")
     with agreed():
-        train_source, test_source = source.load_both(config.data)
+        train_source, test_source = datasets.load_both(config.data)
         if first:
             with directory.writing_to(config.run_dir):
                 root = directory.make(config.run_dir)

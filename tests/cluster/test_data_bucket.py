@@ -13,7 +13,7 @@ from layouts import CLASSES, LAYOUTS
 from testcluster import Cluster
 
 from trainer.config import DataConfig
-from trainer.data import source, staging
+from trainer.data import datasets, staging
 from trainer.data.__main__ import main
 from trainer.data.storage import Place
 from trainer.data.tools.pack import pack
@@ -52,9 +52,9 @@ def test_each_layout_is_read_from_a_bucket(bucket: str, tmp_path: Path, layout: 
     root = LAYOUTS[layout](tmp_path / layout)
     upload(root, f"{bucket}/{layout}")
     config = DataConfig(name=f"{bucket}/{layout}", stage=str(tmp_path / "stage"), **SMALL)
-    train, test = source.load_both(config)
+    train, test = datasets.load_both(config)
     assert (train.size, test.size, list(train.class_names)) == (96, 32, CLASSES)
-    here = source.load(DataConfig(name=str(root), **SMALL), "train")
+    here = datasets.load(DataConfig(name=str(root), **SMALL), "train")
     for actual, expected in zip(train.gather(np.arange(96)), here.gather(np.arange(96)), strict=True):
         np.testing.assert_array_equal(actual, expected)
 
@@ -62,9 +62,9 @@ def test_each_layout_is_read_from_a_bucket(bucket: str, tmp_path: Path, layout: 
 def test_images_in_a_bucket_are_read_many_at_a_time(bucket: str, faults: Faults, tmp_path: Path) -> None:
     root = LAYOUTS["folder"](tmp_path / "folder")
     upload(root, f"{bucket}/many-images")
-    here = source.load(DataConfig(name=str(root), **SMALL), "train")
+    here = datasets.load(DataConfig(name=str(root), **SMALL), "train")
     faults.slow_down(seconds=0.3)
-    dataset = source.load(DataConfig(name=f"{bucket}/many-images", **SMALL), "train")
+    dataset = datasets.load(DataConfig(name=f"{bucket}/many-images", **SMALL), "train")
     begun = time.monotonic()
     images, labels = dataset.gather(np.arange(64))
     assert time.monotonic() - begun < 0.25 * 64 * 0.3  # a quarter of the time for one request after the other
@@ -183,7 +183,7 @@ def test_a_missing_bucket_is_named_and_cannot_succeed(
 def test_a_bucket_that_refuses_is_named(faults: Faults) -> None:
     faults.answer(403, times=100)
     with pytest.raises(DataError, match=r"cannot use gs://datasets/x: Forbidden"):
-        source.load(DataConfig(name="gs://datasets/x"), "train")
+        datasets.load(DataConfig(name="gs://datasets/x"), "train")
 
 
 def test_a_bucket_that_stays_away_may_be_tried_again(

@@ -12,7 +12,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from trainer.config import DataConfig
-from trainer.data import source
+from trainer.data import datasets
 from trainer.data.tools.pack import pack
 from trainer.data.tools.pack_image import Packing
 
@@ -24,7 +24,7 @@ Example = tuple[bytes, int]
 
 def examples(split: str) -> list[Example]:
     """PNG files of 32x32 pixels and their labels, sorted by class as an image folder is."""
-    digits = source.load(DataConfig(name="digits"), "train" if split == "train" else "test")
+    digits = datasets.load(DataConfig(name="digits"), "train" if split == "train" else "test")
     images, labels = digits.gather(np.arange(SPLITS[split]))
     encoded = []
     for row in np.argsort(labels, kind="stable"):

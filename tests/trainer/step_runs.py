@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from trainer.config import resolve
-from trainer.data import pipeline, source
+from trainer.data import datasets, pipeline
 from trainer.devices import compilation, mesh
 from trainer.devices.batches import BatchPlacer
 from trainer.learning import optimizers, step
@@ -27,7 +27,7 @@ class Run:
     def __init__(self, devices, **settings):
         self.config = resolve("r", "/d", "", SETTINGS | settings)
         self.mesh = mesh.make_mesh(1, jax.devices()[:devices])
-        self.data = source.load(self.config.data, "train")
+        self.data = datasets.load(self.config.data, "train")
         net, init = network.build(self.config.model, 10, 1, 8, "cpu", 32)
         schedule = optimizers.make_schedule(self.config.optim, 32, 100, 45)
         optimizer = optimizers.make_optimizer(self.config.optim, schedule)
@@ -35,7 +35,7 @@ class Run:
         self.shapes = jax.eval_shape(init_state, jax.random.key(0))
         self.placer = BatchPlacer(self.mesh, 32)
         self.stream = pipeline.TrainStream(size=self.data.size, batch=32, seed=0)
-        self.test = source.load(self.config.data, "test")
+        self.test = datasets.load(self.config.data, "test")
         self.train_step = step.make_train_step(net, optimizer, schedule, self.data, self.config)
         self.train = compilation.compile_train(
             self.train_step, self.shapes, self.batch_shapes(self.batches(1)), self.mesh

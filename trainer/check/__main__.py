@@ -34,8 +34,9 @@ from trainer.config import DataConfig, TrainConfig
 from trainer.cost import tpu_layout, traffic
 from trainer.cost.collectives import collectives
 from trainer.cost.estimate import estimate, nbytes
-from trainer.data import pipeline, source
+from trainer.data import datasets, pipeline
 from trainer.data.formats import synthetic
+from trainer.data.source import Source
 from trainer.data.storage import GRANT
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import check_batch
@@ -130,7 +131,7 @@ def steps(names: str) -> list[str]:
     return chosen
 
 
-def sources(config: DataConfig) -> tuple[source.Source, source.Source, str]:
+def sources(config: DataConfig) -> tuple[Source, Source, str]:
     """Both splits, and why they are not the run's own: a path of the pods' or a bucket that is closed to us.
 
     Then they are as many examples and classes as ImageNet-1k has.
@@ -140,7 +141,7 @@ def sources(config: DataConfig) -> tuple[source.Source, source.Source, str]:
     """
     try:
         if config.name in DATASETS or "://" in config.name or os.path.exists(config.name):
-            return *source.load_both(config), ""
+            return *datasets.load_both(config), ""
         why = f"{config.name} is not on this machine"
     except (DataError, StorageError) as error:
         if isinstance(error, DataError) and error.hint != GRANT:
@@ -149,7 +150,7 @@ def sources(config: DataConfig) -> tuple[source.Source, source.Source, str]:
     return synthetic.load("train", config), synthetic.load("test", config), why
 
 
-def samples(config: TrainConfig, train: source.Source, test: source.Source) -> dict[str, dict[str, Any]]:
+def samples(config: TrainConfig, train: Source, test: Source) -> dict[str, dict[str, Any]]:
     """A batch of one example for each step, as the run's own pipeline makes it."""
     rows, size = np.arange(1), config.train.batch
     stream = pipeline.TrainStream(size=train.size, batch=size, seed=config.train.seed)

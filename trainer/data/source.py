@@ -1,17 +1,12 @@
 """Source: decoded examples of one split, as the pipeline reads them."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from trainer.config import DataConfig
 from trainer.errors import DataError
-from trainer.registry import DATASETS
-
-SPLITS = ("train", "test")
 
 
 class Gather(Protocol):

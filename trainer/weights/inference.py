@@ -11,9 +11,10 @@ import numpy as np
 from etils import epath
 
 from trainer.config import DataConfig, TrainConfig
-from trainer.data import pipeline, source
+from trainer.data import datasets, pipeline
 from trainer.data.encoded import BadImage
 from trainer.data.images import crop, decode
+from trainer.data.source import Source
 from trainer.devices import mesh
 from trainer.errors import ConfigError, DataError
 from trainer.learning import step
@@ -43,7 +44,7 @@ def find(place: str) -> Weights:
 
 def of_run(config: TrainConfig) -> Weights:
     """The best checkpoint of a run, with the averaged weights where it has them."""
-    train, test = source.load_both(config.data)
+    train, test = datasets.load_both(config.data)
     program = make_program(config, train, test, jax.devices()[0].platform)
     checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
     try:
@@ -88,14 +89,14 @@ def evaluate(found: Weights, data: DataConfig) -> dict[str, Any]:
     }
 
 
-def open_test(found: Weights, data: DataConfig) -> tuple[source.Source, DataConfig]:
+def open_test(found: Weights, data: DataConfig) -> tuple[Source, DataConfig]:
     """The test split of a dataset as a network must see it.
 
     Raises:
       ConfigError: its images have other channels or more classes than the network.
     """
     data = dataclasses.replace(data, image_size=found.image_size)
-    test = source.load(data, "test")
+    test = datasets.load(data, "test")
     if test.image_shape[2] != len(found.mean) or test.num_classes > len(found.class_names):
         raise ConfigError(
             f"data: must have {len(found.mean)} channels and at most {len(found.class_names)} classes, "

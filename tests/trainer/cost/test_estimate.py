@@ -7,7 +7,7 @@ import pytest
 
 from trainer.config import resolve
 from trainer.cost.estimate import TRAFFIC, estimate
-from trainer.data import source
+from trainer.data import datasets
 from trainer.program import make_program
 
 S = jax.ShapeDtypeStruct
@@ -51,7 +51,7 @@ def test_a_loop_is_counted_as_often_as_it_runs():
 @pytest.mark.parametrize(("arch", "gflop"), [("resnet18", 10.9), ("resnet50", 24.5), ("resnet152", 69.1)])
 def test_networks_take_the_published_number_of_operations(arch, gflop):
     config = resolve("r", "/d", "", {"model.arch": arch, "train.batch": 4})
-    data = source.load(config.data, "train")
+    data = datasets.load(config.data, "train")
     program = make_program(config, data, data, "gpu")
     one = S((4,), np.int32)
     batch = {"image": S((4, 224, 224, 3), np.uint8), "label": one, "epoch": one, "index": one}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainer.config import DataConfig
-from trainer.data import pipeline, source
+from trainer.data import datasets, pipeline
 from trainer.data.formats import idx
 from trainer.errors import DataError
 from trainer.registry import DATASETS
@@ -17,7 +17,7 @@ FASHION = Path(idx.DEBIAN_ROOT)
 
 
 def test_digits_have_every_fifth_example_held_out():
-    train, test = (source.load(DataConfig(name="digits"), split) for split in ("train", "test"))
+    train, test = (datasets.load(DataConfig(name="digits"), split) for split in ("train", "test"))
     assert (train.size, test.size, train.num_classes) == (1437, 360, 10)
     images, labels = train.gather(np.arange(train.size))
     assert (images.shape, images.dtype, images.min(), images.max()) == ((1437, 8, 8, 1), np.uint8, 0, 255)
@@ -26,7 +26,7 @@ def test_digits_have_every_fifth_example_held_out():
 
 @pytest.mark.skipif(not FASHION.exists(), reason="needs the Debian package dataset-fashion-mnist")
 def test_fashion_mnist_is_all_there():
-    train, test = (source.load(DataConfig(name="fashion-mnist"), split) for split in ("train", "test"))
+    train, test = (datasets.load(DataConfig(name="fashion-mnist"), split) for split in ("train", "test"))
     assert (train.size, test.size, train.image_shape) == (60_000, 10_000, (28, 28, 1))
     images, labels = train.gather(np.arange(60_000))
     assert list(np.bincount(labels)) == [6000] * 10
@@ -45,7 +45,7 @@ def write_fashion(folder, labels=(0, 9, 3), cut=None):
 
 
 def load_fashion(folder):
-    return source.load(DataConfig(name="fashion-mnist", root=str(folder)), "train")
+    return datasets.load(DataConfig(name="fashion-mnist", root=str(folder)), "train")
 
 
 def test_idx_files_are_read(tmp_path):
@@ -98,7 +98,7 @@ def test_an_empty_split_is_refused(tmp_path):
 
 
 def test_synthetic_images_depend_on_their_index_alone():
-    made = source.load(DataConfig(name="synthetic", image_size=16), "train")
+    made = datasets.load(DataConfig(name="synthetic", image_size=16), "train")
     together, labels = made.gather(np.array([5, 1_281_166, 7]))
     alone, _ = made.gather(np.array([1_281_166]))
     np.testing.assert_array_equal(together[1], alone[0])
@@ -130,7 +130,7 @@ def test_the_seed_decides_the_order():
 
 def batches(hosts, steps=range(6)):
     """Global batches of 8, put together from what each host reads."""
-    data = source.load(DataConfig(name="digits"), "train")
+    data = datasets.load(DataConfig(name="digits"), "train")
     stream = stream_of(size=data.size, batch=8)
     parts = [
         list(pipeline.train_batches(data, stream, rows, steps, DataConfig()))
@@ -155,7 +155,7 @@ def test_resuming_skips_and_repeats_nothing():
 
 @pytest.mark.parametrize("hosts", [1, 2, 4])
 def test_evaluation_counts_every_example_once(hosts):
-    data = source.load(DataConfig(name="digits"), "test")
+    data = datasets.load(DataConfig(name="digits"), "test")
     seen = []
     for rows in np.split(np.arange(128), hosts):
         for batch in pipeline.eval_batches(data, 128, rows, DataConfig()):

@@ -9,7 +9,7 @@ from layouts import CLASSES, examples, folder, make_all
 
 from trainer import recipes
 from trainer.config import DataConfig
-from trainer.data import source
+from trainer.data import datasets
 from trainer.data.formats.detect import find
 from trainer.errors import DataError
 
@@ -33,11 +33,11 @@ def made(tmp_path_factory):
 @pytest.mark.parametrize("layout", KINDS)
 def test_a_layout_is_detected_and_read(made, layout):
     assert find(str(made[layout])).kind == KINDS[layout]
-    train, test = source.load_both(DataConfig(name=str(made[layout]), **SMALL))
+    train, test = datasets.load_both(DataConfig(name=str(made[layout]), **SMALL))
     assert (train.size, test.size, list(train.class_names)) == (96, 32, CLASSES)
     images, labels = train.gather(np.arange(96))
     assert list(labels) == [label for _, label in examples("train")]
-    expected, _ = source.load(DataConfig(name=str(made["folder"]), **SMALL), "train").gather(np.arange(96))
+    expected, _ = datasets.load(DataConfig(name=str(made["folder"]), **SMALL), "train").gather(np.arange(96))
     # A JPEG of quality 100 loses the lowest bits of a pixel; the other layouts lose nothing.
     assert np.abs(images.astype(int) - expected).max() <= (6 if layout == "packed" else 0)
     assert images.shape == (96, 32, 32, 3)
@@ -45,8 +45,8 @@ def test_a_layout_is_detected_and_read(made, layout):
 
 
 def test_the_pixels_are_those_of_the_file(made):
-    images, _ = source.load(DataConfig(name=str(made["folder"]), **SMALL), "train").gather(np.array([0]))
-    digits = source.load(DataConfig(name="digits"), "train")
+    images, _ = datasets.load(DataConfig(name=str(made["folder"]), **SMALL), "train").gather(np.array([0]))
+    digits = datasets.load(DataConfig(name="digits"), "train")
     labels = digits.gather(np.arange(96))[1]
     first = digits.gather(np.flatnonzero(labels == 0)[:1])[0]  # [1, 8, 8, 1], each pixel four by four here
     np.testing.assert_array_equal(images[0, ::4, ::4, 0], first[0, :, :, 0])
@@ -84,7 +84,7 @@ def test_the_reason_why_a_folder_is_no_dataset_is_named(tmp_path, files, message
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     with pytest.raises(DataError) as caught:
-        source.load_both(DataConfig(name=str(tmp_path)))
+        datasets.load_both(DataConfig(name=str(tmp_path)))
     assert message in str(caught.value)
     assert str(tmp_path) in str(caught.value) or "split 'train'" in str(caught.value)
 
@@ -94,19 +94,19 @@ def test_a_file_is_no_dataset(tmp_path):
     with pytest.raises(
         DataError, match=r"x.jpg must be a folder, got a file\nhint: it may hold an image folder"
     ):
-        source.load_both(DataConfig(name=str(tmp_path / "x.jpg")))
+        datasets.load_both(DataConfig(name=str(tmp_path / "x.jpg")))
 
 
 def test_a_link_that_leads_nowhere_is_named(tmp_path):
     root = folder(tmp_path)
     (root / "train" / "digit 0" / "gone.png").symlink_to("/nowhere")
     with pytest.raises(DataError, match=r"digit 0/gone.png: No such file or directory\nhint: it must exist"):
-        source.load(DataConfig(name=str(root)), "train")
+        datasets.load(DataConfig(name=str(root)), "train")
 
 
 def test_an_image_that_vanishes_is_named(tmp_path):
     root = folder(tmp_path)
-    train = source.load(DataConfig(name=str(root), **SMALL), "train")
+    train = datasets.load(DataConfig(name=str(root), **SMALL), "train")
     (root / "train" / "digit 0" / "0003.png").unlink()
     with pytest.raises(DataError, match=r"cannot use \S+/train/digit 0/0003.png: No such file"):
         train.gather(np.arange(8))
@@ -132,7 +132,7 @@ def write_idx(root, labels):
 def test_idx_is_detected_by_its_path(tmp_path):
     write_idx(tmp_path, [2, 0, 1])
     assert find(str(tmp_path)).kind == "idx"
-    train, test = source.load_both(DataConfig(name=str(tmp_path)))
+    train, test = datasets.load_both(DataConfig(name=str(tmp_path)))
     assert (train.size, test.size, train.image_shape, train.num_classes) == (3, 3, (28, 28, 1), 3)
     assert list(train.gather(np.arange(3))[1]) == [2, 0, 1]
 
@@ -156,7 +156,7 @@ def test_damaged_idx_is_named(tmp_path, damage, message):
     write_idx(tmp_path, [2, 0, 1])
     damage(tmp_path)
     with pytest.raises(DataError, match=message):
-        source.load_both(DataConfig(name=str(tmp_path)))
+        datasets.load_both(DataConfig(name=str(tmp_path)))
 
 
 def test_classes_that_training_does_not_know_are_refused(tmp_path, made):
@@ -168,7 +168,7 @@ def test_classes_that_training_does_not_know_are_refused(tmp_path, made):
     ):  # digits 0 to 5 of the first half, up to 9 of the second
         (root / name).write_bytes((made["tar"] / name).read_bytes())
     with pytest.raises(DataError, match="must have the 6 classes of training, got 10"):
-        source.load_both(DataConfig(name=str(root), **SMALL))
+        datasets.load_both(DataConfig(name=str(root), **SMALL))
 
 
 def cut(path, size):
@@ -238,7 +238,7 @@ def test_a_damaged_shard_is_named(tmp_path, made, layout, damage, message):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     damage(tmp_path)
     with pytest.raises(DataError, match=message):
-        source.load(DataConfig(name=str(tmp_path), **SMALL), "train").gather(np.arange(96))
+        datasets.load(DataConfig(name=str(tmp_path), **SMALL), "train").gather(np.arange(96))
 
 
 def test_damaged_images_are_named_and_limited(tmp_path, capfd):
@@ -246,7 +246,7 @@ def test_damaged_images_are_named_and_limited(tmp_path, capfd):
     names = sorted((root / "train").glob("*/*.png"))
     cut(names[3], 60)
     names[7].write_bytes(b"")
-    tolerant = source.load(DataConfig(name=str(root), bad_images=2, **SMALL), "train")
+    tolerant = datasets.load(DataConfig(name=str(root), bad_images=2, **SMALL), "train")
     images, labels = tolerant.gather(np.arange(96))
     assert (images[3].max(), images[7].max(), images[4].max()) == (0, 0, 255)
     assert list(labels) == [label for _, label in examples("train")]
@@ -256,6 +256,6 @@ def test_damaged_images_are_named_and_limited(tmp_path, capfd):
     assert (
         f"{names[7]}: it must be a JPEG or PNG file, got an empty file; a black image replaces it" in warnings
     )
-    strict = source.load(DataConfig(name=str(root), bad_images=1, **SMALL), "train")
+    strict = datasets.load(DataConfig(name=str(root), bad_images=1, **SMALL), "train")
     with pytest.raises(DataError, match=r"(?s)0007.png: .* \(damaged images: 2, data.bad_images is 1\)"):
         strict.gather(np.arange(96))

@@ -13,7 +13,7 @@ import pytest
 from layouts import CLASSES, folder
 
 from trainer.config import DataConfig
-from trainer.data import source
+from trainer.data import datasets
 from trainer.data.__main__ import main
 from trainer.data.tools.pack import pack
 from trainer.data.tools.pack_image import Packing
@@ -87,7 +87,7 @@ def test_a_killed_pack_resumes_and_ends_with_the_same_bytes(photos, tmp_path):
     finished = {path.name for path in target.glob("*.part.json")}
     assert 4 <= len(finished) < 32
     with pytest.raises(DataError, match="is not finished\nhint: run the same `data pack` command again"):
-        source.load(DataConfig(name=str(target)), "train")
+        datasets.load(DataConfig(name=str(target)), "train")
     written = {path: path.stat().st_mtime_ns for path in target.glob("*.array_record")}
     assert main(command[3:]) == 0
     for name in finished:  # finished shards are not written again
@@ -140,7 +140,7 @@ def test_a_damaged_image_fails_the_pack_or_is_left_out(damaged, tmp_path):
         "train/digit 5/0050.png: it is damaged: the file ends early",
     ]
     assert manifest["splits"]["train"]["images"] == 94
-    images, _ = source.load(DataConfig(name=str(tmp_path / "q")), "train").gather(np.arange(94))
+    images, _ = datasets.load(DataConfig(name=str(tmp_path / "q")), "train").gather(np.arange(94))
     assert (images.max(axis=(1, 2, 3)) > 0).all()
 
 

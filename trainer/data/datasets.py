@@ -1,0 +1,36 @@
+"""How a dataset is found, by its name or its path."""
+
+import importlib
+
+from trainer.config import DataConfig
+from trainer.data.source import Source
+from trainer.errors import DataError
+from trainer.registry import DATASETS
+
+
+def load(config: DataConfig, split: str) -> Source:
+    """Opens one split ("train" or "test") of the configured dataset, a name or a path.
+
+    Raises:
+      DataError: missing, truncated or inconsistent data; the message names the file.
+    """
+    module = importlib.import_module(f"trainer.data.formats.{DATASETS.get(config.name, 'detect')}")
+    source = module.load(split, config)
+    if source.size == 0:
+        raise DataError(f"data: split '{split}' of '{source.name}' must hold examples, got none")
+    return source
+
+
+def load_both(config: DataConfig) -> tuple[Source, Source]:
+    """The training and the test split, of the same classes.
+
+    Raises:
+      DataError: as `load`, or the test split has classes that training does not know.
+    """
+    train, test = load(config, "train"), load(config, "test")
+    if test.num_classes > train.num_classes:
+        raise DataError(
+            f"data: the test split of '{train.name}' must have the {train.num_classes} classes of training, "
+            f"got {test.num_classes}"
+        )
+    return train, test
