@@ -80,7 +80,7 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
     import levers
 
     from trainer import registry
-    from trainer.check import __main__
+    from trainer.check.__main__ import steps  # it prepares the environment, before jax is imported
     from trainer.config import resolve
     from trainer.cost import tpu_layout, traffic
     from trainer.data import datasets
@@ -90,14 +90,14 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
     tpu_layout.keep(folder)
     topology, bounds, chip = SLICES[slice]
     target = argparse.Namespace(topology=topology, host_bounds=bounds, chip_config=chip, wrap="", slices=1)
-    grid = mesh.make_mesh(1, __main__.topology(target))
+    grid = mesh.make_mesh(1, steps.topology(target))
     if network == "beginning":
         registry.RESNET50["stage_sizes"] = STAGE
     settings = {"model.arch": "resnet50", "train.batch": BATCH * grid.size}
     settings |= {"model.bn_fold": "off"} if name == "BatchNorm not folded" else {}
     config = resolve("bytes", "unused", "", settings)
     train, test = datasets.load(config.data, "train"), datasets.load(config.data, "test")
-    batch = compilation.batch_shapes(__main__.samples(config, train, test)["train"], config.train.batch)
+    batch = compilation.batch_shapes(steps.samples(config, train, test)["train"], config.train.batch)
     if name == "float32 images":
         batch["image"] = levers.in_float32(batch["image"])
     started = time.monotonic()

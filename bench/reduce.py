@@ -18,7 +18,7 @@ from collections import Counter
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
-from trainer.check import __main__
+from trainer.check.__main__ import steps  # it prepares the environment, before jax is imported
 from trainer.config import TrainConfig, resolve
 from trainer.cost import collectives, hlo, tpu_layout
 from trainer.devices import compilation, mesh
@@ -29,10 +29,10 @@ Reduced = dict[tuple[str, str], tuple[int, int]]
 
 def reduced(config: TrainConfig, slice: argparse.Namespace, folder: str) -> Reduced:
     """Return (kernels or vectors, element type) -> number of all-reduced arrays and their bytes."""
-    grid = mesh.make_mesh(1, __main__.topology(slice))
-    train, test, _ = __main__.sources(config.data)
+    grid = mesh.make_mesh(1, steps.topology(slice))
+    train, test, _ = steps.sources(config.data)
     program = make_program(config, train, test, "tpu")
-    batch = compilation.batch_shapes(__main__.samples(config, train, test)["train"], config.train.batch)
+    batch = compilation.batch_shapes(steps.samples(config, train, test)["train"], config.train.batch)
     lowered = compilation.lower_train(program.train_step, program.shapes, batch, grid)
     text = tpu_layout.lay_out(lowered, folder, "train_step").text
     number, size = Counter(), Counter()

@@ -95,3 +95,13 @@ class PreemptedError(TrainError):
     """The machine is being taken away; the state has been saved."""
 
     exit_code = ExitCode.PREEMPTED
+
+
+def is_permanent(error: Exception) -> bool:
+    """Whether a failure is one of names and rights, which time does not change."""
+    code = getattr(error, "code", None)  # of HTTP, in the errors of both clients
+    if isinstance(code, int):
+        return 400 <= code < 500 and code not in (408, 429)
+    if isinstance(error, OSError) and (error.errno in PERMANENT or str(error).startswith("Forbidden")):
+        return True  # gcsfs makes a plain OSError of a 403
+    return isinstance(error, (FileNotFoundError, ValueError))
