@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from trainer.config import TrainConfig
@@ -13,8 +12,7 @@ from trainer.errors import ConfigError
 from trainer.learning import optimizers, step
 from trainer.models import network
 from trainer.plan import Plan, make_plan
-from trainer.state import Averaging, EvalStep, State, TrainStep
-from trainer.weights import file
+from trainer.state import EvalStep, State, TrainStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,24 +32,6 @@ class Program:
     image_size: int
     config: TrainConfig
     optimizer: optax.GradientTransformation
-
-    def start_from(self, path: str, state: State, where: State) -> State:
-        """A fresh state with the parameters and statistics of a file of weights; see weights.start_from.
-
-        ``where``: a State of shardings.
-        """
-        arrays = state.params | state.stats
-        found = file.start_from(path, arrays, self.config.model, self.image_size)
-        shardings = where.params | where.stats
-        placed = arrays | {name: jax.device_put(a, shardings[name]) for name, a in found.items()}
-        params, stats = ({name: placed[name] for name in part} for part in (state.params, state.stats))
-        averages = self.config.optim.ema
-        rule = where.opt.rule if averages else where.opt
-        opt = jax.jit(self.optimizer.init, out_shardings=rule)(params)  # some rules keep the parameters
-        if averages:
-            copies = jax.tree.map(jnp.copy, (params, stats))
-            opt = Averaging(opt, *jax.device_put(copies, (where.opt.params, where.opt.stats)))
-        return state._replace(params=params, stats=stats, opt=opt)
 
     @property
     def train_step(self) -> TrainStep:

@@ -33,6 +33,7 @@ from trainer.runtime.clock import Clock
 from trainer.runtime.join import Job
 from trainer.runtime.preemption import Preemption
 from trainer.runtime.watchdog import Watchdog
+from trainer.weights.initial import start_from
 
 
 def train(
@@ -144,7 +145,7 @@ def train(
     if state is None:
         state = compilation.compile_init(program.init_state, program.key, devices, where)(program.key)
         if config.train.init:
-            state = program.start_from(config.train.init, state, where)
+            state = start_from(config.train.init, program, state, where)
     log.resume_at(start)
     leaves = tuple(jax.tree.leaves(state))
     treedef = jax.tree.structure(state)

@@ -106,33 +106,3 @@ def read_foreign(path: str | Path, model: ModelConfig, image_size: int) -> Weigh
         std=IMAGENET_STD,
         arrays=torch_names.read(model, found, shapes),
     )
-
-
-def start_from(
-    path: str, arrays: dict[str, Any], model: ModelConfig, image_size: int
-) -> dict[str, np.ndarray]:
-    """The arrays of a file for a network that is about to be trained; its head only if it has the same shape.
-
-    Args:
-      arrays: the network's own, by name: their shapes count.
-
-    Raises:
-      ConfigError: anything but the head differs; the first difference is named.
-    """
-    found = load(path)
-    model = dataclasses.replace(model, stem=network.stem(model, image_size))
-    kept = {name: a for name, a in found.arrays.items() if not name.startswith("head.")}
-    for name, own in arrays.items():
-        theirs = found.arrays.get(name)
-        if name.startswith("head."):
-            if theirs is not None and theirs.shape == own.shape:
-                kept[name] = theirs
-        elif theirs is None or theirs.shape != own.shape:
-            got = "none" if theirs is None else theirs.shape
-            raise ConfigError(
-                f"train.init: {path} must fit the network: {name} must be {own.shape}, got {got}",
-                f"the file holds {found.model.arch}; --arch and --set model.… must describe it",
-            )
-    if extra := kept.keys() - arrays.keys():
-        raise ConfigError(f"train.init: {path} must fit the network: {min(extra)} is not in it")
-    return kept

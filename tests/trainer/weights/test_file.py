@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 from trainer.config import ModelConfig
-from trainer.weights import file as weights
-from trainer.weights import onnx, torch_file
+from trainer.weights import initial, onnx, torch_file
+from trainer.weights.file import Weights, describe, load
 
 SIZE = 40
 
@@ -19,13 +19,13 @@ SIZE = 40
 def made(seed=0, classes=5, channels=3, **fields):
     """A network with weights and statistics that are all drawn."""
     model = ModelConfig(**({"arch": "resnet-tiny", "width": 8, "stem": "imagenet"} | fields))
-    _, shapes = weights.describe(model, classes, channels, SIZE, "cpu")
+    _, shapes = describe(model, classes, channels, SIZE, "cpu")
     stream = np.random.RandomState(seed)
     arrays = {
         n: (stream.uniform(0.5, 1.5, s) / max(np.prod(s[:-1]), 1)).astype(np.float32)
         for n, s in shapes.items()
     }
-    return weights.Weights(
+    return Weights(
         model=model,
         class_names=[f"c{i}" for i in range(classes)],
         image_size=SIZE,
@@ -45,7 +45,7 @@ def logits(w, images):
 def test_a_file_holds_everything(tmp_path):
     before = made()
     before.save(tmp_path / "w.safetensors")
-    after = weights.load(tmp_path / "w.safetensors")
+    after = load(tmp_path / "w.safetensors")
     assert dataclasses.replace(after, arrays={}) == dataclasses.replace(before, arrays={})
     for name, array in before.arrays.items():
         np.testing.assert_array_equal(after.arrays[name], array)
@@ -115,11 +115,11 @@ def test_a_new_head_starts_afresh_and_another_network_is_refused(tmp_path):
     path = str(tmp_path / "w.safetensors")
     made(classes=5).save(path)
     other = made(seed=1, classes=7)
-    kept = weights.start_from(path, other.arrays, other.model, SIZE)
+    kept = initial.fitting_arrays(path, other.arrays, other.model, SIZE)
     assert set(other.arrays) - set(kept) == {"head.kernel", "head.bias"}
     wide = made(width=16)
     with pytest.raises(Exception, match=r"must fit the network: .* must be \(.*\), got \(") as caught:
-        weights.start_from(path, wide.arrays, wide.model, SIZE)
+        initial.fitting_arrays(path, wide.arrays, wide.model, SIZE)
     assert "the file holds resnet-tiny" in str(caught.value)
     with pytest.raises(Exception, match="must be a file of weights, got"):
-        weights.start_from(str(tmp_path / "none"), other.arrays, other.model, SIZE)
+        initial.fitting_arrays(str(tmp_path / "none"), other.arrays, other.model, SIZE)
