@@ -26,7 +26,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import jax
 import jax.numpy as jnp
 
-from trainer import __main__ as command
+from trainer.__main__ import run
 from trainer.devices import compilation
 from trainer.devices.mesh import batch_sharding, replicated
 
@@ -110,7 +110,7 @@ def _median(pairs, clock: int) -> float:
     return statistics.median(after[clock] - before[clock] for before, after in pairs)
 
 
-def run(arch: str, turns: int) -> Step:
+def trained(arch: str, turns: int) -> Step:
     """Train through the trainer's own command with a replaced step; return that step."""
     steps = []
 
@@ -126,7 +126,7 @@ def run(arch: str, turns: int) -> Step:
         arguments = ["--run-dir", folder, "--arch", arch, "--batch", "8", "--steps", str(STEPS + WARM)]
         for field, value in SETTINGS.items():
             arguments += ["--set", f"{field}={value}"]
-        command.run(arguments)
+        run(arguments)
     return steps[0]
 
 
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--arch", default="resnet152", help="network (default: resnet152)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement (default: 3)")
     args = parser.parse_args()
-    idle = [run(args.arch, 0) for _ in range(args.rounds)]
+    idle = [trained(args.arch, 0) for _ in range(args.rounds)]
     arrays, many = len(idle[0].leaves), f"{STEPS} steps x {args.rounds} rounds"
     print(f"jax {jax.__version__}, {args.arch}: {arrays} arrays, {len(jax.devices())} device(s), {many}\n")
     print("| without work | ms per step | CPU ms per step of this thread |\n| --- | ---: | ---: |")
@@ -153,7 +153,7 @@ def main() -> None:
     turns = int(SPIN_SECONDS / turn_seconds(args.arch))
     bare, looped = [], []
     for _ in range(args.rounds):
-        step = run(args.arch, turns)
+        step = trained(args.arch, turns)
         looped.append(step.whole())
         bare.append(step.bare())
     added = [a - b for a, b in zip(looped, bare, strict=True)]
@@ -164,7 +164,7 @@ def main() -> None:
 
 def turn_seconds(arch: str) -> float:
     """Return seconds per turn of the loop that stands for work."""
-    few, many = (run(arch, turns).bare() for turns in (1_000_000, 5_000_000))
+    few, many = (trained(arch, turns).bare() for turns in (1_000_000, 5_000_000))
     return (many - few) / 4_000_000
 
 

@@ -30,10 +30,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trainer import __main__ as command
+from trainer.__main__ import run
 from trainer.config import CheckpointConfig
 from trainer.devices import compilation
-from trainer.rundir import checkpoints as checkpoint
+from trainer.rundir.checkpoints import Checkpoints
 from trainer.state import State
 
 WINDOW = 100  # steps
@@ -69,7 +69,7 @@ class Watched:
             self.done.append((time.perf_counter(), time.process_time()))
 
 
-def run(rounds: int) -> tuple[list[tuple[float, float]], list[float], State]:
+def measure(rounds: int) -> tuple[list[tuple[float, float]], list[float], State]:
     """Train; return when each step was done, how long each save blocked the loop, the state's shapes."""
     watched, shapes, original = [], [], compilation.compile_train
 
@@ -84,7 +84,7 @@ def run(rounds: int) -> tuple[list[tuple[float, float]], list[float], State]:
         arguments = ["--run-dir", folder, "--arch", "resnet18", "--steps", str(steps)]
         for field, value in SETTINGS.items():
             arguments += ["--set", f"{field}={value}"]
-        command.run(arguments)
+        run(arguments)
         events = [json.loads(line) for line in (Path(folder) / "events.jsonl").read_text().splitlines()]
     blocked = [event["seconds"] for event in events if event["name"] == "save" and event["step"] < steps]
     return watched[0].done, blocked, shapes[0]
@@ -96,7 +96,7 @@ def alone(shapes: State, rounds: int) -> list[float]:
     state = jax.tree.map(lambda s: jnp.asarray(rng.standard_normal(s.shape), s.dtype), shapes)
     used = []
     with tempfile.TemporaryDirectory() as folder:
-        checkpoints = checkpoint.Checkpoints(folder, CheckpointConfig())
+        checkpoints = Checkpoints(folder, CheckpointConfig())
         for step in range(rounds + 1):
             started = time.process_time()
             checkpoints.save(state, step, accuracy=None, wait=True)
@@ -117,7 +117,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5, help="number of saves measured (default: 5)")
     rounds = parser.parse_args().rounds
-    done, blocked, shapes = run(rounds)
+    done, blocked, shapes = measure(rounds)
     saves = alone(shapes, rounds)
     ends = range(2 * WINDOW, 2 * WINDOW * (rounds + 1), 2 * WINDOW)  # steps with a save after them
     columns = []

@@ -29,10 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one verb; 0 done, 1 it failed, 2 the request was wrong. ``train`` ends as the trainer does."""
     words = sys.argv[1:] if arguments is None else arguments
     if words[:1] == ["train"]:
-        from trainer import __main__ as trainer
+        from trainer.__main__ import main as train
 
         sys.argv[1:] = words[1:]
-        trainer.main()
+        train()
     try:
         given = parser().parse_args(words)
         VERBS[given.verb](given)
@@ -124,7 +124,7 @@ def report(given: argparse.Namespace) -> None:
     out = epath.Path(given.out or epath.Path(given.run) / "report.html")
     if not out.parent.is_dir():
         raise ConfigError(f"--out: must be in a folder that is there, got {out}")
-    out.write_text(page.page(found, _mistakes(found.config)))
+    out.write_text(page.render(found, _mistakes(found.config)))
     print(out)
 
 
@@ -140,11 +140,11 @@ def _mistakes(config: TrainConfig):
 
 
 def import_weights(given: argparse.Namespace) -> None:
-    from trainer.weights import file
+    from trainer.weights.file import read_foreign
 
     settings = dict(parse_setting(text) for text in given.set)
     model: ModelConfig = resolve("", "", "", {"model.arch": given.arch}, settings).model
-    found = file.read_foreign(given.file, model, given.image_size)
+    found = read_foreign(given.file, model, given.image_size)
     found.save(given.out)
     _say(f"{given.out}: {found.model.arch}, {len(found.class_names)} classes")
 
@@ -152,13 +152,14 @@ def import_weights(given: argparse.Namespace) -> None:
 def export(given: argparse.Namespace) -> None:
     from safetensors.numpy import save_file
 
-    from trainer.weights import inference, onnx, torch_names
+    from trainer.weights import inference, torch_names
+    from trainer.weights.onnx import write_onnx
 
     if not Path(given.out).absolute().parent.is_dir():
         raise ConfigError(f"{given.out}: must be in a folder that is there")
     found = inference.find(given.network)
     if given.target == "onnx":
-        onnx.save(found, given.out)
+        write_onnx(found, given.out)
     elif given.target == "safetensors":
         found.save(given.out)
     else:

@@ -16,7 +16,7 @@ from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import BatchPlacer, check_batch
 from trainer.errors import NonFiniteError, PreemptedError
 from trainer.learning import step
-from trainer.metrics import profiler, wandb
+from trainer.metrics import profiler
 from trainer.metrics.display import Display
 from trainer.metrics.lines import Evaluation
 from trainer.metrics.log import Log
@@ -24,10 +24,11 @@ from trainer.metrics.pending import Pending
 from trainer.metrics.reporter import Reporter
 from trainer.metrics.tensorboard import TensorBoard
 from trainer.metrics.throughput import Meter
+from trainer.metrics.wandb import Wandb
 from trainer.program import make_program
 from trainer.report import page
-from trainer.rundir import checkpoints as checkpoint
 from trainer.rundir import directory, events, lease
+from trainer.rundir.checkpoints import Checkpoints
 from trainer.runtime.agreement import agreed
 from trainer.runtime.clock import Clock
 from trainer.runtime.join import Job
@@ -75,7 +76,7 @@ def train(
             if config.log.tensorboard:
                 mirrors.append(TensorBoard(root))
     if root and config.log.wandb != "off":
-        mirrors.append(wandb.Wandb(config.log, config.name, root, dataclasses.asdict(config)))
+        mirrors.append(Wandb(config.log, config.name, root, dataclasses.asdict(config)))
     for mirror in mirrors:
         closing.callback(mirror.close)
     log = Log(root, display, mirrors)
@@ -136,7 +137,7 @@ def train(
     state, start, accuracy = None, 0, None
     if config.checkpoint.enabled:
         watchdog.now(f"restoring from run directory {config.run_dir}")
-        checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
+        checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
         asked = time.monotonic()
         if found := checkpoints.newest(shapes, where):
             state, start, accuracy = found.state, found.step, found.accuracy
@@ -261,7 +262,7 @@ def train(
         checkpoints.wait()
     log.end(events.End(step=plan.steps, accuracy=accuracy, seconds=since(begun), waited_seconds=speed.waited))
     if root and start < plan.steps:
-        page.leave(root, log.record(config))
+        page.write(root, log.record(config))
 
 
 def since(begun: float) -> float:

@@ -11,7 +11,7 @@ from train_runs import finish, rows, start
 from trainer import cli
 from trainer.config import DataConfig
 from trainer.data.formats import digits
-from trainer.weights import file
+from trainer.weights.file import load
 
 RUN = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "60", "--set", "model.width=8"]
 RUN += ["--set", "log.wandb=off", "--set", "train.eval_every_epochs=0", "--set", "optim.warmup_epochs=0"]
@@ -105,7 +105,7 @@ def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
     assert code == 0, err
     out = tmp_path / "tuned.safetensors"
     assert cli.main(["export", str(tmp_path / "tuned"), str(out), "--to", "safetensors"]) == 0
-    before, after = file.load(exported).arrays, file.load(out).arrays
+    before, after = load(exported).arrays, load(out).arrays
     changed = {name for name in before if not np.allclose(before[name], after[name], rtol=1e-6, atol=1e-7)}
     assert changed == {"head.kernel", "head.bias"}
 

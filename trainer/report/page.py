@@ -19,16 +19,16 @@ from trainer.runtime.messages import warn
 STYLE = Path(__file__).with_name("report.css")
 
 
-def leave(root: epath.Path, record: Record) -> None:
+def write(root: epath.Path, record: Record) -> None:
     """Writes the page at the end of a run. One that fails is a warning and never the end of a run."""
     try:
         why = "`resnet-train report` on this run's directory adds it."
-        (root / "report.html").write_text(page(record, why))
+        (root / "report.html").write_text(render(record, why))
     except Exception as error:  # a bucket's client, a disk, a row that nobody thought of
         warn(f"{root}/report.html was not written: {error}")
 
 
-def page(record: Record, found: Insight | str) -> str:
+def render(record: Record, found: Insight | str) -> str:
     """The whole page; ``found`` may be a sentence that says why there is nothing of mistakes."""
     title = escape(record.config.name)
     parts = [_header(record), _charts(record), _time(record), mistakes.section(found), _settings(record)]

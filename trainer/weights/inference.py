@@ -21,11 +21,10 @@ from trainer.learning import step
 from trainer.models import network
 from trainer.program import make_program
 from trainer.registry import DATASETS
-from trainer.rundir import checkpoints as checkpoint
 from trainer.rundir import directory
+from trainer.rundir.checkpoints import Checkpoints
 from trainer.state import Arrays
-from trainer.weights import file
-from trainer.weights.file import Weights
+from trainer.weights.file import Weights, load
 
 BATCH = 256
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
@@ -38,7 +37,7 @@ def find(place: str) -> Weights:
       ConfigError: it is neither, or the run has no checkpoint yet.
     """
     if place.endswith(".safetensors"):
-        return file.load(place)
+        return load(place)
     return of_run(directory.read(epath.Path(place)))
 
 
@@ -46,7 +45,7 @@ def of_run(config: TrainConfig) -> Weights:
     """The best checkpoint of a run, with the averaged weights where it has them."""
     train, test = datasets.load_both(config.data)
     program = make_program(config, train, test, jax.devices()[0].platform)
-    checkpoints = checkpoint.Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
+    checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
     try:
         best = checkpoints.best()
         if best is None:

@@ -11,7 +11,7 @@ from trainer.weights.file import Weights
 OPSET = 17
 
 
-def save(weights: Weights, path: str) -> None:
+def write_onnx(weights: Weights, path: str) -> None:
     """Input ``images`` [batch, C, H, W] float32, normalised; output ``logits`` [batch, classes].
 
     Raises:

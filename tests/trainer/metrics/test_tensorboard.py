@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from train_runs import QUICK, finish, rows, start, train
 
 from trainer.errors import ConfigError
-from trainer.metrics import tensorboard
+from trainer.metrics.tensorboard import TensorBoard
 
 ON = ["--set", "log.tensorboard=true"]
 
@@ -48,7 +48,7 @@ def test_a_killed_run_and_its_restart_show_each_step_once(tmp_path):
 
 
 def test_steps_that_are_done_again_replace_the_first(tmp_path):
-    board = tensorboard.TensorBoard(epath.Path(tmp_path))
+    board = TensorBoard(epath.Path(tmp_path))
     board.resume_at(0)
     for step in (1, 2, 3, 4):
         board(step, {"train/loss": float(step)})
@@ -64,7 +64,7 @@ def test_steps_that_are_done_again_replace_the_first(tmp_path):
 def test_a_missing_writer_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)  # as where it is not installed
     with pytest.raises(ConfigError, match=r"log\.tensorboard: must be false without tensorboardX") as error:
-        tensorboard.TensorBoard(epath.Path(tmp_path))
+        TensorBoard(epath.Path(tmp_path))
     assert "resnet-launch[tensorboard]" in str(error.value)
 
 

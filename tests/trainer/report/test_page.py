@@ -9,8 +9,8 @@ from browser import Browser, needs_browser
 from pages import EVALUATE, EVENTS, RECORD, TRAIN
 from PIL import Image
 
-from trainer.report import page as report
 from trainer.report.mistakes import Insight, Mistake
+from trainer.report.page import render
 
 pytestmark = needs_browser
 
@@ -76,7 +76,7 @@ def page(tmp_path_factory):
     record = dataclasses.replace(RECORD, metrics=[*known, *EVALUATE], events=EVENTS)
     path = tmp_path_factory.mktemp("page") / "report.html"
     insight = Insight(class_names=CLASSES, confusion=confusion, mistakes=mistakes)
-    path.write_text(report.page(record, insight), encoding="utf-8")
+    path.write_text(render(record, insight), encoding="utf-8")
     return path
 
 

@@ -6,9 +6,9 @@ from etils import epath
 from pages import CONFIG, EVENTS, RECORD, TRAIN, Page
 
 from trainer.report import mistakes
-from trainer.report import page as report
 from trainer.report.chart import Line, chart, thinned, ticks
 from trainer.report.mistakes import Insight, Mistake
+from trainer.report.page import render, write
 from trainer.rundir.record import Record
 
 INSIGHT = Insight(
@@ -19,7 +19,7 @@ INSIGHT = Insight(
 
 
 def test_the_page_holds_the_numbers_of_the_run():
-    page = Page(report.page(RECORD, INSIGHT))
+    page = Page(render(RECORD, INSIGHT))
     assert ("h1", "a<b>&co") in page.texts
     assert ("div", "resnet18 on digits, batch 1,024, 4 TPU v4 devices on 1 host, recipe digits") in page.texts
     assert page.facts() == {
@@ -63,7 +63,7 @@ def test_the_figures_for_a_program():
 
 
 def test_a_run_that_has_only_begun_has_a_page_and_says_why_there_is_no_matrix():
-    page = Page(report.page(Record(config=CONFIG, metrics=[], events=EVENTS[:1]), "no <data> here"))
+    page = Page(render(Record(config=CONFIG, metrics=[], events=EVENTS[:1]), "no <data> here"))
     assert page.facts() == {"state": "not finished", "steps": "0"}
     assert ("p", "No step has been logged yet.") in page.texts
     assert ("p", "No confusion matrix: no <data> here") in page.texts
@@ -71,7 +71,7 @@ def test_a_run_that_has_only_begun_has_a_page_and_says_why_there_is_no_matrix():
 
 def test_utilisation_is_drawn_where_it_is_known():
     known = [row | {"mfu": 0.3, "hbm": 0.7} for row in TRAIN[1:]]
-    page = Page(report.page(Record(config=CONFIG, metrics=known, events=EVENTS), ""))
+    page = Page(render(Record(config=CONFIG, metrics=known, events=EVENTS), ""))
     assert page.drawn["Share of the devices' peaks"] == [2, 2]
     assert (page.facts()["MFU"], page.facts()["memory bandwidth used"]) == ("30.0 %", "70.0 %")
 
@@ -87,7 +87,7 @@ def test_of_many_classes_the_pairs_are_told():
 
 
 def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, capsys):
-    report.leave(epath.Path(tmp_path / "nowhere"), RECORD)
+    write(epath.Path(tmp_path / "nowhere"), RECORD)
     assert capsys.readouterr().err.startswith(f"warning: {tmp_path}/nowhere/report.html was not written: ")
 
 

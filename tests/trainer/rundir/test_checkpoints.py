@@ -13,7 +13,6 @@ from trainer.devices import mesh
 from trainer.errors import ConfigError, StorageError
 from trainer.learning import optimizers, step
 from trainer.models import network
-from trainer.rundir import checkpoints as checkpoint
 from trainer.rundir.checkpoints import Checkpoints
 
 # Where one array cannot be written, TensorStore still calls back for the others, when nobody waits any more.
@@ -103,7 +102,7 @@ def full_disk():
 
 
 def test_a_save_that_fails_is_tried_again(opened, full_disk, monkeypatch, capsys):
-    monkeypatch.setattr(checkpoint, "PAUSE_SECONDS", (0.1,) * 50)
+    monkeypatch.setattr("trainer.rundir.checkpoints.PAUSE_SECONDS", (0.1,) * 50)
     init_state, shapes = states(width=64)
     state = init_state(jax.random.key(0))
     checkpoints = opened()
@@ -122,7 +121,7 @@ def test_a_save_that_fails_is_tried_again(opened, full_disk, monkeypatch, capsys
 
 
 def test_a_save_that_fails_for_good_is_told_at_the_next_call(opened, full_disk, monkeypatch):
-    monkeypatch.setattr(checkpoint, "PAUSE_SECONDS", (0.1,))
+    monkeypatch.setattr("trainer.rundir.checkpoints.PAUSE_SECONDS", (0.1,))
     init_state, _ = states(width=64)
     state = init_state(jax.random.key(0))
     checkpoints = opened()

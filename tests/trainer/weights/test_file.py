@@ -10,8 +10,10 @@ import onnxruntime
 import pytest
 
 from trainer.config import ModelConfig
-from trainer.weights import initial, onnx, torch_file
+from trainer.weights import torch_file
 from trainer.weights.file import Weights, describe, load
+from trainer.weights.initial import fitting_arrays
+from trainer.weights.onnx import write_onnx
 
 SIZE = 40
 
@@ -63,7 +65,7 @@ def test_a_file_holds_everything(tmp_path):
 )
 def test_onnx_computes_the_same(tmp_path, fields):
     w = made(**fields)
-    onnx.save(w, str(tmp_path / "w.onnx"))
+    write_onnx(w, str(tmp_path / "w.onnx"))
     session = onnxruntime.InferenceSession(str(tmp_path / "w.onnx"), providers=["CPUExecutionProvider"])
     images = np.random.RandomState(1).standard_normal((2, SIZE, SIZE, 3)).astype(np.float32)
     [theirs] = session.run(None, {"images": images.transpose(0, 3, 1, 2)})
@@ -115,11 +117,11 @@ def test_a_new_head_starts_afresh_and_another_network_is_refused(tmp_path):
     path = str(tmp_path / "w.safetensors")
     made(classes=5).save(path)
     other = made(seed=1, classes=7)
-    kept = initial.fitting_arrays(path, other.arrays, other.model, SIZE)
+    kept = fitting_arrays(path, other.arrays, other.model, SIZE)
     assert set(other.arrays) - set(kept) == {"head.kernel", "head.bias"}
     wide = made(width=16)
     with pytest.raises(Exception, match=r"must fit the network: .* must be \(.*\), got \(") as caught:
-        initial.fitting_arrays(path, wide.arrays, wide.model, SIZE)
+        fitting_arrays(path, wide.arrays, wide.model, SIZE)
     assert "the file holds resnet-tiny" in str(caught.value)
     with pytest.raises(Exception, match="must be a file of weights, got"):
-        initial.fitting_arrays(str(tmp_path / "none"), other.arrays, other.model, SIZE)
+        fitting_arrays(str(tmp_path / "none"), other.arrays, other.model, SIZE)

@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 
 from trainer.config import DataConfig
-from trainer.data.formats import class_names as class_labels
+from trainer.data.formats.class_names import from_file
 from trainer.data.source import Source, from_arrays
 from trainer.data.storage import Place
 from trainer.errors import DataError
@@ -78,7 +78,7 @@ def read_split(place: Place, split: str, field: str = "data") -> tuple[np.ndarra
             f"got {len(images)} images and {len(labels)} labels"
         )
     classes = int(labels.max()) + 1 if labels.size else 0
-    names = class_labels.from_file(place) or [str(number) for number in range(classes)]
+    names = from_file(place) or [str(number) for number in range(classes)]
     return images, labels, names
 
 
