@@ -5,7 +5,7 @@ import pytest
 from launcher import TrainingJob
 from launcher.errors import RequestError
 from launcher.rendering import container
-from trainer.__main__ import parse
+from trainer.arguments import parse
 
 # The request, the setting, the value that wins.
 PAIRS = [
