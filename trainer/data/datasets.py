@@ -9,10 +9,10 @@ from trainer.registry import DATASETS
 
 
 def load(config: DataConfig, split: str) -> Source:
-    """Opens one split ("train" or "test") of the configured dataset, a name or a path.
+    """Open one split ("train" or "test") of the dataset that ``config.name`` names, by name or path.
 
     Raises:
-      DataError: missing, truncated or inconsistent data; the message names the file.
+      DataError: data are missing, truncated or inconsistent; the message names the file.
     """
     module = importlib.import_module(f"trainer.data.formats.{DATASETS.get(config.name, 'detect')}")
     source = module.load(split, config)
@@ -22,10 +22,10 @@ def load(config: DataConfig, split: str) -> Source:
 
 
 def load_both(config: DataConfig) -> tuple[Source, Source]:
-    """The training and the test split, of the same classes.
+    """The training and the test split.
 
     Raises:
-      DataError: as `load`, or the test split has classes that training does not know.
+      DataError: as `load`, or the test split has more classes than the training split.
     """
     train, test = load(config, "train"), load(config, "test")
     if test.num_classes > train.num_classes:

@@ -46,34 +46,6 @@ class Source:
         return len(self.class_names)
 
 
-def load(config: DataConfig, split: str) -> Source:
-    """Open one split ("train" or "test") of the dataset that ``config.name`` names, by name or path.
-
-    Raises:
-      DataError: data are missing, truncated or inconsistent; the message names the file.
-    """
-    module = importlib.import_module(f"trainer.data.formats.{DATASETS.get(config.name, 'detect')}")
-    source = module.load(split, config)
-    if source.size == 0:
-        raise DataError(f"data: split '{split}' of '{source.name}' must hold examples, got none")
-    return source
-
-
-def load_both(config: DataConfig) -> tuple[Source, Source]:
-    """The training and the test split.
-
-    Raises:
-      DataError: as `load`, or the test split has more classes than the training split.
-    """
-    train, test = load(config, "train"), load(config, "test")
-    if test.num_classes > train.num_classes:
-        raise DataError(
-            f"data: the test split of '{train.name}' must have the {train.num_classes} classes of training, "
-            f"got {test.num_classes}"
-        )
-    return train, test
-
-
 def from_arrays(
     name: str, images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], mean: float, std: float
 ) -> Source:
