@@ -9,13 +9,22 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 
 # Lowest first: a folder, or a module of the package's top, imports only what stands before it. `data.source`
-# names a module that is below or above the rest of its folder. What is imported by a string, the verbs and
-# the names that `launcher` offers, is not seen here.
+# names a module that is below or above the rest of its folder. What is imported by a string is not seen
+# here: the verbs, the names that `launcher` offers, and the formats, networks and recipes by their names.
 ORDER = {
     "launcher": [
         *("errors", "keys", "version", "contract"),
         *("hardware", "request", "rendering", "cluster", "runs", "local", "check"),
         *("cli", "cli.verbs", "__init__", "__main__"),
+    ],
+    "trainer": [
+        *("__init__", "errors", "registry", "config", "state"),
+        *("runtime", "rundir", "devices", "cost"),
+        *("data", "data.encoded", "data.storage", "data.staging", "data.source", "data.permutation"),
+        *("data.images", "data.pipeline", "data.formats", "data.datasets", "data.tools", "data.verbs"),
+        "data.__main__",
+        *("models", "learning", "plan", "program", "metrics", "report", "weights"),
+        *("recipes", "arguments", "check", "train", "__main__", "cli"),
     ],
 }
 WALL = {
