@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from launcher.check import compiler
 from launcher.check.prediction import Prediction, predict
+from launcher.contract import CheckResult
 from launcher.errors import Problem, RequestError
 from launcher.hardware import facts
 from launcher.request.job import TrainingJob
@@ -21,12 +21,12 @@ class Answer:
     """Of the compiler and of the prediction, for one job. `found` is what launcher.check.compiler gives."""
 
     job: TrainingJob
-    found: dict[str, Any]
+    found: CheckResult
     prediction: Prediction | None
 
     @property
     def fits(self) -> bool:
-        return all(self.found[step]["fits"] for step in ("train", "eval") if step in self.found)
+        return all(step["fits"] for step in compiler.measured(self.found))
 
     @property
     def per_device(self) -> int:
@@ -56,9 +56,9 @@ def ask(
     counted = estimate or job.shape.kind != "tpu"
     found = compiler.compile(job, show, steps=steps, estimate=counted, code=code, seconds=seconds)
     limit = memory(job)
-    for step in set(found) & {"train", "eval"}:
-        if limit and found[step]["peak"] >= limit:  # of what the compiler refuses it says so itself
-            found[step] |= {"fits": False, "limit": found[step].get("limit", limit)}
+    for step in compiler.measured(found):
+        if limit and step["peak"] >= limit:  # of what the compiler refuses it says so itself
+            step["fits"], step["limit"] = False, step.get("limit", limit)
     predicted = None
     if found["train"]["fits"] and limit:
         predicted = predict(found, job.shape, job.num_slices)

@@ -18,9 +18,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from launcher.contract import head
+from launcher.contract import CheckResult, StepResult, head
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.hardware import facts, topology
 
@@ -45,8 +45,8 @@ def compile(
     steps: tuple[str, ...] = ("train", "eval"),
     estimate: bool = False,
     code: bool = False,
-) -> dict[str, Any]:
-    """What the TPU compiler says of a job: sizes in bytes, FLOPs, collectives (trainer.check has the keys).
+) -> CheckResult:
+    """What the TPU compiler says of a job: sizes in bytes, FLOPs, collectives.
 
     A step that is laid out is a process of its own, since the compiler is left in the middle of its work.
 
@@ -63,14 +63,19 @@ def compile(
     run = settings(job)
     where = estimating(job) if estimate else arguments(job.shape, job.num_slices)
     where += ["--code"] if code and not estimate else []
-    until, found = time.monotonic() + seconds, {"cached": True}
+    until, results = time.monotonic() + seconds, []
     for group in [steps] if code or estimate else [(step,) for step in steps]:
-        answer = _answer([*where, "--steps", ",".join(group), "--", *run], show, until)
-        found |= answer | {"cached": found["cached"] and answer["cached"]}
-    return found
+        results.append(_answer([*where, "--steps", ",".join(group), "--", *run], show, until))
+    merged = {key: value for result in results for key, value in result.items()}
+    return cast(CheckResult, merged | {"cached": all(result["cached"] for result in results)})
 
 
-def _answer(words: list[str], show: Show, until: float) -> dict[str, Any]:
+def measured(result: CheckResult) -> list[StepResult]:
+    """The steps that were asked for: training, and evaluation where it was one of them."""
+    return [result["train"], *([result["eval"]] if "eval" in result else [])]
+
+
+def _answer(words: list[str], show: Show, until: float) -> CheckResult:
     """Of one step, kept or new. until: time.monotonic() at which nobody waits any more."""
     path = _folder() / f"{_key(words)}.json"
     if path.exists():

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from launcher.contract import CheckResult, StepResult
 from launcher.hardware import facts
 from launcher.hardware.slices import Slice
 
@@ -61,7 +61,7 @@ class Prediction:
     bound: str
 
 
-def predict(found: Mapping[str, Any], shape: Slice, count: int) -> Prediction:
+def predict(found: CheckResult, shape: Slice, count: int) -> Prediction:
     """From what the compiler said of both steps (launcher.check.compiler) and the chip's figures.
 
     Args:
@@ -71,7 +71,7 @@ def predict(found: Mapping[str, Any], shape: Slice, count: int) -> Prediction:
     train, chips = found["train"], count * shape.chips
     step = seconds(train, shape)
     total = step.times(found["steps"])
-    if found.get("eval", {}).get("fits"):
+    if "eval" in found and found["eval"]["fits"]:
         evaluation = seconds(found["eval"], shape).times(found["evaluations"])
         total = Range(
             low=total.low + evaluation.low,
@@ -91,7 +91,7 @@ def predict(found: Mapping[str, Any], shape: Slice, count: int) -> Prediction:
     )
 
 
-def seconds(step: Mapping[str, Any], shape: Slice) -> Range:
+def seconds(step: StepResult, shape: Slice) -> Range:
     """One step, from its parts."""
     return between(*parts(step, shape))
 
@@ -106,7 +106,7 @@ def between(arithmetic: float, memory: float, network: float) -> Range:
     )
 
 
-def parts(step: Mapping[str, Any], shape: Slice) -> tuple[float, float, float]:
+def parts(step: StepResult, shape: Slice) -> tuple[float, float, float]:
     """Seconds of arithmetic, of memory traffic, of communication: each alone at the chip's peak."""
     chip = facts.generations()[shape.generation]["chip"]
     share = 1 / shape.devices_per_chip
@@ -126,7 +126,7 @@ def parts(step: Mapping[str, Any], shape: Slice) -> tuple[float, float, float]:
     )
 
 
-def waiting(step: Mapping[str, Any]) -> float:
+def waiting(step: StepResult) -> float:
     """Seconds of a step in which nothing but the beginning of exchanges between slices is waited for."""
     return sum(row.get("rounds", 0) * DCN_DELAY for row in step["collectives"])
 

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from launcher.check import compiler
 from launcher.check.assessment import GIB, Answer, memory
 from launcher.check.prediction import ASSUMPTIONS, Prediction, Range, waiting
+from launcher.contract import CheckResult, StepResult
 from launcher.request import summary
 
 WORTH = 0.05  # of a step that is worth a word
@@ -50,19 +52,19 @@ def lines(answer: Answer, price: float | None) -> list[str]:
     ]
 
 
-def _assumed(found: Mapping[str, Any]) -> list[str]:
-    if not found.get("assumed"):
-        return []
-    return [f"{found['examples']:,} images as in ImageNet-1k are assumed: {found['assumed']}"]
+def _assumed(found: CheckResult) -> list[str]:
+    if assumed := found.get("assumed"):
+        return [f"{found['examples']:,} images as in ImageNet-1k are assumed: {assumed}"]
+    return []
 
 
-def _caveats(found: Mapping[str, Any]) -> list[str]:
+def _caveats(found: CheckResult) -> list[str]:
     lines = [*ASSUMPTIONS, *(["communication between devices is not counted"] if found["estimated"] else [])]
     return ["", "The speed is predicted, not measured:", *(f"  {line}" for line in lines)]
 
 
-def _basis(found: Mapping[str, Any]) -> str:
-    took = sum(found[step]["seconds"] for step in ("train", "eval") if step in found)
+def _basis(found: CheckResult) -> str:
+    took = sum(step["seconds"] for step in compiler.measured(found))
     kept = ", an earlier answer" if found["cached"] else ""
     if found["estimated"]:
         return f"an estimate from the run's traced operations, nothing was compiled ({took:.0f} s{kept})"
@@ -71,7 +73,7 @@ def _basis(found: Mapping[str, Any]) -> str:
     return f"{done} by libtpu {version} for {found['device_kind']} in {took:.0f} s{kept}{rest}"
 
 
-def _by(found: Mapping[str, Any]) -> str:
+def _by(found: CheckResult) -> str:
     if found["estimated"]:
         return "estimate"
     return "compiler" if found["code"] else "layout"
@@ -144,10 +146,10 @@ def _size(size: int) -> str:
     return f"{size / GIB:.2f} GiB" if size >= GIB / 10 else f"{size / 2**20:.3g} MiB"
 
 
-def _network(step: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _network(step: StepResult) -> list[tuple[str, str]]:
     found = [
         f"{row['number']} {row['kind']} of {row['bytes'] / 1e6:.3g} MB together over {row['network'].upper()}"
-        + (f", {row['rounds']} of them one after another" if row.get("rounds", 1) > 1 else "")
+        + (f", {row['rounds']} of them one after another" if "rounds" in row and row["rounds"] > 1 else "")
         for row in step["collectives"]
     ]
     return [("" if n else "network", line) for n, line in enumerate(found)]

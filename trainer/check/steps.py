@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from trainer.check.result import PROGRESS, STEPS
+from trainer.check.result import PROGRESS, STEPS, CheckResult, Collective, Memory, StepResult
 from trainer.config import DataConfig, TrainConfig
 from trainer.cost import tpu_layout, traffic
 from trainer.cost.collectives import collectives
@@ -39,7 +39,7 @@ FULL = (
 PREFIX = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
+def check(config: TrainConfig, slice: argparse.Namespace) -> CheckResult:
     """What the compiler says of the run's steps on the slice, or an estimate; all sizes are a device's."""
     chosen = chosen_steps(slice.steps)
     platform, _, number = slice.estimate.partition(":")
@@ -48,7 +48,7 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> dict[str, Any]:
     check_batch(devices, config.train.batch, config.train.accumulate)
     train, test, assumed = sources(config.data)
     program = make_program(config, train, test, platform or "tpu")
-    found: dict[str, Any] = {
+    found: CheckResult = {
         "estimated": grid is None,
         "code": bool(grid and slice.code),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES if grid or name != "libtpu"},
@@ -147,7 +147,7 @@ def topology(slice: argparse.Namespace) -> list[Any]:
 
 def measure(
     name: str, program: Program, batch: dict[str, Any], grid: Mesh, slice: argparse.Namespace
-) -> dict[str, Any]:
+) -> StepResult:
     """Lowers and compiles one step."""
     progress(f"tracing the {name} step")
     held = {**_state(program, name, grid), "batch": _batch(batch, grid.size)}
@@ -164,7 +164,9 @@ def measure(
     except jax.errors.JaxRuntimeError as error:
         if full := next(filter(None, (form.search(str(error)) for form in FULL)), None):
             used, limit = _size(full["used"], full["u"]), _size(full["limit"], full["v"])
-            return {"fits": False, "peak": used, "limit": limit, "seconds": _since(begun), "memory": held}
+            return StepResult(
+                fits=False, peak=used, limit=limit, seconds=_since(begun), memory=Memory(**held)
+            )
         raise TrainError(f"the compiler refuses the {name} step: {first_line(error, 300)}") from None
     parts = held | {"activations": max(found.memory - sum(held.values()), 0)}
     flops, moved = traffic.totals(found.text)
@@ -172,14 +174,14 @@ def measure(
         "fits": True,
         "seconds": _since(begun),
         "peak": found.memory + (found.code or 0),
-        "memory": parts | ({} if found.code is None else {"program": found.code}),
+        "memory": Memory(**parts, **({} if found.code is None else {"program": found.code})),
         "flops": flops,
         "bytes": moved,
-        "collectives": collectives(found.text),
+        "collectives": [Collective(**row) for row in collectives(found.text)],
     }
 
 
-def guess(name: str, program: Program, batch: dict[str, Any], platform: str) -> dict[str, Any]:
+def guess(name: str, program: Program, batch: dict[str, Any], platform: str) -> StepResult:
     """The same of one device, without a compiler: fits is left to who knows the device."""
     progress(f"tracing the {name} step")
     shapes, begun = program.shapes, time.monotonic()
@@ -190,8 +192,15 @@ def guess(name: str, program: Program, batch: dict[str, Any], platform: str) -> 
     held = {**_state(program, name), "batch": _batch(batch, 1), "activations": cost["activations"]}
     if name == "eval":
         held["activations"] = 0  # the next layer's take their place
-    told = {"seconds": _since(begun), "peak": sum(held.values()), "memory": held, "collectives": []}
-    return {"fits": True, "flops": cost["flops"], "bytes": cost["bytes"]} | told
+    return {
+        "fits": True,
+        "flops": cost["flops"],
+        "bytes": cost["bytes"],
+        "seconds": _since(begun),
+        "peak": sum(held.values()),
+        "memory": Memory(**held),
+        "collectives": [],
+    }
 
 
 def evaluations(program: Program, config: TrainConfig, examples: int) -> int:
