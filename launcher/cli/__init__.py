@@ -1,7 +1,7 @@
-"""The command: `resnet-launch VERB …`. No verb means submit.
+"""The command `resnet-launch VERB …`; without a verb it submits.
 
-A verb is a module of this package with a `command`; it is imported when it is typed, so that `--help` and
-`render` never load the Kubernetes client.
+Each verb is a module of launcher.cli.verbs with a `command`. It is imported when the verb is typed, so that
+`--help` and `render` never load the Kubernetes client.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ import click
 from launcher.errors import LauncherError, closest
 from launcher.version import __version__
 
-# verb: what it does, in one imperative line
+# Verb -> what it does, as one imperative line.
 VERBS = {
     "submit": "Submit a run to a cluster.",
     "list": "List the runs of a namespace.",
-    "status": "Show what a run does, and why it waits or failed.",
-    "logs": "Print what its hosts print.",
-    "wait": "Wait until it is over; the exit code says how.",
-    "suspend": "Give its hardware back and keep the run.",
-    "resume": "Go on from its last checkpoint.",
-    "delete": "End it and wait until it is gone.",
-    "diff": "Show what a new render would change.",
-    "check": "Compile it here, predict its speed, ask the cluster what it lacks.",
+    "status": "Show what a run is doing, and why it waits or failed.",
+    "logs": "Print the logs of a run's hosts.",
+    "wait": "Wait until a run ends; the exit code says how it ended.",
+    "suspend": "Release the hardware of a run and keep the run.",
+    "resume": "Resume a suspended run from its last checkpoint.",
+    "delete": "Delete a run and wait until it is gone.",
+    "diff": "Show what a new render would change in a run.",
+    "check": "Check before submitting: memory, speed, and what the cluster lacks.",
     "render": "Print the manifests of a run; needs no cluster.",
     "local": "Run the same JobSet as processes on this machine.",
     "data": "Pack, check and measure datasets.",
-    "slices": "List the hardware that a run can have.",
-    "config": "Show each setting and where it comes from.",
-    "completion": "Print the completion script of a shell.",
+    "slices": "List the hardware that a run can use.",
+    "config": "Show each setting and where its value comes from.",
+    "completion": "Print the completion script for a shell.",
 }
-HIDDEN = {"default": "Submit, or print the manifests where no cluster is configured."}
-COMPLETE = "_RESNET_LAUNCH_COMPLETE"  # set while a shell asks for completions
+HIDDEN = {"default": "Submit a run, or print its manifests where no cluster is configured."}
+COMPLETE = "_RESNET_LAUNCH_COMPLETE"  # environment variable that a shell sets to ask for completions
 
 
 class Verbs(click.Group):
-    """The verbs, imported one at a time."""
+    """The group of verbs; a verb's module is imported when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*VERBS]  # `list` is a verb's module once that is imported
+        return [*VERBS]  # not list(VERBS): `list` is a verb's module once that is imported
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS and cmd_name not in HIDDEN:
@@ -74,7 +74,7 @@ class LauncherUsage(LauncherError):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     options_metavar="[--slice SLICE --arch ARCH …]",
     subcommand_metavar="[VERB …]",
-    epilog="`resnet-launch VERB --help` has each verb's flags; without a verb they are those of submit.",
+    epilog="`resnet-launch VERB --help` lists the flags of a verb. Without a verb, submit's flags apply.",
 )
 @click.version_option(__version__, message="resnet-launch %(version)s")
 def group() -> None:
@@ -86,21 +86,24 @@ def group() -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command line; 0 done, 1 the action failed, 2 the request was wrong."""
-    words = [*(sys.argv[1:] if argv is None else argv)]
+    """Run one command line and return its exit code.
+
+    0: done. 1: the action failed. 2: the request was wrong.
+    """
+    arguments = [*(sys.argv[1:] if argv is None else argv)]
     if COMPLETE in os.environ:
         _complete_without_verb(os.environ)
-    cut = words.index("--") if "--" in words else len(words)
-    words, trainer_words = words[:cut], words[cut + 1 :]
-    debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
-    if words and words[0].startswith("-") and words[0] not in ("-h", "--help", "--version"):
-        words.insert(0, "default")
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    arguments, trainer_arguments = arguments[:end], arguments[end + 1 :]
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    if arguments and arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version"):
+        arguments.insert(0, "default")
     try:
-        return _run(words, trainer_words)
-    except SystemExit as stop:  # click ends so when it has answered a shell
+        return _run(arguments, trainer_arguments)
+    except SystemExit as stop:  # click exits after it has printed completions for a shell
         return int(stop.code or 0)
-    except BrokenPipeError:  # `| head` has read enough
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -110,38 +113,40 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _complete_without_verb(environ: MutableMapping[str, str]) -> None:
-    """Makes a line that starts with a flag one of the verb that it means, as `main` does when it is run."""
-    name, *rest = environ.get("COMP_WORDS", "").split() or [""]
-    if rest and rest[0].startswith("-"):
-        environ["COMP_WORDS"] = " ".join([name, "default", *rest])
+    """Insert the verb `default` into a line to complete that starts with a flag, as `main` does."""
+    program, *arguments = environ.get("COMP_WORDS", "").split() or [""]
+    if arguments and arguments[0].startswith("-"):
+        environ["COMP_WORDS"] = " ".join([program, "default", *arguments])
         if environ.get("COMP_CWORD", "").isdecimal():  # a position in bash and zsh, a word in fish
             environ["COMP_CWORD"] = str(int(environ["COMP_CWORD"]) + 1)
 
 
-def _run(words: list[str], trainer_words: list[str]) -> int:
-    code = group.main(words or ["--help"], "resnet-launch", standalone_mode=False, obj=tuple(trainer_words))
+def _run(arguments: list[str], trainer_arguments: list[str]) -> int:
+    code = group.main(
+        arguments or ["--help"], "resnet-launch", standalone_mode=False, obj=tuple(trainer_arguments)
+    )
     sys.stdout.flush()
     return code if isinstance(code, int) else 0
 
 
 def report(error: Exception) -> int:
-    """Prints `error:` and `hint:` lines on stderr and gives the exit code."""
+    """Print `error:` and `hint:` lines on stderr and return the exit code."""
     if isinstance(error, LauncherError):
-        problems, code = error.messages(), error.exit_code
+        messages, code = error.messages(), error.exit_code
     elif isinstance(error, click.ClickException):
-        problems, code = [_usage(error)], 2
+        messages, code = [_usage(error)], 2
     elif isinstance(error, click.Abort):
-        problems, code = [("interrupted", "")], 1
+        messages, code = [("interrupted", "")], 1
     else:
-        fault = f"this is a fault of resnet-launch: {type(error).__name__}: {error}"
-        problems, code = [(fault, "the same command with --debug says where")], 1
-    for message, hint in problems:
+        bug = f"this is a bug in resnet-launch: {type(error).__name__}: {error}"
+        messages, code = [(bug, "the same command with --debug prints the traceback")], 1
+    for message, hint in messages:
         print(f"error: {message}", *([f"hint: {hint}"] if hint else []), sep="\n", file=sys.stderr)
     return code
 
 
 def _usage(error: click.ClickException) -> tuple[str, str]:
-    """click's words for a wrong flag, in ours."""
+    """Return (message, hint) for an error of click, in the form of the launcher's own errors."""
     if isinstance(error, click.NoSuchOption):
         command = error.ctx.command if error.ctx else group
         known = [name for option in command.params for name in option.opts if name.startswith("--")]

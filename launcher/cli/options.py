@@ -1,4 +1,4 @@
-"""TrainingJob's fields as flags, and a command line's flags as a TrainingJob."""
+"""The fields of TrainingJob as flags, and the flags of a command line as a TrainingJob."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 class Command(click.Command):
-    """A verb whose help starts with an example and lists flags under headings."""
+    """A verb whose help starts with an example and lists its flags under headings."""
 
     def __init__(self, name: str, *, example: str, **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
         self.example = example
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        words = [p.make_metavar(ctx) for p in self.get_params(ctx) if isinstance(p, click.Argument)]
-        usage = " ".join([ctx.command_path, *words, "[FLAGS]"])
+        arguments = [p.make_metavar(ctx) for p in self.get_params(ctx) if isinstance(p, click.Argument)]
+        usage = " ".join([ctx.command_path, *arguments, "[FLAGS]"])
         formatter.write(f"Usage: {usage}\n\nExample: {self.example}\n")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -45,7 +45,7 @@ class Command(click.Command):
 
 
 class Flag(click.Option):
-    """An option of one field; its text is checked by TrainingJob, so that every problem is found at once."""
+    """The flag of one field. TrainingJob checks its text, so that all problems are reported together."""
 
     def __init__(self, name: str) -> None:
         field = sources.FIELDS[name]
@@ -63,60 +63,63 @@ class Flag(click.Option):
         self.heading = field.metadata["group"]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Slices, networks, datasets and recipes by name."""
+        """Return the names of slices, networks, datasets or recipes that begin with `incomplete`."""
         from click.shell_completion import CompletionItem
 
         if self.name == "slice":
-            found = [*(s.name for s in catalogue.slices()), "cpu-2x1", "local-gpu"]
+            names = [*(s.name for s in catalogue.slices()), "cpu-2x1", "local-gpu"]
         else:
-            known = {"arch": "archs", "data": "datasets", "recipe": "recipes"}.get(self.name or "")
-            found = contract.document()[known] if known else []
-        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+            key = {"arch": "archs", "data": "datasets", "recipe": "recipes"}.get(self.name or "")
+            names = contract.document()[key] if key else []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def flags(names: Iterable[str]) -> list[click.Parameter]:
-    """The flags of these fields, for a command's `params`."""
+    """Return the flags of these fields, for the `params` of a command."""
     return [Flag(name) for name in names]
 
 
 ALL = [name for name in sources.FIELDS if name != "args"]
 
 
-def values(given: dict[str, Any]) -> dict[str, Any]:
-    """What a command line, the environment and the file say, before any cluster is asked."""
-    return sources.merge(*sources_of(given))[0]
+def values(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of flags, environment and resnet-launch.yaml, merged without asking a cluster."""
+    return sources.merge(*sources_of(flags))[0]
 
 
-def job(given: dict[str, Any], *more: sources.Source) -> TrainingJob:
-    """The job of a command line, with what environment, file and ``more`` add; its warnings go to stderr."""
-    values, _ = sources.merge(*sources_of(given), *more)
+def job(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
+    """Return the job of a command line and print its warnings on stderr.
+
+    Values without a flag come from the environment, from resnet-launch.yaml, then from the sources `more`.
+    """
+    values, _ = sources.merge(*sources_of(flags), *more)
     if isinstance(values.get("patch"), str):
         values["patch"] = sources.read("patch", Path(values["patch"]))
-    built = TrainingJob(**values, args=trainer_words())
-    warn(built)
-    return built
+    job = TrainingJob(**values, args=trainer_arguments())
+    warn(job)
+    return job
 
 
 def warn(job: TrainingJob) -> None:
-    """Prints what a person should know before the run starts."""
+    """Print the warnings of a job on stderr."""
     for line in summary.warnings(job):
         print(f"warning: {line}", file=sys.stderr)
 
 
-def sources_of(given: dict[str, Any]) -> list[sources.Source]:
-    """Flags, environment and file, in the order in which they win."""
+def sources_of(flags: dict[str, Any]) -> list[sources.Source]:
+    """Return flags, environment and resnet-launch.yaml as sources, the strongest first."""
     path = sources.find_file(Path.cwd())
-    found = [sources.flags(given), sources.environment(os.environ)]
-    return found + ([sources.file(path)] if path else [])
+    strongest = [sources.flags(flags), sources.environment(os.environ)]
+    return strongest + ([sources.file(path)] if path else [])
 
 
-def trainer_words() -> tuple[str, ...]:
-    """What the command line has after `--`."""
+def trainer_arguments() -> tuple[str, ...]:
+    """Return the arguments after `--` on the command line."""
     return click.get_current_context().obj or ()
 
 
 class Checked(click.ParamType):
-    """What a reader makes of a word."""
+    """The type of a parameter that a reader checks and converts."""
 
     name = "text"
 
@@ -128,7 +131,11 @@ class Checked(click.ParamType):
 
 
 def check(field: str, reader: Reader, value: Any) -> Any:
-    """What a reader makes of a value; raises RequestError with the field's name."""
+    """Return a value as a reader converts it.
+
+    Raises:
+      RequestError: the reader refuses the value; the error names the field.
+    """
     try:
         return reader(value)
     except Wrong as wrong:

@@ -1,4 +1,4 @@
-"""What long work is doing, on stderr: one line that counts seconds on a terminal, else a line each."""
+"""The progress of long work on stderr: a line that counts seconds on a terminal, elsewhere a line per step."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from types import TracebackType
 from typing import Any
 
 
-class Progress:
-    """Shows the newest news until it is left."""
+class Spinner:
+    """A context manager that shows the latest message until it exits."""
 
     def __init__(self) -> None:
         self._display: Any = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Spinner:
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import Progress as Bar
-            from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
             columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-            self._display = Bar(*columns, console=Console(stderr=True), transient=True)
+            self._display = Progress(*columns, console=Console(stderr=True), transient=True)
             self._display.start()
             self._task = self._display.add_task("", total=None)
         return self
 
     def show(self, text: str) -> None:
+        """Replace the message on a terminal; elsewhere print it as a line of its own."""
         if self._display:
             self._display.update(self._task, description=text)
         else:

@@ -1,4 +1,4 @@
-"""Aligned columns, and times as a person says them."""
+"""Tables with aligned columns, and ages and durations in short form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A heading and a line a row; what is empty is a dash."""
+    """Return a heading and one line per row, with aligned columns and a dash for what is empty."""
     cells = [list(columns)] + [
         [str(row[c]) if row[c] not in (None, "") else "-" for c in columns] for row in rows
     ]
@@ -17,13 +17,13 @@ def lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> list[str
 
 
 def age(created: str, now: datetime.datetime | None = None) -> str:
-    """`42s`, `3m`, `5h`, `2d` since an RFC 3339 time."""
+    """Return the time since an RFC 3339 timestamp: `42s`, `3m`, `5h`, `2d`."""
     then = datetime.datetime.fromisoformat(created.replace("Z", "+00:00"))
     return seconds(((now or datetime.datetime.now(datetime.UTC)) - then).total_seconds())
 
 
 def seconds(number: float) -> str:
-    """A duration in its largest unit of which there are two or more."""
+    """Return a duration in the largest unit that gives 2 or more: `119s`, `2m`, `47h`, `2d`."""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if number >= 2 * size:
             return f"{number / size:.0f}{unit}"

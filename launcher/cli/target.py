@@ -1,4 +1,4 @@
-"""Which cluster and namespace a verb works on: the same three flags everywhere."""
+"""The cluster and namespace that a verb works on, and the parameters that verbs share."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def flags(namespace: bool = True) -> list[click.Parameter]:
-    """--context and --kubeconfig, and --namespace where it is not a field of the request already."""
-    found: list[click.Parameter] = [
-        _flag("--context", "NAME", "context of the kubeconfig; its current one if not given"),
-        _flag("--kubeconfig", "FILE", "KUBECONFIG or ~/.kube/config if not given"),
+    """Return --context, --kubeconfig and, unless it is already a field of the request, --namespace."""
+    params: list[click.Parameter] = [
+        _flag("--context", "NAME", "context of the kubeconfig; the current context if not given"),
+        _flag("--kubeconfig", "FILE", "kubeconfig file; KUBECONFIG or ~/.kube/config if not given"),
     ]
-    return found + ([_flag("--namespace", "NAME", "the context's if not given")] if namespace else [])
+    if namespace:
+        params.append(_flag("--namespace", "NAME", "namespace of the run; the context's if not given"))
+    return params
 
 
 def as_json() -> click.Parameter:
@@ -36,19 +38,22 @@ def yes() -> click.Parameter:
 
 
 def cluster(context: str | None, kubeconfig: str | None, namespace: str | None) -> Cluster:
-    """The cluster of these flags; the namespace may also come from the environment or resnet-launch.yaml."""
+    """Return the cluster that these flags name.
+
+    The namespace may also come from the environment or from resnet-launch.yaml.
+    """
     from launcher.cluster.api import Cluster
 
-    found = options.values({"namespace": namespace}).get("namespace")
-    return Cluster(
-        context, found and options.check("namespace", kubernetes_names.namespace, found), kubeconfig
-    )
+    namespace = options.values({"namespace": namespace}).get("namespace")
+    if namespace:
+        namespace = options.check("namespace", kubernetes_names.namespace, namespace)
+    return Cluster(context, namespace, kubeconfig)
 
 
 def again(context: str | None, kubeconfig: str | None, namespace: str | None) -> str:
-    """The same flags for the next command, each with a space before it."""
-    given = {"--context": context, "--kubeconfig": kubeconfig, "--namespace": namespace}
-    return "".join(f" {flag} {shlex.quote(value)}" for flag, value in given.items() if value)
+    """Return these flags as text to append to the next command, each with a space before it."""
+    flags = {"--context": context, "--kubeconfig": kubeconfig, "--namespace": namespace}
+    return "".join(f" {flag} {shlex.quote(value)}" for flag, value in flags.items() if value)
 
 
 def _flag(flag: str, metavar: str, text: str) -> click.Option:

@@ -39,7 +39,7 @@ def test_config_goes_on_without_a_cluster_that_answers(
     assert main([*arguments, "--slice", "cpu-2x1"]) == 0
     out, err = capsys.readouterr()
     assert "slice" in out
-    assert "warning: the defaults of the namespace are left out: context" in err
+    assert "warning: the namespace's defaults are missing from this list: context" in err
 
 
 def test_a_run_is_submitted_from_python(control_plane: Cluster, namespace: str) -> None:

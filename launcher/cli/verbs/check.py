@@ -14,7 +14,7 @@ import click
 from launcher.check import assessment, batch_search, preflight, report
 from launcher.check.plot import svg
 from launcher.cli import options, table, target
-from launcher.cli.spinner import Progress
+from launcher.cli.spinner import Spinner
 from launcher.cluster.kubeconfig import is_configured
 from launcher.errors import Problem, RequestError
 from launcher.request.job import TrainingJob
@@ -84,7 +84,7 @@ def command(
     shown: dict[str, Any] = {}
     lines: list[str] = []
     findings: list[preflight.Finding] = []
-    with Progress() as progress:
+    with Spinner() as progress:
         if not no_compile:
             answers = compiled(job, chosen, estimate, progress, code)
             shown |= report.document(answers[0], price)
@@ -104,7 +104,7 @@ def command(
 
 
 def compiled(
-    job: TrainingJob, choose: bool, estimate: bool, progress: Progress, code: bool = False
+    job: TrainingJob, choose: bool, estimate: bool, progress: Spinner, code: bool = False
 ) -> list[assessment.Answer]:
     """The answer for the job's batch, or those for a few batches, the best first; it fits."""
     if choose:
@@ -130,7 +130,7 @@ def _compare(
 ) -> int:
     """A table of slices; one that does not fit is listed so."""
     jobs = [options.job(given | {"slice": name}) for name in names.split(",") if name.strip()]
-    with Progress() as progress:
+    with Spinner() as progress:
         answers = assessment.compare(jobs, progress.show, estimate, code)
     if as_json:
         click.echo(json.dumps([report.document(answer, price) for answer in answers], indent=2))

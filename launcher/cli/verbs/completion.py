@@ -1,4 +1,4 @@
-"""`resnet-launch completion SHELL`: completion of verbs, flags, slices and networks."""
+"""`resnet-launch completion SHELL`: complete verbs, flags, slices and networks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from launcher.cli import options
 @click.command("completion", cls=options.Command, example='eval "$(resnet-launch completion bash)"')
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print what the shell has to read to complete verbs, flags, slices and networks."""
+    """Print the script that makes a shell complete verbs, flags, slices and networks."""
     from click.shell_completion import get_completion_class
 
     from launcher.cli import COMPLETE, group
 
-    found = get_completion_class(shell)
-    assert found is not None  # click has all three
-    click.echo(found(group, {}, "resnet-launch", COMPLETE).source())
+    completion = get_completion_class(shell)
+    assert completion is not None  # click supports all three shells
+    click.echo(completion(group, {}, "resnet-launch", COMPLETE).source())

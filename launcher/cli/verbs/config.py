@@ -1,4 +1,4 @@
-"""`resnet-launch config`: each setting and where it comes from."""
+"""`resnet-launch config`: show each setting and where its value comes from."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from launcher.request import sources
         *options.flags(options.ALL),
         *target.flags(namespace=False),
         click.Option(
-            ["--train"], is_flag=True, help="list the settings of the trainer (--set FIELD=VALUE) instead"
+            ["--train"], is_flag=True, help="list the trainer's settings (--set FIELD=VALUE) instead"
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="print JSON"),
     ],
     example="resnet-launch config --slice v4-32",
 )
-def command(train: bool, as_json: bool, context: str | None, kubeconfig: str | None, **given: Any) -> None:
-    """Show each setting, its value and where it comes from; change nothing.
+def command(train: bool, as_json: bool, context: str | None, kubeconfig: str | None, **flags: Any) -> None:
+    """Show each setting with its value and where the value comes from; change nothing.
 
-    A value is taken from the first that has it: flag, environment (RESNET_LAUNCH_BUCKET=…), the nearest
-    resnet-launch.yaml of this directory and those above, the ConfigMap resnet-launch-defaults of the
-    namespace (where a cluster is configured and answers), built-in. What may be repeated adds up.
+    The first source that has a value wins: flag, environment (RESNET_LAUNCH_BUCKET=…), resnet-launch.yaml
+    of this directory or the nearest one above, ConfigMap resnet-launch-defaults of the namespace, built-in
+    default. Values of flags that may be repeated are collected from all sources.
     """
-    rows = _trainer() if train else _launcher(given, context, kubeconfig)
+    rows = _trainer() if train else _launcher(flags, context, kubeconfig)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
@@ -45,31 +45,31 @@ def command(train: bool, as_json: bool, context: str | None, kubeconfig: str | N
             click.echo(f"{row['field']:{width}}  {row['value']}  ({row['about']})")
 
 
-def _launcher(given: dict[str, Any], context: str | None, kubeconfig: str | None) -> list[dict[str, Any]]:
-    values, where = sources.merge(*options.sources_of(given), *_team(given, context, kubeconfig))
+def _launcher(flags: dict[str, Any], context: str | None, kubeconfig: str | None) -> list[dict[str, Any]]:
+    values, where = sources.merge(*options.sources_of(flags), *_team(flags, context, kubeconfig))
     rows = []
     for name, field in sources.FIELDS.items():
         if name in values:
             value, about = values[name], where[name]
         elif field.default in (None, ()):
-            continue  # nothing is set and nothing is built in
+            continue  # no source has a value and there is no default
         else:
             value, about = field.default, "built-in"
         rows.append({"field": name.replace("_", "-"), "value": value, "about": about})
     return rows
 
 
-def _team(given: dict[str, Any], context: str | None, kubeconfig: str | None) -> list[sources.Source]:
-    """The ConfigMap of the namespace; a cluster that does not answer is a warning, since the rest holds."""
+def _team(flags: dict[str, Any], context: str | None, kubeconfig: str | None) -> list[sources.Source]:
+    """Return the ConfigMap of the namespace, or print a warning where the cluster does not answer."""
     if not (context or kubeconfig or is_configured(os.environ)):
         return []
     from launcher.runs import submission
 
     try:
-        namespace = options.values(given).get("namespace")
+        namespace = options.values(flags).get("namespace")
         return [submission.defaults(target.cluster(context, kubeconfig, namespace))]
     except ActionError as error:
-        print(f"warning: the defaults of the namespace are left out: {error}", file=sys.stderr)
+        print(f"warning: the namespace's defaults are missing from this list: {error}", file=sys.stderr)
         return []
 
 

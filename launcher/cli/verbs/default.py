@@ -1,4 +1,4 @@
-"""`resnet-launch --slice … --arch …`, no verb: submit, or without any cluster print the manifests."""
+"""`resnet-launch --slice … --arch …` without a verb: submit, or print the manifests without a cluster."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from launcher.rendering.manifest import to_yaml
     example="resnet-launch --slice v4-32 --arch resnet152",
 )
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> Any:
-    """Submit a run to the current context; without any context print its manifests."""
-    if given["context"] or given["kubeconfig"] or kubeconfig.is_configured(os.environ):
-        return ctx.invoke(submit.command, **given)
-    fields = {name: value for name, value in given.items() if name in options.ALL}
+def command(ctx: click.Context, **flags: Any) -> Any:
+    """Submit a run to the current context, or print its manifests where no context is configured."""
+    if flags["context"] or flags["kubeconfig"] or kubeconfig.is_configured(os.environ):
+        return ctx.invoke(submit.command, **flags)
+    fields = {name: value for name, value in flags.items() if name in options.ALL}
     click.echo(to_yaml(render(options.job(fields))), nl=False)
     print("nothing was submitted: no Kubernetes context is configured", file=sys.stderr)
     return None

@@ -56,7 +56,7 @@ def _job(flags: dict[str, Any]) -> TrainingJob:
     if values.get("slice") == "local-gpu":
         values["slice"] = f"local-gpu-{count_gpus(os.environ)}"
     run_dir = values.pop("run_dir", None)
-    job = TrainingJob(**values, args=options.trainer_words(), platform="local")
+    job = TrainingJob(**values, args=options.trainer_arguments(), platform="local")
     if job.shape.kind == "tpu" or job.shape.accelerator:
         shape = job.shape
         raise RequestError(

@@ -1,4 +1,4 @@
-"""`resnet-launch render`: the manifests of a run on stdout."""
+"""`resnet-launch render`: print the manifests of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from launcher.request.job import TrainingJob
 
 FORMATS = {
     "jobset": "the objects",
-    "helm-values": "values of the chart helm/resnet-train, which gives the same objects",
+    "helm-values": "values for the chart helm/resnet-train, which renders the same objects",
     "kustomize": "the objects as a base in the directory DIR",
 }
 
@@ -26,23 +26,23 @@ FORMATS = {
     params=[
         click.Argument(["directory"], required=False, metavar="[DIR]"),
         *options.flags(options.ALL),
-        click.Option(["--explain"], is_flag=True, help="say in comments why each field is there"),
+        click.Option(["--explain"], is_flag=True, help="add a comment to each field that says why it is there"),
         click.Option(
             ["--format", "form"],
             metavar="FORMAT",
             default="jobset",
-            help=f"{', '.join(f'{name}: {what}' for name, what in FORMATS.items())}; jobset if not given",
+            help=f"{', '.join(f'{name}: {text}' for name, text in FORMATS.items())}; jobset if not given",
         ),
     ],
     example="resnet-launch render --slice v4-32 --arch resnet152 > job.yaml",
 )
-def command(form: str, directory: str | None, explain: bool, **given: Any) -> None:
+def command(form: str, directory: str | None, explain: bool, **flags: Any) -> None:
     """Print the manifests of a run; needs no cluster and changes nothing.
 
-    The same flags give the same bytes. Arguments of the trainer may follow after --.
+    The same flags give the same bytes. Arguments for the trainer may follow after --.
     """
     _check(form, directory, explain)
-    job = options.job(given)
+    job = options.job(flags)
     if form == "kustomize":
         _write(Path(directory or ""), job)
     elif form == "helm-values":
@@ -70,11 +70,11 @@ def _check(form: str, directory: str | None, explain: bool) -> None:
     if form != "kustomize" and directory:
         raise click.UsageError(f"Got unexpected extra argument ({directory})")
     if form != "jobset" and explain:
-        raise RequestError(Problem("explain", f"must go with --format jobset, got {form}"))
+        raise RequestError(Problem("explain", f"must be used with --format jobset, got {form}"))
 
 
 def _write(folder: Path, job: TrainingJob) -> None:
-    """A base for Kustomize, Argo CD and Flux; the files of this run alone are replaced."""
+    """Write a base for Kustomize, Argo CD or Flux; only the files of this run are replaced."""
     base = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",

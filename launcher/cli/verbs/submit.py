@@ -63,12 +63,12 @@ def command(
 def _check(job: TrainingJob, cluster: Cluster, replace: bool) -> None:
     """Print the findings of a check. Raises RequestError or ActionError where the run would fail."""
     from launcher.check import preflight, report
-    from launcher.cli.spinner import Progress
+    from launcher.cli.spinner import Spinner
     from launcher.cli.verbs.check import compiled
 
-    with Progress() as progress:
-        lines = [*report.lines(compiled(job, False, False, progress)[0], None), ""]
-        progress.show("asking the cluster")
+    with Spinner() as spinner:
+        lines = [*report.lines(compiled(job, False, False, spinner)[0], None), ""]
+        spinner.show("checking the cluster")
         findings = [
             finding
             for finding in preflight.findings(job, cluster)

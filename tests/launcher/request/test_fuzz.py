@@ -71,7 +71,7 @@ def check(words: list[str], file: object) -> bool:
     code, out, err = outcome(words)
     assert sorted(os.listdir()) == ["patch.yaml", "resnet-launch.yaml"]
     assert "Traceback" not in err
-    assert "fault of resnet-launch" not in err
+    assert "bug in resnet-launch" not in err
     if code:
         assert code == 2
         assert out == ""
