@@ -69,7 +69,10 @@ def test_a_base_for_kustomize(
         ("--format helm", "error: format: must be jobset, helm-values, kustomize, got 'helm'"),
         ("--format kustomize", "error: format: must be followed by a directory"),
         ("--format helm-values base", "error: Got unexpected extra argument (base)"),
-        ("--format helm-values --explain", "error: explain: must be used with --format jobset, got helm-values"),
+        (
+            "--format helm-values --explain",
+            "error: explain: must be used with --format jobset, got helm-values",
+        ),
         (
             "--format helm-values --platform local",
             "error: platform: must be gke or generic for a chart, got 'local'",

@@ -26,7 +26,9 @@ FORMATS = {
     params=[
         click.Argument(["directory"], required=False, metavar="[DIR]"),
         *options.flags(options.ALL),
-        click.Option(["--explain"], is_flag=True, help="add a comment to each field that says why it is there"),
+        click.Option(
+            ["--explain"], is_flag=True, help="add a comment to each field that says why it is there"
+        ),
         click.Option(
             ["--format", "form"],
             metavar="FORMAT",
