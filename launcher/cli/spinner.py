@@ -1,4 +1,4 @@
-"""The progress of long work on stderr: a line that counts seconds on a terminal, elsewhere a line per step."""
+"""Progress of long work on stderr: one line that counts seconds on a terminal, else one line per message."""
 
 from __future__ import annotations
 
