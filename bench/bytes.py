@@ -87,7 +87,7 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
     from trainer.devices import compilation, mesh
     from trainer.program import make_program
 
-    tpu_layout.keep(folder)
+    tpu_layout.dump_to(folder)
     topology, bounds, chip = SLICES[slice]
     target = argparse.Namespace(topology=topology, host_bounds=bounds, chip_config=chip, wrap="", slices=1)
     grid = mesh.make_mesh(1, steps.topology(target))
@@ -105,12 +105,12 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
         program = make_program(config, train, test, "tpu")
         lowered = compilation.lower_train(program.train_step, program.shapes, batch, grid)
     layout = tpu_layout.lay_out(lowered, folder, "train_step")
-    calls = list(traffic.calls(layout.text))
+    instructions = list(traffic.instructions(layout.text))
     groups = Counter()
-    for call in calls:
-        groups[group(call)] += call.bytes
+    for instruction in instructions:
+        groups[group(instruction)] += instruction.bytes
     return {
-        "hbm": sum(call.bytes for call in calls) / BATCH / 1e6,
+        "hbm": sum(instruction.bytes for instruction in instructions) / BATCH / 1e6,
         "peak": layout.memory,
         "seconds": round(time.monotonic() - started),
         "libtpu": importlib.metadata.version("libtpu"),
@@ -118,13 +118,13 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
     }
 
 
-def group(call) -> str:
-    """Return the kind of a part of the schedule, named by its last operation."""
-    if "start" in call.kind or call.kind == "copy":
+def group(instruction) -> str:
+    """Return the kind of an instruction of the schedule, named by its last operation."""
+    if "start" in instruction.kind or instruction.kind == "copy":
         return "copies and prefetches"
-    last = call.source.rsplit("/", 1)[-1]
-    operation = "convolution" if last == "conv_general_dilated" else last or call.kind
-    return f"{operation}, {'backward' if 'transpose' in call.source else 'forward'}"
+    last = instruction.source.rsplit("/", 1)[-1]
+    operation = "convolution" if last == "conv_general_dilated" else last or instruction.kind
+    return f"{operation}, {'backward' if 'transpose' in instruction.source else 'forward'}"
 
 
 def measure(row: tuple[str, str, str]) -> dict:

@@ -36,8 +36,9 @@ def reduced(config: TrainConfig, slice: argparse.Namespace, folder: str) -> Redu
     lowered = compilation.lower_train(program.train_step, program.shapes, batch, grid)
     text = tpu_layout.lay_out(lowered, folder, "train_step").text
     number, size = Counter(), Counter()
-    for call in collectives.CALL.finditer(text):
-        for array in hlo.ARRAY.finditer(call["shape"] if call["kind"] == "all-reduce" else ""):
+    for instruction in collectives.COLLECTIVE.finditer(text):
+        shape = instruction["shape"] if instruction["kind"] == "all-reduce" else ""
+        for array in hlo.ARRAY.finditer(shape):
             axes = sum(length not in ("", "1") for length in array["dims"].split(","))
             key = ("kernels" if axes > 1 else "vectors", array["type"])
             number[key] += 1
@@ -61,7 +62,7 @@ def main() -> None:
     if args.grad_dtype:
         settings = {"model.arch": args.arch, "model.grad_dtype": args.grad_dtype, "train.batch": 32}
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            tpu_layout.keep(folder)
+            tpu_layout.dump_to(folder)
             config = resolve("bench", "/unused", "", settings, {"data.image_size": 64})
             for (arrays, dtype), (number, size) in reduced(config, slice, folder).items():
                 print(f"| {args.grad_dtype} | {arrays} | {dtype} | {number} | {size:,} |", flush=True)

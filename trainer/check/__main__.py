@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
         config = parse([*arguments[cut + 1 :], "--run-dir", "unused"])
         # The compiler that is left at work may still be writing when the folder goes.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            tpu_layout.keep(folder)
+            tpu_layout.dump_to(folder)
             parsed.folder = folder
             print(json.dumps(steps.check(config, parsed)))
         return 0

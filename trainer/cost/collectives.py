@@ -1,4 +1,4 @@
-"""What a compiled program says to other devices: its collectives, by kind and network."""
+"""Collectives of a compiled program, by kind and network, read from its HLO text."""
 
 import re
 from collections import Counter
@@ -8,31 +8,39 @@ from typing import Any
 from trainer.cost.hlo import ARRAY, CALLED, LOOP, array_bytes, computations, trips
 
 KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
-CALL = re.compile(
-    rf"^\s*(?:ROOT )?%?[\w.-]+ = (?P<shape>.*?) (?P<kind>{KINDS}|send)(?P<start>-start)?\((?P<rest>.*)", re.M
-)
-RECEIVE = re.compile(
-    r"^\s*(?:ROOT )?%?(?P<name>[\w.-]+) = .*? recv(?P<done>-done)?\((?:.*? )?%?(?P<of>[\w.-]+)\)(?P<rest>.*)",
+COLLECTIVE = re.compile(
+    rf"^\s*(?:ROOT )?%?[\w.-]+ = (?P<shape>.*?) (?P<kind>{KINDS}|send)(?P<start>-start)?\((?P<operands>.*)",
     re.M,
 )
-DCN = "_xla_host_transfer"  # frontend attribute of what leaves the slice, by way of the hosts
+RECEIVE = re.compile(
+    r"^\s*(?:ROOT )?%?(?P<name>[\w.-]+) = .*? recv(?P<done>-done)?\("
+    r"(?:.*? )?%?(?P<operand>[\w.-]+)\)(?P<attributes>.*)",
+    re.M,
+)
+DCN = "_xla_host_transfer"  # frontend attribute of a transfer that leaves the slice through the hosts
 
 
 def collectives(text: str) -> list[dict[str, Any]]:
-    """Rows of kind, network ("ici" or "dcn"), number and bytes (of one device's results), largest first.
+    """Return the collectives of one run of the program, one row per kind and network, largest first.
 
-    What crosses between slices also has its rounds: the most of them that follow each other in the schedule,
-    each begun when the one before has arrived. Those that are on the way together wait once.
+    Between slices the compiler replaces a collective by one inside each slice and pairs of send and receive
+    through the hosts. Only the sends are counted as traffic between slices.
 
-    text: of `Compiled.as_text()`. Between slices the compiler turns a collective into one inside each slice
-    and pairs of send and receive through the hosts; a send is what crosses.
+    Args:
+      text: HLO, from `Compiled.as_text()`.
+
+    Returns:
+      Rows of ``kind`` (as XLA names it), ``network`` ("ici" or "dcn"), ``number`` of instructions and
+      ``bytes`` of their results on one device. Rows of "dcn" also have ``rounds``: the length of the longest
+      chain of transfers in which each begins after the one before has arrived. Transfers that overlap are
+      one round.
     """
     number, size, rounds = Counter(), Counter(), 0
-    for body, times in _runs(text):
+    for body, times in _executions(text):
         rounds += times * _rounds(body)
-        for kind, network, amount in _calls(body):
+        for kind, network, result_bytes in _instructions(body):
             number[kind, network] += times
-            size[kind, network] += times * amount
+            size[kind, network] += times * result_bytes
     rows = [
         {"kind": kind, "network": network, "number": number[kind, network], "bytes": size[kind, network]}
         | ({"rounds": rounds} if network == "dcn" else {})
@@ -41,45 +49,52 @@ def collectives(text: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["bytes"], row["kind"]))
 
 
-def _runs(text: str) -> list[tuple[str, int]]:
-    """The computations of a program and how often each runs; of a part of one, all of it, once."""
+def _executions(text: str) -> list[tuple[str, int]]:
+    """Pair the text of each computation with how often it runs.
+
+    A text without an entry computation is taken as one computation that runs once.
+    """
     bodies, entry = computations(text)
     if not entry:
         return [(text, 1)]
-    times, waiting = {entry: 1}, [entry]
-    while waiting:
-        name = waiting.pop()
+    times, unvisited = {entry: 1}, [entry]
+    while unvisited:
+        name = unvisited.pop()
         for line in bodies[name].splitlines():
             loop = LOOP.search(line)
-            for other in filter(None, (loop, CALLED.search(line))):
-                if other["body"] not in times:
-                    times[other["body"]] = times[name] * (trips(line, bodies) if loop else 1)
-                    waiting.append(other["body"])
+            for callee in filter(None, (loop, CALLED.search(line))):
+                if callee["body"] not in times:
+                    times[callee["body"]] = times[name] * (trips(line, bodies) if loop else 1)
+                    unvisited.append(callee["body"])
     return [(bodies[name], count) for name, count in times.items()]
 
 
-def _calls(text: str) -> Iterator[tuple[str, str, int]]:
-    for call in CALL.finditer(text):
-        arrays = [array_bytes(array) for array in ARRAY.finditer(call["shape"])]
-        kind, leaves = call["kind"], DCN in call["rest"]
+def _instructions(text: str) -> Iterator[tuple[str, str, int]]:
+    """Yield kind, network and bytes of each collective of a computation."""
+    for instruction in COLLECTIVE.finditer(text):
+        sizes = [array_bytes(array) for array in ARRAY.finditer(instruction["shape"])]
+        kind = instruction["kind"]
         if kind == "send":
-            if leaves:
-                yield kind, "dcn", max(arrays, default=0)
-        elif call["start"] and kind != "all-reduce":
-            yield kind, "ici", max(arrays, default=0)  # a tuple of operand and result
+            if DCN in instruction["operands"]:
+                yield kind, "dcn", max(sizes, default=0)
+        elif instruction["start"] and kind != "all-reduce":
+            yield kind, "ici", max(sizes, default=0)  # its shape is a tuple of operand and result
         else:
-            yield kind, "ici", sum(arrays)
+            yield kind, "ici", sum(sizes)
 
 
 def _rounds(text: str) -> int:
-    """The most receives of which none overlaps another, from their beginning to their end in the schedule."""
-    begun: dict[str, int] = {}
+    """Count the largest set of receives between slices that do not overlap in the schedule.
+
+    Greedy choice by earliest end, which is optimal for intervals.
+    """
+    begun: dict[str, int] = {}  # name of a receive -> its place in the text
     rounds = arrived = 0
-    for call in RECEIVE.finditer(text):
-        if DCN not in call["rest"]:
+    for receive in RECEIVE.finditer(text):
+        if DCN not in receive["attributes"]:
             continue
-        if not call["done"]:
-            begun[call["name"]] = call.start()
-        elif begun.get(call["of"], call.start()) >= arrived:
-            rounds, arrived = rounds + 1, call.start()
+        if not receive["done"]:
+            begun[receive["name"]] = receive.start()
+        elif begun.get(receive["operand"], receive.start()) >= arrived:
+            rounds, arrived = rounds + 1, receive.start()
     return rounds

@@ -1,8 +1,8 @@
-"""Floating-point operations of a compiled program's convolutions and matrix products, read from its HLO text.
+"""FLOPs of a compiled program's convolutions, read from its HLO text.
 
-Two for each multiplication and addition, as XLA's own analysis counts: a pixel of padding or a zero between
-the pixels of a gradient is no operation. The TPU compiler makes convolutions of all matrix products; what is
-left out, the arithmetic between them, is about 1 % of a ResNet's.
+A multiplication and its addition count as two, as in XLA's own analysis. Padding and the zeros between the
+pixels of a gradient count nothing. The TPU compiler turns all matrix products into convolutions. The
+arithmetic between them, about 1 % of a ResNet's FLOPs, is left out.
 """
 
 import functools
@@ -13,17 +13,18 @@ from trainer.cost.hlo import dimensions
 OPERANDS = re.compile(r"convolution\(%?(?P<image>[\w.-]+), %?(?P<kernel>[\w.-]+)\)")
 LABELS = re.compile(r"dim_labels=(?P<image>\w+)_(?P<kernel>\w+)->(?P<result>\w+)")
 WINDOW = re.compile(r"window=\{([^}]*)\}")
-PARTS = {"size": "1", "stride": "1", "pad": "0", "lhs_dilate": "1", "rhs_dilate": "1"}  # as 3x3, 1_1x1_1
+# Fields of a window and their defaults; HLO writes a value per axis, as 3x3 or 1_1x1_1.
+FIELDS = {"size": "1", "stride": "1", "pad": "0", "lhs_dilate": "1", "rhs_dilate": "1"}
 GROUPS = re.compile(r"batch_group_count=(\d+)")
 
 
 def convolution(line: str, types: dict[str, str], result: str) -> int:
-    """FLOPs of one instruction.
+    """FLOPs of one convolution; 0 where the line is not one.
 
     Args:
-      line: of the instruction.
-      types: name -> type of what was computed before it.
-      result: its own type.
+      line: the instruction's line of HLO.
+      types: name of each instruction before it -> HLO type of its result.
+      result: HLO type of its own result, as `bf16[256,56,56,64]{0,3,2,1}`.
     """
     operands, labels = OPERANDS.search(line), LABELS.search(line)
     if not operands or not labels:
@@ -34,8 +35,8 @@ def convolution(line: str, types: dict[str, str], result: str) -> int:
         "result": dimensions(result),
     }
 
-    def size(of: str, label: str) -> int:
-        return sizes[of][labels[of].index(label)]
+    def size(array: str, label: str) -> int:
+        return sizes[array][labels[array].index(label)]
 
     window = _window(line)
     groups = GROUPS.search(line)
@@ -47,17 +48,25 @@ def convolution(line: str, types: dict[str, str], result: str) -> int:
 
 
 def _window(line: str) -> list[list[int]]:
-    """Of each axis of space: size, stride, padding before it, steps between pixels, between weights."""
-    if not (found := WINDOW.search(line)):
+    """Size, stride, padding in front, dilation of the image and dilation of the kernel, per spatial axis."""
+    if not (window := WINDOW.search(line)):
         return []
-    given = dict(word.split("=") for word in found[1].split())
-    axes = len(given["size"].split("x"))
-    columns = [given[key].split("x") if key in given else [other] * axes for key, other in PARTS.items()]
+    fields = dict(field.split("=") for field in window[1].split())
+    axes = len(fields["size"].split("x"))
+    columns = [fields[key].split("x") if key in fields else [value] * axes for key, value in FIELDS.items()]
     return [[int(number.partition("_")[0]) for number in row] for row in zip(*columns, strict=True)]
 
 
 @functools.cache
-def _pairs(pixels: int, results: int, size: int, stride: int, pad: int, apart: int, reach: int) -> int:
-    """How many (result, weight) along an axis meet a pixel."""
-    places = (result * stride + weight * reach - pad for result in range(results) for weight in range(size))
-    return sum(place >= 0 and place % apart == 0 and place // apart < pixels for place in places)
+def _pairs(
+    pixels: int, results: int, size: int, stride: int, pad: int, image_dilation: int, kernel_dilation: int
+) -> int:
+    """Number of pairs (result, weight) along an axis whose product has a real pixel in it."""
+    places = (
+        result * stride + weight * kernel_dilation - pad
+        for result in range(results)
+        for weight in range(size)
+    )
+    return sum(
+        place >= 0 and place % image_dilation == 0 and place // image_dilation < pixels for place in places
+    )

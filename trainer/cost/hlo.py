@@ -1,4 +1,4 @@
-"""The HLO text of a compiled program: its computations, loops and types."""
+"""Computations, loops and types in the HLO text of a compiled program."""
 
 import math
 import re
@@ -13,14 +13,21 @@ BELOW = re.compile(r" compare\([^)]*?%?(?P<limit>[\w.-]+)\), direction=LT")
 
 
 def computations(text: str) -> tuple[dict[str, str], str]:
-    """(name -> lines of each computation, name of the entry) of a program; "" of a part of one."""
-    found = list(COMPUTATION.finditer(text))
-    entry = next((computation["name"] for computation in found if computation["entry"]), "")
-    return {computation["name"]: computation["body"] for computation in found}, entry
+    """Return the body of each computation by name, and the name of the entry; "" where the text has none."""
+    matches = list(COMPUTATION.finditer(text))
+    entry = next((computation["name"] for computation in matches if computation["entry"]), "")
+    return {computation["name"]: computation["body"] for computation in matches}, entry
 
 
 def trips(line: str, bodies: dict[str, str]) -> int:
-    """How often a `while` runs: as it says itself, or as far as its condition counts from 0; else 1."""
+    """Return how often a `while` instruction runs its body.
+
+    Its own trip count comes first, then the constant that its condition counts up to from 0; else it is 1.
+
+    Args:
+      line: the instruction's line of HLO.
+      bodies: as ``computations`` returns them.
+    """
     if known := TRIPS.search(line):
         return int(known[1])
     condition = CONDITION.search(line)
@@ -31,13 +38,13 @@ def trips(line: str, bodies: dict[str, str]) -> int:
 
 
 def dimensions(text: str) -> list[int]:
-    """Of the first array of a type: `bf16[256,1024]{1,0}` -> [256, 1024]."""
+    """Return the shape of the first array in an HLO type: `bf16[256,1024]{1,0}` -> [256, 1024]."""
     array = ARRAY.search(text)
     return [int(n) for n in array["dims"].split(",") if n] if array else []
 
 
 def array_bytes(array: re.Match[str]) -> int:
-    """`bf16[256,1024]` -> 524288, a match of ARRAY."""
+    """Return the size of an array from a match of ARRAY: `bf16[256,1024]` -> 524288."""
     kind = array["type"]
     bits = 8 if kind == "pred" else int(re.sub(r"\D*(\d+).*", r"\1", kind))
     return math.ceil(math.prod(int(n) for n in array["dims"].split(",") if n) * bits / 8)

@@ -1,8 +1,8 @@
-"""A program as the TPU compiler has laid it out: fused, scheduled, its memory assigned, before it is code.
+"""Programs as the TPU compiler lays them out: fused, scheduled, with memory assigned, before code generation.
 
-libtpu spends most of a compilation on code (docs/explanations/prediction.md), and nothing of what is asked
-here follows from it. XLA's dump has the rest as soon as it is settled; whoever does not want the code need
-not wait for it.
+libtpu spends most of a compilation on generating code (docs/explanations/prediction.md). FLOPs, traffic,
+collectives and memory do not depend on the code, and XLA's dump has them as soon as they are final. So a
+check that does not need the code does not wait for it.
 """
 
 import os
@@ -18,17 +18,18 @@ from jax.stages import Compiled, Lowered
 SCHEDULE, MEMORY = ".after_optimizations.txt", ".after_optimizations-memory-usage-report.txt"
 HBM = re.compile(r"^Memory Space: default \(color=0\)\nTotal bytes: (\d+)", re.M)
 POLL_SECONDS = 0.05
-REFUSED_SECONDS = 1.0  # after a layout is written that it may be refused for its size: 15 ms were seen
-LATE_SECONDS = 10.0  # that a file may be later than the program: a thread of its own writes them
+REFUSED_SECONDS = 1.0  # wait for a refusal of a layout that is too large: 15 ms after its dump in trials
+LATE_SECONDS = 10.0  # wait for the dump of a finished program: a separate thread writes it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Of one device.
+    """A laid-out program on one device.
 
-    text: the scheduled program, HLO.
-    memory: bytes of HBM that it takes with its arguments and results, without its code.
-    code: bytes of the code; None where it was not generated.
+    Attributes:
+      text: the scheduled program, as HLO.
+      memory: bytes of HBM for arguments, results and temporaries, without the code.
+      code: bytes of the code; None where it was not generated.
     """
 
     text: str
@@ -36,44 +37,46 @@ class Layout:
     code: int | None
 
 
-def keep(folder: str) -> None:
-    """Has the compiler write what it settles into a folder. To be called before anything is compiled."""
+def dump_to(folder: str) -> None:
+    """Make XLA dump the programs of the two steps into a folder. Call it before the first compilation."""
     flags = f"--xla_dump_to={folder} --xla_dump_hlo_as_text --xla_dump_hlo_module_re=jit_(train|eval)_step"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
 
 
 def lay_out(lowered: Lowered, folder: str, name: str, code: bool = False) -> Layout:
-    """Compiles as far as is needed.
+    """Compile a program until its layout is known.
 
-    Without the code, the compiler is left at work in a thread that cannot be ended: the process should end
-    soon.
+    Without ``code`` the compiler goes on in a thread that cannot be stopped, so the process should end soon.
 
     Args:
-      folder: that of ``keep``.
-      name: of the traced function.
+      lowered: the program.
+      folder: the folder that ``dump_to`` was called with.
+      name: name of the traced function.
       code: compile to the end.
 
-    Raises what compiling does: too little memory, most of all.
+    Raises:
+      Exception: whatever the compiler raises, such as JaxRuntimeError for a program too large for HBM.
     """
-    work = _Work(lowered)
-    work.start()
+    compilation = _Compilation(lowered)
+    compilation.start()
     late = 0.0
     while late < LATE_SECONDS:
-        work.join(POLL_SECONDS)
-        if work.error:
-            raise work.error
-        if (work.compiled or not code) and (found := _read(folder, name, work.compiled)):
-            work.join(REFUSED_SECONDS)
-            if work.error:
-                raise work.error
-            return found
-        if work.compiled:
+        compilation.join(POLL_SECONDS)
+        if compilation.error:
+            raise compilation.error
+        finished = compilation.compiled
+        if (finished or not code) and (layout := _read_dump(folder, name, finished)):
+            compilation.join(REFUSED_SECONDS)
+            if compilation.error:
+                raise compilation.error
+            return layout
+        if compilation.compiled:
             time.sleep(POLL_SECONDS)
             late += POLL_SECONDS
-    return _of(work.compiled)
+    return _without_dump(compilation.compiled)
 
 
-class _Work(threading.Thread):
+class _Compilation(threading.Thread):
     def __init__(self, lowered: Lowered) -> None:
         super().__init__(daemon=True)
         self._lowered = lowered
@@ -83,23 +86,23 @@ class _Work(threading.Thread):
     def run(self) -> None:
         try:
             self.compiled = self._lowered.compile()
-        except Exception as error:  # raised again where it is waited for
+        except Exception as error:  # lay_out raises it again
             self.error = error
 
 
-def _read(folder: str, name: str, compiled: Compiled | None) -> Layout | None:
-    """What the compiler has written; None as long as it is not whole."""
+def _read_dump(folder: str, name: str, compiled: Compiled | None) -> Layout | None:
+    """Return the layout from the dump; None until the dump is complete."""
     for path in Path(folder).glob(f"*.jit_{name}.*{SCHEDULE}"):
         report = Path(str(path).removesuffix(SCHEDULE) + MEMORY)
         text = path.read_text(encoding="utf-8")
-        found = HBM.search(report.read_text(encoding="utf-8")) if report.exists() else None
-        if found and "\nENTRY " in text and text.rstrip().endswith("\n}"):  # the entry is the last of it
-            return Layout(text=text, memory=int(found[1]), code=_code(compiled) if compiled else None)
+        memory = HBM.search(report.read_text(encoding="utf-8")) if report.exists() else None
+        if memory and "\nENTRY " in text and text.rstrip().endswith("\n}"):  # the entry is written last
+            return Layout(text=text, memory=int(memory[1]), code=_code(compiled) if compiled else None)
     return None
 
 
-def _of(compiled: Compiled) -> Layout:
-    """Of a compiler that writes no dump, or another one; its peak has the memory on the chip in it."""
+def _without_dump(compiled: Compiled) -> Layout:
+    """Layout of a compiled program that has no dump in the known form; its memory includes VMEM."""
     memory: Any = compiled.memory_analysis()
     return Layout(text=compiled.as_text() or "", memory=memory.peak_memory_in_bytes, code=_code(compiled))
 

@@ -1,7 +1,7 @@
-"""What a compiled program does, instruction by instruction, read from its HLO text: FLOPs, traffic with HBM.
+"""FLOPs and traffic with HBM of each instruction of a compiled program, read from its HLO text.
 
-The compiler's own `bytes accessed` is more than that: a prefetch in slices is counted with its whole operand
-once a slice, and what lies in VMEM is counted as if it lay in HBM.
+The compiler's own `bytes accessed` is larger. It counts the whole operand for each slice of a sliced
+prefetch, and counts arrays in VMEM as if they were in HBM.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from trainer.cost import flops
 from trainer.cost.hlo import ARRAY, CALLED, LOOP, array_bytes, computations, trips
 
-# What costs nothing, and the ends of what was counted where it began.
+# Instructions that cost nothing. The -done of an asynchronous one is skipped too: its -start is counted.
 FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier", "while")
 NAME = re.compile(r"\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
 OPERATION = re.compile(r" (?P<kind>[a-z][\w-]*)\(")
@@ -20,8 +20,18 @@ ON_CHIP = re.compile(r"S\([1-9]\d*\)")  # a memory space in a layout; HBM is spa
 
 
 @dataclass(frozen=True)
-class Call:
-    """One instruction of the schedule: bytes read from HBM and written there, FLOPs, times that it runs."""
+class Instruction:
+    """One instruction of the schedule.
+
+    Attributes:
+      name: its name in the HLO text.
+      kind: its opcode, such as "fusion".
+      read: bytes that it reads from HBM each time.
+      written: bytes that it writes to HBM each time.
+      flops: FLOPs of one execution.
+      times: how often it runs.
+      source: the traced operation that it comes from, such as "jit(step)/conv"; "" where HLO has none.
+    """
 
     name: str
     kind: str
@@ -29,63 +39,86 @@ class Call:
     written: int
     flops: int
     times: int
-    source: str  # the operation of the traced program that it stands for
+    source: str
 
     @property
     def bytes(self) -> int:
+        """Bytes read and written over all its executions."""
         return self.times * (self.read + self.written)
 
 
 def totals(text: str) -> tuple[int, int]:
-    """(FLOPs, bytes) of one run of the program, of one device. text: of `Compiled.as_text()`."""
-    found = list(calls(text))
-    return sum(call.times * call.flops for call in found), sum(call.bytes for call in found)
+    """Return FLOPs and bytes of HBM traffic of one run of the program on one device.
+
+    Args:
+      text: HLO, from `Compiled.as_text()`.
+
+    Raises:
+      KeyError: the text has no entry computation.
+    """
+    rows = list(instructions(text))
+    return sum(row.times * row.flops for row in rows), sum(row.bytes for row in rows)
 
 
-def calls(text: str) -> Iterator[Call]:
-    """Every instruction that does something, in the order of the schedule; loops as often as they run."""
+def instructions(text: str) -> Iterator[Instruction]:
+    """Yield every instruction that computes or moves data, in schedule order; the body of a loop comes once.
+
+    Args:
+      text: HLO, from `Compiled.as_text()`.
+
+    Raises:
+      KeyError: the text has no entry computation.
+    """
     bodies, entry = computations(text)
-    yield from _calls(bodies, entry, 1)
+    yield from _instructions(bodies, entry, 1)
 
 
-def _calls(bodies: dict[str, str], name: str, times: int) -> Iterator[Call]:
+def _instructions(bodies: dict[str, str], name: str, times: int) -> Iterator[Instruction]:
     types: dict[str, str] = {}
     for line in bodies[name].splitlines():
-        if not (begun := NAME.match(line)):
+        if not (head := NAME.match(line)):
             continue
-        kind, result, operands = _split(line[begun.end() :])
-        types[begun["name"]] = result
+        kind, result, operands = _split(line[head.end() :])
+        types[head["name"]] = result
         if kind == "while" and (loop := LOOP.search(line)):
-            yield from _calls(bodies, loop["body"], times * trips(line, bodies))
+            yield from _instructions(bodies, loop["body"], times * trips(line, bodies))
         if kind in FREE or kind.endswith(("-done", "-update")) or "ConcatBitcast" in line:
             continue
-        given = [types.get(operand, "") for operand in OPERAND.findall(operands)]
+        operand_types = [types.get(operand, "") for operand in OPERAND.findall(operands)]
         source = re.search(r'op_name="([^"]*)"', line)
-        read, written = _moved(kind, result, given)
-        work = _flops(bodies, line, kind, result, types)
-        if read or written or work:
-            yield Call(begun["name"], kind, read, written, work, times, source[1] if source else "")
+        read, written = _moved(kind, result, operand_types)
+        operations = _flops(bodies, line, kind, result, types)
+        if read or written or operations:
+            yield Instruction(
+                name=head["name"],
+                kind=kind,
+                read=read,
+                written=written,
+                flops=operations,
+                times=times,
+                source=source[1] if source else "",
+            )
 
 
 def _flops(bodies: dict[str, str], line: str, kind: str, result: str, types: dict[str, str]) -> int:
-    """Of an instruction and of those that are fused into it."""
+    """FLOPs of an instruction, including those fused into it."""
     if kind == "convolution":
         return flops.convolution(line, types, result)
     if not (called := CALLED.search(line)):
         return 0
     total, inner = 0, dict[str, str]()
     for line in bodies[called["body"]].splitlines():
-        if begun := NAME.match(line):
-            kind, result, _ = _split(line[begun.end() :])
-            inner[begun["name"]] = result
+        if head := NAME.match(line):
+            kind, result, _ = _split(line[head.end() :])
+            inner[head["name"]] = result
             total += _flops(bodies, line, kind, result, inner)
     return total
 
 
-def _moved(kind: str, result: str, given: list[str]) -> tuple[int, int]:
-    """Bytes read and written. A copy that is started has its operand in its result, and a flag."""
+def _moved(kind: str, result: str, operand_types: list[str]) -> tuple[int, int]:
+    """Bytes read from HBM and written to it; the result of an asynchronous copy also holds its operand."""
     if kind not in ("copy-start", "slice-start", "async-start"):
-        return sum(map(_hbm, given)), _hbm(result)
+        return sum(map(_hbm_bytes, operand_types)), _hbm_bytes(result)
     # copy-start: (destination, source, flag); the others, of a slice: ((source), destination, flag)
     arrays = list(ARRAY.finditer(result))
     destination, source = (arrays[0], arrays[1]) if kind == "copy-start" else (arrays[1], arrays[0])
@@ -94,18 +127,18 @@ def _moved(kind: str, result: str, given: list[str]) -> tuple[int, int]:
 
 
 def _split(text: str) -> tuple[str, str, str]:
-    """`(f32[2]{0}, s32[]) fusion(%a, %b), kind=…` -> kind, type of the result, operands."""
+    """Split `(f32[2]{0}, s32[]) fusion(%a, %b), kind=…` into opcode, type of the result and operands."""
     depth, end = text.startswith("("), 1
     while depth and end < len(text):
         depth += (text[end] == "(") - (text[end] == ")")
         end += 1
-    found = OPERATION.search(text, end - 1)
-    if not found:
+    operation = OPERATION.search(text, end - 1)
+    if not operation:
         return "", text, ""
-    return found["kind"], text[: found.start()], text[found.end() :].split("), ")[0]
+    return operation["kind"], text[: operation.start()], text[operation.end() :].split("), ")[0]
 
 
-def _hbm(text: str) -> int:
+def _hbm_bytes(text: str) -> int:
     return sum(array_bytes(array) for array in ARRAY.finditer(text) if _in_hbm(array))
 
 

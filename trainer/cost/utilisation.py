@@ -1,4 +1,4 @@
-"""What a step uses of a device: its operations and bytes as shares of the device's peaks."""
+"""Utilisation of a device: FLOPs and memory traffic of a step as shares of the device's peaks."""
 
 import contextlib
 import json
@@ -15,7 +15,12 @@ CHIPS = Path(__file__).with_name("chips.json")  # generated from the launcher's 
 
 @dataclass(frozen=True, kw_only=True)
 class Peak:
-    """What a device can do at most: bfloat16 operations and bytes of its memory, a second."""
+    """Peak rates of a device.
+
+    Attributes:
+      flops: bfloat16 FLOP/s.
+      bytes: bytes/s of its memory.
+    """
 
     flops: float
     bytes: float
@@ -23,38 +28,48 @@ class Peak:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one step takes of one device, as its compiler counts it (recomputation included)."""
+    """Cost of one step on one device, recomputation included.
+
+    Attributes:
+      flops: FLOPs.
+      bytes: bytes of traffic with its memory.
+    """
 
     flops: float
     bytes: float
 
 
 def peak(device_kind: str) -> Peak | None:
-    """By JAX's name of a device; None where its figures are not known, as of a CPU."""
-    found = json.loads(CHIPS.read_text(encoding="utf-8")).get(device_kind)
-    return Peak(flops=found["flops"], bytes=found["bytes"]) if found else None
+    """Return the peaks of a device by JAX's name for its kind; None for one not known, as a CPU."""
+    chip = json.loads(CHIPS.read_text(encoding="utf-8")).get(device_kind)
+    return Peak(flops=chip["flops"], bytes=chip["bytes"]) if chip else None
 
 
 def cost(program: Compiled, tpu: bool = False, parts: int = 1) -> Cost | None:
-    """None where the compiler does not say.
+    """Return the cost of a compiled step; None where the compiler gives no count.
 
     Args:
-      tpu: read from the program, as ``check`` does it: the compiler's own count takes what lies on the chip
-        for traffic with HBM, and a loop for one turn of it.
-      parts: of a batch, which a loop goes over: elsewhere nearly all of a step, the compiler's count of which
-        is multiplied.
+      program: the compiled step.
+      tpu: count from the program's text, as ``check`` does. The compiler's own count takes arrays in VMEM for
+        traffic with HBM, and a loop for one iteration.
+      parts: number of parts of a batch that the step loops over. Without ``tpu`` the compiler's count is
+        multiplied by it, because nearly all of the step is inside that loop.
     """
-    found: Any = program.cost_analysis() or {}
-    flops, moved = (parts * found.get(name, 0.0) for name in ("flops", "bytes accessed"))
+    counts: Any = program.cost_analysis() or {}
+    flops, moved = (parts * counts.get(name, 0.0) for name in ("flops", "bytes accessed"))
     if tpu:
-        with contextlib.suppress(Exception):  # of a compiler that prints another text: no run ends for this
+        with contextlib.suppress(Exception):  # a compiler with another text format must not end the run
             flops, moved = traffic.totals(program.as_text() or "")
     return Cost(flops=flops, bytes=moved) if flops > 0 and moved > 0 else None
 
 
-def utilisation(of: Cost | None, limit: Peak | None, steps_per_second: float) -> dict[str, float]:
-    """Shares of the device's peaks, 0 to 1; empty where either side is not known."""
-    if not of or not limit:
+def utilisation(step: Cost | None, limit: Peak | None, steps_per_second: float) -> dict[str, float]:
+    """Return ``mfu`` and ``hbm``, shares of the device's peaks from 0 to 1.
+
+    ``mfu`` is as in PaLM, appendix B (arXiv:2204.02311), but with the FLOPs of recomputation.
+    The result is empty where the cost or the peaks are unknown.
+    """
+    if not step or not limit:
         return {}
-    flops, moved = of.flops * steps_per_second, of.bytes * steps_per_second
+    flops, moved = step.flops * steps_per_second, step.bytes * steps_per_second
     return {"mfu": round(flops / limit.flops, 4), "hbm": round(moved / limit.bytes, 4)}

@@ -1,4 +1,4 @@
-"""Collectives are read from the text of compiled programs: lines as libtpu 0.0.42 and 0.0.50 print them."""
+"""Collectives read from the HLO text of compiled programs, as libtpu 0.0.42 and 0.0.50 print it."""
 
 from trainer.cost.collectives import collectives
 
@@ -22,7 +22,7 @@ BETWEEN = """
 """
 
 HOSTS = 'frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}'
-# The second overlaps the first, the third the second; the fourth begins when all have arrived.
+# The second overlaps the first, the third the second; the fourth begins after all have arrived.
 APART = f"""
   %recv = (f32[8]{{0}}, u32[]{{:S(2)}}, token[]) recv(%after-all), {HOSTS}
   %recv.1 = (f32[8]{{0}}, u32[]{{:S(2)}}, token[]) recv(%after-all.1), {HOSTS}
@@ -68,27 +68,27 @@ def row(kind, network, number, size):
     return {"kind": kind, "network": network, "number": number, "bytes": size}
 
 
-def test_results_are_added_up_and_their_users_are_not():
+def test_results_are_summed_and_their_users_are_not():
     # 2 x 64 x 4 bytes, and 256 x 1024 x 2
     assert collectives(INSIDE) == [row("all-reduce", "ici", 2, 512 + 524_288)]
 
 
-def test_the_start_of_a_gather_holds_operand_and_result():
+def test_the_start_of_a_gather_counts_its_result_only():
     assert collectives(ASYNC) == [row("all-gather", "ici", 1, 256), row("all-reduce", "ici", 1, 32)]
 
 
-def test_what_leaves_a_slice_is_a_send():
+def test_only_sends_count_as_traffic_between_slices():
     assert collectives(BETWEEN) == [
         row("all-reduce", "ici", 1, 512),
         row("send", "dcn", 1, 512) | {"rounds": 0},
     ]
 
 
-def test_what_is_on_the_way_together_is_one_round():
-    # The first and the third follow each other, the second is beside both; the fourth is the last.
+def test_overlapping_transfers_are_one_round():
+    # The first, third and fourth follow each other; the second overlaps the first and the third.
     assert collectives(APART) == [row("send", "dcn", 1, 32) | {"rounds": 3}]
 
 
-def test_what_a_loop_says_it_says_each_time():
-    # Two each time, of which one is inside a fusion, and one after it.
+def test_collectives_of_a_loop_count_once_per_iteration():
+    # Two in each of 5 iterations, one of them inside a fusion, and one after the loop.
     assert collectives(LOOPED) == [row("all-reduce", "ici", 2 * 5 + 1, 11 * 32)]

@@ -1,4 +1,4 @@
-"""Counted operations: by hand for one layer, and beside the published numbers of whole networks."""
+"""Estimated costs: one layer worked out by hand, whole networks against published numbers."""
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +26,12 @@ def test_one_convolution_and_its_gradients():
     # image 16,384, kernel 1,152, result 8,192 elements of two bytes
     assert forward["bytes"] == round(TRAFFIC["gpu"] * 2 * (16384 + 1152 + 8192))
     assert forward["activations"] == 2 * 8192
-    # Either gradient takes what the layer takes.
+    # Each of the two gradients costs as much as the layer.
     both = estimate("tpu", jax.grad(loss, argnums=(0, 1)), kernel, image)
     assert both["flops"] == pytest.approx(3 * forward["flops"], rel=0.01)
 
 
-def test_a_loop_is_counted_as_often_as_it_runs():
+def test_a_loop_counts_once_per_iteration():
     def product(a, b):
         return jnp.sum(a @ b)
 
@@ -45,15 +45,15 @@ def test_a_loop_is_counted_as_often_as_it_runs():
     assert often["activations"] == once["activations"]
 
 
-# GFLOP of training an image at 224 pixels: three times twice the multiplications and additions that are
-# published for the forward pass (1.81, 4.09 and 11.51 G), less the gradient of the images.
+# GFLOP of training per image at 224 pixels: 3 passes x 2 FLOPs x the multiply-adds published for the forward
+# pass (1.81, 4.09 and 11.51 G), less the gradient with respect to the images.
 @pytest.mark.slow
 @pytest.mark.parametrize(("arch", "gflop"), [("resnet18", 10.9), ("resnet50", 24.5), ("resnet152", 69.1)])
-def test_networks_take_the_published_number_of_operations(arch, gflop):
+def test_networks_have_the_published_number_of_operations(arch, gflop):
     config = resolve("r", "/d", "", {"model.arch": arch, "train.batch": 4})
     data = datasets.load(config.data, "train")
     program = make_program(config, data, data, "gpu")
     one = S((4,), np.int32)
     batch = {"image": S((4, 224, 224, 3), np.uint8), "label": one, "epoch": one, "index": one}
-    found = estimate("gpu", program.train_step, program.shapes, batch)
-    assert found["flops"] / 4 / 1e9 == pytest.approx(gflop, rel=0.03)
+    cost = estimate("gpu", program.train_step, program.shapes, batch)
+    assert cost["flops"] / 4 / 1e9 == pytest.approx(gflop, rel=0.03)

@@ -1,4 +1,4 @@
-"""Utilisation: by hand for a chip that is known, nothing for one that is not."""
+"""Utilisation: worked out by hand for a known chip, empty for an unknown one."""
 
 import jax
 import jax.numpy as jnp
@@ -8,31 +8,31 @@ from trainer.cost import utilisation
 
 
 def test_utilisation_by_hand():
-    # ResNet-50, 256 images a chip, on v6e: 6.17 TFLOP and 81 GB a step; at 12 steps a second
-    found = utilisation.utilisation(
+    # ResNet-50 on v6e, 256 images per chip: 6.17 TFLOP and 81 GB per step, at 12 steps/s
+    shares = utilisation.utilisation(
         utilisation.Cost(flops=6.17e12, bytes=81e9), utilisation.peak("TPU v6 lite"), 12.0
     )
-    assert found == {"mfu": 0.0807, "hbm": 0.5934}  # of 918 TFLOP/s and 1,638 GB/s
+    assert shares == {"mfu": 0.0807, "hbm": 0.5934}  # of 918 TFLOP/s and 1,638 GB/s
 
 
-def test_a_tpu7x_has_two_devices_a_chip():
+def test_a_tpu7x_has_two_devices_per_chip():
     assert utilisation.peak("TPU7x") == utilisation.Peak(flops=1153.5e12, bytes=3690e9)
 
 
-def test_nothing_is_told_of_a_device_without_known_peaks():
+def test_a_device_without_known_peaks_has_no_utilisation():
     assert utilisation.peak(jax.devices()[0].device_kind) is None
     assert utilisation.utilisation(utilisation.Cost(flops=1.0, bytes=1.0), None, 1.0) == {}
     assert utilisation.utilisation(None, utilisation.peak("TPU v4"), 1.0) == {}
 
 
-def test_the_compiler_counts_a_product():
+def test_the_compiler_counts_a_matrix_product():
     a = jnp.ones((64, 128))
     counted = utilisation.cost(jax.jit(lambda a: a @ a.T).lower(a).compile())
     assert counted.flops == pytest.approx(2 * 64 * 64 * 128, rel=0.01)
     assert counted.bytes >= 4 * (64 * 128 + 64 * 64)
 
 
-def test_a_loop_over_the_parts_of_a_batch_counts_as_often_as_it_runs():
+def test_a_loop_over_the_parts_of_a_batch_counts_once_per_part():
     def looped(a):
         return jax.lax.map(lambda part: part @ part.T, a)
 
@@ -41,7 +41,7 @@ def test_a_loop_over_the_parts_of_a_batch_counts_as_often_as_it_runs():
 
 
 class Program:
-    """A compiled program of a TPU, which is not here: its text, and what its compiler counts."""
+    """A program compiled for a TPU: its text, and its compiler's own counts."""
 
     def __init__(self, text):
         self.text = text
@@ -53,7 +53,7 @@ class Program:
         return {"flops": 5.0, "bytes accessed": 7.0}
 
 
-def test_on_a_tpu_the_program_is_read_where_it_can_be():
+def test_on_a_tpu_the_count_comes_from_the_text_where_it_is_readable():
     text = """
 ENTRY %main (a: f32[64,128]) -> f32[64,64] {
   %a = f32[64,128]{1,0} parameter(0)
