@@ -1,4 +1,4 @@
-"""TrainConfig: every default of the trainer, and the one way to change it (``section.field=value``)."""
+"""TrainConfig: every setting of the trainer with its default; ``section.field=value`` changes one."""
 
 import dataclasses
 import difflib
@@ -19,9 +19,15 @@ def option(
     maximum: float | None = None,
     paths: bool = False,
 ) -> Any:
-    """A field with what the command line has to know of it: help text, choices, the bounds.
+    """Declare a dataclass field with its help text, choices and bounds.
 
-    ``paths``: beside the choices it takes a path or gs://…, which is anything with a slash.
+    Args:
+      default: its type is the type of the field.
+      text: help, which must be clear without the helps of other settings.
+      choices: allowed values; empty: any.
+      minimum: least value; None: unbounded.
+      maximum: greatest value; None: unbounded.
+      paths: allow a path or gs://… (anything with a slash) beside the choices.
     """
     metadata = {"help": text, "choices": tuple(choices), "paths": paths}
     metadata |= {"minimum": minimum, "maximum": maximum}
@@ -30,67 +36,94 @@ def option(
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    arch: str = option("resnet50", "network", ARCHS)
-    width: int = option(64, "channels of the first stage", minimum=1)
+    arch: str = option("resnet50", "network architecture", ARCHS)
+    width: int = option(64, "channels of the first stage; later stages double it", minimum=1)
     dtype: str = option(
         "auto",
-        "arithmetic of convolutions; auto: bfloat16 on TPU and GPU, float32 on CPU",
+        "dtype of the convolutions; auto: bfloat16 on TPU and GPU, float32 on CPU",
         ("auto", "bfloat16", "float32"),
     )
     grad_dtype: str = option(
         "auto",
-        "type in which kernels' gradients are summed over pixels and devices; auto: that of the convolutions",
+        "dtype in which kernel gradients are summed over pixels and devices; auto: same as model.dtype",
         ("auto", "float32"),
     )
     stem: str = option(
         "auto",
-        "first layers; small: 3x3 without pooling, for 8 to 64 pixels; deep: three 3x3 (ResNet-D)",
+        "first layers; imagenet: 7x7 convolution and max pooling; small: 3x3 without pooling, for images of "
+        "8 to 64 pixels; deep: three 3x3 and max pooling (ResNet-D); auto: by data.image_size",
         ("auto", "small", "imagenet", "deep"),
     )
     shortcut: str = option(
-        "conv", "where the image is halved; pool: mean pooling, then 1x1 (ResNet-D)", ("conv", "pool")
+        "conv",
+        "shortcut of blocks that halve the resolution; conv: 1x1 with stride 2; pool: mean pooling, then 1x1 "
+        "(ResNet-D)",
+        ("conv", "pool"),
     )
     blur: str = option(
         "off",
-        "smooths strides; after: the 3x3 and the pooling; before: each convolution with stride, as ffcv does",
+        "blur against aliasing (arXiv:1904.11486); after: behind strided 3x3 convolutions and the stem's "
+        "pooling; before: in front of every strided convolution, as in ffcv",
         ("off", "after", "before"),
     )
     squeeze: float = option(
-        0.0, "squeeze and excitation: channels squeezed to this share; 0: none", minimum=0, maximum=1
+        0.0,
+        "squeeze-and-excitation: hidden channels as a fraction of the block's channels; 0: none",
+        minimum=0,
+        maximum=1,
     )
     stochastic_depth: float = option(
-        0.0, "share of examples that skip the last block; rises from 0 at the first", minimum=0, maximum=0.99
+        0.0,
+        "stochastic depth: probability that an example skips the last block; that of the first is 0, between "
+        "them it rises linearly",
+        minimum=0,
+        maximum=0.99,
     )
-    bn_momentum: float = option(0.9, "share of the old running statistics kept at each step", minimum=0)
-    bn_epsilon: float = option(1e-5, "added to the variance", minimum=0)
+    bn_momentum: float = option(0.9, "decay per step of the running statistics of BatchNorm", minimum=0)
+    bn_epsilon: float = option(1e-5, "epsilon added to the variance in BatchNorm", minimum=0)
     bn_fold: str = option(
         "auto",
-        "training folds BatchNorm into the 1x1 convolutions that widen, which saves memory traffic; auto: on "
-        "TPU in bfloat16",
+        "fold BatchNorm into the widening 1x1 convolutions while training, which saves memory traffic; auto: "
+        "on for bfloat16 on TPU, otherwise off",
         ("auto", "on", "off"),
     )
     bn_group: int = option(
-        0, "examples that share BatchNorm statistics; 0: the whole global batch", minimum=0
+        0, "examples per group that shares BatchNorm statistics; 0: the whole global batch", minimum=0
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     name: str = option("synthetic", "dataset: a name, a folder or gs://…", DATASETS, paths=True)
-    root: str = option("", "folder of a named dataset's files; empty: where its package puts them")
-    image_size: int = option(224, "pixels of a side of what the network sees", minimum=8)
-    eval_crop: float = option(0.875, "share of the shorter side that evaluation sees", minimum=0.1, maximum=1)
-    min_area: float = option(
-        0.08, "least share of an image that training sees; 1: all of it", minimum=0.01, maximum=1
+    root: str = option(
+        "", "folder with the files of a named dataset; empty: the folder where its package puts them"
     )
-    shift_pixels: int = option(0, "largest random translation, zeros come in", minimum=0)
-    flip: bool = option(False, "mirror half of the training images left to right")
-    threads: int = option(0, "threads that prepare batches on each host; 0: one a core", minimum=0)
-    prefetch: int = option(4, "batches prepared ahead on each host, at least one a thread", minimum=1)
-    bad_images: int = option(10, "damaged images a host replaces by black ones before it ends", minimum=0)
-    max_megapixels: int = option(100, "an image of more is taken for damaged", minimum=1)
-    stage: str = option("/tmp/resnet-data", "folder on this host for shards of a bucket")
-    stage_gib: float = option(100.0, "GiB that the shards may take there", minimum=0)
+    image_size: int = option(224, "height and width in pixels of the decoded images", minimum=8)
+    eval_crop: float = option(
+        0.875, "centre crop for evaluation, as a fraction of the shorter side", minimum=0.1, maximum=1
+    )
+    min_area: float = option(
+        0.08,
+        "least area of a random training crop, as a fraction of the image; 1: the whole image",
+        minimum=0.01,
+        maximum=1,
+    )
+    shift_pixels: int = option(
+        0, "largest random shift of a training image in pixels, filled with zeros", minimum=0
+    )
+    flip: bool = option(False, "mirror a random half of the training images left to right")
+    threads: int = option(0, "threads per host that prepare batches; 0: one per CPU core", minimum=0)
+    prefetch: int = option(
+        4, "batches that each host prepares ahead; raised to data.threads where that is more", minimum=1
+    )
+    bad_images: int = option(
+        10, "damaged images that each host replaces by black ones before the run fails", minimum=0
+    )
+    max_megapixels: int = option(
+        100, "largest image in megapixels; a larger one counts as damaged", minimum=1
+    )
+    stage: str = option("/tmp/resnet-data", "local folder of each host for shards copied from a bucket")
+    stage_gib: float = option(100.0, "disk space in GiB per host for shards copied to data.stage", minimum=0)
 
     @property
     def max_pixels(self) -> int:
@@ -100,124 +133,198 @@ class DataConfig:
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
     name: str = option("sgd", "optimizer", ("sgd", "adamw", "lamb", "lars", "muon", "schedule-free"))
-    lr: float = option(0.1, "peak learning rate, for as many examples as lr_batch says", minimum=0)
+    lr: float = option(0.1, "peak learning rate for a global batch of optim.lr_batch examples", minimum=0)
     lr_batch: int = option(
-        256, "examples that lr is stated for: it grows with the batch; 0: lr as it is", minimum=0
+        256,
+        "global batch that the learning rates are stated for; they are multiplied by train.batch / lr_batch; "
+        "0: used as they are",
+        minimum=0,
     )
-    momentum: float = option(0.9, "momentum; the first beta of adamw and lamb", minimum=0, maximum=0.99999)
-    nesterov: bool = option(True, "Nesterov's momentum (sgd, lars, muon)")
-    beta2: float = option(0.999, "second beta of adamw and lamb", minimum=0, maximum=0.99999)
-    epsilon: float = option(1e-6, "added to a denominator (adamw, lamb)", minimum=0)
+    momentum: float = option(
+        0.9, "momentum of the optimizer; beta1 of adamw and lamb", minimum=0, maximum=0.99999
+    )
+    nesterov: bool = option(True, "use Nesterov momentum (sgd, lars, muon)")
+    beta2: float = option(0.999, "beta2 of adamw and lamb", minimum=0, maximum=0.99999)
+    epsilon: float = option(1e-6, "epsilon added to the denominator of adamw and lamb", minimum=0)
     trust: float = option(0.001, "trust coefficient of lars", minimum=0)
     weight_decay: float = option(
-        1e-4, "L2 added to the gradient; adamw, lamb, muon: apart from the gradient", minimum=0
+        1e-4,
+        "weight decay; decoupled from the gradient for adamw, lamb and muon, otherwise L2 added to it",
+        minimum=0,
     )
-    decay: str = option("kernels", "what decays: kernels only, or scales and biases too", ("kernels", "all"))
-    warmup_epochs: float = option(5.0, "linear warm-up", minimum=0)
-    warmup_lr: float = option(0.0, "where the warm-up begins, stated as lr is", minimum=0)
+    decay: str = option(
+        "kernels",
+        "parameters that weight decay applies to; all: scales and biases as well as kernels",
+        ("kernels", "all"),
+    )
+    warmup_epochs: float = option(5.0, "length of the linear warm-up in epochs", minimum=0)
+    warmup_lr: float = option(
+        0.0, "learning rate at the start of the warm-up, for optim.lr_batch examples", minimum=0
+    )
     schedule: str = option(
-        "cosine", "learning rate after the warm-up", ("cosine", "constant", "step", "polynomial", "linear")
+        "cosine",
+        "course of the learning rate after the warm-up",
+        ("cosine", "constant", "step", "polynomial", "linear"),
     )
-    final_lr: float = option(0.0, "where cosine, polynomial and linear end, stated as lr is", minimum=0)
-    power: float = option(2.0, "of the polynomial", minimum=0)
-    step_epochs: str = option("30,60,80", "epochs at which schedule=step multiplies the rate")
-    step_factor: float = option(0.1, "by this", minimum=0)
+    final_lr: float = option(
+        0.0,
+        "learning rate at the end of schedule=cosine, polynomial or linear, for optim.lr_batch examples",
+        minimum=0,
+    )
+    power: float = option(2.0, "exponent of schedule=polynomial", minimum=0)
+    step_epochs: str = option(
+        "30,60,80", "epochs at which schedule=step multiplies the learning rate by optim.step_factor"
+    )
+    step_factor: float = option(0.1, "factor by which schedule=step multiplies the learning rate", minimum=0)
     loss: str = option(
-        "softmax", "softmax: cross-entropy; binary: one a class (arXiv:2110.00476)", ("softmax", "binary")
+        "softmax",
+        "loss; softmax: cross-entropy over the classes; binary: cross-entropy per class (arXiv:2110.00476)",
+        ("softmax", "binary"),
     )
-    label_smoothing: float = option(0.1, "probability spread over all classes", minimum=0, maximum=1)
-    clip_norm: float = option(0.0, "longest gradient; 0: any", minimum=0)
+    label_smoothing: float = option(
+        0.1, "label smoothing: probability spread evenly over all classes", minimum=0, maximum=1
+    )
+    clip_norm: float = option(0.0, "largest global norm of the gradient; 0: no clipping", minimum=0)
     clip_adaptive: float = option(
-        0.0, "longest gradient of a unit as a share of its weights (arXiv:2102.06171); 0: any", minimum=0
+        0.0,
+        "largest ratio of a unit's gradient norm to its weight norm (arXiv:2102.06171); 0: no clipping",
+        minimum=0,
     )
     ema: float = option(
         0.0,
-        "decay of the averaged weights that are evaluated beside the raw ones; 0: none",
+        "decay of an exponential moving average of the weights, evaluated beside the raw weights; 0: none",
         minimum=0,
         maximum=1,
     )
-    ema_every_steps: int = option(1, "steps between updates of the averaged weights", minimum=1)
+    ema_every_steps: int = option(1, "steps between updates of the averaged weights of optim.ema", minimum=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """On the device, after the decoding."""
+    """Augmentation that runs on the devices, on decoded images."""
 
     policy: str = option(
-        "none", "trivial: TrivialAugment wide; rand: RandAugment, two operations", ("none", "trivial", "rand")
+        "none",
+        "automatic augmentation; trivial: TrivialAugment Wide; rand: RandAugment with two operations",
+        ("none", "trivial", "rand"),
     )
-    magnitude: float = option(7.0, "strength of RandAugment, of 10", minimum=0, maximum=10)
-    magnitude_std: float = option(0.5, "deviation of that strength", minimum=0)
-    erase: float = option(0.0, "share of images with a rectangle erased", minimum=0, maximum=1)
-    mixup: float = option(0.0, "alpha of mixup; 0: none", minimum=0)
-    cutmix: float = option(0.0, "alpha of CutMix; with mixup: one or the other, a coin a step", minimum=0)
-    repeats: int = option(1, "times that an example stands in an epoch, which stays as long", minimum=1)
-    resolution: int = option(0, "pixels that training images are resized to; 0: as they come", minimum=0)
-    final_resolution: int = option(0, "pixels at the end of the ramp; 0: no ramp", minimum=0)
-    ramp_from_epoch: int = option(0, "last epoch of the first resolution", minimum=0)
+    magnitude: float = option(7.0, "strength of RandAugment, from 0 to 10", minimum=0, maximum=10)
+    magnitude_std: float = option(0.5, "standard deviation of augment.magnitude between images", minimum=0)
+    erase: float = option(
+        0.0, "fraction of training images with a random rectangle erased", minimum=0, maximum=1
+    )
+    mixup: float = option(0.0, "alpha of mixup; 0: no mixup", minimum=0)
+    cutmix: float = option(
+        0.0, "alpha of CutMix; 0: no CutMix; with mixup: each step draws one of the two", minimum=0
+    )
+    repeats: int = option(
+        1,
+        "consecutive repetitions of each example, each augmented anew; an epoch keeps its length "
+        "(arXiv:1902.05509)",
+        minimum=1,
+    )
+    resolution: int = option(
+        0,
+        "height and width in pixels to which training images are resized on the device; 0: data.image_size",
+        minimum=0,
+    )
+    final_resolution: int = option(
+        0, "training resolution in pixels after its ramp; 0: augment.resolution throughout", minimum=0
+    )
+    ramp_from_epoch: int = option(0, "last epoch at augment.resolution, counted from 0", minimum=0)
     ramp_to_epoch: int = option(
-        0, "first epoch of the final resolution; between: steps of 32 pixels", minimum=0
+        0,
+        "first epoch at augment.final_resolution, counted from 0; the resolution rises to it in multiples of "
+        "32 pixels",
+        minimum=0,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig:
-    batch: int = option(1024, "examples of one step, over all hosts", minimum=1)
+    batch: int = option(1024, "global batch: examples per step, over all hosts", minimum=1)
     epochs: float = option(90.0, "passes over the training data", minimum=0)
-    steps: int = option(0, "optimizer updates; 0: as many as the epochs need", minimum=0)
+    steps: int = option(0, "optimizer updates; 0: as many as train.epochs takes", minimum=0)
     accumulate: int = option(
-        1, "parts of a batch that go through the network one after another, for one update", minimum=1
+        1,
+        "gradient accumulation: equal parts of a batch that run one after another, for one update",
+        minimum=1,
     )
-    init: str = option("", "file of weights to start from (resnet-train import or export); empty: none")
-    freeze: str = option("", "parameters that stay as they are, by the start of their names: stem,blocks.0")
+    init: str = option(
+        "", "weights to start from, a file written by resnet-train import or export; empty: random ones"
+    )
+    freeze: str = option(
+        "", "parameters that are not trained, by the start of their names, such as stem,blocks.0"
+    )
     shard: str = option(
         "none",
-        "what is divided over a slice's devices: optimizer (ZeRO-1), or all of its state and the parameters "
-        "(ZeRO-3)",
+        "state that is sharded over the devices of a slice; optimizer: optimizer state (ZeRO-1); all: that "
+        "and the parameters (ZeRO-3)",
         ("none", "optimizer", "all"),
     )
-    seed: int = option(0, "of the parameters, the data order and the augmentation", minimum=0)
+    seed: int = option(0, "random seed of the parameters, the data order and the augmentation", minimum=0)
     eval_every_epochs: float = option(1.0, "epochs between evaluations; 0: only at the end", minimum=0)
     on_nan: str = option(
         "stop",
-        f"loss not finite: exit {ExitCode.FATAL}, or back to the newest checkpoint and over the batches that "
-        "followed it",
+        f"reaction to a loss or gradient that is not finite; stop: exit {ExitCode.FATAL}; rollback: return "
+        "to the newest checkpoint and continue with the batch after the bad one",
         ("stop", "rollback"),
     )
-    max_rollbacks: int = option(3, "rollbacks of one run before it stops", minimum=0)
+    max_rollbacks: int = option(3, "rollbacks of a run before it stops for good", minimum=0)
     hang_seconds: float = option(
-        600.0, f"a step that takes longer is hung (exit {ExitCode.HUNG}); 0: never", minimum=0
+        600.0,
+        f"longest step in seconds before the process counts as hung (exit {ExitCode.HUNG}); 0: no limit",
+        minimum=0,
     )
-    first_step_seconds: float = option(3600.0, "the same for start-up, compilation included", minimum=0)
-    join_seconds: int = option(300, "longest wait for the other hosts", minimum=1)
-    compile_cache: str = option("auto", "folder of compiled programs; auto: in the run directory; off: none")
+    first_step_seconds: float = option(
+        3600.0,
+        "longest start-up in seconds, compilation and first step included, before the process counts as "
+        f"hung (exit {ExitCode.HUNG}); 0: no limit",
+        minimum=0,
+    )
+    join_seconds: int = option(300, "longest wait for the other hosts, in seconds", minimum=1)
+    compile_cache: str = option(
+        "auto", "cache of compiled programs, a folder; auto: in the run directory; off: none"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    enabled: bool = option(True, "save and resume")
-    every_steps: int = option(0, "steps between saves; 0: with each evaluation", minimum=0)
+    enabled: bool = option(True, "save checkpoints and resume from them")
+    every_steps: int = option(0, "steps between saves; 0: one with each evaluation", minimum=0)
     every_minutes: float = option(
-        0.0, "minutes between saves, looked at every log.every_steps; 0: none by the clock", minimum=0
+        0.0, "minutes between saves, checked every log.every_steps steps; 0: no saves by the clock", minimum=0
     )
-    keep: int = option(2, "newest checkpoints kept", minimum=1)
-    keep_best: int = option(1, "checkpoints kept for their validation accuracy", minimum=0)
+    keep: int = option(2, "number of newest checkpoints to keep", minimum=1)
+    keep_best: int = option(1, "number of checkpoints with the best validation accuracy to keep", minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
-    every_steps: int = option(10, "steps between logged losses", minimum=1)
-    wandb: str = option("auto", "auto: online with a key, else offline", ("auto", "online", "offline", "off"))
-    wandb_project: str = option("resnet-launch", "wandb project")
-    wandb_entity: str = option("", "wandb team or user; empty: the key's default")
-    tensorboard: bool = option(False, "TensorBoard's files in the run directory (extra: tensorboard)")
-    profile_steps: str = option("", "steps of an xprof trace in the run directory: 100-104; empty: none")
-    metrics_port: int = option(0, "port of the first host for a Prometheus server; 0: none", minimum=0)
+    every_steps: int = option(10, "steps between logged training metrics", minimum=1)
+    wandb: str = option(
+        "auto",
+        "mode of Weights & Biases; auto: online where WANDB_API_KEY is set, otherwise offline",
+        ("auto", "online", "offline", "off"),
+    )
+    wandb_project: str = option("resnet-launch", "project in Weights & Biases")
+    wandb_entity: str = option("", "team or user in Weights & Biases; empty: the default of the API key")
+    tensorboard: bool = option(
+        False, "write TensorBoard files to the run directory (needs resnet-launch[tensorboard])"
+    )
+    profile_steps: str = option(
+        "", "steps to trace with xprof into the run directory, such as 100-104; empty: none"
+    )
+    metrics_port: int = option(0, "port on the first host for Prometheus to scrape; 0: none", minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """One run, fully resolved. Sections are frozen too; nothing is looked up with a default later."""
+    """Every setting of one run, resolved and validated.
+
+    Raises:
+      ConfigError: names every setting with a bad value.
+    """
 
     name: str = "run"
     run_dir: str = ""
@@ -248,13 +355,13 @@ SECTIONS = {
     "log": LogConfig,
 }
 FIELDS = {f"{s}.{f.name}": f for s, cls in SECTIONS.items() for f in dataclasses.fields(cls)}
-TYPES = {path: type(f.default) for path, f in FIELDS.items()}  # every default has its field's type
+TYPES = {path: type(f.default) for path, f in FIELDS.items()}
 
 
 def resolve(name: str, run_dir: str, recipe: str, *layers: Mapping[str, Any]) -> TrainConfig:
-    """Merges layers of ``{"section.field": value}``, the later ones win, into a TrainConfig.
+    """Merge layers of ``{"section.field": value}`` into a TrainConfig; later layers win.
 
-    Values may be strings as typed; they are read by the type of the field.
+    A value may be a string, which is converted to the type of the field.
 
     Raises:
       ConfigError: names every unknown field (with the closest match) and every bad value.
@@ -269,12 +376,12 @@ def resolve(name: str, run_dir: str, recipe: str, *layers: Mapping[str, Any]) ->
             problems.append(str(error))
     if problems:
         raise ConfigError("\n".join(problems))
-    built = {s: SECTIONS[s](**values) for s, values in sections.items()}
-    return TrainConfig(name=name, run_dir=run_dir, recipe=recipe, **built)
+    configs = {s: SECTIONS[s](**values) for s, values in sections.items()}
+    return TrainConfig(name=name, run_dir=run_dir, recipe=recipe, **configs)
 
 
 def schema() -> list[dict[str, Any]]:
-    """One row a field: what the launcher needs to check a request before it is sent."""
+    """Return one row per setting, with which the launcher checks a request before it is sent."""
     rows = []
     for path, f in FIELDS.items():
         row = {"field": path, "type": TYPES[path].__name__, "default": f.default, "help": f.metadata["help"]}
@@ -286,7 +393,11 @@ def schema() -> list[dict[str, Any]]:
 
 
 def parse_setting(text: str) -> tuple[str, str]:
-    """``"train.batch=64"`` -> ``("train.batch", "64")``."""
+    """Split ``"train.batch=64"`` into ``("train.batch", "64")``.
+
+    Raises:
+      ConfigError: there is no equals sign.
+    """
     path, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set: must be section.field=value, got '{text}'")
@@ -296,7 +407,7 @@ def parse_setting(text: str) -> tuple[str, str]:
 def _read(path: str, value: Any) -> Any:
     if path not in FIELDS:
         close = difflib.get_close_matches(path, FIELDS, n=1, cutoff=0.5)
-        raise ConfigError(f"{path}: no such field" + (f"; did you mean {close[0]}?" if close else ""))
+        raise ConfigError(f"{path}: no such setting" + (f"; did you mean {close[0]}?" if close else ""))
     kind = TYPES[path]
     if not isinstance(value, str) or kind is str:
         return float(value) if kind is float and isinstance(value, int) else value

@@ -1,18 +1,18 @@
-"""What can go wrong in a pod, and the exit code that tells the JobSet what to do about it."""
+"""The trainer's exceptions, each with the exit code from which the JobSet decides what to do."""
 
 import enum
 import errno
 from typing import Literal
 
-# What the JobSet does once a pod has ended: the launcher writes its failure policy from this.
+# What the JobSet does once a pod has ended; the launcher renders the failure policy from it.
 Then = Literal["complete", "restart, not counted", "restart, counted", "fail at once"]
 
-# Heads of the lines that a process ends with on stderr; the launcher reads them.
+# First words of the last lines that a failing process writes to stderr; the launcher reads them.
 ERROR, HINT = "error: ", "hint: "
 
 
 class ExitCode(enum.IntEnum):
-    """The exit codes of the trainer; `make generate` tells the launcher."""
+    """The exit codes of the trainer; `make generate` copies them to contract.json for the launcher."""
 
     meaning: str
     then: Then
@@ -29,7 +29,7 @@ class ExitCode(enum.IntEnum):
     HUNG = 45, "hung", "restart, counted"
 
 
-# Errors of a file system that come from names and rights, which time does not change.
+# File-system errors caused by a name or a permission, so that trying again does not help.
 PERMANENT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
 
 
@@ -47,17 +47,17 @@ class TrainError(Exception):
         return f"{text}\n{HINT}{self.hint}" if self.hint else text
 
 
-def first_line(error: Exception, most: int = 200) -> str:
-    """What an error of another library says, in one line; its kind where it says nothing."""
-    return (str(error) or type(error).__name__).splitlines()[0][:most]
+def first_line(error: Exception, max_length: int = 200) -> str:
+    """Return the first line of another library's error; its type where it has no message."""
+    return (str(error) or type(error).__name__).splitlines()[0][:max_length]
 
 
 class JoinError(TrainError):
-    """This process could not join the others, or found other devices than it was promised."""
+    """The process could not join the others, or the number of devices is not the expected one."""
 
 
 class ConfigError(TrainError):
-    """The request contradicts itself, the network, the data or the machine."""
+    """The settings contradict each other, the network, the data or the machine."""
 
     exit_code = ExitCode.FATAL
 
@@ -75,7 +75,7 @@ class RunDirectoryError(TrainError):
 
 
 class StorageError(TrainError):
-    """The bucket or disk of the run directory does not answer; it may in a while."""
+    """The bucket or disk of the run directory does not answer; a later attempt may succeed."""
 
 
 class NonFiniteError(TrainError):
@@ -88,6 +88,7 @@ class NonFiniteError(TrainError):
         self.step = step
 
     def after(self, rollbacks: int) -> "NonFiniteError":
+        """Return the same error, which also states how often the run has rolled back."""
         return NonFiniteError(self.step, f"{self.args[0]}, after {rollbacks} rollbacks", self.hint)
 
 
@@ -98,10 +99,10 @@ class PreemptedError(TrainError):
 
 
 def is_permanent(error: Exception) -> bool:
-    """Whether a failure is one of names and rights, which time does not change."""
-    code = getattr(error, "code", None)  # of HTTP, in the errors of both clients
+    """Return whether an error comes from a name or a permission, so that trying again does not help."""
+    code = getattr(error, "code", None)  # HTTP status, in the errors of both bucket clients
     if isinstance(code, int):
         return 400 <= code < 500 and code not in (408, 429)
     if isinstance(error, OSError) and (error.errno in PERMANENT or str(error).startswith("Forbidden")):
-        return True  # gcsfs makes a plain OSError of a 403
+        return True  # gcsfs raises a plain OSError for a 403
     return isinstance(error, (FileNotFoundError, ValueError))

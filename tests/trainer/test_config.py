@@ -19,7 +19,7 @@ def test_later_layers_win_and_strings_are_read_by_type():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("train.bach=3", "train.bach: no such field; did you mean train.batch?"),
+        ("train.bach=3", "train.bach: no such setting; did you mean train.batch?"),
         ("train.batch=x", "train.batch: must be a whole number, got 'x'"),
         ("train.batch=0", "train.batch: must be a number of at least 1, got 0"),
         ("optim.lr=nan", "optim.lr: must be a number of at least 0, got nan"),
@@ -88,6 +88,6 @@ def test_the_schema_has_a_row_a_field():
         "field": "train.batch",
         "type": "int",
         "default": 1024,
-        "help": "examples of one step, over all hosts",
+        "help": "global batch: examples per step, over all hosts",
         "minimum": 1,
     }

@@ -1,10 +1,10 @@
-"""The environment variables that a pod is given, declared once."""
+"""The environment variables that the trainer reads, declared once."""
 
 import enum
 
 
 class Variable(enum.StrEnum):
-    """A variable that the trainer reads; `make generate` tells the launcher."""
+    """An environment variable; `make generate` copies all of them to contract.json for the launcher."""
 
     meaning: str
 
@@ -13,18 +13,30 @@ class Variable(enum.StrEnum):
         self._value_, self.meaning = name, meaning
         return self
 
-    PLATFORM = "RESNET_PLATFORM", "cpu, gpu or tpu; without it the process was started by hand, alone"
-    DEVICES = "RESNET_DEVICES", "devices of the run, over all hosts: it refuses to run on another number"
-    HOSTS = "RESNET_HOSTS", "processes of the run"
+    PLATFORM = (
+        "RESNET_PLATFORM",
+        "cpu, gpu or tpu; unset in a process that was started by hand and runs alone",
+    )
+    DEVICES = (
+        "RESNET_DEVICES",
+        "devices of the run, over all hosts; the trainer refuses any other number",
+    )
+    HOSTS = "RESNET_HOSTS", "hosts of the run, one process on each"
     SLICES = "RESNET_SLICES", "slices of the run"
     RESTART = "RESNET_RESTART", "restarts of the run before this attempt"
-    OWNER = "RESNET_OWNER", "identity of the submission, which alone may write to the run directory"
+    OWNER = (
+        "RESNET_OWNER",
+        "identity of the submission; a run directory in use by another is refused",
+    )
     POD = "RESNET_POD", "name of the pod"
     COORDINATOR = "RESNET_COORDINATOR", "host:port of process 0; not on TPU"
-    HOSTS_PER_SLICE = "RESNET_HOSTS_PER_SLICE", "processes of one slice; not on TPU"
-    SLICE_INDEX = "RESNET_SLICE_INDEX", "number of this process's slice, from 0; not on TPU"
+    HOSTS_PER_SLICE = "RESNET_HOSTS_PER_SLICE", "hosts per slice; not on TPU"
+    SLICE_INDEX = "RESNET_SLICE_INDEX", "index of this process's slice, from 0; not on TPU"
     COMPLETION_INDEX = (
         "JOB_COMPLETION_INDEX",
-        "number of this process in its slice, from 0; by Kubernetes",
+        "index of this process in its slice, from 0; set by Kubernetes",
     )
-    PROGRAM = "RESNET_PROGRAM", "what people typed to get to trainer.data, for its help"
+    PROGRAM = (
+        "RESNET_PROGRAM",
+        "the command that started trainer.data, such as `resnet-launch data`, shown in its help",
+    )
