@@ -90,6 +90,7 @@ def test_no_event_is_made_without_its_declaration():
         events.Preempted(step=3, epoch=1)
 
 
+@pytest.mark.slow
 def test_a_run_writes_the_events_that_are_declared(tmp_path):
     """Preempted and resumed: nearly all of them."""
     process = start(tmp_path, *QUICK)

@@ -91,6 +91,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, s
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with("sh"))
 def test_commands_run(
     page: str, tmp_path: Path, environment: dict[str, str], request: pytest.FixtureRequest
@@ -109,6 +110,7 @@ def test_commands_run(
         run(block, tmp_path, environment)
 
 
+@pytest.mark.slow
 def test_every_file_of_a_run_is_in_the_reference(first_run: Path) -> None:
     page = read("docs/reference/run-directory.md")
     names = [f"{path.name}/" if path.is_dir() else path.name for path in (first_run / "runs/first").iterdir()]

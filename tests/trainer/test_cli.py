@@ -45,6 +45,7 @@ def test_a_run_and_its_exported_file_are_as_accurate_as_the_run_was(run_dir, exp
         assert found["loss"] == pytest.approx(was["loss"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_pictures_are_named_as_the_dataset_is(run_dir, exported, tmp_path, capsys):
     images, labels = digits.load("test", DataConfig(name="digits")).gather(np.arange(360))
     paths = [str(tmp_path / f"{i}.png") for i in range(360)]
@@ -60,6 +61,7 @@ def test_pictures_are_named_as_the_dataset_is(run_dir, exported, tmp_path, capsy
     assert hits == round(360 * was["accuracy"])  # as files or as arrays, the same images
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_report_and_another_has_its_mistakes(run_dir, tmp_path, capsys):
     left = Page((run_dir / "report.html").read_text())
     assert ("p", f"No confusion matrix: {REPORT_AGAIN}") in left.texts
@@ -77,6 +79,7 @@ def test_a_run_leaves_a_report_and_another_has_its_mistakes(run_dir, tmp_path, c
     assert json.loads(capsys.readouterr().out)["best_accuracy"] == was["accuracy"]
 
 
+@pytest.mark.slow
 def test_a_report_without_the_data_says_why(run_dir, tmp_path, capsys):
     lacking = tmp_path / "run"
     lacking.mkdir()
@@ -110,6 +113,7 @@ def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
     assert changed == {"head.kernel", "head.bias"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -144,6 +148,7 @@ def test_a_wrong_request_is_one_error(exported, capsys, words, code, message):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

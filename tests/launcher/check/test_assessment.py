@@ -42,6 +42,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(run):
     assert "tracing" not in err
 
 
+@pytest.mark.slow
 def test_an_estimate_says_that_it_is_one_and_compares_slices(run):
     code, out, _ = run(f"--slice h100-8 {TINY} --batch 64 --price 2")
     assert code == 0
@@ -52,6 +53,7 @@ def test_an_estimate_says_that_it_is_one_and_compares_slices(run):
     assert all(line.endswith("estimate") for line in out.splitlines()[1:])
 
 
+@pytest.mark.slow
 def test_data_of_the_pods_counts_as_imagenet_and_the_answer_says_so(run):
     code, out, _ = run(f"--slice v4-8 {TINY} --estimate --data /mnt/not-on-this-machine --batch 1024")
     assert code == 0

@@ -29,6 +29,7 @@ def test_losses_do_not_depend_on_the_devices(on_one, devices):
     assert run.totals()["examples"] == 360
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_every_test_image_counts_once(on_one):
     losses, totals = on_one
     assert losses[0] == pytest.approx(np.log(10), abs=0.05)  # the head starts near zero: all classes alike

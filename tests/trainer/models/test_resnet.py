@@ -189,6 +189,7 @@ def test_batch_norm_folded_into_a_convolution_is_the_same_function():
     np.testing.assert_array_equal(evaluated, widening(False, jnp.float32, train=False)[0][1][0])
 
 
+@pytest.mark.slow
 def test_batch_norm_folded_is_as_exact_in_bfloat16_as_apart():
     def far(a, b):
         pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
