@@ -1,4 +1,4 @@
-"""``python -m trainer``: flags -> TrainConfig -> join -> train, and an exit code that means something."""
+"""``python -m trainer``: parse the flags, join the other hosts, train, end with one of our exit codes."""
 
 import time
 
@@ -21,7 +21,7 @@ from trainer.runtime.watchdog import Watchdog  # noqa: E402
 
 
 def main() -> None:
-    """Never returns; see runtime.exit.leave."""
+    """Train, then end the process with an exit code of ``trainer.errors.ExitCode``; never returns."""
     try:
         run(sys.argv[1:])
         code = ExitCode.FINISHED
@@ -35,15 +35,15 @@ def main() -> None:
         complain(f"{type(error).__name__}: {error}")
         code = ExitCode.RETRY
     if code in (ExitCode.FINISHED, ExitCode.PREEMPTED, ExitCode.FATAL):
-        part()  # every host ends with this code, and none may be killed for another's leaving first
+        part()  # every host ends with this code; one that leaves too early would abort the others
     leave(code)
 
 
 def run(arguments: list[str]) -> None:
-    """One pod's whole life, up to the exit code.
+    """Join the other hosts and train.
 
     Raises:
-      TrainError: with the exit code that the pod must end with.
+      TrainError: states the exit code with which the process must end.
     """
     config = parse(arguments)
     job = read_environment(os.environ)
@@ -53,9 +53,7 @@ def run(arguments: list[str]) -> None:
     joined = time.time()
 
     from trainer.metrics.display import make_display
-    from trainer.train import (
-        train,  # its imports take seconds; a wrong flag or a lost peer needs none of them
-    )
+    from trainer.train import train  # takes seconds, which a wrong flag or a missing host need not wait for
 
     early.stop()
     display = make_display()

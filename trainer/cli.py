@@ -1,4 +1,4 @@
-"""``resnet-train``: what a person does with networks beside training them in pods."""
+"""``resnet-train``: use, compare and convert trained networks on one machine."""
 
 import argparse
 import dataclasses
@@ -26,27 +26,30 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one verb; 0 done, 1 it failed, 2 the request was wrong. ``train`` ends as the trainer does."""
-    words = sys.argv[1:] if arguments is None else arguments
-    if words[:1] == ["train"]:
+    """Run one verb and return its exit code: 0 done, 1 failed, 2 wrong request.
+
+    ``train`` does not return; the process ends with an exit code of the trainer.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["train"]:
         from trainer.__main__ import main as train
 
-        sys.argv[1:] = words[1:]
+        sys.argv[1:] = arguments[1:]
         train()
     try:
-        given = parser().parse_args(words)
-        VERBS[given.verb](given)
+        args = parser().parse_args(arguments)
+        VERBS[args.verb](args)
     except TrainError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # `| head` closes the pipe early
         sys.stderr.close()
         return 1
     return 0
 
 
 def parser() -> Parser:
-    """The verbs and their flags."""
+    """Return the parser of ``resnet-train`` with its verbs and their flags."""
     parser = Parser(
         prog="resnet-train",
         description="Use, compare and convert trained networks.",
@@ -54,120 +57,145 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("train", help="train on this machine's devices, as a pod does")
-    one = verbs.add_parser("predict", help="name what is in pictures, as JSON lines")
-    one.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
-    one.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG or PNG")
-    one.add_argument("--top", type=int, default=5, metavar="N", help="classes for each (default: 5)")
-    one = verbs.add_parser("evaluate", help="accuracy on the test split of a dataset, as JSON")
-    one.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
-    one.add_argument("--data", metavar="DATA", help="dataset: a name or a path (default: the run's)")
-    one = verbs.add_parser("report", help="write a page of a run's curves, time and mistakes")
-    one.add_argument("run", metavar="RUN", help="directory of a run, also gs://…")
-    one.add_argument("--out", metavar="FILE", help="(default: report.html in the run's directory)")
-    one.add_argument("--json", action="store_true", help="print the run's figures instead, write nothing")
-    one = verbs.add_parser("import", help="make a file of weights of another library's")
-    one.add_argument("file", metavar="FILE", help=".pth or .safetensors")
-    one.add_argument("out", metavar="OUT", help="file to write, .safetensors")
-    one.add_argument("--from", dest="library", required=True, choices=("torchvision", "timm"))
-    one.add_argument("--arch", required=True, metavar="ARCH", help="the network in it")
-    one.add_argument("--image-size", type=int, default=224, metavar="PIXELS", help="(default: 224)")
-    _settings(one, "model.… of that network")
-    one = verbs.add_parser("export", help="write a run's best network for other programs")
-    one.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
-    one.add_argument("out", metavar="OUT", help="file to write")
-    one.add_argument("--to", dest="target", required=True, choices=TARGETS)
+    verbs.add_parser("train", help="train on this machine's devices, with the flags of python -m trainer")
+    verb = verbs.add_parser("predict", help="classify images; prints one line of JSON per image")
+    verb.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
+    verb.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG or PNG file")
+    verb.add_argument(
+        "--top", type=int, default=5, metavar="N", help="number of classes per image (default: 5)"
+    )
+    verb = verbs.add_parser(
+        "evaluate", help="measure the accuracy on the test split of a dataset; prints JSON"
+    )
+    verb.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
+    verb.add_argument(
+        "--data", metavar="DATA", help="dataset: a name, a folder or gs://… (default: that of the run)"
+    )
+    verb = verbs.add_parser("report", help="write a page with a run's curves, goodput and mistakes")
+    verb.add_argument("run", metavar="RUN", help="directory of a run, a path or gs://…")
+    verb.add_argument(
+        "--out", metavar="FILE", help="page to write (default: report.html in the run directory)"
+    )
+    verb.add_argument(
+        "--json", action="store_true", help="print the run's figures as JSON instead of writing the page"
+    )
+    verb = verbs.add_parser("import", help="convert the weights of another library")
+    verb.add_argument("file", metavar="FILE", help="weights to convert, .pth or .safetensors")
+    verb.add_argument("out", metavar="OUT", help=".safetensors file to write")
+    verb.add_argument(
+        "--from",
+        dest="library",
+        required=True,
+        choices=("torchvision", "timm"),
+        help="library whose names the weights have",
+    )
+    verb.add_argument("--arch", required=True, metavar="ARCH", help="network architecture of the weights")
+    verb.add_argument(
+        "--image-size",
+        type=int,
+        default=224,
+        metavar="PIXELS",
+        help="height and width of its images in pixels (default: 224)",
+    )
+    verb.add_argument(
+        "--set", action="append", default=[], metavar="model.FIELD=VALUE", help="setting of that network"
+    )
+    verb = verbs.add_parser("export", help="write the best checkpoint of a run for other programs")
+    verb.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
+    verb.add_argument("out", metavar="OUT", help="file to write")
+    verb.add_argument(
+        "--to", dest="target", required=True, choices=TARGETS, help="format or library to write for"
+    )
     return parser
 
 
-def _settings(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.FIELD=VALUE", help=text)
-
-
-def predict(given: argparse.Namespace) -> None:
+def predict(args: argparse.Namespace) -> None:
     from trainer.weights import inference
 
-    if given.top < 1:
-        raise ConfigError(f"--top: must be at least 1, got {given.top}")
+    if args.top < 1:
+        raise ConfigError(f"--top: must be at least 1, got {args.top}")
     for row in inference.predict(
-        inference.find(given.network), given.images, given.top, DataConfig().max_pixels
+        inference.find(args.network), args.images, args.top, DataConfig().max_pixels
     ):
         print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
-def evaluate(given: argparse.Namespace) -> None:
+def evaluate(args: argparse.Namespace) -> None:
     from etils import epath
 
     from trainer.rundir import directory
     from trainer.weights import inference
 
     data = DataConfig()
-    if not given.network.endswith(".safetensors"):
-        data = directory.read(epath.Path(given.network)).data
-    elif not given.data:
-        raise ConfigError("--data: must be named for a file of weights, got none")
-    if given.data:
-        data = dataclasses.replace(resolve("", "", "", {"data.name": given.data}).data, root=data.root)
-    print(json.dumps(inference.evaluate(inference.find(given.network), data)))
+    if not args.network.endswith(".safetensors"):
+        data = directory.read(epath.Path(args.network)).data
+    elif not args.data:
+        raise ConfigError("--data: must be a dataset for a file of weights, got none")
+    if args.data:
+        data = dataclasses.replace(resolve("", "", "", {"data.name": args.data}).data, root=data.root)
+    print(json.dumps(inference.evaluate(inference.find(args.network), data)))
 
 
-def report(given: argparse.Namespace) -> None:
+def report(args: argparse.Namespace) -> None:
     from etils import epath
 
     from trainer.report import page
     from trainer.rundir import record
 
-    found = record.load(epath.Path(given.run))
-    if given.json:
-        print(json.dumps(found.result()))
+    run = record.load(epath.Path(args.run))
+    if args.json:
+        print(json.dumps(run.result()))
         return
-    out = epath.Path(given.out or epath.Path(given.run) / "report.html")
+    out = epath.Path(args.out or epath.Path(args.run) / "report.html")
     if not out.parent.is_dir():
-        raise ConfigError(f"--out: must be in a folder that is there, got {out}")
-    out.write_text(page.render(found, _mistakes(found.config)))
+        raise ConfigError(f"--out: must be in an existing folder, got {out}")
+    out.write_text(page.render(run, _mistakes(run.config)))
     print(out)
 
 
 def _mistakes(config: TrainConfig):
-    """Of the best checkpoint, or a sentence why there are none: of neither the data need be here."""
+    """Return the mistakes of the best checkpoint, or the reason why there are none.
+
+    A run whose checkpoint or data is missing here still has a report.
+    """
     from trainer.weights import confusion, inference
 
     try:
         return confusion.look(inference.of_run(config), config.data)
     except TrainError as error:
-        _say(f"warning: the report has no confusion matrix: {error}")
+        _print_status(f"warning: the report has no confusion matrix: {error}")
         return str(error).splitlines()[0]
 
 
-def import_weights(given: argparse.Namespace) -> None:
+def import_weights(args: argparse.Namespace) -> None:
     from trainer.weights.file import read_foreign
 
-    settings = dict(parse_setting(text) for text in given.set)
-    model: ModelConfig = resolve("", "", "", {"model.arch": given.arch}, settings).model
-    found = read_foreign(given.file, model, given.image_size)
-    found.save(given.out)
-    _say(f"{given.out}: {found.model.arch}, {len(found.class_names)} classes")
+    settings = dict(parse_setting(text) for text in args.set)
+    model: ModelConfig = resolve("", "", "", {"model.arch": args.arch}, settings).model
+    weights = read_foreign(args.file, model, args.image_size)
+    weights.save(args.out)
+    _print_status(f"{args.out}: {weights.model.arch}, {len(weights.class_names)} classes")
 
 
-def export(given: argparse.Namespace) -> None:
+def export(args: argparse.Namespace) -> None:
     from safetensors.numpy import save_file
 
     from trainer.weights import inference, torch_names
     from trainer.weights.onnx import write_onnx
 
-    if not Path(given.out).absolute().parent.is_dir():
-        raise ConfigError(f"{given.out}: must be in a folder that is there")
-    found = inference.find(given.network)
-    if given.target == "onnx":
-        write_onnx(found, given.out)
-    elif given.target == "safetensors":
-        found.save(given.out)
+    if not Path(args.out).absolute().parent.is_dir():
+        raise ConfigError(f"{args.out}: must be in an existing folder")
+    weights = inference.find(args.network)
+    if args.target == "onnx":
+        write_onnx(weights, args.out)
+    elif args.target == "safetensors":
+        weights.save(args.out)
     else:
-        save_file(torch_names.write(found.model, found.arrays), given.out)
-    _say(f"{given.out}: {found.model.arch}, {len(found.class_names)} classes, for {given.target}")
+        save_file(torch_names.write(weights.model, weights.arrays), args.out)
+    _print_status(f"{args.out}: {weights.model.arch}, {len(weights.class_names)} classes, for {args.target}")
 
 
-def _say(text: str) -> None:
+def _print_status(text: str) -> None:
     print(text, file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""When a run evaluates, saves and ends, counted in steps."""
+"""The steps at which a run evaluates, saves, changes its resolution and ends."""
 
 import math
 from dataclasses import dataclass
@@ -9,23 +9,28 @@ from trainer.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All numbers are steps; step s is the state after s updates."""
+    """The schedule of a run. All counts are in steps; step s is the state after s updates."""
 
     steps: int
     steps_per_epoch: float
     eval_every: int  # 0: only at the end
     save_every: int  # 0: with each evaluation
-    pixels: tuple[int, int] = (0, 0)  # of training images, at first and in the end; 0: as they come
-    ramp: tuple[int, int] = (0, 0)  # epochs: the last of the first, the first of the last
+    pixels: tuple[int, int] = (0, 0)  # first and final training resolution; 0: that of the data, no ramp
+    ramp: tuple[int, int] = (0, 0)  # last epoch at the first resolution, first epoch at the final one
 
     def evaluates(self, step: int) -> bool:
+        """Return whether the state after ``step`` is evaluated."""
         return step == self.steps or (self.eval_every > 0 and step % self.eval_every == 0)
 
     def saves(self, step: int) -> bool:
+        """Return whether the state after ``step`` is saved without an evaluation."""
         return self.save_every > 0 and step % self.save_every == 0
 
     def resolution(self, step: int) -> int:
-        """Pixels of the images of the step after ``step``; between the two a multiple of 32, by the epoch."""
+        """Return the height and width in pixels of the images that update the state after ``step``.
+
+        It changes with the epoch; on the ramp it is rounded to a multiple of 32. 0: that of the data.
+        """
         (first, last), (begin, end) = self.pixels, self.ramp
         epoch = int(self.epoch(step))
         if not last or epoch <= begin:
@@ -35,23 +40,27 @@ class Plan:
         return round((first + (last - first) * (epoch - begin) / (end - begin)) / 32) * 32
 
     def resolutions(self, start: int = 0) -> list[int]:
-        """All that occur from a step on, in order."""
+        """Return every resolution that occurs from step ``start`` on, in order."""
         epochs = range(int(self.epoch(start)), int(self.epoch(self.steps)) + 1)
         firsts = [start, *(math.ceil(e * self.steps_per_epoch) for e in epochs)]
         return list(dict.fromkeys(self.resolution(s) for s in firsts if start <= s < self.steps))
 
     def epoch(self, step: int) -> float:
+        """Return the passes over the training data that are done after ``step``."""
         return step / self.steps_per_epoch
 
 
 def make_plan(config: TrainConfig, examples: int) -> Plan:
-    """examples: of one epoch. An epoch need not be a whole number of steps.
+    """Return the plan of a run; an epoch need not be a whole number of steps.
+
+    Args:
+      examples: number of examples per epoch.
 
     Raises:
-      ConfigError: a ramp of the resolution without a beginning.
+      ConfigError: the resolution has a final value but no first one.
     """
     if config.augment.final_resolution and not config.augment.resolution:
-        raise ConfigError("augment.resolution: must be given where augment.final_resolution is, got 0")
+        raise ConfigError("augment.resolution: must be set where augment.final_resolution is set, got 0")
     steps_per_epoch = examples / config.train.batch
     return Plan(
         steps=config.train.steps or max(1, round(config.train.epochs * steps_per_epoch)),

@@ -1,4 +1,4 @@
-"""The programs of a run, built from its configuration: what the devices run, and what is compiled ahead."""
+"""The functions that the devices of a run execute, built from its settings and compiled ahead."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,18 @@ from trainer.state import EvalStep, State, TrainStep
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """Pure functions and the shapes that they work on.
+    """The pure functions of a run and the shapes of their arguments.
 
-    ``init_state(key) -> State``; ``shapes`` is a State of ShapeDtypeStruct; ``train_steps`` has one step for
-    each resolution of the plan, and ``train_step`` is the last of them.
+    Attributes:
+      plan: when the run evaluates, saves and ends.
+      train_steps: resolution in pixels -> training step, in the order of the plan.
+      eval_step: step of an evaluation, over one batch.
+      init_state: ``init_state(key) -> State``, the state before the first update.
+      key: random key from ``train.seed``.
+      shapes: State of ShapeDtypeStruct.
+      image_size: height and width of the decoded images, in pixels.
+      config: settings of the run.
+      optimizer: update rule, for the shapes of its state.
     """
 
     plan: Plan
@@ -35,14 +43,21 @@ class Program:
 
     @property
     def train_step(self) -> TrainStep:
+        """The training step of the last resolution."""
         return list(self.train_steps.values())[-1]
 
 
 def make_program(config: TrainConfig, train_source: Source, test_source: Source, platform: str) -> Program:
-    """platform: "cpu", "gpu" or "tpu", of the devices that will run it; decides what dtype "auto" is.
+    """Build the program of a run.
+
+    Args:
+      config: settings of the run.
+      train_source: training data, for its size and shapes.
+      test_source: test data, for its normalisation.
+      platform: "cpu", "gpu" or "tpu": the devices that will run it, which decide the dtype "auto".
 
     Raises:
-      ConfigError: the settings contradict each other, or the images of the data.
+      ConfigError: the settings contradict each other or the images of the data.
     """
     plan = make_plan(config, train_source.size)
     height, _, channels = train_source.image_shape
@@ -50,7 +65,7 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
         raise ConfigError(
             f"augment.resolution: must be at most the {height} pixels of the images of "
             f"'{train_source.name}', got {largest}",
-            "a recipe for larger images sets it; --set augment.resolution=0 takes the images as they come",
+            "the recipe is for larger images; --set augment.resolution=0 trains at their own resolution",
         )
     batch = config.train.batch // config.train.accumulate
     net, init = network.build(config.model, train_source.num_classes, channels, height, platform, batch)

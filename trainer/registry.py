@@ -1,4 +1,4 @@
-"""Networks and datasets by name. The tables are data: reading a name costs no import of jax."""
+"""Networks and datasets by name, as plain tables: looking up a name does not import jax."""
 
 RESNET50 = {"block": "bottleneck", "stage_sizes": (3, 4, 6, 3)}
 RESNET101 = {"block": "bottleneck", "stage_sizes": (3, 4, 23, 3)}

@@ -1,4 +1,4 @@
-"""The arrays that training changes, and the types of the functions that change them."""
+"""The arrays that training updates, and the types of the functions that update them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,16 +9,16 @@ Arrays = dict[str, jax.Array]  # name in the module tree, like blocks.0.conv1.co
 
 
 class State(NamedTuple):
-    """All that changes from step to step, and all that a checkpoint holds."""
+    """Everything that changes from step to step, and all arrays of a checkpoint."""
 
-    step: jax.Array  # int32, updates done
+    step: jax.Array  # int32 scalar: updates done
     params: Arrays
     stats: Arrays  # running statistics of BatchNorm
     opt: Any  # optimizer state, or an Averaging
 
 
 class Averaging(NamedTuple):
-    """Optimizer state and, with ``optim.ema``, averages of parameters and running statistics."""
+    """Optimizer state with ``optim.ema``: that of the update rule, and the averaged arrays."""
 
     rule: Any
     params: Arrays

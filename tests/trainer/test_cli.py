@@ -37,12 +37,12 @@ def exported(run_dir, tmp_path_factory):
 @pytest.mark.slow
 def test_a_run_and_its_exported_file_are_as_accurate_as_the_run_was(run_dir, exported, capsys):
     [was] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
-    for words in ([str(run_dir)], [str(exported), "--data", "digits"]):
-        assert cli.main(["evaluate", *words]) == 0
-        found = json.loads(capsys.readouterr().out)
-        assert found["examples"] == 360
-        assert found["accuracy"] == pytest.approx(was["accuracy"], abs=1e-9)
-        assert found["loss"] == pytest.approx(was["loss"], abs=1e-5)
+    for arguments in ([str(run_dir)], [str(exported), "--data", "digits"]):
+        assert cli.main(["evaluate", *arguments]) == 0
+        evaluation = json.loads(capsys.readouterr().out)
+        assert evaluation["examples"] == 360
+        assert evaluation["accuracy"] == pytest.approx(was["accuracy"], abs=1e-9)
+        assert evaluation["loss"] == pytest.approx(was["loss"], abs=1e-5)
 
 
 @pytest.mark.slow
@@ -52,11 +52,11 @@ def test_pictures_are_named_as_the_dataset_is(run_dir, exported, tmp_path, capsy
     for path, image in zip(paths, images, strict=True):
         cv2.imwrite(path, image)
     assert cli.main(["predict", str(exported), *paths, "--top", "3"]) == 0
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["image"] for row in found] == paths
-    chances = [[one["probability"] for one in row["top"]] for row in found]
-    assert all(len(c) == 3 and c == sorted(c, reverse=True) for c in chances)
-    hits = sum(row["top"][0]["class"] == str(label) for row, label in zip(found, labels, strict=True))
+    predictions = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["image"] for row in predictions] == paths
+    probabilities = [[candidate["probability"] for candidate in row["top"]] for row in predictions]
+    assert all(len(p) == 3 and p == sorted(p, reverse=True) for p in probabilities)
+    hits = sum(row["top"][0]["class"] == str(label) for row, label in zip(predictions, labels, strict=True))
     [was] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
     assert hits == round(360 * was["accuracy"])  # as files or as arrays, the same images
 
@@ -88,14 +88,14 @@ def test_a_report_without_the_data_says_why(run_dir, tmp_path, capsys):
     (lacking / "config.json").write_text(json.dumps(config))
     (lacking / "events.jsonl").write_text((run_dir / "events.jsonl").read_text())
     assert cli.main(["report", str(lacking)]) == 0
-    said = "data: /nowhere/at/all must be a dataset, got nothing there"
-    assert f"warning: the report has no confusion matrix: {said}" in capsys.readouterr().err
-    assert ("p", f"No confusion matrix: {said}") in Page((lacking / "report.html").read_text()).texts
+    reason = "data: /nowhere/at/all must be a dataset, got nothing there"
+    assert f"warning: the report has no confusion matrix: {reason}" in capsys.readouterr().err
+    assert ("p", f"No confusion matrix: {reason}") in Page((lacking / "report.html").read_text()).texts
 
 
 @pytest.mark.slow
 def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
-    words = [
+    arguments = [
         *RUN,
         "--set",
         f"train.init={exported}",
@@ -104,7 +104,7 @@ def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
         "--set",
         "optim.ema=0.5",
     ]
-    code, _, err = finish(start(tmp_path / "tuned", *words))
+    code, _, err = finish(start(tmp_path / "tuned", *arguments))
     assert code == 0, err
     out = tmp_path / "tuned.safetensors"
     assert cli.main(["export", str(tmp_path / "tuned"), str(out), "--to", "safetensors"]) == 0
@@ -115,7 +115,7 @@ def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "code", "message"),
+    ("arguments", "code", "message"),
     [
         (
             ["predict", "/nowhere", "a.png"],
@@ -125,13 +125,13 @@ def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
         (["predict", "{file}", "/nowhere.png"], 1, "error: /nowhere.png: must be an image, got"),
         (["predict", "{file}", "a.png", "--top", "0"], 2, "error: --top: must be at least 1, got 0"),
         (["report", "/nowhere"], 2, "error: /nowhere: must be the directory of a run, got no config"),
-        (["evaluate", "{file}"], 2, "error: --data: must be named for a file of weights, got none"),
+        (["evaluate", "{file}"], 2, "error: --data: must be a dataset for a file of weights, got none"),
         (
             ["evaluate", "{file}", "--data", "synthetic"],
             2,
             "must have 1 channels and at most 10 classes, got 3 and",
         ),
-        (["export", "{file}", "/nowhere/x", "--to", "onnx"], 2, "must be in a folder that is there"),
+        (["export", "{file}", "/nowhere/x", "--to", "onnx"], 2, "/nowhere/x: must be in an existing folder"),
         (
             ["import", "{file}", "x", "--from", "timm", "--arch", "resnet18"],
             2,
@@ -141,8 +141,8 @@ def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
         (["paint"], 2, "invalid choice: 'paint'"),
     ],
 )
-def test_a_wrong_request_is_one_error(exported, capsys, words, code, message):
-    assert cli.main([word.format(file=exported) for word in words]) == code
+def test_a_wrong_request_is_one_error(exported, capsys, arguments, code, message):
+    assert cli.main([argument.format(file=exported) for argument in arguments]) == code
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err

@@ -8,25 +8,25 @@ from trainer.plan import make_plan
 from trainer.runtime.clock import Clock
 
 
-def plan(examples, **settings):
+def make(examples, **settings):
     return make_plan(resolve("r", "/d", "", {k.replace("__", "."): v for k, v in settings.items()}), examples)
 
 
 def test_epochs_become_steps():
-    found = plan(1437, train__batch=64, train__epochs=10.0, train__eval_every_epochs=2.0)
-    assert found.steps == 225  # 10 x 1437 / 64 = 224.5
-    assert [s for s in range(1, 226) if found.evaluates(s)] == [45, 90, 135, 180, 225]
-    assert found.epoch(45) == pytest.approx(2.0042, abs=1e-4)
+    plan = make(1437, train__batch=64, train__epochs=10.0, train__eval_every_epochs=2.0)
+    assert plan.steps == 225  # 10 x 1437 / 64 = 224.5
+    assert [s for s in range(1, 226) if plan.evaluates(s)] == [45, 90, 135, 180, 225]
+    assert plan.epoch(45) == pytest.approx(2.0042, abs=1e-4)
 
 
 def test_steps_win_over_epochs_and_the_end_is_evaluated():
-    found = plan(1000, train__batch=100, train__steps=7, train__eval_every_epochs=0.0)
-    assert [s for s in range(1, 8) if found.evaluates(s)] == [7]
+    plan = make(1000, train__batch=100, train__steps=7, train__eval_every_epochs=0.0)
+    assert [s for s in range(1, 8) if plan.evaluates(s)] == [7]
 
 
 def test_saves_between_evaluations():
-    found = plan(1000, train__batch=100, train__steps=7, checkpoint__every_steps=3)
-    assert [s for s in range(1, 8) if found.saves(s)] == [3, 6]
+    plan = make(1000, train__batch=100, train__steps=7, checkpoint__every_steps=3)
+    assert [s for s in range(1, 8) if plan.saves(s)] == [3, 6]
 
 
 def test_warm_up_and_cosine():

@@ -1,4 +1,4 @@
-"""How a process ends: the hosts take leave of each other, and nothing changes its exit code."""
+"""The end of a process: no host leaves before the others, and nothing changes the exit code."""
 
 import contextlib
 import os
@@ -6,17 +6,17 @@ import sys
 
 
 def part() -> None:
-    """Waits for the others to be done too; a coordinator that leaves first would abort them."""
+    """Wait until the other hosts are done too; a coordinator that leaves first would abort them."""
     if "jax" in sys.modules:
         import jax
 
         if jax.distributed.is_initialized():
-            with contextlib.suppress(RuntimeError):  # a peer is gone already; the exit code stands
+            with contextlib.suppress(RuntimeError):  # another host is gone already; the exit code stays
                 jax.distributed.shutdown()
 
 
 def leave(code: int) -> None:
-    """Ends the process at once: JAX's exit handlers would turn an exit code of ours into 134."""
+    """End the process at once with ``code``; JAX's exit handlers would turn it into 134."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,8 +1,8 @@
-"""Who this process is, and how it joins the others.
+"""The place of a process in its run, and joining the others.
 
-On TPU, GKE injects what ``jax.distributed.initialize()`` looks for. On GPU and CPU the launcher gives the
-coordinator and the counts, Kubernetes gives ``JOB_COMPLETION_INDEX``, and cluster detection is switched off.
-A process that cannot join ends with an error; it never trains alone by accident.
+On TPU, GKE injects the variables that ``jax.distributed.initialize()`` looks for. On GPU and CPU the launcher
+sets the coordinator and the counts, Kubernetes sets ``JOB_COMPLETION_INDEX``, and JAX's cluster detection is
+switched off. A process that cannot join ends with an error; it never trains alone by accident.
 """
 
 import socket
@@ -13,34 +13,35 @@ from dataclasses import dataclass
 from trainer.errors import ConfigError, JoinError
 from trainer.runtime.environment import Variable
 
-# JAX's own client looks a name up again after 30 s at the soonest, so it is given an address that answers.
-LOOK_SECONDS = 0.1  # between look-ups of the coordinator
-CONNECT_SECONDS = 1.0  # a name may still stand for the pod before, whose address never answers
+# JAX's own client retries a name after 30 s at the earliest, so it gets an address that answers already.
+RETRY_SECONDS = 0.1  # between connections to the coordinator
+CONNECT_SECONDS = 1.0  # the name may still resolve to the previous pod, whose address never answers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """The place of this process in its job, as the environment states it."""
+    """The place of this process in its run, as the environment states it."""
 
-    platform: str = ""  # cpu, gpu, tpu; empty: started by hand, alone
+    platform: str = ""  # cpu, gpu or tpu; empty: started by hand, runs alone
     coordinator: str = ""
     hosts_per_slice: int = 1
     slices: int = 1
     slice_index: int = 0
     completion_index: int = 0
     hosts: int = 1
-    devices: int = 0  # that jax.device_count() must give; 0: any
+    devices: int = 0  # what jax.device_count() must return; 0: any
     restart: int = 0
     pod: str = ""
     owner: str = ""
 
     @property
     def process_id(self) -> int:
+        """The index of this process in the run, from 0."""
         return self.slice_index * self.hosts_per_slice + self.completion_index
 
 
 def read_environment(env: Mapping[str, str]) -> Job:
-    """Reads RESNET_* and JOB_COMPLETION_INDEX.
+    """Return the place of this process from RESNET_* and JOB_COMPLETION_INDEX.
 
     Raises:
       ConfigError: a variable is missing or not a whole number, or the variables contradict each other.
@@ -77,11 +78,11 @@ def read_environment(env: Mapping[str, str]) -> Job:
 
 
 def join(job: Job, timeout_seconds: int) -> None:
-    """Joins the other processes and checks that all devices are there.
+    """Join the other processes and check the number of devices.
 
     Raises:
-      JoinError: the coordinator's name does not resolve or a process does not come within the time, or the
-        number of devices is not the promised one.
+      JoinError: the coordinator's name does not resolve in time, a process does not join in time, or the
+        number of devices is not ``job.devices``.
     """
     import jax
 
@@ -110,7 +111,7 @@ def _arguments(job: Job, deadline: float) -> dict:
         "cluster_detection_method": "deactivate",
     }
     host, _, port = job.coordinator.rpartition(":")
-    if host in ("127.0.0.1", "localhost"):  # processes of one machine: do not listen to the network
+    if host in ("127.0.0.1", "localhost"):  # all processes on one machine: do not listen on the network
         arguments["coordinator_bind_address"] = job.coordinator
     elif job.process_id > 0:
         arguments["coordinator_address"] = _answering(host, int(port), deadline)
@@ -118,9 +119,9 @@ def _arguments(job: Job, deadline: float) -> dict:
 
 
 def _answering(host: str, port: int, deadline: float) -> str:
-    """ADDRESS:PORT of the coordinator once its name resolves and something listens there.
+    """Return ADDRESS:PORT of the coordinator once its name resolves and the port accepts connections.
 
-    After a restart the name gives the address of the pod before until the cluster's DNS cache forgets it.
+    After a restart the name resolves to the previous pod until the cluster's DNS cache expires.
     """
     while True:
         try:
@@ -129,12 +130,11 @@ def _answering(host: str, port: int, deadline: float) -> str:
             return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         except OSError as error:
             if time.monotonic() > deadline:
-                unknown = isinstance(error, socket.gaierror)
-                problem = (
-                    f"'s name '{host}' does not resolve" if unknown else f" {host}:{port} does not answer"
-                )
-                raise JoinError(f"the coordinator{problem}: {error}") from None
-        time.sleep(LOOK_SECONDS)
+                problem = f"the coordinator {host}:{port} does not answer"
+                if isinstance(error, socket.gaierror):
+                    problem = f"the coordinator's name '{host}' does not resolve"
+                raise JoinError(f"{problem}: {error}") from None
+        time.sleep(RETRY_SECONDS)
 
 
 def _text(env: Mapping[str, str], name: str) -> str:

@@ -1,4 +1,4 @@
-"""What a process tells people and Kubernetes outside its log: warnings, and why it ends."""
+"""Messages to people and Kubernetes: warnings, and the error with which a process ends."""
 
 import contextlib
 import sys
@@ -6,17 +6,20 @@ from pathlib import Path
 
 from trainer.errors import ERROR
 
-TERMINATION_LOG = Path("/dev/termination-log")  # what Kubernetes shows as the reason of a failed container
+TERMINATION_LOG = Path(
+    "/dev/termination-log"
+)  # Kubernetes shows its contents as the message of a terminated container
 
 
 def warn(message: str) -> None:
+    """Print a warning to stderr."""
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def complain(message: str) -> None:
-    """Says why the process ends, to people and to Kubernetes."""
+    """Print the error with which the process ends, and leave it for Kubernetes."""
     text = f"{ERROR}{message}"
     print(text, file=sys.stderr, flush=True)
     if TERMINATION_LOG.exists():
-        with contextlib.suppress(OSError):  # read-only outside Kubernetes
+        with contextlib.suppress(OSError):  # not writable outside Kubernetes
             TERMINATION_LOG.write_text(text[:4000] + "\n")

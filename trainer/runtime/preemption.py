@@ -1,4 +1,4 @@
-"""Notices that the machine is being taken away, on all hosts at the same step."""
+"""Notice of preemption (SIGTERM), which all hosts see at the same step."""
 
 import os
 import signal
@@ -7,28 +7,29 @@ import threading
 
 from trainer.errors import ERROR, ExitCode
 
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 class EarlyExit:
-    """Ends the process with 42 on SIGTERM, from now until ``stop``: while there is nothing to save yet.
+    """Ends the process with exit code 42 on SIGTERM until ``stop``, while there is nothing to save yet.
 
-    The first process of a container ignores a signal that it has no handler for, and a Python handler waits
-    for as long as the main thread is inside the join; so a thread of its own takes the signal.
+    A thread of its own takes the signal. The first process of a container ignores a signal without a handler,
+    and a Python handler does not run while the main thread is inside the join.
 
     Args:
-      line: of the log, printed at the end.
+      line: log line to print when the signal arrives.
     """
 
     def __init__(self, line: str):
         self._line = line
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._wait, name="early-exit", daemon=True)
-        if hasattr(signal, "sigtimedwait"):  # not on macOS, where nothing runs as first process
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # threads to come inherit it
+        if hasattr(signal, "sigtimedwait"):  # not on macOS, where no container runs
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # later threads inherit the mask
             self._thread.start()
 
     def stop(self) -> None:
+        """Give SIGTERM back to the handlers of the process."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -36,7 +37,7 @@ class EarlyExit:
 
     def _wait(self) -> None:
         while not self._stopped.is_set():
-            if signal.sigtimedwait({signal.SIGTERM}, LOOK_SECONDS):
+            if signal.sigtimedwait({signal.SIGTERM}, POLL_SECONDS):
                 print(self._line, flush=True)
                 print(
                     f"{ERROR}terminated before training began; nothing is lost", file=sys.stderr, flush=True
@@ -45,10 +46,10 @@ class EarlyExit:
 
 
 class Preemption:
-    """Poll ``reached`` once a training step and once an evaluation batch, on every host alike.
+    """Poll ``reached`` once per training step and once per evaluation batch, on every host.
 
-    With ``jax.distributed`` its own SIGTERM handler spreads the notice, and every host sees True at the same
-    poll; a handler of ours would silence it. A process on its own installs one for SIGTERM and SIGINT.
+    With ``jax.distributed`` JAX's own SIGTERM handler passes the notice on, and every host sees True at the
+    same poll; a handler of ours would replace it. A single process installs one for SIGTERM and SIGINT.
     """
 
     def __init__(self, distributed: bool):
@@ -60,7 +61,8 @@ class Preemption:
             signal.signal(signal.SIGINT, self._notice)
 
     def reached(self) -> bool:
-        self._polls += 1  # one counter that only grows: the hosts agree on a number of it
+        """Return whether the machine is about to be taken away."""
+        self._polls += 1  # never starts again: the hosts agree on the number of a poll
         if self._distributed:
             from jax.experimental import multihost_utils
 

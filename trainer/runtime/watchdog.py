@@ -1,6 +1,6 @@
-"""A thread that ends the process when it makes no progress.
+"""A thread that ends a process that makes no progress.
 
-JAX detects a dead process but not one that lives and hangs: its heartbeats come from a thread of their own.
+JAX detects a dead process but not a hung one, because a thread of its own sends the heartbeats.
 """
 
 import faulthandler
@@ -15,11 +15,11 @@ CHECK_SECONDS = 1.0
 
 
 class Watchdog:
-    """Ends the process with exit code 45 where ``beat`` is not called in time; 0 seconds: never.
+    """Ends the process with exit code 45 if ``beat`` is not called in time.
 
     Args:
-      first_seconds: limit for start-up and compilation, until the first beat.
-      seconds: limit between beats.
+      first_seconds: limit for start-up and compilation, until the first beat; 0: no limit.
+      seconds: limit between beats; 0: no limit.
     """
 
     def __init__(self, first_seconds: float, seconds: float):
@@ -31,11 +31,12 @@ class Watchdog:
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def beat(self) -> None:
+        """Report progress."""
         self._last = time.monotonic()
         self._limit = self._seconds
 
     def now(self, doing: str) -> None:
-        """Says what follows, for the message of an end; it is no progress."""
+        """Set what the process is doing, for the message when it hangs; does not count as progress."""
         self._doing = doing
 
     def stop(self) -> None:

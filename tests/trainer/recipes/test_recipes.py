@@ -124,6 +124,6 @@ def test_ones_that_are_tested_by_training_are_all_that_is_left():
 def test_a_ramp_without_a_beginning_is_refused():
     config = resolve("r", "/d", "", {"augment.final_resolution": 192})
     with pytest.raises(
-        Exception, match=r"augment.resolution: must be given where augment.final_resolution is"
+        Exception, match=r"augment.resolution: must be set where augment.final_resolution is set"
     ):
         make_plan(config, 1000)
