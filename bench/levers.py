@@ -25,32 +25,32 @@ def plain_pool(self, x, train, stride):
 def sliced(plain):
     """Make 1x1 convolutions with a stride read only the pixels that they use."""
 
-    def call(self, x, times=None):
+    def call(self, x, multiplier=None):
         if self.kernel[...].shape[0] > 1 or self.stride == 1:
-            return plain(self, x, times)
+            return plain(self, x, multiplier)
         stride = self.stride
         with mock.patch.object(self, "stride", 1):
-            return plain(self, x[:, ::stride, ::stride], times)
+            return plain(self, x[:, ::stride, ::stride], multiplier)
 
     return call
 
 
-def two_passes(self, x, train, of=None):
-    of = x if of is None else of
-    wide, seen = x.astype(jnp.float32), of.astype(jnp.float32)
+def two_passes(self, x, train, measured=None):
+    measured = x if measured is None else measured
+    wide, seen = x.astype(jnp.float32), measured.astype(jnp.float32)
     mean = jnp.mean(seen, AXES)
     var = jnp.mean(jnp.square(seen - mean), AXES)
-    multiplier, shift = self.learn(mean, var, of.size // of.shape[-1])
+    multiplier, shift = self.learn(mean, var, measured.size // measured.shape[-1])
     return (wide * multiplier + shift).astype(x.dtype)
 
 
-def own_backward(self, x, train, of=None):
+def own_backward(self, x, train, measured=None):
     """BatchNorm with a backward pass of its own.
 
     The stem keeps the plain one, because its statistics are those of another array than the normalised one.
     """
-    if of is not None:
-        return PLAIN_NORM(self, x, train, of)
+    if measured is not None:
+        return PLAIN_NORM(self, x, train, measured)
     y, mean, var = cast(tuple, _normalised(x, self.scale[...], self.bias[...], self.epsilon))
     self.learn(mean, var, x.size // x.shape[-1])
     return y
@@ -86,10 +86,10 @@ _normalised.defvjp(_forward, _backward)
 def space_to_depth(plain):
     """Compute the 7x7 of stride 2 over 3 channels as a 4x4 of stride 1 over 12: the same sums plus zeros."""
 
-    def call(self, x, times=None):
+    def call(self, x, multiplier=None):
         if self.kernel[...].shape[:3] != (7, 7, 3):
-            return plain(self, x, times)
-        x, kernel = x.astype(self.dtype), (self.kernel[...] * times).astype(self.dtype)
+            return plain(self, x, multiplier)
+        x, kernel = x.astype(self.dtype), (self.kernel[...] * multiplier).astype(self.dtype)
         batch, height, width, channels = x.shape
         folded = x.reshape(batch, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
         # out[i] = sum of x[2 i + k - 3] w[k]; with a zero before w it is x[2 (i + a - 2) + b] w[2 a + b].
@@ -110,8 +110,8 @@ def recompute():
     """Wrap each block in jax.checkpoint that saves the outputs of convolutions."""
     convolve, block = layers.Conv.__call__, resnet.Block.__call__
 
-    def named(self, x, times=None):
-        return jax.ad_checkpoint.checkpoint_name(convolve(self, x, times), "convolution")
+    def named(self, x, multiplier=None):
+        return jax.ad_checkpoint.checkpoint_name(convolve(self, x, multiplier), "convolution")
 
     policy = jax.checkpoint_policies.save_only_these_names("convolution")
 

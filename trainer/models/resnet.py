@@ -1,253 +1,409 @@
 """ResNet (He et al. 2015, arXiv:1512.03385) in Flax NNX, version 1.5: the stride is on the 3x3.
 
-Convolutions run in ``dtype``; statistics, normalisation and the head are float32. Padding is explicit and
-symmetric, so that weights trained elsewhere mean the same here.
+Convolutions run in ``LayerConfig.dtype``; statistics, normalisation and the head are float32. Padding is
+explicit and symmetric, so that weights trained elsewhere mean the same here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from trainer.models.layers import EXACT, BatchNorm, Conv, copies, second_moments
-from trainer.models.variants import PLAIN, SqueezeExcite, Variant, blur, drop_branch, mean_pool
+from trainer.config import ModelConfig
+from trainer.errors import ConfigError
+from trainer.models.layers import EXACT, PIXELS, BatchNorm, Conv, LayerConfig, copies, second_moments
+from trainer.models.variants import (
+    PLAIN,
+    PLAIN_GROUP_WIDTH,
+    SqueezeExcite,
+    Variant,
+    blur,
+    drop_branch,
+    mean_pool,
+)
 
-HEAD_INIT = nnx.initializers.normal(0.01)
+HEAD_INIT = nnx.initializers.normal(0.01)  # Goyal et al. 2017, arXiv:1706.02677, section 5.1
 
 
 class ConvNorm(nnx.Module):
-    """A convolution without bias, then BatchNorm; ``smooth`` blurs what a stride would leave out.
+    """A convolution without bias, then BatchNorm.
 
-    fold: in training, BatchNorm becomes part of the kernel of a 1x1 that has more outputs than inputs, see
-      ``_folded``.
-    wide: the kernel's gradient is one of float32, see ``Conv``.
+    With ``config.fold_norm``, training makes BatchNorm part of the kernel of a 1x1 convolution that has more
+    outputs than inputs, see ``_folded``.
+
+    Args:
+      in_channels, out_channels: channels of the image and of the result.
+      size, stride: pixels of a side of the kernel, and pixels between two of its places.
+      config: what all layers of the network share.
+      zero_scale: whether BatchNorm's scale begins at 0.
+      groups: groups of the convolution.
+      smooth: whether a blur comes first where there is a stride.
     """
 
     def __init__(
         self,
-        cin,
-        cout,
-        kernel,
-        stride,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        stride: int,
+        config: LayerConfig,
         *,
-        dtype,
-        norm: dict[str, Any],
-        rngs,
+        rngs: nnx.Rngs,
         zero_scale: bool = False,
         groups: int = 1,
         smooth: bool = False,
-        fold: bool = False,
-        wide: bool = False,
     ):
-        self.conv = Conv(cin, cout, kernel, stride, dtype=dtype, rngs=rngs, groups=groups, wide=wide)
-        self.norm = BatchNorm(cout, **norm, zero_scale=zero_scale)
+        self.conv = Conv(in_channels, out_channels, size, stride, config, rngs=rngs, groups=groups)
+        self.norm = BatchNorm(out_channels, config, zero_scale)
         self.smooth = smooth and stride > 1
-        widens = kernel == stride == groups == 1 and cout > cin
-        self.folds = fold and widens and (self.norm.groups == 1 or not wide)
+        widens = size == stride == groups == 1 and out_channels > in_channels
+        # Folding in groups has no sum of the kernel's gradient in float32.
+        foldable = config.norm_groups == 1 or not config.float32_kernel_grads
+        self.folds = config.fold_norm and widens and foldable
 
-    def __call__(self, x, train):
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Return [B, H / stride, W / stride, out_channels] in the compute dtype.
+
+        Args:
+          x: [B, H, W, in_channels] of any float dtype.
+          train: whether BatchNorm takes the statistics of the batch.
+        """
         x = blur(x, 1, "constant") if self.smooth else x
         if train and self.folds:
             folded = self._folded if self.norm.groups == 1 else self._folded_in_groups
             return folded(x.astype(self.conv.dtype))
-        return self.norm(self.conv(x), train)
+        return self.norm(self.conv(x), train)  # [B, H / stride, W / stride, out]
 
-    def _folded(self, x):
-        """The same from the moments of the input: what the convolution gives alone is never written.
+    def _folded(self, x: jax.Array) -> jax.Array:
+        """The same from the moments of the input, without writing the output of the convolution alone.
 
         The output y = W^T x of each pixel has the mean W^T mean(x) and the variances diag(W^T cov(x) W). So
-        they are known before the convolution, whose kernel can have BatchNorm's multiplier in it; and no
-        gradient needs y: those of its statistics are products of x with small matrices.
+        they are known before the convolution, whose kernel can have BatchNorm's multiplier in it. No gradient
+        needs y: those of its statistics are products of x with small matrices.
         """
         count = x.size // x.shape[-1]
-        mean = jnp.mean(x.astype(jnp.float32), axis=(0, 1, 2))  # [cin]
-        covariance = second_moments(x) / count - jnp.outer(mean, mean)
-        kernel = self.conv.kernel[...][0, 0]  # [cin, cout]
-        spread = jnp.sum(kernel * jnp.dot(covariance, kernel, precision=EXACT), axis=0)  # [cout]
-        multiplier, shift = self.norm.learn(
-            jnp.dot(mean, kernel, precision=EXACT), jnp.maximum(spread, 0.0), count
-        )
-        return (self.conv(x, multiplier).astype(jnp.float32) + shift).astype(x.dtype)
+        mean = jnp.mean(x.astype(jnp.float32), axis=PIXELS)  # [in]
+        covariance = second_moments(x) / count - jnp.outer(mean, mean)  # [in, in]
+        kernel = self.conv.kernel[...][0, 0]  # [in, out]
+        out_var = jnp.sum(kernel * jnp.dot(covariance, kernel, precision=EXACT), axis=0)  # [out]
+        out_mean = jnp.dot(mean, kernel, precision=EXACT)  # [out]
+        multiplier, shift = self.norm.learn(out_mean, jnp.maximum(out_var, 0.0), count)
+        return (self.conv(x, multiplier).astype(jnp.float32) + shift).astype(x.dtype)  # [B, H, W, out]
 
-    def _folded_in_groups(self, x):
+    def _folded_in_groups(self, x: jax.Array) -> jax.Array:
         """``_folded`` where each part of the batch has statistics, and so a kernel, of its own."""
-        parts = x.reshape(self.norm.groups, -1, *x.shape[1:])  # [G, B / G, H, W, cin]
+        parts = x.reshape(self.norm.groups, -1, *x.shape[1:])  # [G, B / G, H, W, in]
         count = parts[0].size // x.shape[-1]
-        mean = jnp.mean(parts.astype(jnp.float32), axis=(1, 2, 3))  # [G, cin]
+        mean = jnp.mean(parts.astype(jnp.float32), axis=(1, 2, 3))  # [G, in]
         covariance = jax.vmap(second_moments)(parts) / count - mean[:, :, None] * mean[:, None, :]
-        kernel = copies(self.conv.kernel[...][0, 0], len(parts), x.dtype)  # [G, cin, cout]
-        spread = jnp.sum(kernel * jnp.matmul(covariance, kernel, precision=EXACT), axis=1)  # [G, cout]
-        center = jnp.matmul(mean[:, None], kernel, precision=EXACT)[:, 0]  # [G, cout]
-        multiplier, shift = self.norm.learn(center, jnp.maximum(spread, 0.0), count)
+        kernel = copies(self.conv.kernel[...][0, 0], len(parts), x.dtype)  # [G, in, out]
+        out_var = jnp.sum(kernel * jnp.matmul(covariance, kernel, precision=EXACT), axis=1)  # [G, out]
+        out_mean = jnp.matmul(mean[:, None], kernel, precision=EXACT)[:, 0]  # [G, out]
+        multiplier, shift = self.norm.learn(out_mean, jnp.maximum(out_var, 0.0), count)
         folded = (kernel * multiplier[:, None]).astype(x.dtype)
-        image = jnp.einsum("gbhwi,gio->gbhwo", parts, folded).astype(jnp.float32)
-        return (image + shift[:, None, None, None]).astype(x.dtype).reshape(*x.shape[:-1], -1)
+        y = jnp.einsum("gbhwi,gio->gbhwo", parts, folded).astype(jnp.float32)  # [G, B / G, H, W, out]
+        return (y + shift[:, None, None, None]).astype(x.dtype).reshape(*x.shape[:-1], -1)  # [B, H, W, out]
 
-    def with_pooling(self, x, train, stride):
-        """The same and a max pooling of 3x3, which comes first: the normalised image is never written.
+    def with_pooling(self, x: jax.Array, train: bool, stride: int) -> jax.Array:
+        """Return the same after a max pooling of 3x3, without writing the normalised image.
 
-        Normalising keeps the order of pixels, or turns it where its scale is negative: the convolution gives
-        those channels with the other sign.
+        The pooling comes first. Normalising keeps the order of pixels, or turns it where its scale is
+        negative: the convolution gives those channels with the other sign.
+
+        Args:
+          x: [B, H, W, in_channels] of any float dtype.
+          train: whether BatchNorm takes the statistics of the batch, before the pooling.
+          stride: pixels between two places of the pooling.
         """
         sign = jnp.where(self.norm.scale[...] < 0, -1.0, 1.0)  # [C]
-        image = self.conv(x, sign)
-        back = sign.astype(image.dtype)
-        largest = nnx.max_pool(image, (3, 3), strides=(stride, stride), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
-        return self.norm(largest * back, train, of=image * back)
+        y = self.conv(x, sign)  # [B, H', W', C]
+        sign_back = sign.astype(y.dtype)
+        windows: Any = {"strides": (stride, stride), "padding": ((1, 1), (1, 1))}
+        pooled = nnx.max_pool(y, (3, 3), **windows)  # [B, H' / stride, W' / stride, C]
+        return self.norm(pooled * sign_back, train, measured=y * sign_back)
 
 
 class Shortcut(ConvNorm):
-    """A 1x1 with a stride, or mean pooling and a 1x1 without, where the shape changes."""
+    """The way around a block that changes the shape: a 1x1 with the stride, or mean pooling and a 1x1.
 
-    def __init__(self, cin, cout, stride, variant: Variant, **kw):
+    Args:
+      in_channels, out_channels: channels of the image and of the result.
+      stride: 2 where the block halves the image, else 1.
+      config: what all layers of the network share.
+      variant: its ``pool_shortcut`` and ``blur`` count here.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        config: LayerConfig,
+        variant: Variant,
+        *,
+        rngs: nnx.Rngs,
+    ):
         self.pooled = variant.pool_shortcut and stride > 1
         stride = 1 if self.pooled else stride
-        super().__init__(cin, cout, 1, stride, smooth=variant.blur == "before", **kw)
+        super().__init__(
+            in_channels, out_channels, 1, stride, config, rngs=rngs, smooth=variant.blur == "before"
+        )
 
-    def __call__(self, x, train):
-        return super().__call__(mean_pool(x) if self.pooled else x, train)
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Return [B, H / stride, W / stride, out_channels] of x, [B, H, W, in_channels]; see ``ConvNorm``."""
+        return super().__call__(mean_pool(x) if self.pooled else x, train)  # [B, H / stride, W / stride, out]
 
 
 class Block(nnx.Module):
-    """A branch of convolutions and a shortcut around it; ``branch`` is what the kinds differ in."""
+    """A branch of convolutions and a shortcut around it; the kinds of blocks differ in ``branch``.
+
+    ``expansion`` is the ratio of a block's output channels to its width.
+    """
 
     expansion = 1
 
-    def _surround(self, cin, cout, stride, variant, drop, **kw):
+    def _surround(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        config: LayerConfig,
+        variant: Variant,
+        drop_rate: float,
+        rngs: nnx.Rngs,
+    ) -> None:
+        same_shape = in_channels == out_channels and stride == 1
         self.shortcut = nnx.data(
-            None if cin == cout and stride == 1 else Shortcut(cin, cout, stride, variant, **kw)
+            None if same_shape else Shortcut(in_channels, out_channels, stride, config, variant, rngs=rngs)
         )
-        squeeze = {"dtype": kw["dtype"], "rngs": kw["rngs"]}
-        self.squeeze = nnx.data(SqueezeExcite(cout, variant.squeeze, **squeeze) if variant.squeeze else None)
-        self.drop = drop
+        self.squeeze = nnx.data(
+            SqueezeExcite(out_channels, variant.squeeze, config, rngs=rngs) if variant.squeeze else None
+        )
+        self.drop_rate = drop_rate
         self.blurred = stride > 1 and variant.blur == "after"
 
-    def _stride(self, stride, variant):
-        """Of the 3x3 that halves the image: none where a blur does it afterwards."""
-        return 1 if variant.blur == "after" else stride
+    def __call__(self, x: jax.Array, train: bool, key: jax.Array | None = None) -> jax.Array:
+        """Return [B, H / stride, W / stride, width * expansion] in the compute dtype.
 
-    def __call__(self, x, train, key=None):
-        """x: [B, H, W, cin]; key: of the examples that skip this block, where any may."""
-        y = self.branch(x, train)
+        Args:
+          x: [B, H, W, in_channels] of any float dtype.
+          train: whether BatchNorm takes the statistics of the batch, and examples may skip the branch.
+          key: a scalar key of the examples that skip it; None: none does.
+        """
+        y = self.branch(x, train)  # [B, H / stride, W / stride, out]
         if self.squeeze is not None:
             y = self.squeeze(y)
-        if train and self.drop and key is not None:
-            y = drop_branch(y, self.drop, key)
+        if train and self.drop_rate and key is not None:
+            y = drop_branch(y, self.drop_rate, key)
         return nnx.relu(y + (x if self.shortcut is None else self.shortcut(x, train)))
 
-    def branch(self, x, train):
+    def branch(self, x: jax.Array, train: bool) -> jax.Array:
+        """Return what is added to the shortcut: [B, H / stride, W / stride, width * expansion]."""
         raise NotImplementedError
 
 
 class BasicBlock(Block):
-    """Two 3x3 convolutions (ResNet-18 and 34)."""
+    """Two 3x3 convolutions (ResNet-18 and 34; the paper's table 1).
 
-    def __init__(self, cin, width, stride, variant: Variant = PLAIN, drop: float = 0.0, **kw):
-        before = variant.blur == "before"
-        self.conv1 = ConvNorm(cin, width, 3, self._stride(stride, variant), smooth=before, **kw)
-        self.conv2 = ConvNorm(width, width, 3, 1, zero_scale=True, **kw)
-        self._surround(cin, width, stride, variant, drop, **kw)
+    Args:
+      in_channels: channels of the image.
+      width: channels of both convolutions, and of what the block returns.
+      stride: of the first convolution; 2 halves the image.
+      config: what all layers of the network share.
+      variant: how the block differs from the paper's.
+      drop_rate: probability that a training example skips the branch.
+    """
 
-    def branch(self, x, train):
-        y = nnx.relu(self.conv1(x, train))
-        return self.conv2(blur(y, 2, "reflect") if self.blurred else y, train)
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        stride: int,
+        config: LayerConfig,
+        variant: Variant = PLAIN,
+        drop_rate: float = 0.0,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        smooth = variant.blur == "before"
+        self.conv1 = ConvNorm(
+            in_channels, width, 3, _conv_stride(stride, variant), config, rngs=rngs, smooth=smooth
+        )
+        self.conv2 = ConvNorm(width, width, 3, 1, config, rngs=rngs, zero_scale=True)
+        self._surround(in_channels, width, stride, config, variant, drop_rate, rngs)
+
+    def branch(self, x: jax.Array, train: bool) -> jax.Array:
+        y = nnx.relu(self.conv1(x, train))  # [B, H / stride, W / stride, width], or not halved yet
+        y = blur(y, 2, "reflect") if self.blurred else y  # [B, H / stride, W / stride, width]
+        return self.conv2(y, train)
 
 
 class Bottleneck(Block):
-    """1x1, 3x3 with the stride, 1x1 to four times the width (ResNet-50 and deeper)."""
+    """1x1, 3x3 with the stride, 1x1 to four times the width (ResNet-50 and deeper; the paper's table 1).
+
+    Args:
+      in_channels: channels of the image.
+      width: channels of the plain 3x3; the block returns four times as many.
+      stride: of the 3x3; 2 halves the image.
+      config: what all layers of the network share.
+      variant: how the block differs from the paper's.
+      drop_rate: probability that a training example skips the branch.
+    """
 
     expansion = 4
 
-    def __init__(self, cin, width, stride, variant: Variant = PLAIN, drop: float = 0.0, **kw):
-        inner, cout = variant.inner_width(width), width * self.expansion
-        middle = {"groups": variant.groups, "smooth": variant.blur == "before"}
-        self.conv1 = ConvNorm(cin, inner, 1, 1, **kw)
-        self.conv2 = ConvNorm(inner, inner, 3, self._stride(stride, variant), **middle, **kw)
-        self.conv3 = ConvNorm(inner, cout, 1, 1, zero_scale=True, **kw)
-        self._surround(cin, cout, stride, variant, drop, **kw)
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        stride: int,
+        config: LayerConfig,
+        variant: Variant = PLAIN,
+        drop_rate: float = 0.0,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        inner, out_channels = variant.inner_width(width), width * self.expansion
+        self.conv1 = ConvNorm(in_channels, inner, 1, 1, config, rngs=rngs)
+        self.conv2 = ConvNorm(
+            inner,
+            inner,
+            3,
+            _conv_stride(stride, variant),
+            config,
+            rngs=rngs,
+            groups=variant.groups,
+            smooth=variant.blur == "before",
+        )
+        self.conv3 = ConvNorm(inner, out_channels, 1, 1, config, rngs=rngs, zero_scale=True)
+        self._surround(in_channels, out_channels, stride, config, variant, drop_rate, rngs)
 
-    def branch(self, x, train):
-        y = nnx.relu(self.conv1(x, train))
-        y = nnx.relu(self.conv2(y, train))
-        return self.conv3(blur(y, 2, "reflect") if self.blurred else y, train)
+    def branch(self, x: jax.Array, train: bool) -> jax.Array:
+        y = nnx.relu(self.conv1(x, train))  # [B, H, W, inner]
+        y = nnx.relu(self.conv2(y, train))  # [B, H / stride, W / stride, inner], or not halved yet
+        y = blur(y, 2, "reflect") if self.blurred else y  # [B, H / stride, W / stride, inner]
+        return self.conv3(y, train)  # [B, H / stride, W / stride, 4 width]
 
 
-BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+def _conv_stride(stride: int, variant: Variant) -> int:
+    """The stride of the 3x3 that halves the image: 1 where a blur halves it afterwards."""
+    return 1 if variant.blur == "after" else stride
+
+
+BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetConfig:
+    """The size and the kind of a ResNet.
+
+    Args:
+      block: "basic" or "bottleneck".
+      stage_sizes: blocks of each stage; the first block of all stages but the first halves the image.
+      width: channels of the first stage; each stage doubles them.
+      stem: "imagenet": 7x7 with stride 2 and max pooling; "deep": three 3x3 instead of the 7x7 (ResNet-D,
+        arXiv:1812.01187, figure 2b); "small": one 3x3 without stride or pooling, for 8 to 64 pixels.
+      variant: how the blocks differ from the paper's.
+    """
+
+    block: str
+    stage_sizes: tuple[int, ...]
+    width: int = 64
+    stem: str = "imagenet"
+    variant: Variant = PLAIN
+
+    @classmethod
+    def resolve(cls, model: ModelConfig, sizes: Mapping[str, Any], stem: str) -> "ResNetConfig":
+        """Return the configuration of a registered network with the settings of a run.
+
+        Args:
+          model: the settings of the run.
+          sizes: ``block``, ``stage_sizes`` and, where they are not 1 and 64, ``groups`` and ``group_width``.
+          stem: ``model.stem``, or what its "auto" means for the images of the run.
+
+        Raises:
+          ConfigError: ``model.width`` leaves a group without a channel.
+        """
+        variant = Variant(
+            groups=sizes.get("groups", 1),
+            group_width=sizes.get("group_width", PLAIN_GROUP_WIDTH),
+            pool_shortcut=model.shortcut == "pool",
+            blur=model.blur,
+            squeeze=model.squeeze,
+            depth_rate=model.stochastic_depth,
+        )
+        if not variant.inner_width(model.width):
+            least = -(-PLAIN_GROUP_WIDTH // variant.group_width)
+            raise ConfigError(f"model.width: must be at least {least} for {model.arch}, got {model.width}")
+        return cls(
+            block=sizes["block"],
+            stage_sizes=tuple(sizes["stage_sizes"]),
+            width=model.width,
+            stem=stem,
+            variant=variant,
+        )
 
 
 class ResNet(nnx.Module):
     """A stem, stages of blocks that halve the image and double the width, mean pooling, a linear head.
 
     Args:
-      block: "basic" or "bottleneck".
-      stage_sizes: blocks of each stage.
-      width: channels of the first stage.
-      channels, num_classes: of the images and of the logits.
-      stem: "imagenet": 7x7 with stride 2 and max pooling; "deep": three 3x3 instead of the 7x7 (ResNet-D);
-        "small": one 3x3 without stride or pooling, for images of 8 to 64 pixels.
-      variant: what the blocks have beyond the paper's.
-      dtype: arithmetic of the convolutions.
-      norm_groups: parts of the batch with BatchNorm statistics of their own.
-      fold: BatchNorm of the 1x1 convolutions that widen becomes part of their kernels in training.
-      wide: gradients of kernels are summed in float32 whatever ``dtype``.
+      config: size and kind of the network.
+      layers: what all of its layers share.
+      channels: channels of the images.
+      num_classes: length of a row of logits.
     """
 
+    configure = ResNetConfig.resolve
+
     def __init__(
-        self,
-        *,
-        block: str,
-        stage_sizes: Sequence[int],
-        num_classes: int,
-        rngs: nnx.Rngs,
-        width: int = 64,
-        channels: int = 3,
-        stem: str = "imagenet",
-        variant: Variant = PLAIN,
-        dtype: jnp.dtype = jnp.float32,
-        bn_momentum: float = 0.9,
-        bn_epsilon: float = 1e-5,
-        norm_groups: int = 1,
-        fold: bool = False,
-        wide: bool = False,
+        self, config: ResNetConfig, layers: LayerConfig, *, channels: int, num_classes: int, rngs: nnx.Rngs
     ):
-        norm = {"momentum": bn_momentum, "epsilon": bn_epsilon, "groups": norm_groups}
-        kw = {"dtype": dtype, "norm": norm, "rngs": rngs, "fold": fold, "wide": wide}
-        self.pooled, self.blurred = stem != "small", variant.blur == "after"
-        self.dtype = dtype
-        if stem == "deep":
+        width, variant = config.width, config.variant
+        self.pooled, self.blurred = config.stem != "small", variant.blur == "after"
+        self.dtype = layers.dtype
+        if config.stem == "deep":
             half = width // 2
-            self.deep = nnx.List([ConvNorm(channels, half, 3, 2, **kw), ConvNorm(half, half, 3, 1, **kw)])
-            self.stem = ConvNorm(half, width, 3, 1, **kw)
+            first = ConvNorm(channels, half, 3, 2, layers, rngs=rngs)
+            self.deep = nnx.List([first, ConvNorm(half, half, 3, 1, layers, rngs=rngs)])
+            self.stem = ConvNorm(half, width, 3, 1, layers, rngs=rngs)
         else:
             self.deep = nnx.List([])
-            size, stride = (3, 1) if stem == "small" else (7, 2)
-            self.stem = ConvNorm(channels, width, size, stride, **kw)
-        make, blocks, features = BLOCKS[block], [], width
-        for stage, size in enumerate(stage_sizes):
+            size, stride = (3, 1) if config.stem == "small" else (7, 2)
+            self.stem = ConvNorm(channels, width, size, stride, layers, rngs=rngs)
+        make, features, blocks = BLOCKS[config.block], width, []
+        last_block = max(sum(config.stage_sizes) - 1, 1)
+        for stage, size in enumerate(config.stage_sizes):
             for i in range(size):
                 stride = 2 if stage > 0 and i == 0 else 1
-                drop = variant.depth_rate * len(blocks) / max(sum(stage_sizes) - 1, 1)
-                blocks.append(make(features, width * 2**stage, stride, variant, drop, **kw))
+                drop_rate = variant.depth_rate * len(blocks) / last_block
+                blocks.append(make(features, width * 2**stage, stride, layers, variant, drop_rate, rngs=rngs))
                 features = width * 2**stage * make.expansion
         self.blocks = nnx.List(blocks)
         self.head = nnx.Linear(features, num_classes, kernel_init=HEAD_INIT, rngs=rngs)
 
     def __call__(self, images: jax.Array, train: bool, key: jax.Array | None = None) -> jax.Array:
-        """images: [B, H, W, channels] float, normalised; returns logits [B, num_classes] float32.
+        """Return logits, [B, num_classes] float32.
 
-        key: of the examples that skip blocks in training, where any may.
+        Args:
+          images: [B, H, W, channels] of any float dtype, normalised.
+          train: whether BatchNorm takes the statistics of the batch, and examples may skip blocks.
+          key: a scalar key of the examples that skip blocks; None: none does.
         """
         x = images.astype(self.dtype)
         for layer in self.deep:
-            x = nnx.relu(layer(x, train))
+            x = nnx.relu(layer(x, train))  # [B, H / 2, W / 2, width / 2]
         if self.pooled:
+            # The stem halves the image unless ``deep`` did. The pooling or the blur after it halves it again.
             x = nnx.relu(self.stem.with_pooling(x, train, 1 if self.blurred else 2))
-            x = blur(x, 2, "reflect") if self.blurred else x  # [B, H/4, W/4, width]
+            x = blur(x, 2, "reflect") if self.blurred else x  # [B, H / 4, W / 4, width]
         else:
             x = nnx.relu(self.stem(x, train))  # [B, H, W, width]
         for i, block in enumerate(self.blocks):
             x = block(x, train, None if key is None else jax.random.fold_in(key, i))
+        # x: [B, H / 32, W / 32, features] after four stages and a stem that pools
         x = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, features]
-        return self.head(x)
+        return self.head(x)  # [B, num_classes]

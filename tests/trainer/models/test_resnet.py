@@ -8,7 +8,7 @@ from flax import nnx
 
 from trainer.config import ModelConfig
 from trainer.models import network
-from trainer.models.layers import BatchNorm, Conv
+from trainer.models.layers import BatchNorm, Conv, LayerConfig
 from trainer.models.resnet import BasicBlock, Bottleneck, ConvNorm
 from trainer.registry import ARCHS
 
@@ -83,8 +83,7 @@ def test_the_stem_follows_the_image(side, first):
 @pytest.mark.slow
 @pytest.mark.parametrize("block", [BasicBlock, Bottleneck])
 def test_a_block_begins_as_the_identity(block):
-    norm = {"momentum": 0.9, "epsilon": 1e-5}
-    made = block(8 * block.expansion, 8, 1, dtype=jnp.float32, norm=norm, rngs=nnx.Rngs(0))
+    made = block(8 * block.expansion, 8, 1, LayerConfig(), rngs=nnx.Rngs(0))
     x = jax.random.uniform(jax.random.key(1), (2, 4, 4, 8 * block.expansion))
     np.testing.assert_array_equal(made(x, train=False), x)  # x is positive, so the last relu keeps it
 
@@ -92,7 +91,7 @@ def test_a_block_begins_as_the_identity(block):
 @pytest.mark.slow
 @pytest.mark.parametrize(("side", "size", "stride"), [(1, 3, 1), (2, 3, 1), (2, 3, 2), (4, 3, 2), (3, 3, 2)])
 def test_a_tiny_output_is_the_same_convolution(side, size, stride):
-    made = Conv(5, 7, size, stride, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    made = Conv(5, 7, size, stride, LayerConfig(), rngs=nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(1), (3, side, side, 5))
     pad = ((size // 2, size // 2),) * 2
     wanted = jax.lax.conv_general_dilated(
@@ -104,7 +103,7 @@ def test_a_tiny_output_is_the_same_convolution(side, size, stride):
 
 
 def test_batch_norm_by_hand():
-    norm = BatchNorm(1, momentum=0.9, epsilon=0.0)
+    norm = BatchNorm(1, LayerConfig(norm_epsilon=0.0))
     x = jnp.array([1.0, 3.0, 5.0, 7.0]).reshape(4, 1, 1, 1)
     y = norm(x, train=True)
     # mean 4, variance 5; the unbiased variance is 20 / 3.
@@ -114,7 +113,7 @@ def test_batch_norm_by_hand():
 
 
 def test_evaluation_uses_the_running_statistics_in_float32():
-    norm = BatchNorm(1, momentum=0.9, epsilon=0.0)
+    norm = BatchNorm(1, LayerConfig(norm_epsilon=0.0))
     norm.mean[...], norm.var[...] = jnp.array([256.5]), jnp.array([4.0])
     y = norm(jnp.full((1, 1, 1, 1), 258.0, jnp.bfloat16), train=False)
     assert y.dtype == jnp.bfloat16
@@ -125,8 +124,7 @@ def test_evaluation_uses_the_running_statistics_in_float32():
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("train", [True, False])
 def test_a_stem_that_pools_first_is_the_same_function(groups, train):
-    norm = {"momentum": 0.9, "epsilon": 1e-5, "groups": groups}
-    stem = ConvNorm(3, 4, 7, 2, dtype=jnp.float32, norm=norm, rngs=nnx.Rngs(0))
+    stem = ConvNorm(3, 4, 7, 2, LayerConfig(norm_groups=groups), rngs=nnx.Rngs(0))
     stem.norm.scale[...] = jnp.array([1.0, -1.0, 0.5, -2.0])  # where it is negative the least pixel counts
     stem.norm.bias[...] = jnp.array([0.0, 0.3, -0.3, 1.0])
     images = jax.random.normal(jax.random.key(1), (4, 24, 26, 3))
@@ -153,7 +151,7 @@ def test_a_stem_that_pools_first_is_the_same_function(groups, train):
 
 
 def test_a_1x1_with_a_stride_reads_the_corners():
-    conv = Conv(1, 1, 1, 2, dtype=jnp.float32, rngs=nnx.Rngs(0))
+    conv = Conv(1, 1, 1, 2, LayerConfig(), rngs=nnx.Rngs(0))
     conv.kernel[...] = jnp.full((1, 1, 1, 1), 2.0)
     image = jnp.arange(1.0, 10.0).reshape(1, 3, 3, 1)
     out, back = jax.vjp(conv, image)
@@ -164,8 +162,7 @@ def test_a_1x1_with_a_stride_reads_the_corners():
 
 def widening(fold, dtype, train=True):
     """A 1x1 from 16 to 64 channels and its BatchNorm; loss, gradients and statistics."""
-    norm = {"momentum": 0.9, "epsilon": 1e-5, "groups": 1}
-    layer = ConvNorm(16, 64, 1, 1, dtype=dtype, norm=norm, rngs=nnx.Rngs(0), fold=fold)
+    layer = ConvNorm(16, 64, 1, 1, LayerConfig(dtype=dtype, fold_norm=fold), rngs=nnx.Rngs(0))
     layer.norm.scale[...] = jnp.linspace(-1.0, 2.0, 64)
     layer.norm.bias[...] = jnp.linspace(0.5, -0.5, 64)
     graph, state = nnx.split(layer)
@@ -229,7 +226,8 @@ def test_a_kernels_gradient_in_float32_is_the_nearer_one(size, stride, side):
     images = nnx.relu(jax.random.normal(jax.random.key(1), (64, side, side, 8)))
 
     def run(dtype, wide):
-        conv = Conv(8, 16, size, stride, dtype=dtype, rngs=nnx.Rngs(0), wide=wide)
+        layers = LayerConfig(dtype=dtype, float32_kernel_grads=wide)
+        conv = Conv(8, 16, size, stride, layers, rngs=nnx.Rngs(0))
         graph, state = nnx.split(conv)
 
         def loss(state):

@@ -7,7 +7,7 @@ import pytest
 
 from trainer.config import ModelConfig, resolve
 from trainer.models import network
-from trainer.models.layers import BatchNorm
+from trainer.models.layers import BatchNorm, LayerConfig
 from trainer.models.variants import blur, drop_branch, mean_pool
 
 
@@ -48,7 +48,7 @@ def test_stochastic_depth_rises_from_the_first_block_to_the_last():
 
 
 def test_statistics_in_groups_by_hand():
-    norm = BatchNorm(1, momentum=0.9, epsilon=0.0, groups=2)
+    norm = BatchNorm(1, LayerConfig(norm_epsilon=0.0, norm_groups=2))
     x = jnp.array([1.0, 3.0, 10.0, 30.0]).reshape(4, 1, 1, 1)
     np.testing.assert_allclose(norm(x, train=True).ravel(), [-1, 1, -1, 1], rtol=1e-6)
     np.testing.assert_allclose(norm.mean[...], [[0.2], [2.0]], rtol=1e-6)
