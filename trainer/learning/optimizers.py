@@ -1,5 +1,6 @@
 """The optimizer from the configuration: clipping, weight decay, update rule, averages."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import jax
@@ -9,15 +10,36 @@ from optax import contrib
 
 from trainer.config import OptimConfig
 from trainer.errors import ConfigError
+from trainer.learning.promotion import standard_promotion
 from trainer.learning.schedules import make_schedule
 from trainer.state import Arrays
 
 __all__ = ["averaged", "evaluated_params", "kernels", "make_optimizer", "make_schedule"]
 
 
+# Rules of optax 0.2.8 that strict dtype promotion refuses: the bias correction of Adam is in each of them.
+MIXING_RULES = ("adamw", "lamb", "muon")
+
+
 def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Clipping, then the update rule; decay touches kernels only unless ``optim.decay`` says all."""
+    """Return the configured update rule, after the configured clipping of gradients.
+
+    Weight decay is of kernels only, unless ``config.decay`` is "all". The sources: "adamw" arXiv:1711.05101,
+    "lamb" arXiv:1904.00962, "lars" arXiv:1708.03888, "muon" optax.contrib, "schedule-free" arXiv:2405.15682.
+    The clipping: by the length of the whole gradient, then adaptive (arXiv:2102.06171, section 4.1).
+
+    Args:
+      config: the settings of the optimizer.
+      schedule: step -> learning rate, as ``make_schedule`` returns it.
+
+    The functions of the result work on flat dicts of float32 arrays by name.
+
+    Raises:
+      ConfigError: ``config.momentum`` is 0 for "schedule-free".
+    """
     rule = _rules(config, schedule)[config.name]()
+    if config.name in MIXING_RULES:
+        rule = rule._replace(update=standard_promotion(rule.update))
     chain = [rule]
     if config.clip_adaptive:
         chain.insert(0, optax.masked(optax.adaptive_grad_clip(config.clip_adaptive), _convolutions))
@@ -26,7 +48,10 @@ def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.Gradi
     return optax.chain(*chain) if len(chain) > 1 else rule
 
 
-def _rules(config: OptimConfig, schedule: optax.Schedule) -> dict[str, Any]:
+def _rules(
+    config: OptimConfig, schedule: optax.Schedule
+) -> dict[str, Callable[[], optax.GradientTransformation]]:
+    """Name -> a function that makes the rule, since optax checks arguments as it makes one."""
     decayed = kernels if config.decay == "kernels" else everything
     momentum, decay = config.momentum, config.weight_decay
     betas: dict[str, Any] = {"b1": momentum, "b2": config.beta2, "eps": config.epsilon, "weight_decay": decay}
@@ -72,16 +97,31 @@ def _rules(config: OptimConfig, schedule: optax.Schedule) -> dict[str, Any]:
 
 
 def averaged(config: OptimConfig, count: jax.Array, old: Arrays, new: Arrays) -> Arrays:
-    """The exponential average of arrays after ``count`` updates; it changes every ``ema_every_steps``."""
-    turns = count / config.ema_every_steps
-    # At first the average would be mostly of the initial weights.
-    share = jnp.minimum(config.ema, (1.0 + turns) / (10.0 + turns))
-    share = jnp.where(count % config.ema_every_steps == 0, share, 1.0)
-    return {name: share * old[name] + (1.0 - share) * array for name, array in new.items()}
+    """Return the exponential average of arrays, which changes every ``config.ema_every_steps`` updates.
+
+    After n changes the old average has the share min(ema, (1 + n) / (10 + n)), as in TensorFlow's
+    ``ExponentialMovingAverage``: at first it would be mostly of the initial weights otherwise.
+
+    Args:
+      config: ``ema`` is the share of the old average in the long run, 0 to 1.
+      count: scalar int32, updates done, this one included.
+      old: the average so far, float32 arrays by name.
+      new: the arrays after this update, of the same shapes.
+    """
+    changes = count / config.ema_every_steps
+    old_share = jnp.minimum(config.ema, (1.0 + changes) / (10.0 + changes))
+    old_share = jnp.where(count % config.ema_every_steps == 0, old_share, 1.0)
+    return {name: old_share * old[name] + (1.0 - old_share) * array for name, array in new.items()}
 
 
 def evaluated_params(config: OptimConfig, opt: Any, params: Arrays) -> Arrays:
-    """The parameters that stand for the run: those trained, but of schedule-free their running mean."""
+    """Return the parameters that stand for the run: the trained ones, or schedule-free's running mean.
+
+    Args:
+      config: the settings of the optimizer.
+      opt: its state, as ``make_optimizer(config, ...)`` made it.
+      params: the trained parameters, float32 arrays by name.
+    """
     if config.name != "schedule-free":
         return params
     [state] = [s for s in jax.tree.leaves(opt, is_leaf=_is_schedule_free) if _is_schedule_free(s)]
@@ -93,11 +133,12 @@ def _is_schedule_free(state: Any) -> bool:
 
 
 def kernels(params: Arrays) -> dict[str, bool]:
-    """Which parameters are kernels of convolutions and of the head (not scales, not biases)."""
+    """Return for each parameter whether it is a kernel of a convolution or of the head: no scale, no bias."""
     return {name: name.endswith(".kernel") for name in params}
 
 
 def everything(params: Arrays) -> dict[str, bool]:
+    """Return True for each parameter."""
     return dict.fromkeys(params, True)
 
 
@@ -107,7 +148,7 @@ def _convolutions(params: Arrays) -> dict[str, bool]:
 
 
 def _matrices(params: Arrays) -> dict[str, Any]:
-    """Kernels as matrices of inputs and outputs for Muon; the head and what is no kernel go to Adam."""
+    """Kernels as matrices of inputs and outputs for Muon. The head, scales and biases go to Adam: None."""
     numbers = {2: contrib.MuonDimensionNumbers(0, 1), 4: contrib.MuonDimensionNumbers((0, 1, 2), 3)}
     return {
         name: numbers[p.ndim] if name.endswith(".kernel") and not name.startswith("head.") else None

@@ -12,19 +12,28 @@ from trainer.config import OptimConfig, TrainConfig
 from trainer.data.source import Source
 from trainer.errors import ConfigError
 from trainer.learning import optimizers
-from trainer.learning.augmentation import apply_policy, augment, erase, resize
-from trainer.learning.losses import cross_entropy, loss_of
+from trainer.learning.augmentation import apply_auto_augment, augment, erase, resize
+from trainer.learning.losses import cross_entropy, example_losses
 from trainer.learning.mixing import Mix, mix
-from trainer.models.network import Network
+from trainer.models.network import Init, Network
 from trainer.state import Arrays, Averaging, Batch, EvalStep, Metrics, State, TrainStep
+
+Carry = tuple[Arrays, Metrics, Arrays]  # gradients and metrics so far, statistics
+Part = tuple[jax.Array, jax.Array, jax.Array, Mix | None]  # its number, images, labels, how they were mixed
 
 DEPTH_SALT = 0x646570  # the stream of stochastic depth, keyed by (seed, step)
 
 
 def make_init(
-    init: Callable, optimizer: optax.GradientTransformation, config: OptimConfig | None = None
+    init: Init, optimizer: optax.GradientTransformation, config: OptimConfig | None = None
 ) -> Callable[[jax.Array], State]:
-    """Returns ``init_state(key) -> State`` at step 0."""
+    """Return ``init_state(key) -> State`` at step 0, which may be traced and jitted.
+
+    Args:
+      init: ``init(key) -> (params, stats)``, as ``network.build`` returns it.
+      optimizer: the update rule, whose state is made from the parameters.
+      config: with ``ema``, the state holds averages too; None: no averages.
+    """
 
     def init_state(key: jax.Array) -> State:
         params, stats = init(key)
@@ -44,13 +53,21 @@ def make_train_step(
     config: TrainConfig,
     pixels: int = 0,
 ) -> TrainStep:
-    """Returns ``step(state, batch) -> (state, metrics)``: one update over one global batch.
+    """Return ``step(state, batch) -> (state, metrics)``: one update over one global batch.
 
-    batch: image [B, H, W, C] uint8; label, epoch, index [B] int32. Metrics are scalars: loss (mean over the
-    batch, label smoothing included), accuracy (before the update), grad_norm, lr.
+    batch: image [B, H, W, C] uint8; label, epoch, index [B] int32. Metrics are scalar float32: loss (mean
+    over the batch, label smoothing included), accuracy (before the update), grad_norm, lr.
 
     Args:
-      pixels: sides that the images are resized to; 0: as they come.
+      network: the network that is trained.
+      optimizer: its update rule.
+      schedule: step -> learning rate, for the metric ``lr``.
+      source: the training data, for the mean and deviation of each channel.
+      config: the settings of the run.
+      pixels: pixels of a side that the images are resized to; 0: as they come.
+
+    Raises:
+      ConfigError: a word of ``train.freeze`` begins no parameter's name.
     """
     frozen = _frozen(network, config.train.freeze)
 
@@ -77,32 +94,45 @@ def make_train_step(
     return train_step
 
 
-def _frozen(network: Network, text: str) -> Callable[[str], bool]:
-    """Raises ConfigError where a word of ``train.freeze`` begins no parameter's name."""
-    words = tuple(f"{word.strip()}." for word in text.split(",") if word.strip())
-    for word in words:
-        if not any(name.startswith(word) for name in network.variables):
+def _frozen(network: Network, prefixes: str) -> Callable[[str], bool]:
+    """Whether a name begins with one of the prefixes, which are separated by commas."""
+    starts = tuple(f"{prefix.strip()}." for prefix in prefixes.split(",") if prefix.strip())
+    for start in starts:
+        if not any(name.startswith(start) for name in network.variables):
             known = ", ".join(dict.fromkeys(name.split(".")[0] for name in network.variables))
-            raise ConfigError(f"train.freeze: must name parts of the network ({known}), got '{word[:-1]}'")
-    return lambda name: name.startswith(words)
+            raise ConfigError(f"train.freeze: must name parts of the network ({known}), got '{start[:-1]}'")
+    return lambda name: name.startswith(starts)
 
 
 def evaluated(state: State, config: OptimConfig) -> dict[str, tuple[Arrays, Arrays]]:
-    """Parameters and statistics to evaluate: "" stands for the run; with averages, "raw_" is beside them."""
-    params = optimizers.evaluated_params(config, state.opt.rule if config.ema else state.opt, state.params)
+    """Return the (params, stats) to evaluate, by the prefix of their metrics.
+
+    "" stands for the run. Where it keeps averages, those stand for it and "raw_" is for the trained arrays.
+    """
+    rule = state.opt.rule if config.ema else state.opt
+    trained = (optimizers.evaluated_params(config, rule, state.params), state.stats)
     if config.ema:
-        return {"": (state.opt.params, state.opt.stats), "raw_": (params, state.stats)}
-    return {"": (params, state.stats)}
+        return {"": (state.opt.params, state.opt.stats), "raw_": trained}
+    return {"": trained}
 
 
 def prepare(
     batch: Batch, step: jax.Array, source: Source, config: TrainConfig, pixels: int
 ) -> tuple[jax.Array, Mix | None]:
-    """What the network sees of a batch: [B, H, W, C] float32, and how labels were mixed."""
-    seed, who = config.train.seed, (batch["epoch"], batch["index"])
-    images = augment(batch["image"], *who, seed, config.data)
-    images = apply_policy(resize(images, pixels), *who, seed, config.augment)
-    images = erase(normalise(images, source), *who, seed, config.augment.erase)
+    """Return the images that the network is trained on, [B, H, W, C] float32, and how they were mixed.
+
+    Args:
+      batch: image [B, H, W, C] uint8; label, epoch, index [B] int32.
+      step: scalar int32, updates done.
+      source: the training data, for the mean and deviation of each channel.
+      config: the settings of the run.
+      pixels: pixels of a side that the images are resized to; 0: as they come.
+    """
+    seed, example = config.train.seed, (batch["epoch"], batch["index"])
+    images = augment(batch["image"], *example, seed, config.data)
+    images = resize(images, pixels)  # [B, pixels, pixels, C]
+    images = apply_auto_augment(images, *example, seed, config.augment)
+    images = erase(normalise(images, source), *example, seed, config.augment.erase)
     return mix(images, batch["label"], seed, step, config.augment)
 
 
@@ -120,42 +150,48 @@ def _gradients(
     The parts are summed as the whole batch would be; BatchNorm sees one part at a time.
     """
 
-    def part(stats: Arrays, images: jax.Array, labels: jax.Array, mixed: Mix | None, key: jax.Array | None):
+    def part_gradients(
+        stats: Arrays, images: jax.Array, labels: jax.Array, mixed: Mix | None, key: jax.Array | None
+    ) -> tuple[Arrays, Arrays, Metrics]:
         def objective(params: Arrays) -> tuple[jax.Array, tuple[jax.Array, Arrays]]:
-            logits, changed = network.apply(params, stats, images, train=True, key=key)
-            return jnp.mean(loss_of(logits, labels, mixed, config.optim)), (logits, changed)
+            logits, new_stats = network.apply(params, stats, images, train=True, key=key)
+            return jnp.mean(example_losses(logits, labels, mixed, config.optim)), (logits, new_stats)
 
-        (loss, (logits, changed)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-        hits = jnp.mean((jnp.argmax(logits, -1) == labels).astype(jnp.float32))
-        return grads, changed, {"loss": loss, "accuracy": hits}
+        (loss, (logits, new_stats)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        accuracy = jnp.mean((jnp.argmax(logits, -1) == labels).astype(jnp.float32))
+        return grads, new_stats, {"loss": loss, "accuracy": accuracy}
 
     parts = config.train.accumulate
     if parts == 1:
-        return part(state.stats, images, labels, mixed, key)
+        return part_gradients(state.stats, images, labels, mixed, key)
 
-    def one(carry: tuple[Arrays, Metrics, Arrays], at: tuple) -> tuple[tuple[Arrays, Metrics, Arrays], None]:
+    def add_part(carry: Carry, part: Part) -> tuple[Carry, None]:
         grads, sums, stats = carry
-        which, images, labels, mixed = at
-        own = None if key is None else jax.random.fold_in(key, which)
-        more, stats, values = part(stats, images, labels, mixed, own)
-        added = jax.tree.map(lambda a, b: a + b / parts, (grads, sums), (more, values))
-        return (*added, stats), None
+        i, images, labels, mixed = part
+        part_key = None if key is None else jax.random.fold_in(key, i)
+        part_grads, stats, metrics = part_gradients(stats, images, labels, mixed, part_key)
+        grads, sums = jax.tree.map(lambda a, b: a + b / parts, (grads, sums), (part_grads, metrics))
+        return (grads, sums, stats), None
 
     zeros = jax.tree.map(jnp.zeros_like, state.params)
     sums = {"loss": jnp.zeros(()), "accuracy": jnp.zeros(())}
     # Part i takes every parts-th example, so that each device keeps its own.
     inputs = jax.tree.map(
         lambda a: jnp.swapaxes(a.reshape(-1, parts, *a.shape[1:]), 0, 1), (images, labels, mixed)
-    )
-    (grads, sums, stats), _ = jax.lax.scan(one, (zeros, sums, state.stats), (jnp.arange(parts), *inputs))
+    )  # each [parts, B / parts, ...]
+    (grads, sums, stats), _ = jax.lax.scan(add_part, (zeros, sums, state.stats), (jnp.arange(parts), *inputs))
     return grads, stats, sums
 
 
 def make_eval_step(network: Network, source: Source) -> EvalStep:
-    """Returns ``step(params, stats, batch) -> sums`` over the examples whose weight is 1.
+    """Return ``step(params, stats, batch) -> sums`` over the examples whose weight is 1.
 
-    Sums are scalars: loss float32, correct and examples int32. They add up over batches without a rounding
-    of the counts.
+    batch: image [B, H, W, C] uint8; label [B] int32; weight [B] float32, 0 or 1. Sums are scalars: loss
+    float32, correct and examples int32. They add up over batches without a rounding of the counts.
+
+    Args:
+      network: the network that is evaluated.
+      source: the data, for the mean and deviation of each channel.
     """
 
     def eval_step(params: Arrays, stats: Arrays, batch: Batch) -> Metrics:
@@ -173,7 +209,12 @@ def make_eval_step(network: Network, source: Source) -> EvalStep:
 
 
 def normalise(images: jax.Array, source: Source) -> jax.Array:
-    """[B, H, W, C], 0..255 -> float32 of mean 0 and deviation 1 a channel."""
+    """Return (images / 255 - mean) / deviation, which has mean 0 and deviation 1 in each channel.
+
+    Args:
+      images: [B, H, W, C] of any dtype, 0 to 255; returns [B, H, W, C] float32.
+      source: the data, for the mean and deviation of each channel.
+    """
     mean = jnp.asarray(source.mean, jnp.float32)
     std = jnp.asarray(source.std, jnp.float32)
     return (images.astype(jnp.float32) / 255.0 - mean) / std

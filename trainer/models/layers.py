@@ -147,7 +147,7 @@ class BatchNorm(nnx.Module):
     The running variance is the unbiased one, as in PyTorch.
 
     With ``config.norm_groups`` above 1, each of so many equal parts of the batch, in order, has statistics of
-    its own (Hoffer et al. 2017, arXiv:1705.08741, section 4). Where no part spans two devices, neither
+    its own (Hoffer et al. 2017, arXiv:1705.08741, algorithm 1). Where no part spans two devices, neither
     direction waits for another device. A training pass then leaves the running statistics of each group,
     [groups, C]. The caller averages them for all layers at once (``Network.apply``).
 

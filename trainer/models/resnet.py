@@ -304,7 +304,7 @@ class ResNetConfig:
       block: "basic" or "bottleneck".
       stage_sizes: blocks of each stage; the first block of all stages but the first halves the image.
       width: channels of the first stage; each stage doubles them.
-      stem: "imagenet": 7x7 with stride 2 and max pooling; "deep": three 3x3 instead of the 7x7 (ResNet-D,
+      stem: "imagenet": 7x7 with stride 2 and max pooling; "deep": three 3x3 instead of the 7x7 (ResNet-C,
         arXiv:1812.01187, figure 2b); "small": one 3x3 without stride or pooling, for 8 to 64 pixels.
       variant: how the blocks differ from the paper's.
     """

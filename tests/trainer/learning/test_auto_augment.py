@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from trainer.config import AugmentConfig
 from trainer.learning import auto_augment
-from trainer.learning.augmentation import apply_policy, erase
+from trainer.learning.augmentation import apply_auto_augment, erase
 
 PIXELS = np.random.default_rng(0).integers(20, 200, (16, 16, 3), np.uint8)
 PICTURE = Image.fromarray(PIXELS)
@@ -68,7 +68,7 @@ def test_turning_by_hand(turn, wanted):
 def test_draws_are_of_the_example_and_the_epoch(name):
     config = AugmentConfig(policy=name)
     images = jnp.broadcast_to(jnp.asarray(PIXELS), (32, *PIXELS.shape))
-    run = jax.jit(lambda e, i: apply_policy(images, e, i, 0, config))
+    run = jax.jit(lambda e, i: apply_auto_augment(images, e, i, 0, config))
     epoch, index = jnp.zeros(32, jnp.int32), jnp.arange(32, dtype=jnp.int32)
     first = np.asarray(run(epoch, index))
     np.testing.assert_array_equal(run(epoch, index[::-1])[::-1], first)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trainer.config import AugmentConfig, OptimConfig
-from trainer.learning.losses import binary_cross_entropy, cross_entropy, loss_of, soft_labels
+from trainer.learning.losses import binary_cross_entropy, cross_entropy, example_losses, soft_labels
 from trainer.learning.mixing import Mix, mix
 
 LABELS = np.arange(6, dtype=np.int32)
@@ -60,7 +60,7 @@ def test_losses_by_hand():
     logits = jnp.log(jnp.array([[0.7, 0.2, 0.1]]))
     labels, other = jnp.array([0]), Mix(jnp.array([1]), jnp.array([0.75]))
     # 0.75 x -ln 0.7 + 0.25 x -ln 0.2
-    mixed_loss = loss_of(logits, labels, other, OptimConfig(label_smoothing=0.0))
+    mixed_loss = example_losses(logits, labels, other, OptimConfig(label_smoothing=0.0))
     assert float(mixed_loss[0]) == pytest.approx(0.669866, abs=1e-5)
     # Logits of 0 and ln 3: yes 1/2 and 3/4. Targets 1 and 0: (ln 2 + ln 4) / 2.
     two = binary_cross_entropy(jnp.array([[0.0, np.log(3.0)]]), jnp.array([[1.0, 0.0]]))
@@ -73,9 +73,9 @@ def test_a_binary_loss_counts_both_of_two_mixed_classes_but_no_sliver():
     labels = jnp.array([0])
 
     def mixed_with(share):
-        return float(loss_of(logits, labels, Mix(jnp.array([1]), jnp.array([share])), config)[0])
+        return float(example_losses(logits, labels, Mix(jnp.array([1]), jnp.array([share])), config)[0])
 
-    alone = float(loss_of(logits, labels, None, config)[0])
+    alone = float(example_losses(logits, labels, None, config)[0])
     assert mixed_with(0.9) == pytest.approx(alone, abs=1e-6)
     # Class 1 at a logit of 0 costs ln 2 either way, so both wanted is the same here as one.
     assert mixed_with(0.5) == pytest.approx(alone, abs=1e-6)
@@ -84,5 +84,5 @@ def test_a_binary_loss_counts_both_of_two_mixed_classes_but_no_sliver():
 
 def test_mixed_labels_that_are_the_same_are_the_plain_loss():
     logits, labels = jax.random.normal(jax.random.key(0), (4, 5)), jnp.array([0, 1, 2, 3])
-    same = loss_of(logits, labels, Mix(labels, jnp.full(4, 0.3)), OptimConfig(label_smoothing=0.1))
+    same = example_losses(logits, labels, Mix(labels, jnp.full(4, 0.3)), OptimConfig(label_smoothing=0.1))
     np.testing.assert_allclose(same, cross_entropy(logits, labels, 0.1), rtol=1e-5)
