@@ -1,9 +1,13 @@
-"""Eight fake CPU devices for every test of the trainer; set before jax is imported."""
+"""Eight fake CPU devices and strict dtype promotion for every test of the trainer.
+
+Both are set before jax is imported, in the environment, so that the trainers which tests start have them too.
+"""
 
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
+os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 
 
 def pytest_collection_finish() -> None:

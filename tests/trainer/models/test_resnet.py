@@ -190,7 +190,9 @@ def test_batch_norm_folded_into_a_convolution_is_the_same_function():
 def test_batch_norm_folded_is_as_exact_in_bfloat16_as_apart():
     def far(a, b):
         pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-        return [float(jnp.linalg.norm(x - y) / jnp.linalg.norm(y)) for x, y in pairs if jnp.any(y)]
+        return [
+            float(jnp.linalg.norm(x.astype(y.dtype) - y) / jnp.linalg.norm(y)) for x, y in pairs if jnp.any(y)
+        ]
 
     exact = widening(False, jnp.float32)
     apart, folded = far(widening(False, jnp.bfloat16), exact), far(widening(True, jnp.bfloat16), exact)

@@ -63,7 +63,7 @@ def test_running_statistics_are_the_mean_of_those_of_the_groups():
     grouped, init = network.build(config, 10, 1, 8, "cpu", batch=48)
     alone, _ = network.build(config, 10, 1, 8, "cpu", batch=16)
     params, stats = init(jax.random.key(0))
-    images = jax.random.normal(jax.random.key(1), (48, 8, 8, 1)) * jnp.arange(1, 49).reshape(-1, 1, 1, 1)
+    images = jax.random.normal(jax.random.key(1), (48, 8, 8, 1)) * jnp.arange(1.0, 49.0).reshape(-1, 1, 1, 1)
     logits, found = grouped.apply(params, stats, images, True)
     each = [alone.apply(params, stats, part, True) for part in jnp.split(images, 3)]
     np.testing.assert_allclose(logits, jnp.concatenate([own for own, _ in each]), rtol=1e-4, atol=1e-5)
