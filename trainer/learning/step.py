@@ -15,6 +15,7 @@ from trainer.learning import optimizers
 from trainer.learning.augmentation import apply_auto_augment, augment, erase, resize
 from trainer.learning.losses import cross_entropy, example_losses
 from trainer.learning.mixing import Mix, mix
+from trainer.learning.promotion import strict_promotion
 from trainer.models.network import Init, Network
 from trainer.state import Arrays, Averaging, Batch, EvalStep, Metrics, State, TrainStep
 
@@ -35,6 +36,7 @@ def make_init(
       config: with ``ema``, the state holds averages too; None: no averages.
     """
 
+    @strict_promotion
     def init_state(key: jax.Array) -> State:
         params, stats = init(key)
         opt = optimizer.init(params)
@@ -71,6 +73,7 @@ def make_train_step(
     """
     frozen = _frozen(network, config.train.freeze)
 
+    @strict_promotion
     def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
         images, mixed = prepare(batch, state.step, source, config, pixels)
         key = None
@@ -194,6 +197,7 @@ def make_eval_step(network: Network, source: Source) -> EvalStep:
       source: the data, for the mean and deviation of each channel.
     """
 
+    @strict_promotion
     def eval_step(params: Arrays, stats: Arrays, batch: Batch) -> Metrics:
         logits, _ = network.apply(params, stats, normalise(batch["image"], source), train=False)
         real = batch["weight"] > 0  # [B]
