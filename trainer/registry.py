@@ -3,7 +3,7 @@
 RESNET50 = {"block": "bottleneck", "stage_sizes": (3, 4, 6, 3)}
 RESNET101 = {"block": "bottleneck", "stage_sizes": (3, 4, 23, 3)}
 
-# name -> (module of trainer.models, class, keyword arguments); each module holds one family
+# name -> (module of trainer.models, class, sizes that its ``configure`` takes); each module holds one family
 ARCHS = {
     "resnet18": ("resnet", "ResNet", {"block": "basic", "stage_sizes": (2, 2, 2, 2)}),
     "resnet34": ("resnet", "ResNet", {"block": "basic", "stage_sizes": (3, 4, 6, 3)}),

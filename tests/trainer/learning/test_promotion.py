@@ -7,7 +7,7 @@ import pytest
 from step_runs import SETTINGS
 
 from trainer.config import OptimConfig, resolve
-from trainer.data import source
+from trainer.data import datasets
 from trainer.learning import optimizers, step
 from trainer.models import network
 
@@ -16,7 +16,7 @@ KERNEL = {"stem.conv.kernel": jax.ShapeDtypeStruct((1, 1, 2, 2), jnp.float32)}
 
 def test_a_step_refuses_to_mix_dtypes_where_the_process_would_allow_it():
     config = resolve("r", "/d", "", SETTINGS)
-    images = source.load(config.data, "train")
+    images = datasets.load(config.data, "train")
     net, init = network.build(config.model, 10, 1, 8, "cpu")
     optimizer = optimizers.make_optimizer(config.optim, optax.constant_schedule(0.1))
     batch = {name: jax.ShapeDtypeStruct((4,), jnp.int32) for name in ("label", "epoch", "index")}
