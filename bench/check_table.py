@@ -56,10 +56,14 @@ def job(name: str, count: int, arch: str, batch: int) -> TrainingJob:
     )
 
 
+def show(text: str) -> None:
+    print(" ", text, file=sys.stderr)
+
+
 def compiled(row: tuple[str, int, str, int]) -> dict:
     """Return the numbers of the training step, or the error as `failed`."""
     try:
-        result = assessment.ask(job(*row), lambda text: print(" ", text, file=sys.stderr), ("train",)).found
+        result = assessment.assess(job(*row), show, ("train",)).result
         return {"libtpu": result["versions"]["libtpu"], "batch": result["batch"], **result["train"]}
     except ActionError as error:
         return {"failed": str(error)}
@@ -76,7 +80,7 @@ def line(row: tuple[str, int, str, int], result: dict | None) -> str:
     if not result["fits"]:
         return f"{start} no | {peak} | | | {result['libtpu']} |"
     shape = parse(name)
-    rate = prediction.seconds(result, shape).under(batch * shape.devices_per_chip)
+    rate = prediction.seconds(result, shape).dividing(batch * shape.devices_per_chip)
     speed = f"{rate.expected:,.0f} ({rate.low:,.0f} to {rate.high:,.0f})"
     return f"{start} yes | {peak} | {result['bytes'] / batch / 1e6:.0f} | {speed} | {result['libtpu']} |"
 

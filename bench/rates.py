@@ -38,18 +38,18 @@ def v3(batch: int) -> tuple[Range, str]:
     result = json.loads(done.stdout)
     arithmetic = result["train"]["flops"] / (123e12 / 2)
     memory = result["train"]["bytes"] / (900e9 / 2)
-    step = prediction.between(arithmetic, memory, 0.0)
-    return step.under(2 * batch), f"layout, libtpu {result['versions']['libtpu']}"
+    step = prediction.combine(arithmetic, memory, 0.0)
+    return step.dividing(2 * batch), f"layout, libtpu {result['versions']['libtpu']}"
 
 
 def predict(slice: str, batch: int, devices: int) -> tuple[Range, str]:
     """Return images/s per chip of a slice and the source of the prediction."""
     job = TrainingJob(slice=slice, arch="resnet50", batch=batch * devices, bucket="b-1", set=PLAIN)
-    answer = assessment.ask(job, lambda text: print(text, file=sys.stderr), ("train",))
-    assert answer.prediction
-    result = answer.found
+    assessed = assessment.assess(job, lambda text: print(text, file=sys.stderr), ("train",))
+    assert assessed.prediction
+    result = assessed.result
     source = "estimate" if result["estimated"] else f"layout, libtpu {result['versions']['libtpu']}"
-    return answer.prediction.rate, source
+    return assessed.prediction.rate, source
 
 
 def row(chip: str, batch: int, predicted: tuple[Range, str]) -> str:

@@ -1,4 +1,4 @@
-"""What can be known of a run before a pod starts: does it fit, how fast will it be, what batch is best."""
+"""The assessment of a run before a pod starts: whether it fits, how fast it will be, how long it takes."""
 
 from __future__ import annotations
 
@@ -17,92 +17,102 @@ GIB = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """Of the compiler and of the prediction, for one job. `found` is what launcher.check.compiler gives."""
+class Assessment:
+    """The result of the compiler (or of an estimate) for one job, and the speed predicted from it.
+
+    `prediction` is None where the job does not fit, or where the hardware is not in the catalogue.
+    """
 
     job: TrainingJob
-    found: CheckResult
+    result: CheckResult
     prediction: Prediction | None
 
     @property
     def fits(self) -> bool:
-        return all(step["fits"] for step in compiler.measured(self.found))
+        """Whether all steps that were compiled fit into the memory of a device."""
+        return all(step["fits"] for step in compiler.step_results(self.result))
 
     @property
-    def per_device(self) -> int:
-        return self.found["batch"] // self.found["devices"]
+    def batch_per_device(self) -> int:
+        return self.result["batch"] // self.result["devices"]
 
 
 Show = Callable[[str], None]
 
 
-def ask(
+def assess(
     job: TrainingJob,
     show: Show,
     steps: tuple[str, ...] = ("train", "eval"),
     estimate: bool = False,
     code: bool = False,
     seconds: float = compiler.SECONDS,
-) -> Answer:
-    """Compiles, or takes the kept answer, and predicts where it fits.
+) -> Assessment:
+    """Compile a job, or read the cached result, and predict its speed where it fits.
 
     Args:
-      estimate: count operations instead of compiling; the only way where the slice is not of TPUs.
-      code: compile to the end, code and all.
-      seconds: longest wait.
+      job: the job; for a slice without TPUs its operations are always counted.
+      show: is called with a line of text at each stage.
+      steps: the steps to compile, `train` and `eval`.
+      estimate: count operations instead of compiling.
+      code: compile to the end, including code generation.
+      seconds: longest time that the compilation may take.
 
-    Raises what launcher.check.compiler raises.
+    Raises:
+      RequestError, ActionError: as launcher.check.compiler.compile.
     """
-    counted = estimate or job.shape.kind != "tpu"
-    found = compiler.compile(job, show, steps=steps, estimate=counted, code=code, seconds=seconds)
-    limit = memory(job)
-    for step in compiler.measured(found):
-        if limit and step["peak"] >= limit:  # of what the compiler refuses it says so itself
+    estimate = estimate or job.shape.kind != "tpu"
+    result = compiler.compile(job, show, steps=steps, estimate=estimate, code=code, seconds=seconds)
+    limit = device_memory(job)
+    for step in compiler.step_results(result):
+        # The compiler refuses a step that is too large for its own limit; an estimate knows no limit.
+        if limit and step["peak"] >= limit:
             step["fits"], step["limit"] = False, step.get("limit", limit)
-    predicted = None
-    if found["train"]["fits"] and limit:
-        predicted = predict(found, job.shape, job.num_slices)
-    return Answer(job=job, found=found, prediction=predicted)
+    prediction = None
+    if result["train"]["fits"] and limit:
+        prediction = predict(result, job.shape, job.num_slices)
+    return Assessment(job=job, result=result, prediction=prediction)
 
 
-def memory(job: TrainingJob) -> int:
-    """Bytes of a device's memory, as its vendor counts them; 0 where the hardware is not of the catalogue."""
+def device_memory(job: TrainingJob) -> int:
+    """Return the bytes of memory of one device, or 0 where the hardware is not in the catalogue."""
     chip = facts.generations().get(job.shape.generation, {}).get("chip")
     return chip["memory"] * GIB // job.shape.devices_per_chip if chip else 0
 
 
 def with_batch(job: TrainingJob, per_device: int) -> TrainingJob:
-    """The same job with so many examples a device, wherever its batch was given."""
+    """Return the same job with `per_device` examples per device."""
     batch = f"train.batch={per_device * job.devices}"
     return dataclasses.replace(job, args=(*job.args, "--set", batch))  # the last --set of a field wins
 
 
-def refusal(answer: Answer, most: Answer | None) -> RequestError:
-    """The error for a batch that does not fit, with the largest that does."""
-    train = answer.found["train"]
+def does_not_fit(assessment: Assessment, largest: Assessment | None) -> RequestError:
+    """Return the error for a batch that does not fit; its hint names the largest batch that does."""
+    result, train = assessment.result, assessment.result["train"]
+    limit = train.get("limit", device_memory(assessment.job)) / GIB
     hint = (
-        f"--batch {most.found['batch']} is the largest that fits, {most.per_device} a device"
-        if most
-        else "no smaller batch that was tried fits either: take another generation"
+        f"--batch {largest.result['batch']} is the largest that fits, {largest.batch_per_device} per device"
+        if largest
+        else "none of the smaller batches that were tried fits: use chips with more memory"
     )
     text = (
-        f"must fit the devices' memory, got {answer.found['batch']} = {answer.per_device} a device, which "
-        f"needs {train['peak'] / GIB:.1f} GiB of {train.get('limit', memory(answer.job)) / GIB:.1f}"
+        f"must fit the {limit:.1f} GiB of each device, got {result['batch']} = {assessment.batch_per_device} "
+        f"per device, which needs {train['peak'] / GIB:.1f} GiB"
     )
     return RequestError(Problem("batch", text, hint))
 
 
 def compare(
     jobs: Iterable[TrainingJob], show: Show, estimate: bool = False, code: bool = False
-) -> list[Answer]:
-    """Answers for several slices, by predicted time."""
-    found = []
+) -> list[Assessment]:
+    """Return the assessments of jobs on several slices, the shortest predicted run first."""
+    assessments = []
     for job in jobs:
         show(f"{job.slice}:")
-        found.append(ask(job, show, estimate=estimate, code=code))
-    return sorted(found, key=lambda a: a.prediction.total.expected if a.prediction else float("inf"))
+        assessments.append(assess(job, show, estimate=estimate, code=code))
+    return sorted(assessments, key=lambda a: a.prediction.total.expected if a.prediction else float("inf"))
 
 
-def rate(answer: Answer) -> float:
-    """Images a second and chip; 0 where it does not fit."""
-    return answer.prediction.rate.expected if answer.prediction else 0.0
+def rate_per_chip(assessment: Assessment) -> float:
+    """Return the expected images/s per chip, or 0 where the job does not fit."""
+    return assessment.prediction.rate.expected if assessment.prediction else 0.0

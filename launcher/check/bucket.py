@@ -1,11 +1,11 @@
-"""The only module of the launcher that talks to a bucket, as whoever is logged in here."""
+"""Access to a bucket, with the credentials of this machine; no other launcher module talks to a bucket."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-# What a run does: write, read, list and replace its files, and Orbax reads the bucket itself, which
+# A run writes, reads, lists and replaces its files. Orbax also reads the bucket itself, which
 # roles/storage.objectAdmin alone does not allow.
 NEEDED = (
     "storage.objects.create",
@@ -19,7 +19,10 @@ SECONDS = 15.0
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """What could be learned: permissions that are missing, where it is, or why nothing could."""
+    """A bucket's location and the permissions that are missing, or why neither could be read.
+
+    `unknown` tells a bucket that could not be checked from one that has a problem.
+    """
 
     name: str
     missing: tuple[str, ...] = ()
@@ -30,7 +33,7 @@ class Bucket:
 
 
 def look(name: str) -> Bucket:
-    """Asks for a bucket and for what may be done with it (`testIamPermissions`)."""
+    """Return the missing permissions (`testIamPermissions`) and the location of a bucket."""
     import requests
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
@@ -43,18 +46,19 @@ def look(name: str) -> Bucket:
         except exceptions.NotFound:
             if not bucket.exists(timeout=SECONDS, retry=None):
                 raise
-            problem = f"gs://{name} is there and does not say what you may do with it"
+            problem = f"gs://{name} exists, but its permissions could not be read"
             return Bucket(name=name, problem=problem, unknown=True)
         if "storage.buckets.get" in granted:
             bucket.reload(timeout=SECONDS, retry=None)
         missing = tuple(permission for permission in NEEDED if permission not in granted)
         return Bucket(name=name, missing=missing, location=bucket.location or "")
     except exceptions.NotFound:
-        hint = f"gcloud storage buckets create gs://{name}, or another --bucket"
+        hint = f"gcloud storage buckets create gs://{name}, or choose another --bucket"
         return Bucket(name=name, problem=f"gs://{name} does not exist", hint=hint)
     except GoogleAuthError as error:
         hint = "gcloud auth application-default login"
-        return Bucket(name=name, problem=f"not asked: {_line(error)}", hint=hint, unknown=True)
+        problem = f"gs://{name} was not checked: {_line(error)}"
+        return Bucket(name=name, problem=problem, hint=hint, unknown=True)
     except (exceptions.GoogleAPIError, requests.RequestException) as error:
         return Bucket(name=name, problem=f"gs://{name} does not answer: {_line(error)}", unknown=True)
 

@@ -1,7 +1,7 @@
-"""The trainer's own steps compiled for a TPU slice that is not here: a process of its own, its answer kept.
+"""Compilation of the trainer's own steps for a TPU slice, on a machine that has no TPU; results are cached.
 
-The launcher has no jax; it starts `python -m trainer.check` and reads JSON. An answer is kept under a hash of
-all that it follows from, so that the second question costs nothing.
+The launcher has no jax: it starts `python -m trainer.check` and reads JSON. A result is cached under a hash
+of everything that it depends on, so that the same question is answered at once.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
 
 SECONDS = 3600.0  # longest compilation: ResNet-50 with its code took 14 minutes on two busy cores
-MEMORY_SHARE = 0.85  # of this machine's memory that a compilation may take
+MEMORY_SHARE = 0.85  # share of this machine's memory that a compilation may use
 POLL_SECONDS = 0.5
-NEEDED = ("libtpu", "jax", "jaxlib", "flax", "optax")  # whose versions an answer depends on
-HOST_BOUNDS = {1: "1x1x1", 4: "2x2x1", 8: "2x4x1"}  # chips of a host, as the compiler wants them
+PACKAGES = ("libtpu", "jax", "jaxlib", "flax", "optax")  # packages whose versions a result depends on
+HOST_BOUNDS = {1: "1x1x1", 4: "2x2x1", 8: "2x4x1"}  # chips per host -> their arrangement, for the compiler
 
 Show = Callable[[str], None]
 
@@ -46,88 +46,99 @@ def compile(
     estimate: bool = False,
     code: bool = False,
 ) -> CheckResult:
-    """What the TPU compiler says of a job: sizes in bytes, FLOPs, collectives.
+    """Compile the steps of a job and return sizes in bytes, FLOPs and collectives.
 
-    A step that is laid out is a process of its own, since the compiler is left in the middle of its work.
+    Without `code` each step has a process of its own, because that process leaves the compiler in the middle
+    of its work.
 
     Args:
-      show: gets a line for people whenever there is news.
-      seconds: longest wait.
-      estimate: count the operations instead, which takes seconds and goes for any hardware.
-      code: have the code generated too, which takes minutes.
+      job: the job.
+      show: is called with a line of text at each stage.
+      seconds: longest time that the compilation may take.
+      steps: the steps to compile, `train` and `eval`.
+      estimate: count the operations instead, which takes seconds and works for any hardware.
+      code: also generate the code, which takes minutes.
 
     Raises:
-      RequestError: the trainer refuses the settings, or the slice is no TPU slice.
-      ActionError: there is no compiler here, or it failed, or took too long or too much memory.
+      RequestError: the slice has no TPUs.
+      ActionError: the compiler is not installed, failed, or took too much time or memory; or the trainer
+        refused the settings.
     """
-    run = settings(job)
-    where = estimating(job) if estimate else arguments(job.shape, job.num_slices)
-    where += ["--code"] if code and not estimate else []
+    settings = setting_flags(job)
+    hardware = estimate_flags(job) if estimate else slice_flags(job.shape, job.num_slices)
+    hardware += ["--code"] if code and not estimate else []
     until, results = time.monotonic() + seconds, []
     for group in [steps] if code or estimate else [(step,) for step in steps]:
-        results.append(_answer([*where, "--steps", ",".join(group), "--", *run], show, until))
+        results.append(_cached([*hardware, "--steps", ",".join(group), "--", *settings], show, until))
     merged = {key: value for result in results for key, value in result.items()}
     return cast(CheckResult, merged | {"cached": all(result["cached"] for result in results)})
 
 
-def measured(result: CheckResult) -> list[StepResult]:
-    """The steps that were asked for: training, and evaluation where it was one of them."""
+def step_results(result: CheckResult) -> list[StepResult]:
+    """Return the result of the training step and, where it was asked for, of the evaluation step."""
     return [result["train"], *([result["eval"]] if "eval" in result else [])]
 
 
-def _answer(words: list[str], show: Show, until: float) -> CheckResult:
-    """Of one step, kept or new. until: time.monotonic() at which nobody waits any more."""
-    path = _folder() / f"{_key(words)}.json"
+def _cached(arguments: list[str], show: Show, until: float) -> CheckResult:
+    """Return the result for these arguments of trainer.check, from the cache where it has one."""
+    path = _folder() / f"{_key(arguments)}.json"
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8")) | {"cached": True}
-    found = json.loads(_run(words, show, until))
+    result = json.loads(_run(arguments, show, until))
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        json.dump(found, file)
-    Path(file.name).replace(path)  # never half an answer
-    return found | {"cached": False}
+        json.dump(result, file)
+    Path(file.name).replace(path)  # so that no reader ever sees half a file
+    return result | {"cached": False}
 
 
-def arguments(shape: Slice, count: int) -> list[str]:
-    """The slice as the compiler spells it.
+def slice_flags(shape: Slice, count: int) -> list[str]:
+    """Return the flags of trainer.check that describe `count` slices to the compiler.
 
-    Raises RequestError for a slice that is not of TPUs.
+    Raises:
+      RequestError: the slice has no TPUs.
     """
     row = facts.generations().get(shape.generation, {})
     if "aot" not in row or not shape.topology:
         text = f"must be a TPU slice to be compiled for here, got {shape.name!r}"
-        raise RequestError(Problem("slice", text, "--estimate counts the operations instead"))
-    words = ["--topology", f"{row['aot']['prefix']}:{shape.topology}", "--slices", str(count)]
-    words += ["--host-bounds", HOST_BOUNDS[shape.chips_per_host]]
-    words += ["--chip-config", row["aot"]["chip_config"]]
-    return words + (["--wrap", rings] if (rings := _rings(shape.topology)) else [])
+        raise RequestError(Problem("slice", text, "--estimate counts operations instead"))
+    flags = ["--topology", f"{row['aot']['prefix']}:{shape.topology}", "--slices", str(count)]
+    flags += ["--host-bounds", HOST_BOUNDS[shape.chips_per_host]]
+    flags += ["--chip-config", row["aot"]["chip_config"]]
+    return flags + (["--wrap", rings] if (rings := _rings(shape.topology)) else [])
 
 
-def settings(job: TrainingJob) -> list[str]:
-    """The run's settings for the trainer: the same values are the same question, however they were given."""
+def setting_flags(job: TrainingJob) -> list[str]:
+    """Return all settings of the run as flags; equal settings give equal flags, however they were spelled."""
     return [part for path, value in job.settings.items() for part in ("--set", f"{path}={value}")]
 
 
-def estimating(job: TrainingJob) -> list[str]:
-    """What has the operations counted for the job's devices."""
+def estimate_flags(job: TrainingJob) -> list[str]:
+    """Return the flags of trainer.check that make it count operations for the job's devices."""
     return ["--estimate", f"{job.shape.kind}:{job.devices}"]
 
 
 def _rings(shape: str) -> str:
-    """Which axes are closed to rings: all of a torus of whole cubes, the sides of 16 of a 2-D slice."""
+    """Return `1` for each axis whose links close to a ring, else `0`; an empty string where no axis does.
+
+    In 3-D a torus of whole 4x4x4 cubes closes all axes. In 2-D an axis of 16 chips closes.
+    """
     sides = topology.dimensions(shape)
     closed = [side == 16 for side in sides] if len(sides) == 2 else [min(sides) >= 4] * 3
     return "x".join(str(int(ring)) for ring in [*closed, False][:3]) if any(closed) else ""
 
 
-def _run(words: list[str], show: Show, until: float) -> str:
-    """Standard output of the compiling process, watched for time and memory."""
-    said: list[str] = []
+def _run(arguments: list[str], show: Show, until: float) -> str:
+    """Return what trainer.check prints on stdout, or end it where it takes too much time or memory.
+
+    until: time.monotonic() at which it is ended.
+    """
+    log: list[str] = []
     output: list[str] = []
     with (
-        tempfile.TemporaryDirectory() as folder,  # of all that it writes, however it ends
+        tempfile.TemporaryDirectory() as folder,  # so that nothing the compiler writes is left behind
         subprocess.Popen(
-            [sys.executable, "-m", "trainer.check", *words],
+            [sys.executable, "-m", "trainer.check", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -136,26 +147,26 @@ def _run(words: list[str], show: Show, until: float) -> str:
         ) as process,
     ):
         readers = [
-            threading.Thread(target=_read, args=(process.stderr, said, show), daemon=True),
+            threading.Thread(target=_read, args=(process.stderr, log, show), daemon=True),
             threading.Thread(target=output.extend, args=(process.stdout,), daemon=True),
         ]
         for reader in readers:
             reader.start()
         try:
-            why = _watch(process, until)
+            exceeded = _wait(process, until)
         finally:
             process.kill()
         for reader in readers:
             reader.join(10)
-    if why:
-        raise ActionError(why, "a smaller network or slice compiles in less; --estimate needs seconds")
+    if exceeded:
+        raise ActionError(exceeded, "a smaller network or slice needs less; --estimate takes seconds")
     if process.returncode:
-        raise _failure(process.returncode, said)
+        raise _failure(process.returncode, log)
     return "".join(output)
 
 
-def _watch(process: subprocess.Popen[str], until: float) -> str:
-    """Waits for the end; says why it must be ended, or nothing."""
+def _wait(process: subprocess.Popen[str], until: float) -> str:
+    """Wait until the process ends, or return the limit that it exceeded."""
     begun = time.monotonic()
     limit = MEMORY_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     while process.poll() is None:
@@ -168,54 +179,56 @@ def _watch(process: subprocess.Popen[str], until: float) -> str:
 
 
 def _resident(pid: int) -> int:
-    """Bytes of memory that a process holds; 0 where the system does not say."""
+    """Return the bytes of memory that a process uses, or 0 where the system has no such number."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
         return 0
 
 
-def _read(lines: Any, said: list[str], show: Show) -> None:
-    """Keeps what is said, and shows what is meant for people."""
+def _read(lines: Any, log: list[str], show: Show) -> None:
+    """Append each line to `log`, and show the progress lines."""
     for line in lines:
-        said.append(line.rstrip())
+        log.append(line.rstrip())
         if line.startswith(head("progress")):
             show(line.removeprefix(head("progress")).rstrip())
 
 
-def _failure(code: int, said: list[str]) -> Exception:
-    """The error of a process that failed, from its last words."""
-    errors = [n for n, line in enumerate(said) if line.startswith(head("error"))]
+def _failure(code: int, log: list[str]) -> Exception:
+    """Return the error of a process that failed, from its exit code and the lines of its log."""
+    errors = [n for n, line in enumerate(log) if line.startswith(head("error"))]
     if errors:
-        message = [line for line in said[errors[-1] :] if not line.startswith(head("hint"))]
-        hint = " ".join(line.removeprefix(head("hint")) for line in said if line.startswith(head("hint")))
+        message = [line for line in log[errors[-1] :] if not line.startswith(head("hint"))]
+        hint = " ".join(line.removeprefix(head("hint")) for line in log if line.startswith(head("hint")))
         text = " ".join(message).removeprefix(head("error"))
         return ActionError(text, hint)
-    if any("No module named 'trainer" in line or "No module named 'jax'" in line for line in said):
+    if any("No module named 'trainer" in line or "No module named 'jax'" in line for line in log):
         return ActionError("the trainer is not installed here", "pip install 'resnet-launch[check]'")
     if code < 0 or code > 128:
-        return _crash(code, said)
-    return ActionError(f"the compilation failed with exit code {code}: {' '.join(said[-3:])[-500:]}")
+        return _crash(code, log)
+    return ActionError(f"the compilation failed with exit code {code}: {' '.join(log[-3:])[-500:]}")
 
 
-def _crash(code: int, said: list[str]) -> ActionError:
-    steps = [line.removeprefix(head("progress")) for line in said if line.startswith(head("progress"))]
-    signals = [line.strip("* ").split(" received")[0] for line in said if line.startswith("*** SIG")]
+def _crash(code: int, log: list[str]) -> ActionError:
+    """Return the error of a process that a signal ended, with the stage that it was at."""
+    stages = [line.removeprefix(head("progress")) for line in log if line.startswith(head("progress"))]
+    signals = [line.strip("* ").split(" received")[0] for line in log if line.startswith("*** SIG")]
     return ActionError(
-        f"the TPU compiler crashed while {steps[-1] if steps else 'starting'}: "
+        f"the TPU compiler crashed while {stages[-1] if stages else 'starting'}: "
         f"{signals[0] if signals else f'signal {abs(code) % 128}'}",
-        "a fault of this libtpu: an image with the same version would crash on the slice too",
+        "a bug in this version of libtpu: an image with the same version would crash on the slice too",
     )
 
 
-def _key(words: list[str]) -> str:
-    """Names everything that the answer follows from: the question, the trainer's text, the versions."""
-    whole = hashlib.sha256(json.dumps([words, {name: _version(name) for name in NEEDED}]).encode())
+def _key(arguments: list[str]) -> str:
+    """Return a hash of everything that a result depends on: arguments, the trainer's source, versions."""
+    versions = {name: _version(name) for name in PACKAGES}
+    digest = hashlib.sha256(json.dumps([arguments, versions]).encode())
     spec = importlib.util.find_spec("trainer")
     root = Path(next(iter(spec.submodule_search_locations or []))) if spec else Path()
     for path in sorted(root.rglob("*.py")) if spec else []:
-        whole.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
-    return whole.hexdigest()[:32]
+        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:32]
 
 
 def _version(name: str) -> str:

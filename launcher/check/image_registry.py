@@ -1,7 +1,7 @@
-"""Whether an image is there, and for which processors, asked of its registry without credentials.
+"""Whether an image exists, and for which platforms, asked of its registry without credentials.
 
-The protocol is the OCI distribution specification's: a manifest, and where the registry wants one, a token
-that it gives to anybody for what anybody may read.
+The protocol is that of the OCI distribution specification: a request for a manifest and, where the registry
+demands one, an anonymous token for public images.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-SECONDS = 10.0  # that a registry may take to answer
-LARGEST = 4 * 2**20  # bytes of a manifest, as the specification wants them taken
+SECONDS = 10.0  # longest wait for a registry's reply
+MAX_MANIFEST_BYTES = 4 * 2**20  # the specification lets registries refuse larger manifests
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -30,7 +30,7 @@ CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A reference taken apart: where it is asked for, and how it is called there."""
+    """The parts of an image reference: the registry's host, the repository, and a tag or digest."""
 
     host: str
     repository: str
@@ -38,18 +38,18 @@ class Image:
 
     @property
     def url(self) -> str:
-        """Of the repository; a registry on this machine speaks without encryption, as for other clients."""
+        """URL of the repository; a registry on this machine is asked over plain HTTP, as Docker does."""
         name = self.host.rsplit(":", 1)[0]
         scheme = "http" if name in ("localhost", "127.0.0.1") else "https"
         return f"{scheme}://{HUB_SERVER if self.host in HUB else self.host}/v2/{self.repository}"
 
 
 class Closed(Exception):
-    """The registry does not tell: it wants credentials, or does not answer."""
+    """The registry asks for credentials, or does not reply."""
 
 
 def parse(reference: str) -> Image | None:
-    """None where a reference names no registry: `resnet:1`, `team/resnet:1`."""
+    """Return the parts of a reference, or None where it names no registry (`resnet:1`, `team/resnet:1`)."""
     host, _, path = reference.partition("/")
     if not path or not ({".", ":"} & set(host) or host == "localhost"):
         return None
@@ -62,26 +62,29 @@ def parse(reference: str) -> Image | None:
 
 
 def platforms(image: Image) -> list[str] | None:
-    """`["linux/amd64", …]`, or None where there is no such image.
+    """Return the platforms of an image, such as `["linux/amd64"]`, or None where it does not exist.
 
-    Raises Closed.
+    Raises:
+      Closed: the registry asks for credentials, or does not reply.
     """
-    kinds = ", ".join((*INDEXES, *MANIFESTS))
-    found = _get(image, f"{image.url}/manifests/{image.version}", kinds)
-    if found is None:
+    media_types = ", ".join((*INDEXES, *MANIFESTS))
+    manifest = _get(image, f"{image.url}/manifests/{image.version}", media_types)
+    if manifest is None:
         return None
-    if "manifests" in found:
-        listed = [entry.get("platform", {}) for entry in found["manifests"]]
+    if "manifests" in manifest:
+        configs = [entry.get("platform", {}) for entry in manifest["manifests"]]
     else:
-        listed = [_get(image, f"{image.url}/blobs/{found['config']['digest']}", "*/*") or {}]
-    named = {
-        f"{one['os']}/{one['architecture']}" for one in listed if one.get("os") and "architecture" in one
+        configs = [_get(image, f"{image.url}/blobs/{manifest['config']['digest']}", "*/*") or {}]
+    names = {
+        f"{config['os']}/{config['architecture']}"
+        for config in configs
+        if config.get("os") and "architecture" in config
     }
-    return sorted(named - {"unknown/unknown"})  # attestations stand among the images
+    return sorted(names - {"unknown/unknown"})  # the platform of attestations, which an index also lists
 
 
 def _get(image: Image, url: str, accept: str) -> dict[str, Any] | None:
-    """A document of the registry; None for what it does not have."""
+    """Return a document of the registry, or None where it does not exist."""
     headers = {"Accept": accept}
     try:
         try:
@@ -95,28 +98,30 @@ def _get(image: Image, url: str, accept: str) -> dict[str, Any] | None:
         if error.code == 404:
             return None
         if error.code in (401, 403):
-            raise Closed(f"{image.host} shows {image.repository} to nobody without credentials") from None
-        raise Closed(f"{image.host} answers {error.code}") from None
+            raise Closed(f"{image.host} asks for credentials to show {image.repository}") from None
+        raise Closed(f"{image.host} replies with status {error.code}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise Closed(f"{image.host} does not answer: {reason}") from None
 
 
 def _token(challenge: str) -> str:
-    """What a registry gives to anybody, by its own words of where to ask; empty where it gives nothing."""
-    words = dict(CHALLENGE.findall(challenge))
-    realm = words.pop("realm", "")
+    """Return an anonymous token, as the registry's `WWW-Authenticate` header describes it, or ""."""
+    parameters = dict(CHALLENGE.findall(challenge))
+    realm = parameters.pop("realm", "")
     if not realm.startswith(("https://", "http://localhost", "http://127.0.0.1")):
         return ""
-    query = urllib.parse.urlencode({key: words[key] for key in ("service", "scope") if key in words})
-    given = _read(f"{realm}?{query}", {})
-    return given.get("token") or given.get("access_token", "")
+    query = urllib.parse.urlencode(
+        {key: parameters[key] for key in ("service", "scope") if key in parameters}
+    )
+    reply = _read(f"{realm}?{query}", {})
+    return reply.get("token") or reply.get("access_token", "")
 
 
 def _read(url: str, headers: dict[str, str]) -> dict[str, Any]:
     request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-        found = json.loads(answer.read(LARGEST))
-    if not isinstance(found, dict):
-        raise ValueError("what it says is no manifest")
-    return found
+        document = json.loads(answer.read(MAX_MANIFEST_BYTES))
+    if not isinstance(document, dict):
+        raise ValueError("the reply is not a manifest")
+    return document

@@ -1,4 +1,4 @@
-"""Throughput and memory against the batch, as an SVG picture. Pure."""
+"""A plot of throughput and memory by batch, as SVG. Pure."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from launcher.check.assessment import GIB, Answer, memory
+from launcher.check.assessment import GIB, Assessment, device_memory
 
 WIDTH, HEIGHT, LEFT, RIGHT = 720, 560, 76, 690
-PANELS = ((70, 270), (330, 500))  # y of the top and the bottom of each
+PANELS = ((70, 270), (330, 500))  # y of the top and of the bottom of each panel
 BLUE, RED, GREY = "#1f5fa8", "#b3341f", "#6b7280"
 Points = Sequence[tuple[float, float]]
 
 
-def svg(answers: Sequence[Answer]) -> str:
-    """Of answers that fit, for one run with different batches: rate above, memory below."""
-    answers = sorted(answers, key=lambda answer: answer.per_device)
-    top = answers[-1].per_device
-    told = [(a.per_device, a.prediction.rate) for a in answers if a.prediction]
-    limit = memory(answers[0].job) / GIB
-    rates = _Panel(*PANELS[0], top, max(rate.high for _, rate in told))
-    sizes = _Panel(*PANELS[1], top, max([limit, *(a.found["train"]["peak"] / GIB for a in answers)]))
-    around = [*((n, rate.low) for n, rate in told), *((n, rate.high) for n, rate in reversed(told))]
-    held = [(a.per_device, a.found["train"]["peak"] / GIB) for a in answers]
+def svg(assessments: Sequence[Assessment]) -> str:
+    """Return the plot for one run with different batches that fit: throughput above, memory below."""
+    assessments = sorted(assessments, key=lambda assessment: assessment.batch_per_device)
+    largest = assessments[-1].batch_per_device
+    rates = [(a.batch_per_device, a.prediction.rate) for a in assessments if a.prediction]
+    peaks = [(a.batch_per_device, a.result["train"]["peak"] / GIB) for a in assessments]
+    limit = device_memory(assessments[0].job) / GIB
+    above = _Panel(*PANELS[0], largest, max(rate.high for _, rate in rates))
+    below = _Panel(*PANELS[1], largest, max([limit, *(peak for _, peak in peaks)]))
+    band = [*((n, rate.low) for n, rate in rates), *((n, rate.high) for n, rate in reversed(rates))]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         'font-size="13">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(LEFT, 26, _title(answers[0]), size=16),
-        _text(LEFT, 58, "images/s a chip, predicted (band: everything overlaps … nothing does)"),
-        *rates.axes(),
-        f'<polygon points="{rates.path(around)}" fill="{BLUE}" opacity="0.15"/>',
-        *rates.line([(n, rate.expected) for n, rate in told], BLUE),
-        _text(LEFT, 318, "GiB a device, peak"),
-        *sizes.axes(),
-        *sizes.limit(limit),
-        *sizes.line(held, BLUE),
-        _text((LEFT + RIGHT) / 2, HEIGHT - 18, "examples a device", anchor="middle"),
+        _text(LEFT, 26, _title(assessments[0]), size=16),
+        _text(LEFT, 58, "images/s per chip, predicted (band: from complete overlap to none)"),
+        *above.axes(),
+        f'<polygon points="{above.path(band)}" fill="{BLUE}" opacity="0.15"/>',
+        *above.line([(n, rate.expected) for n, rate in rates], BLUE),
+        _text(LEFT, 318, "peak GiB per device"),
+        *below.axes(),
+        *below.limit(limit),
+        *below.line(peaks, BLUE),
+        _text((LEFT + RIGHT) / 2, HEIGHT - 18, "batch per device", anchor="middle"),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
 
 
 class _Panel:
-    """A pair of axes from zero, x to ``right`` and y a little beyond ``most``."""
+    """A pair of axes that start at zero; x ends beyond `right` and y beyond `most`."""
 
     def __init__(self, top: float, bottom: float, right: float, most: float) -> None:
         self.top, self.bottom = top, bottom
@@ -78,24 +78,24 @@ class _Panel:
     def limit(self, value: float) -> Iterator[str]:
         y = self.y(value)
         yield f'<path d="M{LEFT} {y:.1f}H{RIGHT}" stroke="{RED}" stroke-dasharray="6 4"/>'
-        yield _text(LEFT + 6, y - 6, f"{value:g} GiB of the device", color=RED)
+        yield _text(LEFT + 6, y - 6, f"limit: {value:g} GiB per device", color=RED)
 
 
 def ticks(most: float) -> list[float]:
-    """Three to six round numbers from zero to ``most``: steps of 1, 2 or 5 times a power of ten."""
+    """Return three to six round numbers from zero to `most`, in steps of 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(most))
     step = next(s for s in (power / 5, power / 2, power, 2 * power) if most / s < 6)
     return [n * step for n in range(int(most / step) + 1)]
 
 
-def _title(answer: Answer) -> str:
-    found, job = answer.found, answer.job
-    by = "estimated" if found["estimated"] else f"laid out by libtpu {found['versions']['libtpu']}"
-    return f"{job.arch} on {'' if job.num_slices == 1 else f'{job.num_slices} x '}{job.slice}, {by}"
+def _title(assessment: Assessment) -> str:
+    result, job = assessment.result, assessment.job
+    method = "estimated" if result["estimated"] else f"laid out by libtpu {result['versions']['libtpu']}"
+    return f"{job.arch} on {'' if job.num_slices == 1 else f'{job.num_slices} x '}{job.slice}, {method}"
 
 
 def _text(
     x: float, y: float, text: str, size: int = 13, anchor: str = "start", color: str = "#111827"
 ) -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{color}"'
-    return f"<text {place}>{escape(text)}</text>"
+    attributes = f'x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{color}"'
+    return f"<text {attributes}>{escape(text)}</text>"

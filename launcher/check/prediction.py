@@ -1,9 +1,9 @@
-"""How fast a compiled program will be, as a range with its assumptions. Pure.
+"""The predicted speed of a compiled program, as a range with its assumptions. Pure.
 
-A step takes at least the larger of its arithmetic and its memory traffic, each at the chip's peak: the fast
-end of the range. Nothing overlaps in what is expected, and both run at nine tenths of their peaks: that
-factor is the one that makes a TPU v4 as fast as MLPerf measured it. docs/explanations/prediction.md
-compares the others.
+Fast end: arithmetic, memory traffic and network overlap completely, each at the chip's peak. Expected:
+nothing overlaps, and arithmetic and memory traffic run at 90 % of their peaks; that factor makes a TPU v4
+as fast as MLPerf measured it. Slow end: nothing overlaps, at 80 %.
+docs/explanations/prediction.md compares more chips.
 """
 
 from __future__ import annotations
@@ -15,64 +15,63 @@ from launcher.contract import CheckResult, StepResult
 from launcher.hardware import facts
 from launcher.hardware.slices import Slice
 
-DCN_BYTES = 12.5e9  # bytes a second of a host's network card: 100 Gbit/s, the least of the TPU machine types
-ICI_DELAY, DCN_DELAY = 10e-6, 200e-6  # seconds a collective takes to begin: assumed, not measured
-REACHED, LEAST = 0.9, 0.8  # of the peaks: expected, and the slow end
+DCN_BYTES = 12.5e9  # bytes/s of a host's network card: 100 Gbit/s, the slowest of the TPU machine types
+ICI_DELAY, DCN_DELAY = 10e-6, 200e-6  # seconds that a collective takes to start: assumed, not measured
+EXPECTED_SHARE, SLOW_SHARE = 0.9, 0.8  # shares of the peaks that the expected and the slow end reach
 ASSUMPTIONS = (
-    "fast end: arithmetic, memory and network overlap wholly, at the chip's peaks; expected: they do not, at "
-    f"{REACHED:.0%} of the peaks; slow end: at {LEAST:.0%}",
-    f"a host's network card moves {DCN_BYTES * 8 / 1e9:.0f} Gbit/s; a collective begins in "
-    f"{ICI_DELAY * 1e6:.0f} us inside a slice and {DCN_DELAY * 1e6:.0f} us between slices",
-    "the input keeps up; start-up, compilation and saves are not counted",
+    "fast end: arithmetic, memory traffic and network overlap completely, at the chip's peaks",
+    f"expected: nothing overlaps, at {EXPECTED_SHARE:.0%} of the peaks",
+    f"slow end: nothing overlaps, at {SLOW_SHARE:.0%} of the peaks",
+    f"a host's network card moves {DCN_BYTES * 8 / 1e9:.0f} Gbit/s; a collective takes "
+    f"{ICI_DELAY * 1e6:.0f} us to start within a slice and {DCN_DELAY * 1e6:.0f} us between slices",
+    "the input keeps up; start-up, compilation and checkpoint saves are not counted",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """low <= expected <= high, in one unit."""
+    """Three values of the same unit, with low <= expected <= high."""
 
     low: float
     expected: float
     high: float
 
     def times(self, factor: float) -> Range:
+        """Return each value multiplied by a factor."""
         return Range(low=self.low * factor, expected=self.expected * factor, high=self.high * factor)
 
-    def under(self, amount: float) -> Range:
-        """amount / each: a rate becomes a time and the reverse."""
+    def dividing(self, amount: float) -> Range:
+        """Return `amount` divided by each value, which turns the seconds of a step into a rate."""
         return Range(low=amount / self.high, expected=amount / self.expected, high=amount / self.low)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """Of one run on its slices.
+    """The predicted speed of one run on its slices."""
 
-    step: seconds. rate: images a second and chip. total: seconds of all steps and evaluations.
-    flops_share, memory_share: of the chip's peaks, at the expected speed.
-    """
-
-    step: Range
-    rate: Range
-    total: Range
+    step: Range  # seconds per step
+    rate: Range  # images/s per chip
+    total: Range  # seconds of all steps and evaluations
     epochs_a_day: float
     chip_hours: Range
-    flops_share: float
-    memory_share: float
-    bound: str
+    flops_share: float  # share of the chip's peak FLOP/s that the expected speed uses
+    memory_share: float  # share of its peak memory bandwidth
+    bound: str  # `arithmetic` or `memory`, whichever takes longer
 
 
-def predict(found: CheckResult, shape: Slice, count: int) -> Prediction:
-    """From what the compiler said of both steps (launcher.check.compiler) and the chip's figures.
+def predict(result: CheckResult, shape: Slice, count: int) -> Prediction:
+    """Predict the speed of a run from its compiled steps and the chip's peaks.
 
     Args:
-      found: with the key `train`, and `eval` where evaluations are to be counted.
-      count: slices.
+      result: the training step, and the evaluation step where evaluations are to be counted.
+      shape: the slice.
+      count: number of slices.
     """
-    train, chips = found["train"], count * shape.chips
+    train, chips = result["train"], count * shape.chips
     step = seconds(train, shape)
-    total = step.times(found["steps"])
-    if "eval" in found and found["eval"]["fits"]:
-        evaluation = seconds(found["eval"], shape).times(found["evaluations"])
+    total = step.times(result["steps"])
+    if "eval" in result and result["eval"]["fits"]:
+        evaluation = seconds(result["eval"], shape).times(result["evaluations"])
         total = Range(
             low=total.low + evaluation.low,
             expected=total.expected + evaluation.expected,
@@ -81,9 +80,9 @@ def predict(found: CheckResult, shape: Slice, count: int) -> Prediction:
     arithmetic, memory, _ = parts(train, shape)
     return Prediction(
         step=step,
-        rate=step.under(found["batch"] / chips),
+        rate=step.dividing(result["batch"] / chips),
         total=total,
-        epochs_a_day=86400 / step.expected / found["steps_per_epoch"],
+        epochs_a_day=86400 / step.expected / result["steps_per_epoch"],
         chip_hours=total.times(chips / 3600),
         flops_share=arithmetic / step.expected,
         memory_share=memory / step.expected,
@@ -92,33 +91,33 @@ def predict(found: CheckResult, shape: Slice, count: int) -> Prediction:
 
 
 def seconds(step: StepResult, shape: Slice) -> Range:
-    """One step, from its parts."""
-    return between(*parts(step, shape))
+    """Return the predicted seconds of one step."""
+    return combine(*parts(step, shape))
 
 
-def between(arithmetic: float, memory: float, network: float) -> Range:
-    """The seconds of a step from those of its parts, each alone at the chip's peak."""
+def combine(arithmetic: float, memory: float, network: float) -> Range:
+    """Return the seconds of a step from those of its parts, each of them alone at the chip's peak."""
     busy = arithmetic + memory
     return Range(
         low=max(arithmetic, memory, network),
-        expected=busy / REACHED + network,
-        high=(busy + network) / LEAST,
+        expected=busy / EXPECTED_SHARE + network,
+        high=(busy + network) / SLOW_SHARE,
     )
 
 
 def parts(step: StepResult, shape: Slice) -> tuple[float, float, float]:
-    """Seconds of arithmetic, of memory traffic, of communication: each alone at the chip's peak."""
+    """Return the seconds of arithmetic, memory traffic and communication, each alone at the chip's peak."""
     chip = facts.generations()[shape.generation]["chip"]
     share = 1 / shape.devices_per_chip
     network = 0.0
     for row in step["collectives"]:
         if row["network"] == "dcn":
-            pace, delay = DCN_BYTES / shape.devices_per_host, DCN_DELAY
+            bandwidth, delay = DCN_BYTES / shape.devices_per_host, DCN_DELAY
         else:
-            pace, delay = chip["ici"] * 1e9 * share, ICI_DELAY
-        waits = row.get("rounds", row["number"])  # those that are on the way together wait once
-        # A ring sends each byte of an all-reduce twice: once to add up, once to hand out.
-        network += waits * delay + (2 if row["kind"] == "all-reduce" else 1) * row["bytes"] / pace
+            bandwidth, delay = chip["ici"] * 1e9 * share, ICI_DELAY
+        waits = row.get("rounds", row["number"])  # exchanges that are under way together wait once
+        # A ring sends each byte of an all-reduce twice: once to add up, once to distribute the sum.
+        network += waits * delay + (2 if row["kind"] == "all-reduce" else 1) * row["bytes"] / bandwidth
     return (
         step["flops"] / (chip["bf16"] * 1e12 * share),
         step["bytes"] / (chip["bandwidth"] * 1e9 * share),
@@ -126,23 +125,24 @@ def parts(step: StepResult, shape: Slice) -> tuple[float, float, float]:
     )
 
 
-def waiting(step: StepResult) -> float:
-    """Seconds of a step in which nothing but the beginning of exchanges between slices is waited for."""
+def waiting_seconds(step: StepResult) -> float:
+    """Return the seconds of a step spent only on starting exchanges between slices."""
     return sum(row.get("rounds", 0) * DCN_DELAY for row in step["collectives"])
 
 
-def largest(tried: Mapping[int, int], fixed: int, limit: int) -> int:
-    """The batch a device that should fit, from compilations that did not, or did.
+def largest_batch(tried: Mapping[int, int], fixed: int, limit: int) -> int:
+    """Guess the largest batch per device that fits, from batches that were compiled.
+
+    Memory grows almost linearly with the batch, so the guess lies on a line through the two largest tries. It
+    is a multiple of 8 where it is 8 or more.
 
     Args:
-      tried: batch a device -> bytes needed.
-      fixed: bytes that do not grow with the batch (parameters, optimizer): where the line begins as long as
-        there is one try alone.
-      limit: bytes of a device.
-
-    Memory grows about linearly with the batch: a line through the two largest tries.
+      tried: batch per device -> bytes needed, whether they fit or not.
+      fixed: bytes that do not grow with the batch, such as parameters and optimizer state; the line starts
+        there while only one batch was tried.
+      limit: bytes of memory per device.
     """
-    (less, low), (batch, needed) = sorted([*({0: fixed} | dict(tried)).items()])[-2:]
-    image = max((needed - low) / (batch - less), 1)
-    fits = int(batch + (limit - needed) / image)
-    return fits if fits < 8 else fits // 8 * 8
+    (smaller, smaller_bytes), (batch, needed) = sorted(({0: fixed} | dict(tried)).items())[-2:]
+    bytes_per_image = max((needed - smaller_bytes) / (batch - smaller), 1)
+    guess = int(batch + (limit - needed) / bytes_per_image)
+    return guess if guess < 8 else guess // 8 * 8

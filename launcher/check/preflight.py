@@ -1,6 +1,6 @@
-"""What a cluster lacks for a run: one line a question, each with what to do. Nothing is changed.
+"""Questions to a cluster: what it lacks for a run, one finding per line, each with what to do.
 
-Whoever may read little is told what could not be read; nothing is guessed.
+Nothing is changed. What could not be read, for lack of a permission, is reported and not guessed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from launcher.cluster.api import Cluster
     from launcher.request.job import TrainingJob
 
-GOOGLE_ACCOUNT = "iam.gke.io/gcp-service-account"  # annotation of a Kubernetes account that acts as another
-NEWEST = (0, 10)  # JobSet's release that has all that is rendered (rendering/failure_policy.py)
+GOOGLE_ACCOUNT = "iam.gke.io/gcp-service-account"  # Google account that a Kubernetes account acts as
+NEWEST = (0, 10)  # oldest JobSet release with all fields that are rendered (rendering/failure_policy.py)
 REGION = "topology.kubernetes.io/region"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: how it stands, with what, and what to do where it does not."""
+    """The result of one question: a level, the subject, a sentence, and what to do about it."""
 
     level: Level
     about: str
@@ -37,6 +37,7 @@ class Finding:
     hint: str = ""
 
     def lines(self) -> list[str]:
+        """Return the finding as one line, and the hint as another."""
         hint = [f"{'':8} hint: {self.hint}"] if self.hint else []
         return [f"{self.level:8} {self.about}: {self.text}", *hint]
 
@@ -45,24 +46,25 @@ Ask = Callable[["TrainingJob", "Cluster"], Iterator[Finding]]
 
 
 def findings(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
-    """The answers to all questions, in the order in which a run meets them.
+    """Yield the findings of all questions, in the order in which a run would meet the problems.
 
-    Raises ActionError where the cluster does not answer at all.
+    Raises:
+      ActionError: the cluster does not answer at all.
     """
     for about, ask in QUESTIONS.items():
         try:
             yield from ask(job, cluster)
         except Refused as error:
             if error.about == "permission" or (error.status == 403 and not error.about):
-                yield Finding("warning", about, f"cannot be seen: {error}", "the cluster's team can look")
+                yield Finding("warning", about, f"cannot be read: {error}", "ask the cluster's team")
             else:
                 yield Finding("error", about, str(error), error.hint)
 
 
 def _name(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
-    before = cluster.get("JobSet", job.name)
-    if before:
-        problem = submission.name_in_use(job.name, before)
+    existing = cluster.get("JobSet", job.name)
+    if existing:
+        problem = submission.name_in_use(job.name, existing)
         yield Finding("error", "name", problem.message, problem.hint)
     else:
         yield Finding("ok", "name", f"{job.name} is free in namespace {cluster.namespace}")
@@ -70,21 +72,23 @@ def _name(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
 
 def _server(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     submission.dry_run(job, cluster)
-    text = "the server takes the run's objects and one of its pods: JobSet's fields, Pod Security, quota"
+    text = "the server accepts the run's objects and one of its pods: JobSet's fields, Pod Security, quota"
     yield Finding("ok", "server", text)
 
 
 def _controllers(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
-    asked = min(job.jobset_version or NEWEST, NEWEST)
-    for name, needed in [("JobSet", asked), *([("Kueue", (0, 0))] if job.queue else [])]:
-        found = controllers.version(cluster, name)
-        if found is None:
-            yield Finding("warning", "controllers", f"no deployment tells the version of {name}")
-        elif found[1] >= needed:
-            yield Finding("ok", "controllers", f"{name} {found[0]}")
+    rendered_for = min(job.jobset_version or NEWEST, NEWEST)
+    for name, needed in [("JobSet", rendered_for), *([("Kueue", (0, 0))] if job.queue else [])]:
+        installed = controllers.version(cluster, name)
+        if installed is None:
+            yield Finding("warning", "controllers", f"no deployment shows the version of {name}")
+            continue
+        tag, version = installed
+        if version >= needed:
+            yield Finding("ok", "controllers", f"{name} {tag}")
         else:
-            text = f"{name} {found[0]} lacks what the run uses of {needed[0]}.{needed[1]}"
-            hint = f"--jobset-version {found[1][0]}.{found[1][1]} renders for it"
+            text = f"{name} {tag} lacks fields of {needed[0]}.{needed[1]} that the run uses"
+            hint = f"--jobset-version {version[0]}.{version[1]} renders for it"
             yield Finding("error", "controllers", text, hint)
 
 
@@ -99,22 +103,22 @@ def _account(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     if google or job.platform != "gke" or not job.run_dir.startswith("gs://"):
         yield Finding("ok", "service account", f"{name}" + (f" acts as {google}" if google else ""))
     else:
-        text = f"{name} acts as no Google account: only a grant to itself lets it into {job.run_dir}"
+        text = f"{name} acts as no Google account: it needs a grant of its own to write to {job.run_dir}"
         yield Finding("warning", "service account", text, "docs/guides/install-gke.md, Bucket and account")
 
 
 def _nodes(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
-    wanted = placement.node_selector(job)
-    label = ",".join(f"{key}={value}" for key, value in wanted.items())
+    selector = placement.node_selector(job)
+    label = ",".join(f"{key}={value}" for key, value in selector.items())
     nodes, _ = cluster.list("Node", "", **({"labelSelector": label} if label else {}))
     ready = [node for node in nodes if _is_ready(node)]
     pools = sorted({node["metadata"]["labels"].get(keys.NODEPOOL, "") for node in ready} - {""})
     where = f" in {len(pools)} node pools" if len(pools) > 1 else f" in node pool {pools[0]}" if pools else ""
-    text = f"{len(ready)} of {job.hosts} hosts are there and ready{where}" + (f" ({label})" if label else "")
+    text = f"{len(ready)} of {job.hosts} hosts exist and are ready{where}" + (f" ({label})" if label else "")
     if len(ready) >= job.hosts:
         yield Finding("ok", "nodes", text)
     else:
-        hint = "a node pool that scales up makes them when the run is submitted; else the run waits"
+        hint = "the run waits for hosts, unless a node pool scales up when it is submitted"
         yield Finding("warning", "nodes", text, hint)
 
 
@@ -123,64 +127,67 @@ def _queue(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
         return
     queue = cluster.get("LocalQueue", job.queue)
     if queue is None:
-        found, _ = cluster.list("LocalQueue")
-        names = ", ".join(entry["metadata"]["name"] for entry in found)
-        hint = f"--queue {names}" if names else "the cluster's team makes one: docs/guides/queues.md"
+        queues, _ = cluster.list("LocalQueue")
+        names = ", ".join(entry["metadata"]["name"] for entry in queues)
+        hint = f"--queue {names}" if names else "the cluster's team can create one: docs/guides/queues.md"
         yield Finding("error", "queue", f"{job.queue} does not exist in namespace {cluster.namespace}", hint)
         return
     name = queue["spec"]["clusterQueue"]
-    shared = cluster.request("GET", f"{cluster.path('ClusterQueue', '')}/{name}")
+    cluster_queue = cluster.request("GET", f"{cluster.path('ClusterQueue', '')}/{name}")
     flavors = {
         flavor["metadata"]["name"]: flavor["spec"].get("nodeLabels", {})
         for flavor in cluster.list("ResourceFlavor", "")[0]
     }
-    wanted = {job.shape.resource: job.num_slices * job.shape.chips} if job.shape.resource else {}
-    level, text, hint = quota.room(shared, flavors, placement.node_selector(job), wanted)
+    requests = {job.shape.resource: job.num_slices * job.shape.chips} if job.shape.resource else {}
+    level, text, hint = quota.room(cluster_queue, flavors, placement.node_selector(job), requests)
     yield Finding(level, "queue", f"{job.queue}: {text}", hint)
 
 
 def _bucket(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     if not job.run_dir.startswith("gs://"):
         return
-    found = bucket.look(job.run_dir.removeprefix("gs://").partition("/")[0])
-    if found.problem:
-        yield Finding("warning" if found.unknown else "error", "bucket", found.problem, found.hint)
+    access = bucket.look(job.run_dir.removeprefix("gs://").partition("/")[0])
+    if access.problem:
+        yield Finding("warning" if access.unknown else "error", "bucket", access.problem, access.hint)
         return
-    if found.missing:
-        hint = "roles/storage.objectAdmin and roles/storage.legacyBucketReader on the bucket give all of them"
-        yield Finding("error", "bucket", f"you lack {', '.join(found.missing)} on gs://{found.name}", hint)
+    if access.missing:
+        hint = (
+            "roles/storage.objectAdmin and roles/storage.legacyBucketReader on the bucket grant all of them"
+        )
+        yield Finding("error", "bucket", f"you lack {', '.join(access.missing)} on gs://{access.name}", hint)
     else:
-        yield Finding("ok", "bucket", f"you may do all on gs://{found.name} that a run does")
+        yield Finding("ok", "bucket", f"you have all permissions on gs://{access.name} that a run needs")
     regions = _regions(cluster)
-    if regions and found.location and found.location.lower() not in regions | {r[:2] for r in regions}:
-        nodes = ", ".join(sorted(regions))
-        text = f"gs://{found.name} is in {found.location.lower()}, the nodes are in {nodes}"
-        yield Finding("warning", "bucket", text, "reads and saves cross regions: slower, and billed")
+    location = access.location.lower()
+    if regions and location and location not in regions | {region[:2] for region in regions}:
+        text = f"gs://{access.name} is in {location}, the nodes are in {', '.join(sorted(regions))}"
+        yield Finding("warning", "bucket", text, "traffic between regions is slower, and billed")
 
 
 def _image(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
-    image, name, look = image_registry.parse(job.image), job.image, f"docker manifest inspect {job.image}"
+    image, name = image_registry.parse(job.image), job.image
+    inspect = f"docker manifest inspect {name}"
     if image is None:
-        text = f"{name} names no registry: only nodes that have it can run it"
-        hint = "--image REGISTRY/…"
+        text, hint = f"{name} names no registry: only nodes that have it can run it", "--image REGISTRY/…"
         if "/" in name:
-            text, hint = f"{name} was not asked for: it names no registry, nodes may know another", look
+            text = f"{name} was not checked: it names no registry, and nodes may have one configured"
+            hint = inspect
         yield Finding("warning", "image", text, hint)
         return
     try:
-        found = image_registry.platforms(image)
+        platforms = image_registry.platforms(image)
     except image_registry.Closed as error:
-        yield Finding("warning", "image", f"{name} was not seen: {error}", look)
+        yield Finding("warning", "image", f"{name} was not checked: {error}", inspect)
         return
-    wanted = f"linux/{job.shape.arch}"
-    if found is None:
-        hint = "push it there, or another --image"
+    needed = f"linux/{job.shape.arch}"
+    if platforms is None:
+        hint = "push it there, or choose another --image"
         yield Finding("error", "image", f"{image.host} has no {image.repository} {image.version}", hint)
-    elif found and wanted not in found:
-        text = f"{name} is for {', '.join(found)}, the hosts are {wanted}"
-        yield Finding("error", "image", text, f"docker buildx build --platform {wanted}")
+    elif platforms and needed not in platforms:
+        text = f"{name} is built for {', '.join(platforms)}, the hosts are {needed}"
+        yield Finding("error", "image", text, f"docker buildx build --platform {needed}")
     else:
-        yield Finding("ok", "image", f"{name} is there" + (f" for {wanted}" if found else ""))
+        yield Finding("ok", "image", f"{name} exists" + (f" for {needed}" if platforms else ""))
 
 
 def _regions(cluster: Cluster) -> set[str]:

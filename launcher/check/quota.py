@@ -1,4 +1,4 @@
-"""Whether a queue has room for a run: from a ClusterQueue and its flavors to a sentence. Pure."""
+"""Whether a ClusterQueue of Kueue has room for a run. Pure."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ def room(
     queue: JSON,
     flavors: Mapping[str, Mapping[str, str]],
     selector: Mapping[str, str],
-    wanted: Mapping[str, int],
+    requests: Mapping[str, int],
 ) -> tuple[Level, str, str]:
-    """(level, sentence, hint): whether a ClusterQueue can ever admit, and admits now, what a run wants.
+    """Return (level, sentence, hint): whether a ClusterQueue admits a run now, later or never.
 
     Args:
-      flavors: of the cluster, name -> labels of its nodes.
+      queue: the ClusterQueue.
+      flavors: name of each ResourceFlavor -> labels of its nodes.
       selector: labels that the run's nodes must have.
-      wanted: resource -> number over all pods.
+      requests: resource -> number over all pods of the run.
     """
     status, name = queue.get("status", {}), queue["metadata"]["name"]
     if not condition(queue, "Active"):
-        why = next((c.get("message") for c in status.get("conditions", []) if c["type"] == "Active"), "")
-        return "error", f"ClusterQueue {name} is not active: {why}", "the cluster's team can look"
+        reason = next((c.get("message") for c in status.get("conditions", []) if c["type"] == "Active"), "")
+        return "error", f"ClusterQueue {name} is not active: {reason}", "ask the cluster's team"
     used = {
         (flavor["name"], resource["name"]): quantity(resource["total"])
         for flavor in status.get("flavorsUsage", [])
@@ -42,17 +43,17 @@ def room(
             fitting.append(flavor["name"])
             for resource in flavor["resources"]:
                 key, total = resource["name"], quantity(resource["nominalQuota"])
-                left = total - used.get((flavor["name"], key), 0)
-                best[key] = max(best.get(key, (0, 0)), (total, left))
+                free = total - used.get((flavor["name"], key), 0)
+                best[key] = max(best.get(key, (0, 0)), (total, free))
     if not fitting:
-        return "error", f"no flavor of ClusterQueue {name} has nodes for this slice", "another --queue"
-    for resource, number in wanted.items():
-        total, left = best.get(resource, (0, 0))
+        return "error", f"no flavor of ClusterQueue {name} has nodes for this slice", "choose another --queue"
+    for resource, number in requests.items():
+        total, free = best.get(resource, (0, 0))
         if total < number:
-            text = f"wants {number} {resource} and the whole quota is {total:g}"
-            return "error", text, "another --queue, or a smaller slice"
-        if left < number:
-            return "warning", f"wants {number} {resource}, of which {left:g} are free: it will wait", ""
+            text = f"the run requests {number} {resource}, and the whole quota is {total:g}"
+            return "error", text, "choose another --queue or a smaller slice"
+        if free < number:
+            return "warning", f"the run requests {number} {resource}, and {free:g} are free: it will wait", ""
     return "ok", f"ClusterQueue {name} has room ({', '.join(fitting)})", ""
 
 
@@ -61,7 +62,7 @@ SUFFIXES |= {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 def quantity(text: Any) -> float:
-    """A Kubernetes quantity as a number: `500m` -> 0.5, `2Gi` -> 2147483648."""
+    """Return a Kubernetes quantity as a number: `500m` -> 0.5, `2Gi` -> 2147483648."""
     text = str(text)
     suffix = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if text.endswith(s)), "")
     return float(text.removesuffix(suffix)) * SUFFIXES.get(suffix, 1)

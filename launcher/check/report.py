@@ -1,4 +1,4 @@
-"""What a check found, for people and as JSON. Pure."""
+"""The assessment of a run as text, as a row of a table and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -7,137 +7,149 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from launcher.check import compiler
-from launcher.check.assessment import GIB, Answer, memory
-from launcher.check.prediction import ASSUMPTIONS, Prediction, Range, waiting
+from launcher.check.assessment import GIB, Assessment, device_memory
+from launcher.check.prediction import ASSUMPTIONS, Prediction, Range, waiting_seconds
 from launcher.contract import CheckResult, StepResult
 from launcher.request import summary
 
-WORTH = 0.05  # of a step that is worth a word
+WAITING_SHARE = 0.05  # share of a step spent waiting between slices that is worth reporting
 COLUMNS = (
     "slice",
     "chips",
     "batch",
-    "a device",
-    "GiB a device",
-    "images/s a chip",
+    "batch per device",
+    "GiB per device",
+    "images/s per chip",
     "time",
     "chip-hours",
     "cost",
-    "by",
+    "method",
 )
 
 
-def lines(answer: Answer, price: float | None) -> list[str]:
-    """A paragraph a question: does it fit, what does it do, how fast, how long."""
-    found, train = answer.found, answer.found["train"]
-    side = "x".join(map(str, found["image"][:2]))
-    work = f"{train['flops'] / 1e12:.3g} TFLOP and {train['bytes'] / 1e9:.3g} GB a step and device"
+def lines(assessment: Assessment, price: float | None) -> list[str]:
+    """Return the report of one run, a line per list item.
+
+    Args:
+      price: of one chip per hour, in any currency; None leaves the cost out.
+    """
+    result, train = assessment.result, assessment.result["train"]
+    image = "x".join(map(str, result["image"][:2]))
+    work = f"{train['flops'] / 1e12:.3g} TFLOP and {train['bytes'] / 1e9:.3g} GB per step and device"
     rows = [
-        ("memory", _memory(answer)),
-        ("", _made_of(train["memory"])),
-        ("work", f"{work}, {train['bytes'] / answer.per_device / 1e6:.0f} MB an image"),
+        ("memory", _memory(assessment)),
+        ("", _memory_parts(train["memory"])),
+        ("work", f"{work}, {train['bytes'] / assessment.batch_per_device / 1e6:.0f} MB per image"),
         *_network(train),
-        *_apart(answer),
-        *(_speed(answer, answer.prediction, price) if answer.prediction else []),
+        *_waiting(assessment),
+        *(_speed(assessment, assessment.prediction, price) if assessment.prediction else []),
     ]
     return [
-        f"{answer.job.arch} on {summary.lines(answer.job)[0]}",
-        f"batch {found['batch']} = {answer.per_device} a device, images of {side}, "
-        f"{found['parameters'] / 1e6:.3g} M parameters",
-        _basis(found),
-        *_assumed(found),
+        f"{assessment.job.arch} on {summary.lines(assessment.job)[0]}",
+        f"batch {result['batch']} = {assessment.batch_per_device} per device, images of {image}, "
+        f"{result['parameters'] / 1e6:.3g} M parameters",
+        _basis(result),
+        *_assumed(result),
         "",
         *(f"{name:9} {text}" for name, text in rows),
-        *(_caveats(found) if answer.prediction else []),
+        *(_caveats(result) if assessment.prediction else []),
     ]
 
 
-def _assumed(found: CheckResult) -> list[str]:
-    if assumed := found.get("assumed"):
-        return [f"{found['examples']:,} images as in ImageNet-1k are assumed: {assumed}"]
-    return []
+def _assumed(result: CheckResult) -> list[str]:
+    assumed = result.get("assumed")
+    return [f"{result['examples']:,} images are assumed, as in ImageNet-1k: {assumed}"] if assumed else []
 
 
-def _caveats(found: CheckResult) -> list[str]:
-    lines = [*ASSUMPTIONS, *(["communication between devices is not counted"] if found["estimated"] else [])]
-    return ["", "The speed is predicted, not measured:", *(f"  {line}" for line in lines)]
+def _caveats(result: CheckResult) -> list[str]:
+    network = ["communication between devices is not counted"] if result["estimated"] else []
+    return ["", "The speed is predicted, not measured:", *(f"  {line}" for line in [*ASSUMPTIONS, *network])]
 
 
-def _basis(found: CheckResult) -> str:
-    took = sum(step["seconds"] for step in compiler.measured(found))
-    kept = ", an earlier answer" if found["cached"] else ""
-    if found["estimated"]:
-        return f"an estimate from the run's traced operations, nothing was compiled ({took:.0f} s{kept})"
-    done, rest = ("compiled", "") if found["code"] else ("laid out", "; its code was not generated (--code)")
-    version = found["versions"]["libtpu"]
-    return f"{done} by libtpu {version} for {found['device_kind']} in {took:.0f} s{kept}{rest}"
+def _basis(result: CheckResult) -> str:
+    """Return how the numbers were obtained, and how long that took."""
+    seconds = f"{sum(step['seconds'] for step in compiler.step_results(result)):.0f} s"
+    cached = ", cached" if result["cached"] else ""
+    if result["estimated"]:
+        return f"estimated from the run's traced operations, nothing was compiled ({seconds}{cached})"
+    libtpu = f"libtpu {result['versions']['libtpu']} for {result['device_kind']}"
+    if result["code"]:
+        return f"compiled by {libtpu} ({seconds}{cached})"
+    return f"laid out by {libtpu} ({seconds}{cached}); --code also generates the code"
 
 
-def _by(found: CheckResult) -> str:
-    if found["estimated"]:
+def _method(result: CheckResult) -> str:
+    if result["estimated"]:
         return "estimate"
-    return "compiler" if found["code"] else "layout"
+    return "compiler" if result["code"] else "layout"
 
 
-def _speed(answer: Answer, told: Prediction, price: float | None) -> Iterator[tuple[str, str]]:
-    found = answer.found
-    epochs = found["steps"] / found["steps_per_epoch"]
-    plan = f"{epochs:.3g} epochs" if epochs >= 1 else f"{found['steps']} steps"
-    yield "speed", f"{_range(told.rate)} images/s a chip, a step in {_range(told.step.times(1e3))} ms"
-    shares = f"{told.flops_share:.0%} of the chip's FLOP/s and {told.memory_share:.0%} of its bandwidth"
-    yield "", f"bound by {told.bound}: {shares} in use"
-    low, expected, high = (duration(s) for s in (told.total.low, told.total.expected, told.total.high))
-    yield "run", f"{plan} in {expected} ({low} to {high}), {told.epochs_a_day:,.0f} epochs a day"
-    cost = f", {_range(told.chip_hours.times(price))} at {price:g} an hour" if price else ""
-    yield "", f"{_range(told.chip_hours)} chip-hours{cost}"
+def _speed(assessment: Assessment, prediction: Prediction, price: float | None) -> Iterator[tuple[str, str]]:
+    result = assessment.result
+    epochs = result["steps"] / result["steps_per_epoch"]
+    length = f"{epochs:.3g} epochs" if epochs >= 1 else f"{result['steps']} steps"
+    step = _range(prediction.step.times(1e3))
+    yield "speed", f"{_range(prediction.rate)} images/s per chip, {step} ms per step"
+    flops, bandwidth = f"{prediction.flops_share:.0%}", f"{prediction.memory_share:.0%}"
+    yield (
+        "",
+        f"bound by {prediction.bound}: {flops} of the peak FLOP/s and {bandwidth} of the peak bandwidth used",
+    )
+    total = prediction.total
+    expected, low, high = (duration(seconds) for seconds in (total.expected, total.low, total.high))
+    yield "run", f"{length} in {expected} ({low} to {high}), {prediction.epochs_a_day:,.0f} epochs per day"
+    cost = f", {_range(prediction.chip_hours.times(price))} at {price:g} per chip-hour" if price else ""
+    yield "", f"{_range(prediction.chip_hours)} chip-hours{cost}"
 
 
-def row(answer: Answer, price: float | None) -> dict[str, Any]:
-    """One line of a comparison, by COLUMNS."""
-    told, job = answer.prediction, answer.job
-    shown = {
+def row(assessment: Assessment, price: float | None) -> dict[str, Any]:
+    """Return one row of a comparison, keyed by COLUMNS."""
+    prediction, job = assessment.prediction, assessment.job
+    cells = {
         "slice": job.slice if job.num_slices == 1 else f"{job.num_slices} x {job.slice}",
         "chips": job.num_slices * job.shape.chips,
-        "batch": answer.found["batch"],
-        "a device": answer.per_device,
-        "GiB a device": f"{answer.found['train']['peak'] / GIB:.1f} of {memory(job) / GIB:.0f}",
-        "by": _by(answer.found),
+        "batch": assessment.result["batch"],
+        "batch per device": assessment.batch_per_device,
+        "GiB per device": f"{assessment.result['train']['peak'] / GIB:.1f} of {device_memory(job) / GIB:.0f}",
+        "method": _method(assessment.result),
     }
-    if told is None:
-        return dict.fromkeys(COLUMNS, "") | shown | {"images/s a chip": "does not fit"}
-    return shown | {
-        "images/s a chip": f"{told.rate.expected:,.0f}",
-        "time": duration(told.total.expected),
-        "chip-hours": f"{told.chip_hours.expected:,.3g}",
-        "cost": f"{told.chip_hours.times(price).expected:,.2f}" if price else "",
+    if prediction is None:
+        return dict.fromkeys(COLUMNS, "") | cells | {"images/s per chip": "does not fit"}
+    return cells | {
+        "images/s per chip": f"{prediction.rate.expected:,.0f}",
+        "time": duration(prediction.total.expected),
+        "chip-hours": f"{prediction.chip_hours.expected:,.3g}",
+        "cost": f"{prediction.chip_hours.times(price).expected:,.2f}" if price else "",
     }
 
 
-def document(answer: Answer, price: float | None) -> dict[str, Any]:
-    """Everything that was found, for `--json`; bytes, FLOPs and seconds."""
-    told = dataclasses.asdict(answer.prediction) if answer.prediction else None
-    if told and price and answer.prediction:
-        told["cost"] = dataclasses.asdict(answer.prediction.chip_hours.times(price))
-    request = {"slice": answer.job.slice, "num_slices": answer.job.num_slices, "arch": answer.job.arch}
-    return request | {"fits": answer.fits, "compiled": answer.found, "predicted": told}
+def document(assessment: Assessment, price: float | None) -> dict[str, Any]:
+    """Return the whole assessment for `--json`, in bytes, FLOPs and seconds."""
+    job, prediction = assessment.job, assessment.prediction
+    predicted = dataclasses.asdict(prediction) if prediction else None
+    if predicted and price and prediction:
+        predicted["cost"] = dataclasses.asdict(prediction.chip_hours.times(price))
+    request = {"slice": job.slice, "num_slices": job.num_slices, "arch": job.arch}
+    return request | {"fits": assessment.fits, "compiled": assessment.result, "predicted": predicted}
 
 
 def duration(seconds: float) -> str:
-    """`42 s`, `13 min`, `5.1 h`, `2.3 d`."""
+    """Return `42 s`, `13 min`, `5.1 h` or `2.3 d`."""
     for unit, size, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 100)):
         if seconds < most * size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 86400:.3g} d"
 
 
-def _memory(answer: Answer) -> str:
-    peak, limit = answer.found["train"]["peak"], memory(answer.job)
-    share = f" of {limit / GIB:.0f} GiB a device ({peak / limit:.0%})" if limit else " a device"
-    evaluation = f"; evaluation: {_size(answer.found['eval']['peak'])}" if "eval" in answer.found else ""
+def _memory(assessment: Assessment) -> str:
+    result, limit = assessment.result, device_memory(assessment.job)
+    peak = result["train"]["peak"]
+    share = f" of {limit / GIB:.0f} GiB per device ({peak / limit:.0%})" if limit else " per device"
+    evaluation = f"; evaluation: {_size(result['eval']['peak'])}" if "eval" in result else ""
     return f"{_size(peak)}{share}{evaluation}"
 
 
-def _made_of(memory: Mapping[str, int]) -> str:
+def _memory_parts(memory: Mapping[str, int]) -> str:
     sizes = sorted(memory.items(), key=lambda part: -part[1])
     return ", ".join(f"{name} {_size(size)}" for name, size in sizes)
 
@@ -147,22 +159,24 @@ def _size(size: int) -> str:
 
 
 def _network(step: StepResult) -> list[tuple[str, str]]:
-    found = [
-        f"{row['number']} {row['kind']} of {row['bytes'] / 1e6:.3g} MB together over {row['network'].upper()}"
+    """Return the collectives of a step: `353 x all-reduce over ICI (138 MB in total)`."""
+    collectives = [
+        f"{row['number']} x {row['kind']} over {row['network'].upper()} "
+        f"({row['bytes'] / 1e6:.3g} MB in total)"
         + (f", {row['rounds']} of them one after another" if "rounds" in row and row["rounds"] > 1 else "")
         for row in step["collectives"]
     ]
-    return [("" if n else "network", line) for n, line in enumerate(found)]
+    return [("" if n else "network", line) for n, line in enumerate(collectives)]
 
 
-def _apart(answer: Answer) -> Iterator[tuple[str, str]]:
-    """What makes slices wait less for each other, where that is worth it."""
-    found, told = answer.found, answer.prediction
-    lost = waiting(found["train"])
-    if told and not found["bn_group"] and lost > WORTH * told.step.expected:
-        own = found["batch"] // found["accumulate"] // answer.job.num_slices
-        yield "", f"waiting for their beginnings takes {lost * 1e3:.3g} ms: BatchNorm's, layer by layer;"
-        yield "", f"--set model.bn_group={own} has each slice normalise by itself (not the same training)"
+def _waiting(assessment: Assessment) -> Iterator[tuple[str, str]]:
+    """Advise BatchNorm per slice where waiting for the other slices takes a large share of a step."""
+    result, prediction = assessment.result, assessment.prediction
+    seconds = waiting_seconds(result["train"])
+    if prediction and not result["bn_group"] and seconds > WAITING_SHARE * prediction.step.expected:
+        group = result["batch"] // result["accumulate"] // assessment.job.num_slices
+        yield "", f"{seconds * 1e3:.3g} ms per step go into starting BatchNorm's exchanges between slices;"
+        yield "", f"--set model.bn_group={group} normalises within each slice (a different training result)"
 
 
 def _range(value: Range) -> str:

@@ -27,7 +27,7 @@ VERBS = {
     "resume": "Resume a suspended run from its last checkpoint.",
     "delete": "Delete a run and wait until it is gone.",
     "diff": "Show what a new render would change in a run.",
-    "check": "Check before submitting: memory, speed, and what the cluster lacks.",
+    "check": "Check a run before it starts: memory, speed, cluster.",
     "render": "Print the manifests of a run; needs no cluster.",
     "local": "Run the same JobSet as processes on this machine.",
     "data": "Pack, check and measure datasets.",

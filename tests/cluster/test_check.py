@@ -40,22 +40,22 @@ def lines(result: Any) -> list[str]:
 
 @pytest.mark.usefixtures("pool")
 def test_all_that_a_run_needs_is_there(launch: Command, namespace: str, bucket: str) -> None:
-    assert eventually(lambda: "4 of 4 hosts are there" in launch(f"check --no-compile {RUN}").out, 60)
+    assert eventually(lambda: "4 of 4 hosts exist" in launch(f"check --no-compile {RUN}").out, 60)
     result = launch(f"check --no-compile {RUN} --bucket {bucket}")
     label = ",".join(f"{key}={value}" for key, value in LABELS.items())
     assert result.code == 0, result.out
     assert lines(result) == [
         f"ok       name: run is free in namespace {namespace}",
-        "warning  controllers: no deployment tells the version of JobSet",  # here it is a process
-        "ok       server: the server takes the run's objects and one of its pods: JobSet's fields, "
+        "warning  controllers: no deployment shows the version of JobSet",  # here it is a process
+        "ok       server: the server accepts the run's objects and one of its pods: JobSet's fields, "
         "Pod Security, quota",
-        "warning  service account: default acts as no Google account: only a grant to itself lets it into "
-        "gs://runs/run",
+        "warning  service account: default acts as no Google account: it needs a grant of its own to "
+        "write to gs://runs/run",
         "         hint: docs/guides/install-gke.md, Bucket and account",
-        f"ok       nodes: 4 of 4 hosts are there and ready in node pool v4-pool ({label})",
+        f"ok       nodes: 4 of 4 hosts exist and are ready in node pool v4-pool ({label})",
         # The emulator has no testIamPermissions; tests/launcher/check/test_bucket.py has a server that does.
-        "warning  bucket: gs://runs is there and does not say what you may do with it",
-        "warning  image: r/i:1 was not asked for: it names no registry, nodes may know another",
+        "warning  bucket: gs://runs exists, but its permissions could not be read",
+        "warning  image: r/i:1 was not checked: it names no registry, and nodes may have one configured",
         "         hint: docker manifest inspect r/i:1",
     ]
 
@@ -103,8 +103,8 @@ def test_the_image_is_looked_for_where_it_is_kept(launch: Command, tmp_path: Pat
         flags = RUN.replace("--image r/i:1", "")
         results = {image: launch(f"check --no-compile {flags} --image {image}") for image in (there, other)}
         missing = launch(f"check --no-compile {flags} --image {registry.host}/team/resnet:2")
-    assert f"ok       image: {there} is there for linux/amd64" in lines(results[there])
-    wrong = f"error    image: {other} is for linux/arm64, the hosts are linux/amd64"
+    assert f"ok       image: {there} exists for linux/amd64" in lines(results[there])
+    wrong = f"error    image: {other} is built for linux/arm64, the hosts are linux/amd64"
     assert wrong in lines(results[other])
     assert results[other].code == 1
     assert f"error    image: {registry.host} has no team/resnet 2" in lines(missing)
@@ -114,9 +114,9 @@ def test_the_image_is_looked_for_where_it_is_kept(launch: Command, tmp_path: Pat
     ("image", "flags", "line"),
     [
         ("r/jobset:v0.11.0", "", "ok       controllers: JobSet v0.11.0"),
-        ("r/jobset:v0.8.1", "", "error    controllers: JobSet v0.8.1 lacks what the run uses of 0.10"),
+        ("r/jobset:v0.8.1", "", "error    controllers: JobSet v0.8.1 lacks fields of 0.10 that the run uses"),
         ("r/jobset:v0.8.1", "--jobset-version 0.8", "ok       controllers: JobSet v0.8.1"),
-        ("r/jobset@sha256:0", "", "warning  controllers: no deployment tells the version of JobSet"),
+        ("r/jobset@sha256:0", "", "warning  controllers: no deployment shows the version of JobSet"),
     ],
 )
 def test_a_jobset_that_is_too_old_is_an_error(
@@ -151,5 +151,5 @@ def test_with_few_rights_the_check_names_what_it_could_not_see(
     who = f"system:serviceaccount:{namespace}:jane"
     assert result.code == 0
     assert lines(result)[0] == f"ok       name: run is free in namespace {namespace}"
-    assert f"warning  nodes: cannot be seen: {who} may not list nodes at the cluster scope" in lines(result)
+    assert f"warning  nodes: cannot be read: {who} may not list nodes at the cluster scope" in lines(result)
     assert "ok       server:" in result.out

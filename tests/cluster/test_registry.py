@@ -69,7 +69,7 @@ def test_a_token_that_anybody_gets_is_fetched(tmp_path: Path) -> None:
 def test_one_that_wants_credentials_or_is_away_is_said_to(tmp_path: Path) -> None:
     with registries.running(tmp_path, "ftp://nowhere") as closed:
         image = closed.push("team/resnet", "1", "amd64")
-        with pytest.raises(image_registry.Closed, match=r" shows team/resnet to nobody without credentials$"):
+        with pytest.raises(image_registry.Closed, match=r" asks for credentials to show team/resnet$"):
             platforms(image)
     with pytest.raises(image_registry.Closed, match=r"^127.0.0.1:\d+ does not answer: .*refused"):
         platforms(image)

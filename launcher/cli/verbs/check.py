@@ -1,4 +1,4 @@
-"""`resnet-launch check`: the truth before the launch."""
+"""`resnet-launch check`: whether a run fits, how fast it will be, and what the cluster lacks for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,19 @@ from launcher.request.job import TrainingJob
 from launcher.runs import submission
 
 OWN = [
-    click.Option(["--estimate"], is_flag=True, help="count operations, without a compiler"),
-    click.Option(["--code"], is_flag=True, help="have the compiler generate the code too: minutes"),
-    click.Option(["--no-compile"], is_flag=True, help="ask the cluster alone"),
-    click.Option(["--no-cluster"], is_flag=True, help="ask the compiler alone"),
-    click.Option(["--compare"], metavar="SLICE,…", help="compile for several slices and list them by time"),
-    click.Option(["--plot"], metavar="FILE", help="with --batch auto: rate and memory against batch, SVG"),
-    click.Option(["--price"], type=float, metavar="MONEY", help="of a chip and hour: adds the cost"),
+    click.Option(["--estimate"], is_flag=True, help="count operations instead of compiling"),
+    click.Option(["--code"], is_flag=True, help="also generate the program's code, which takes minutes"),
+    click.Option(["--no-compile"], is_flag=True, help="check the cluster only"),
+    click.Option(["--no-cluster"], is_flag=True, help="check memory and speed only"),
+    click.Option(
+        ["--compare"], metavar="SLICE,…", help="compile for several slices and list the fastest first"
+    ),
+    click.Option(
+        ["--plot"], metavar="FILE", help="with --batch auto: plot throughput and memory by batch, as SVG"
+    ),
+    click.Option(
+        ["--price"], type=float, metavar="PRICE", help="price of one chip per hour; adds the cost of the run"
+    ),
 ]
 
 
@@ -48,92 +55,111 @@ def command(
     price: float | None,
     plot: str | None,
     as_json: bool,
-    **given: Any,
+    **flags: Any,
 ) -> int:
     """Compile a run for its slice on this machine, predict its speed, and ask the cluster what it lacks.
 
-    The compiler is the TPU's own (pip install 'resnet-launch[check]'): no TPU is needed, answers are kept.
-    It fuses, schedules and lays out the memory; the code, nearly all of its time, it generates with --code.
-    What is not a TPU slice is estimated. --batch auto finds the batch with the best predicted rate. Exit
-    code 1: the cluster lacks something; 2: it does not fit, and the largest batch that does is named.
+    No TPU is needed: the TPU compiler is a package (pip install 'resnet-launch[check]'), and results are
+    cached. The compiler fuses, schedules and lays out memory; --code also generates the code, which takes
+    most of the time. Slices without TPUs are estimated. --batch auto finds the batch with the best predicted
+    throughput. Exit code 1: the cluster lacks something. 2: the run does not fit; the error names the
+    largest batch that does.
     """
-    if price is not None and not 0 < price < 1e6:
-        raise RequestError(Problem("price", f"must be a number above zero, got {price:g}", "--price 3.22"))
-    chosen = given["batch"] == "auto"
-    if plot and not (chosen and plot.endswith(".svg") and not no_compile):
-        raise RequestError(
-            Problem(
-                "plot",
-                f"must be a file .svg, with --batch auto, got {plot!r}",
-                "--batch auto --plot batch.svg",
-            )
-        )
-    if chosen and compare:
-        raise RequestError(Problem("batch", "must be a number with --compare, got 'auto'"))
-    if code and (chosen or estimate):
-        other = "--batch auto" if chosen else "--estimate"
-        raise RequestError(Problem("code", f"must be without {other}", "ask for the batch that it finds"))
-    if chosen:
-        given["batch"] = None
+    auto = flags["batch"] == "auto"
+    _check_flags(auto, price, plot, compare, estimate, code, no_compile)
+    if auto:
+        flags["batch"] = None
     if compare:
-        return _compare(compare, given, price, estimate, code, as_json)
+        return _compare(compare, flags, price, estimate, code, as_json)
     cluster = None
     if not no_cluster and (context or kubeconfig or is_configured(os.environ)):
-        cluster = target.cluster(context, kubeconfig, options.values(given).get("namespace"))
-    job = options.job(given, *([submission.defaults(cluster)] if cluster else []))
-    shown: dict[str, Any] = {}
+        cluster = target.cluster(context, kubeconfig, options.values(flags).get("namespace"))
+    job = options.job(flags, *([submission.defaults(cluster)] if cluster else []))
+    document: dict[str, Any] = {}
     lines: list[str] = []
     findings: list[preflight.Finding] = []
-    with Spinner() as progress:
+    with Spinner() as spinner:
         if not no_compile:
-            answers = compiled(job, chosen, estimate, progress, code)
-            shown |= report.document(answers[0], price)
-            lines += report.lines(answers[0], price)
+            assessments = compiled(job, auto, estimate, spinner, code)
+            document |= report.document(assessments[0], price)
+            lines += report.lines(assessments[0], price)
             if plot:
-                write(Path(plot), svg(answers))
-            if chosen:
-                lines += ["", *table.lines(report.COLUMNS, (report.row(answer, price) for answer in answers))]
+                _write(Path(plot), svg(assessments))
+            if auto:
+                lines += ["", *_table(assessments, price)]
         if cluster:
-            progress.show("asking the cluster")
+            spinner.show("checking the cluster")
             findings = [*preflight.findings(job, cluster)]
     if cluster:
-        shown["cluster"] = [dataclasses.asdict(finding) for finding in findings]
+        document["cluster"] = [dataclasses.asdict(finding) for finding in findings]
         lines += ["", *(line for finding in findings for line in finding.lines())]
-    click.echo(json.dumps(shown, indent=2) if as_json else "\n".join(lines).strip("\n"))
+    click.echo(json.dumps(document, indent=2) if as_json else "\n".join(lines).strip("\n"))
     return int(any(finding.level == "error" for finding in findings))
 
 
+def _check_flags(
+    auto: bool,
+    price: float | None,
+    plot: str | None,
+    compare: str | None,
+    estimate: bool,
+    code: bool,
+    no_compile: bool,
+) -> None:
+    """Raise RequestError where a flag is wrong, or does not fit the others."""
+    if price is not None and not 0 < price < 1e6:
+        raise RequestError(Problem("price", f"must be a number above zero, got {price:g}", "--price 3.22"))
+    if plot and not (auto and plot.endswith(".svg") and not no_compile):
+        text = f"must be an .svg file, together with --batch auto, got {plot!r}"
+        raise RequestError(Problem("plot", text, "--batch auto --plot batch.svg"))
+    if auto and compare:
+        raise RequestError(Problem("batch", "must be a number with --compare, got 'auto'"))
+    if code and (auto or estimate):
+        other = "--batch auto" if auto else "--estimate"
+        hint = "first --batch auto, then --code with the batch that it finds" if auto else ""
+        raise RequestError(Problem("code", f"must be left out with {other}", hint))
+
+
 def compiled(
-    job: TrainingJob, choose: bool, estimate: bool, progress: Spinner, code: bool = False
-) -> list[assessment.Answer]:
-    """The answer for the job's batch, or those for a few batches, the best first; it fits."""
-    if choose:
-        answers = batch_search.choose(job, progress.show, estimate)
+    job: TrainingJob, auto: bool, estimate: bool, spinner: Spinner, code: bool = False
+) -> list[assessment.Assessment]:
+    """Return the assessment of the job's batch or, with `auto`, those of a few batches, the best first.
+
+    Raises:
+      RequestError: the job does not fit; the hint names the largest batch that does.
+    """
+    if auto:
+        assessments = batch_search.choose(job, spinner.show, estimate)
     else:
-        answers = [assessment.ask(job, progress.show, estimate=estimate, code=code)]
-    if not answers[0].fits:
+        assessments = [assessment.assess(job, spinner.show, estimate=estimate, code=code)]
+    if not assessments[0].fits:
         until = time.monotonic() + batch_search.SEARCH_SECONDS
-        most = batch_search.largest(answers, progress.show, until, answers[0].per_device)
-        raise assessment.refusal(answers[0], most)
-    return answers
+        largest = batch_search.largest(assessments, spinner.show, until, assessments[0].batch_per_device)
+        raise assessment.does_not_fit(assessments[0], largest)
+    return assessments
 
 
-def write(path: Path, text: str) -> None:
+def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise RequestError(Problem("plot", f"must be a file that can be written, {path}: {error}")) from None
+        text = f"must be a file that can be written, got {str(path)!r}: {error.strerror}"
+        raise RequestError(Problem("plot", text)) from None
+
+
+def _table(assessments: Iterable[assessment.Assessment], price: float | None) -> list[str]:
+    return table.lines(report.COLUMNS, (report.row(result, price) for result in assessments))
 
 
 def _compare(
-    names: str, given: dict[str, Any], price: float | None, estimate: bool, code: bool, as_json: bool
+    names: str, flags: dict[str, Any], price: float | None, estimate: bool, code: bool, as_json: bool
 ) -> int:
-    """A table of slices; one that does not fit is listed so."""
-    jobs = [options.job(given | {"slice": name}) for name in names.split(",") if name.strip()]
-    with Spinner() as progress:
-        answers = assessment.compare(jobs, progress.show, estimate, code)
+    """Print a table of slices, including those that the run does not fit."""
+    jobs = [options.job(flags | {"slice": name}) for name in names.split(",") if name.strip()]
+    with Spinner() as spinner:
+        assessments = assessment.compare(jobs, spinner.show, estimate, code)
     if as_json:
-        click.echo(json.dumps([report.document(answer, price) for answer in answers], indent=2))
+        click.echo(json.dumps([report.document(result, price) for result in assessments], indent=2))
     else:
-        click.echo("\n".join(table.lines(report.COLUMNS, (report.row(answer, price) for answer in answers))))
+        click.echo("\n".join(_table(assessments, price)))
     return 0

@@ -1,4 +1,4 @@
-"""`resnet-launch check` from the command line to the trainer's process and back; answers are kept."""
+"""`resnet-launch check` from the command line to the trainer's process and back; results are cached."""
 
 import json
 import re
@@ -29,14 +29,16 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(run):
     code, out, err = run(f"--slice v5e-1 {TINY} --batch 1048576 --estimate")
     error, hint = err.splitlines()[-2:]
     assert (code, out) == (2, "")
-    assert error.startswith("error: batch: must fit the devices' memory, got 1048576 = 1048576 a device, ")
-    assert re.search(r"which needs [0-9.]+ GiB of 16\.0$", error)
-    largest = int(re.fullmatch(r"hint: --batch (\d+) is the largest that fits, \1 a device", hint)[1])
+    assert error.startswith(
+        "error: batch: must fit the 16.0 GiB of each device, got 1048576 = 1048576 per device, "
+    )
+    assert re.search(r"which needs [0-9.]+ GiB$", error)
+    largest = int(re.fullmatch(r"hint: --batch (\d+) is the largest that fits, \1 per device", hint)[1])
     code, out, _ = run(f"--slice v5e-1 {TINY} --batch {largest} --estimate --json")
-    found = json.loads(out)
-    assert (code, found["fits"]) == (0, True)
+    document = json.loads(out)
+    assert (code, document["fits"]) == (0, True)
     # Nine tenths of the memory are in use: not any batch that fits, but about the largest.
-    assert found["compiled"]["train"]["peak"] > 0.9 * 16 * 2**30
+    assert document["compiled"]["train"]["peak"] > 0.9 * 16 * 2**30
     _, out, err = run(f"--slice v5e-1 {TINY} --batch {largest} --estimate --json")
     assert json.loads(out)["compiled"]["cached"]
     assert "tracing" not in err
@@ -46,7 +48,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(run):
 def test_an_estimate_says_that_it_is_one_and_compares_slices(run):
     code, out, _ = run(f"--slice h100-8 {TINY} --batch 64 --price 2")
     assert code == 0
-    assert "an estimate from the run's traced operations, nothing was compiled" in out
+    assert "estimated from the run's traced operations, nothing was compiled" in out
     code, out, _ = run(f"--slice v4-8 {TINY} --batch 64 --estimate --compare v5e-4,h100-8,v6e-4")
     assert code == 0
     assert sorted(line.split()[0] for line in out.splitlines()[1:]) == ["h100-8", "v5e-4", "v6e-4"]
@@ -54,11 +56,11 @@ def test_an_estimate_says_that_it_is_one_and_compares_slices(run):
 
 
 @pytest.mark.slow
-def test_data_of_the_pods_counts_as_imagenet_and_the_answer_says_so(run):
+def test_data_of_the_pods_counts_as_imagenet_and_the_report_says_so(run):
     code, out, _ = run(f"--slice v4-8 {TINY} --estimate --data /mnt/not-on-this-machine --batch 1024")
     assert code == 0
     assert (
-        "1,281,167 images as in ImageNet-1k are assumed: /mnt/not-on-this-machine is not on this machine"
+        "1,281,167 images are assumed, as in ImageNet-1k: /mnt/not-on-this-machine is not on this machine"
         in out.splitlines()
     )
     code, _, err = run(f"--slice v4-8 {TINY} --estimate --data {Path(__file__).parent}")
@@ -67,13 +69,13 @@ def test_data_of_the_pods_counts_as_imagenet_and_the_answer_says_so(run):
 
 
 @pytest.mark.slow
-def test_slices_that_wait_for_each_others_statistics_are_told_how_not_to(run):
+def test_a_flag_is_named_that_avoids_waiting_for_other_slices_statistics(run):
     slices = f"--slice v5e-8 --num-slices 2 {TINY} --batch 1024"
     code, out, _ = run(slices)
     assert code == 0
     [over_dcn] = [line for line in out.splitlines() if "over DCN" in line]
     assert int(over_dcn.split(", ")[1].split()[0]) > 10  # twice a layer
-    assert "--set model.bn_group=512 has each slice normalise by itself" in out
+    assert "--set model.bn_group=512 normalises within each slice" in out
     code, out, _ = run(f"{slices} --set model.bn_group=512")
     assert code == 0
     [over_dcn] = [line for line in out.splitlines() if "over DCN" in line]

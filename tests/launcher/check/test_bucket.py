@@ -1,4 +1,4 @@
-"""What may be done with a bucket, asked of a small HTTP server that answers as Cloud Storage does."""
+"""The access to a bucket, asked of a small HTTP server that replies as Cloud Storage does."""
 
 import http.server
 import json
@@ -19,11 +19,11 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path, _, query = self.path.partition("?")
-        name, _, rest = path.removeprefix("/storage/v1/b/").partition("/")
+        name, _, action = path.removeprefix("/storage/v1/b/").partition("/")
         if name not in self.granted:
             return self.answer(404, {"error": {"code": 404, "message": "not found"}})
-        if rest == "iam/testPermissions":
-            asked = {word.removeprefix("permissions=") for word in query.split("&")}
+        if action == "iam/testPermissions":
+            asked = {item.removeprefix("permissions=") for item in query.split("&")}
             return self.answer(200, {"permissions": sorted(asked & self.granted[name])})
         return self.answer(200, {"name": name, "location": "US-CENTRAL2"})
 
@@ -64,12 +64,12 @@ def test_what_is_missing_is_named(name, missing, location):
 
 @pytest.mark.usefixtures("server")
 def test_a_bucket_that_is_not_there():
-    found = bucket.look("nowhere")
-    assert (found.problem, found.unknown) == ("gs://nowhere does not exist", False)
+    access = bucket.look("nowhere")
+    assert (access.problem, access.unknown) == ("gs://nowhere does not exist", False)
 
 
 def test_nobody_answers(monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
-    found = bucket.look("all")
-    assert found.unknown
-    assert found.problem.startswith("gs://all does not answer: ")
+    access = bucket.look("all")
+    assert access.unknown
+    assert access.problem.startswith("gs://all does not answer: ")

@@ -1,4 +1,4 @@
-"""How a slice is spelled for the compiler, and what is said when its process fails."""
+"""The flags that describe a slice to the compiler, and the errors of a compilation that fails."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_a_slice_as_the_compiler_spells_it(name, topology, bounds, chip_config, 
         "--chip-config",
         chip_config,
     ]
-    assert compiler.arguments(slices.parse(name), 1) == expected + (["--wrap", rings] if rings else [])
+    assert compiler.slice_flags(slices.parse(name), 1) == expected + (["--wrap", rings] if rings else [])
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_a_slice_as_the_compiler_spells_it(name, topology, bounds, chip_config, 
     ],
 )
 def test_the_same_settings_are_the_same_question(fields):
-    plain = compiler.settings(TrainingJob(slice="v4-32", arch="resnet50", set=["train.batch=96"]))
+    plain = compiler.setting_flags(TrainingJob(slice="v4-32", arch="resnet50", set=["train.batch=96"]))
     job = TrainingJob(slice="v4-32", arch="resnet50", **fields)
-    assert compiler.settings(job) == plain
+    assert compiler.setting_flags(job) == plain
     assert "train.batch=96" in plain
-    assert compiler.settings(assessment.with_batch(job, 7)) == [
-        word.replace("train.batch=96", "train.batch=112") for word in plain
+    assert compiler.setting_flags(assessment.with_batch(job, 7)) == [
+        flag.replace("train.batch=96", "train.batch=112") for flag in plain
     ]
 
 
@@ -60,30 +60,30 @@ def test_only_tpus_are_compiled_for():
     with pytest.raises(
         RequestError, match="slice: must be a TPU slice to be compiled for here, got 'h100-8'"
     ):
-        compiler.arguments(slices.parse("h100-8"), 1)
+        compiler.slice_flags(slices.parse("h100-8"), 1)
 
 
 def test_the_trainers_own_error_is_the_error():
-    said = [
+    log = [
         "progress: tracing",
         "error: train.batch: must be a multiple of 4 devices, got 6",
         "hint: --batch 4",
     ]
-    error = compiler._failure(44, said)
+    error = compiler._failure(44, log)
     assert error.messages() == [("train.batch: must be a multiple of 4 devices, got 6", "--batch 4")]
 
 
 def test_a_crash_of_the_compiler_is_not_taken_for_a_fault_of_the_run():
-    said = [
+    log = [
         "progress: compiling the train step",
         "*** SIGSEGV STACK OVERFLOW (see go/cppstackoverflow) received by PID 2584 ***",
     ]
-    [(message, hint)] = compiler._failure(-11, said).messages()
+    [(message, hint)] = compiler._failure(-11, log).messages()
     assert message == (
         "the TPU compiler crashed while compiling the train step: "
         "SIGSEGV STACK OVERFLOW (see go/cppstackoverflow)"
     )
-    assert hint.startswith("a fault of this libtpu")
+    assert hint.startswith("a bug in this version of libtpu")
 
 
 def test_a_missing_package_names_the_extra():

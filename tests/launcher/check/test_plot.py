@@ -1,4 +1,4 @@
-"""The picture of a search: places on the paper worked out by hand, words that a person reads."""
+"""The plot of a search: coordinates worked out by hand, and its texts."""
 
 import xml.etree.ElementTree as ElementTree
 
@@ -6,39 +6,40 @@ import pytest
 
 from launcher import TrainingJob
 from launcher.check import plot
-from launcher.check.assessment import GIB, Answer
+from launcher.check.assessment import GIB, Assessment
 from launcher.check.prediction import Prediction, Range
 
 SVG = "{http://www.w3.org/2000/svg}"
 JOB = TrainingJob(slice="v5e-4", arch="resnet50", batch=256, bucket="b-1")
 
 
-def answer(per_device, rate, peak):
-    told = Range(low=rate - 100, expected=rate, high=rate + 100)
+def assessment(per_device, rate, peak):
+    value = Range(low=rate - 100, expected=rate, high=rate + 100)
     prediction = Prediction(
-        step=told,
-        rate=told,
-        total=told,
+        step=value,
+        rate=value,
+        total=value,
         epochs_a_day=1.0,
-        chip_hours=told,
+        chip_hours=value,
         flops_share=0.5,
         memory_share=0.5,
         bound="memory",
     )
-    found = {"batch": 4 * per_device, "devices": 4, "estimated": False, "versions": {"libtpu": "0.0.42"}}
-    return Answer(job=JOB, found=found | {"train": {"fits": True, "peak": peak * GIB}}, prediction=prediction)
+    result = {"batch": 4 * per_device, "devices": 4, "estimated": False, "versions": {"libtpu": "0.0.42"}}
+    result["train"] = {"fits": True, "peak": peak * GIB}
+    return Assessment(job=JOB, result=result, prediction=prediction)
 
 
 def test_each_batch_is_a_point_of_both_panels():
-    drawn = ElementTree.fromstring(plot.svg([answer(200, 1900, 15), answer(100, 1800, 8)]))
+    drawn = ElementTree.fromstring(plot.svg([assessment(200, 1900, 15), assessment(100, 1800, 8)]))
     points = [(c.get("cx"), c.get("cy")) for c in drawn.iter(f"{SVG}circle")]
     # x: 76 + 100 / 206 of 614. y above: 270 - 1,800 / 2,160 of 200 (the most is 2,000 and 8 % of room);
     # below: 500 - 8 / 17.28 of 170.
     assert points[0] == ("374.1", "103.3")
     assert points[2] == ("374.1", "421.3")
-    words = [text.text for text in drawn.iter(f"{SVG}text")]
-    assert words[0] == "resnet50 on v5e-4, laid out by libtpu 0.0.42"
-    assert {"1,800", "1,900", "8", "15", "16 GiB of the device", "examples a device"} <= set(words)
+    texts = [text.text for text in drawn.iter(f"{SVG}text")]
+    assert texts[0] == "resnet50 on v5e-4, laid out by libtpu 0.0.42"
+    assert {"1,800", "1,900", "8", "15", "limit: 16 GiB per device", "batch per device"} <= set(texts)
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ V4 = {"cloud.google.com/gke-tpu-accelerator": "tpu-v4-podslice"}
             cluster_queue("32", "20"),
             V4,
             "warning",
-            "wants 16 google.com/tpu, of which 12 are free: it will wait",
+            "the run requests 16 google.com/tpu, and 12 are free: it will wait",
         ),
-        (cluster_queue("8"), V4, "error", "wants 16 google.com/tpu and the whole quota is 8"),
+        (cluster_queue("8"), V4, "error", "the run requests 16 google.com/tpu, and the whole quota is 8"),
         (cluster_queue("1k"), {"zone": "a"}, "ok", "ClusterQueue shared has room (v4)"),
         (
             cluster_queue("32"),
@@ -48,8 +48,8 @@ V4 = {"cloud.google.com/gke-tpu-accelerator": "tpu-v4-podslice"}
     ],
 )
 def test_whether_a_queue_has_room(queue, labels, level, text):
-    found = quota.room(queue, {"v4": labels}, V4, {"google.com/tpu": 16})
-    assert found[:2] == (level, text)
+    result = quota.room(queue, {"v4": labels}, V4, {"google.com/tpu": 16})
+    assert result[:2] == (level, text)
 
 
 @pytest.mark.parametrize(
