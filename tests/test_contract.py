@@ -121,7 +121,7 @@ def test_check_refuses_steps_that_there_are_not(steps):
     words = ["--estimate", "gpu:2", f"--steps={steps}", "--", "--arch", "resnet-tiny"]
     done = subprocess.run([sys.executable, "-m", "trainer.check", *words], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (44, "")
-    assert f"error: --steps: must be train or eval or both with a comma, got '{steps}'" in done.stderr
+    assert f"error: --steps: must be train, eval or train,eval, got '{steps}'" in done.stderr
 
 
 def test_every_variable_that_pods_are_given_is_one_that_the_trainer_reads(capsys):

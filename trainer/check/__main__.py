@@ -1,8 +1,8 @@
-"""``python -m trainer.check``: compiles a run's own steps for a TPU slice that is not here; JSON on stdout.
+"""``python -m trainer.check``: compile a run's own steps for a TPU slice that is not here.
 
-The TPU compiler of the ``libtpu`` wheel needs no TPU. As long as the code itself is not asked for, the
-compiler is left when it has laid the program out. Lines on stderr that begin with ``progress:`` say how far
-it is; everything else there is the compiler's own log.
+The TPU compiler of the ``libtpu`` wheel needs no TPU. Without ``--code`` the check ends when the program is
+laid out. The result is JSON on stdout (trainer/check/result.py). On stderr, lines that begin with
+``progress:`` name the current stage; the rest is the compiler's log.
 """
 
 import json
@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-# Before jax is imported: no TPU is looked for, and two checks may run side by side.
+# Set before jax is imported: JAX looks for no TPU, and two checks may run side by side.
 os.environ |= {
     "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",
@@ -29,25 +29,44 @@ from trainer.runtime.exit import leave
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code: 0 with JSON on stdout, or that of the error."""
+    """Check a run and return the exit code: 0 with JSON on stdout, or that of the error.
+
+    Args:
+      arguments: flags of the check, "--", flags of the trainer.
+    """
     cut = arguments.index("--")
     parser = Parser(prog="python -m trainer.check", description="Compile for a TPU slice that is not here.")
-    parser.add_argument("--estimate", default="", help="compile nothing, for devices of a platform: gpu:8")
-    parser.add_argument("--topology", default="", help="as jax.experimental.topologies spells it: v4:2x2x4")
-    parser.add_argument("--host-bounds", default="", help="chips of a host: 2x2x1")
-    parser.add_argument("--chip-config", default="default", help="megacore where both cores are one device")
-    parser.add_argument("--wrap", default="", help="axes that are rings, as in 1x1x0")
-    parser.add_argument("--slices", type=int, default=1)
-    parser.add_argument("--steps", default=",".join(STEPS), help="which of the two steps")
-    parser.add_argument("--code", action="store_true", help="generate the code too, as a run will")
+    parser.add_argument(
+        "--estimate", default="", metavar="PLATFORM:DEVICES", help="estimate without a compiler, as for gpu:8"
+    )
+    parser.add_argument(
+        "--topology",
+        default="",
+        help="topology of a slice, named as in jax.experimental.topologies: v4:2x2x4",
+    )
+    parser.add_argument(
+        "--host-bounds", default="", metavar="CHIPS", help="chips per host along each axis: 2x2x1"
+    )
+    parser.add_argument(
+        "--chip-config",
+        default="default",
+        metavar="NAME",
+        help="megacore where the two cores of a chip are one device",
+    )
+    parser.add_argument(
+        "--wrap", default="", metavar="AXES", help="axes that close to a ring, 1 or 0 for each: 1x1x0"
+    )
+    parser.add_argument("--slices", type=int, default=1, metavar="NUMBER", help="number of slices")
+    parser.add_argument("--steps", default=",".join(STEPS), help="steps to check (default: %(default)s)")
+    parser.add_argument("--code", action="store_true", help="generate the code too, as a run does")
     try:
-        parsed = parser.parse_args(arguments[:cut])
+        args = parser.parse_args(arguments[:cut])
         config = parse([*arguments[cut + 1 :], "--run-dir", "unused"])
-        # The compiler that is left at work may still be writing when the folder goes.
+        # The compiler may still be writing to the folder when it is removed.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             tpu_layout.dump_to(folder)
-            parsed.folder = folder
-            print(json.dumps(steps.check(config, parsed)))
+            args.folder = folder
+            print(json.dumps(steps.check(config, args)))
         return 0
     except TrainError as error:
         print(f"{ERROR}{error}", file=sys.stderr)
@@ -55,7 +74,7 @@ def main(arguments: list[str]) -> int:
 
 
 def end_with(parent: int) -> None:
-    """Ends this process soon after the one that asked: nobody would read the answer."""
+    """End this process soon after its parent ends: nobody would read the result."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

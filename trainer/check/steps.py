@@ -1,4 +1,4 @@
-"""A run's own steps on hardware that is not here: laid out by its compiler, or estimated."""
+"""Cost of a run's own steps on hardware that is not here: from its compiler, or estimated."""
 
 import argparse
 import importlib.metadata
@@ -29,28 +29,44 @@ from trainer.registry import DATASETS
 
 PACKAGES = ("jax", "flax", "libtpu")
 
-# How the compiler says that a program is too large: its two passes have words of their own.
-FULL = (
-    re.compile(r"Used (?P<used>[\d.]+)(?P<u>[KMGT]?) of (?P<limit>[\d.]+)(?P<v>[KMGT]?) hbm"),
+# Messages of the compiler for a program that is too large for HBM; two of its passes report it.
+OUT_OF_MEMORY = (
     re.compile(
-        r"\((?P<used>[\d.]+)(?P<u>[KMGT]?)\) exceeds available HBM \((?P<limit>[\d.]+)(?P<v>[KMGT]?)\)"
+        r"Used (?P<used>[\d.]+)(?P<used_unit>[KMGT]?) of (?P<limit>[\d.]+)(?P<limit_unit>[KMGT]?) hbm"
+    ),
+    re.compile(
+        r"\((?P<used>[\d.]+)(?P<used_unit>[KMGT]?)\) exceeds available HBM "
+        r"\((?P<limit>[\d.]+)(?P<limit_unit>[KMGT]?)\)"
     ),
 )
-PREFIX = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def check(config: TrainConfig, slice: argparse.Namespace) -> CheckResult:
-    """What the compiler says of the run's steps on the slice, or an estimate; all sizes are a device's."""
-    chosen = chosen_steps(slice.steps)
-    platform, _, number = slice.estimate.partition(":")
-    grid = None if platform else mesh.make_mesh(slice.slices, topology(slice))
+def check(config: TrainConfig, args: argparse.Namespace) -> CheckResult:
+    """Compile or estimate the run's steps for the slice that the flags describe.
+
+    Args:
+      config: the run's configuration.
+      args: the flags of ``python -m trainer.check``, and ``folder``, where the compiler dumps programs.
+
+    Returns:
+      The result, with sizes in bytes per device.
+
+    Raises:
+      ConfigError: the configuration, the slice or ``--steps`` is wrong, or the compiler is not installed.
+      DataError: the data is on this machine and is not a dataset.
+      TrainError: the compiler refuses a step for another reason than its size.
+    """
+    chosen = chosen_steps(args.steps)
+    platform, _, number = args.estimate.partition(":")
+    grid = None if platform else mesh.make_mesh(args.slices, topology(args))
     devices = grid.size if grid else int(number)
     check_batch(devices, config.train.batch, config.train.accumulate)
     train, test, assumed = sources(config.data)
     program = make_program(config, train, test, platform or "tpu")
-    found: CheckResult = {
+    result: CheckResult = {
         "estimated": grid is None,
-        "code": bool(grid and slice.code),
+        "code": bool(grid and args.code),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES if grid or name != "libtpu"},
         "device_kind": grid.devices.flat[0].device_kind if grid else platform,
         "devices": devices,
@@ -65,35 +81,37 @@ def check(config: TrainConfig, slice: argparse.Namespace) -> CheckResult:
         "evaluations": evaluations(program, config, test.size),
         "parameters": sum(int(np.prod(a.shape)) for a in program.shapes.params.values()),
     }
-    per_step = config.train.batch if grid else config.train.batch // devices
+    examples = config.train.batch if grid else config.train.batch // devices
     for name, sample in samples(config, train, test).items():
         if name in chosen:
-            batch = compilation.batch_shapes(sample, per_step)
-            found[name] = (
-                measure(name, program, batch, grid, slice) if grid else guess(name, program, batch, platform)
-            )
-    return found
+            batch = compilation.batch_shapes(sample, examples)
+            if grid:
+                result[name] = compile_step(name, program, batch, grid, args)
+            else:
+                result[name] = estimate_step(name, program, batch, platform)
+    return result
 
 
 def chosen_steps(names: str) -> list[str]:
-    """The steps of ``--steps``.
+    """Split the value of ``--steps``: "train", "eval" or "train,eval".
 
     Raises:
-      ConfigError: one has another name, or there is none.
+      ConfigError: a name is unknown, or there is none.
     """
     chosen = names.split(",")
     if not set(chosen) <= set(STEPS):
-        raise ConfigError(f"--steps: must be {' or '.join(STEPS)} or both with a comma, got '{names}'")
+        raise ConfigError(f"--steps: must be {', '.join(STEPS)} or {','.join(STEPS)}, got '{names}'")
     return chosen
 
 
 def sources(config: DataConfig) -> tuple[Source, Source, str]:
-    """Both splits, and why they are not the run's own: a path of the pods' or a bucket that is closed to us.
+    """Return the training and the test split, and why they are not the run's own; "" where they are.
 
-    Then they are as many examples and classes as ImageNet-1k has.
+    A path that only the pods have, or a bucket without access from here, is replaced by synthetic splits with
+    the number of examples and classes of ImageNet-1k.
 
     Raises:
-      DataError: the data is here and is no dataset.
+      DataError: the data is on this machine and is not a dataset.
     """
     try:
         if config.name in DATASETS or "://" in config.name or os.path.exists(config.name):
@@ -107,7 +125,7 @@ def sources(config: DataConfig) -> tuple[Source, Source, str]:
 
 
 def samples(config: TrainConfig, train: Source, test: Source) -> dict[str, dict[str, Any]]:
-    """A batch of one example for each step, as the run's own pipeline makes it."""
+    """Return a batch of one example for each step, as the run's own pipeline makes it: arrays [1, …]."""
     rows, size = np.arange(1), config.train.batch
     stream = pipeline.TrainStream(size=train.size, batch=size, seed=config.train.seed)
     return {
@@ -116,11 +134,14 @@ def samples(config: TrainConfig, train: Source, test: Source) -> dict[str, dict[
     }
 
 
-def topology(slice: argparse.Namespace) -> list[Any]:
-    """The devices of the slices, as the compiler describes them.
+def topology(args: argparse.Namespace) -> list[Any]:
+    """Return the devices of the slices, as the compiler describes them.
+
+    Args:
+      args: ``topology``, ``host_bounds``, ``chip_config``, ``wrap`` and ``slices``, as in the flags.
 
     Raises:
-      ConfigError: there is no compiler here, or it does not know the generation.
+      ConfigError: the compiler is not installed, or does not know the generation.
     """
     from jax.experimental import topologies
 
@@ -129,28 +150,39 @@ def topology(slice: argparse.Namespace) -> list[Any]:
         importlib.metadata.version("libtpu")
     except importlib.metadata.PackageNotFoundError:
         raise ConfigError("the TPU compiler is not installed", "pip install 'resnet-launch[check]'") from None
-    given: dict[str, Any] = {"chips_per_host_bounds": _numbers(slice.host_bounds)}
-    if slice.chip_config != "default":
-        given["chip_config_name"] = slice.chip_config
-    if slice.wrap:
-        given["wrap"] = tuple(map(bool, _numbers(slice.wrap)))
-    if slice.slices > 1:
-        given["num_slices"] = slice.slices
+    options: dict[str, Any] = {"chips_per_host_bounds": _numbers(args.host_bounds)}
+    if args.chip_config != "default":
+        options["chip_config_name"] = args.chip_config
+    if args.wrap:
+        options["wrap"] = tuple(map(bool, _numbers(args.wrap)))
+    if args.slices > 1:
+        options["num_slices"] = args.slices
     try:
-        found = topologies.get_topology_desc(platform="tpu", topology_name=slice.topology, **given)
-    except Exception as error:  # the runtime's own kind of error, whose text is all there is
+        description = topologies.get_topology_desc(platform="tpu", topology_name=args.topology, **options)
+    except Exception as error:  # libtpu raises many types; only the text says what is wrong
         version = importlib.metadata.version("libtpu")
         why = first_line(error, 300)
-        raise ConfigError(f"libtpu {version} cannot compile for {slice.topology}: {why}") from None
-    return list(found.devices)
+        raise ConfigError(f"libtpu {version} cannot compile for {args.topology}: {why}") from None
+    return list(description.devices)
 
 
-def measure(
-    name: str, program: Program, batch: dict[str, Any], grid: Mesh, slice: argparse.Namespace
+def compile_step(
+    name: str, program: Program, batch: dict[str, Any], grid: Mesh, args: argparse.Namespace
 ) -> StepResult:
-    """Lowers and compiles one step."""
+    """Compile one step for the mesh and return its cost on one device.
+
+    Args:
+      name: "train" or "eval".
+      program: the run's network, plan and steps.
+      batch: name -> ShapeDtypeStruct [batch, …] of the global batch.
+      grid: mesh of the slices' devices.
+      args: ``code``, and ``folder``, where the compiler dumps programs.
+
+    Raises:
+      TrainError: the compiler refuses the step for another reason than its size.
+    """
     progress(f"tracing the {name} step")
-    held = {**_state(program, name, grid), "batch": _batch(batch, grid.size)}
+    memory = {**_state_bytes(program, name, grid), "batch": _batch_bytes(batch, grid.size)}
     begun = time.monotonic()
     if name == "train":
         lowered = compilation.lower_train(
@@ -158,74 +190,86 @@ def measure(
         )
     else:
         lowered = compilation.lower_eval(program.eval_step, program.shapes, batch, grid)
-    progress(f"compiling the {name} step" if slice.code else f"laying out the {name} step")
+    progress(f"compiling the {name} step" if args.code else f"laying out the {name} step")
     try:
-        found = tpu_layout.lay_out(lowered, slice.folder, f"{name}_step", slice.code)
+        layout = tpu_layout.lay_out(lowered, args.folder, f"{name}_step", args.code)
     except jax.errors.JaxRuntimeError as error:
-        if full := next(filter(None, (form.search(str(error)) for form in FULL)), None):
-            used, limit = _size(full["used"], full["u"]), _size(full["limit"], full["v"])
+        if full := next(filter(None, (form.search(str(error)) for form in OUT_OF_MEMORY)), None):
+            used = _bytes(full["used"], full["used_unit"])
+            limit = _bytes(full["limit"], full["limit_unit"])
             return StepResult(
-                fits=False, peak=used, limit=limit, seconds=_since(begun), memory=Memory(**held)
+                fits=False, peak=used, limit=limit, seconds=_since(begun), memory=Memory(**memory)
             )
         raise TrainError(f"the compiler refuses the {name} step: {first_line(error, 300)}") from None
-    parts = held | {"activations": max(found.memory - sum(held.values()), 0)}
-    flops, moved = traffic.totals(found.text)
+    memory["activations"] = max(layout.memory - sum(memory.values()), 0)
+    if layout.code is not None:
+        memory["program"] = layout.code
+    flops, moved = traffic.totals(layout.text)
     return {
         "fits": True,
         "seconds": _since(begun),
-        "peak": found.memory + (found.code or 0),
-        "memory": Memory(**parts, **({} if found.code is None else {"program": found.code})),
+        "peak": layout.memory + (layout.code or 0),
+        "memory": Memory(**memory),
         "flops": flops,
         "bytes": moved,
-        "collectives": [Collective(**row) for row in collectives(found.text)],
+        "collectives": [Collective(**row) for row in collectives(layout.text)],
     }
 
 
-def guess(name: str, program: Program, batch: dict[str, Any], platform: str) -> StepResult:
-    """The same of one device, without a compiler: fits is left to who knows the device."""
+def estimate_step(name: str, program: Program, batch: dict[str, Any], platform: str) -> StepResult:
+    """Estimate the cost of one step on one device from the traced operations, without a compiler.
+
+    ``fits`` is always true: the caller compares ``peak`` with the memory of the device.
+
+    Args:
+      name: "train" or "eval".
+      program: the run's network, plan and steps.
+      batch: name -> ShapeDtypeStruct [examples per device, …].
+      platform: "tpu", "gpu" or "cpu".
+    """
     progress(f"tracing the {name} step")
     shapes, begun = program.shapes, time.monotonic()
     if name == "train":
         cost = estimate(platform, program.train_step, shapes, batch)
     else:
         cost = estimate(platform, program.eval_step, shapes.params, shapes.stats, batch)
-    held = {**_state(program, name), "batch": _batch(batch, 1), "activations": cost["activations"]}
-    if name == "eval":
-        held["activations"] = 0  # the next layer's take their place
+    # An evaluation keeps no activations for gradients: each layer's replace those of the layer before.
+    activations = 0 if name == "eval" else cost["activations"]
+    memory = {**_state_bytes(program, name), "batch": _batch_bytes(batch, 1), "activations": activations}
     return {
         "fits": True,
         "flops": cost["flops"],
         "bytes": cost["bytes"],
         "seconds": _since(begun),
-        "peak": sum(held.values()),
-        "memory": Memory(**held),
+        "peak": sum(memory.values()),
+        "memory": Memory(**memory),
         "collectives": [],
     }
 
 
 def evaluations(program: Program, config: TrainConfig, examples: int) -> int:
-    """Evaluation steps of the whole run."""
+    """Return the number of evaluation steps of the whole run, for a test split of ``examples``."""
     plan = program.plan
     times = sum(plan.evaluates(step) for step in range(1, plan.steps + 1))
     return times * pipeline.eval_steps(examples, config.train.batch)
 
 
-def _state(program: Program, name: str, grid: Mesh | None = None) -> dict[str, int]:
-    """Bytes of what stays on every device; of what is divided over them, a device's part."""
-    held = program.shapes
+def _state_bytes(program: Program, name: str, grid: Mesh | None = None) -> dict[str, int]:
+    """Return the bytes of each part of the state on one device; arrays that are sharded count their shard."""
+    state = program.shapes
     if grid and name == "train":
-        where = state_sharding.of_state(grid, held, program.config.train.shard)
-        held = jax.tree.map(_part, held, where)
-    parts = {"parameters": held.params, "statistics": held.stats}
-    parts |= {"optimizer": held.opt} if name == "train" else {}
+        shardings = state_sharding.of_state(grid, state, program.config.train.shard)
+        state = jax.tree.map(_shard, state, shardings)
+    parts = {"parameters": state.params, "statistics": state.stats}
+    parts |= {"optimizer": state.opt} if name == "train" else {}
     return {part: sum(map(nbytes, jax.tree.leaves(tree))) for part, tree in parts.items()}
 
 
-def _part(leaf: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(where.shard_shape(leaf.shape), leaf.dtype)
+def _shard(leaf: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(sharding.shard_shape(leaf.shape), leaf.dtype)
 
 
-def _batch(batch: dict[str, Any], devices: int) -> int:
+def _batch_bytes(batch: dict[str, Any], devices: int) -> int:
     return sum(map(nbytes, batch.values())) // devices
 
 
@@ -233,8 +277,8 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split("x"))
 
 
-def _size(number: str, prefix: str) -> int:
-    return round(float(number) * PREFIX[prefix])
+def _bytes(number: str, unit: str) -> int:
+    return round(float(number) * UNITS[unit])
 
 
 def _since(begun: float) -> float:
@@ -242,4 +286,5 @@ def _since(begun: float) -> float:
 
 
 def progress(text: str) -> None:
+    """Write a line on stderr that says what is being done; the launcher shows it on a terminal."""
     print(f"{PROGRESS}{text}", file=sys.stderr, flush=True)
