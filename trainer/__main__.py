@@ -60,10 +60,10 @@ def run(arguments: list[str]) -> None:
     if config.log.metrics_port:
         import jax
 
-        from trainer.metrics.prometheus import Exposition
+        from trainer.metrics.prometheus import Exporter
 
         if jax.process_index() == 0:
-            display = Exposition(display, config.log.metrics_port)
+            display = Exporter(display, config.log.metrics_port)
     with contextlib.ExitStack() as closing:
         closing.callback(display.close)
         train(config, job, display, watchdog, {"start": STARTED, "joined": joined}, closing)

@@ -86,9 +86,9 @@ class Browser:
 
     def ask(self, expression: str) -> Any:
         """The value of an expression of JavaScript on the page."""
-        found = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
+        evaluated = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in evaluated, evaluated
+        return evaluated["result"].get("value")
 
     def close(self) -> None:
         with contextlib.suppress(AssertionError, OSError):  # it may have ended by itself
@@ -98,9 +98,9 @@ class Browser:
         os.close(self._from)
         self._process.wait(ANSWER_SECONDS)
 
-    def _call(self, method: str, **given: Any) -> dict[str, Any]:
+    def _call(self, method: str, **params: Any) -> dict[str, Any]:
         number = next(self._numbers)
-        message = {"id": number, "method": method, "params": given} | self._session
+        message = {"id": number, "method": method, "params": params} | self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while (message := self._receive()).get("id") != number:
             pass
@@ -109,16 +109,16 @@ class Browser:
 
     def _receive(self) -> dict[str, Any]:
         message = json.loads(self._next())
-        told = message.get("params", {})
+        params = message.get("params", {})
         match message.get("method"):
-            case "Network.requestWillBeSent" if not told["request"]["url"].startswith("data:"):
-                self.asked.append(told["request"]["url"])
+            case "Network.requestWillBeSent" if not params["request"]["url"].startswith("data:"):
+                self.asked.append(params["request"]["url"])
             case "Network.loadingFailed":
-                self.complaints.append(told["errorText"])
+                self.complaints.append(params["errorText"])
             case "Log.entryAdded":
-                self.complaints.append(told["entry"]["text"])
+                self.complaints.append(params["entry"]["text"])
             case "Runtime.exceptionThrown":
-                self.complaints.append(told["exceptionDetails"]["text"])
+                self.complaints.append(params["exceptionDetails"]["text"])
         return message
 
     def _next(self) -> bytes:

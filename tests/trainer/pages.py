@@ -1,4 +1,4 @@
-"""A record of a run, and a reader of the page that is made of it."""
+"""The record of a run, and a parser for the page made from it."""
 
 import html.parser
 
@@ -28,7 +28,7 @@ RECORD = Record(config=CONFIG, metrics=[*TRAIN[:2], EVALUATE[0], TRAIN[2], EVALU
 
 
 class Page(html.parser.HTMLParser):
-    """Texts of a page by their element, rows of its tables, and what it would load."""
+    """The texts of a page with their elements, the rows of its tables, and the addresses it would load."""
 
     VOID = ("meta", "img", "br", "line")
 
@@ -39,18 +39,18 @@ class Page(html.parser.HTMLParser):
         assert self.open == []  # every element is closed
 
     def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        self.loads += [given[key] for key in ("src", "href") if key in given]
+        values = dict(attributes)
+        self.loads += [values[key] for key in ("src", "href") if key in values]
         if tag == "table":
-            self.rows = self.tables.setdefault(given["class"], [])
+            self.rows = self.tables.setdefault(values["class"], [])
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
             self.rows[-1].append("")
         if tag == "svg":
-            self.figure = self.drawn.setdefault(given["aria-label"], [])
+            self.figure = self.drawn.setdefault(values["aria-label"], [])
         if tag == "polyline":
-            self.figure.append(len(given["points"].split()))
+            self.figure.append(len(values["points"].split()))
         if tag not in self.VOID:
             self.open.append(tag)
 

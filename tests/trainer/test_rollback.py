@@ -139,9 +139,9 @@ def batches(stream, steps):
     """Which batches of the stream without rollbacks these steps take."""
     plain = TrainStream(size=stream.size, batch=stream.batch, seed=stream.seed)
     shown = {number: plain.examples(number, np.arange(2)) for number in range(20)}
-    found = [stream.examples(step, np.arange(2)) for step in range(steps)]
+    batches = [stream.examples(step, np.arange(2)) for step in range(steps)]
     return [
-        next(n for n, rows in shown.items() if np.array_equal(rows, one)) for one in map(np.asarray, found)
+        next(n for n, rows in shown.items() if np.array_equal(rows, one)) for one in map(np.asarray, batches)
     ]
 
 

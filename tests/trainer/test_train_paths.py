@@ -50,8 +50,8 @@ def train(tmp_path_factory):
 
 
 def rows(run_dir, kind):
-    found = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    return [(row["step"], row["loss"]) for row in found if row["kind"] == kind]
+    metrics = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    return [(row["step"], row["loss"]) for row in metrics if row["kind"] == kind]
 
 
 @pytest.fixture(scope="module")

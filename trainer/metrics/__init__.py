@@ -1,1 +1,1 @@
-"""What a run tells while it trains: log lines, wandb, TensorBoard, Prometheus, profiles."""
+"""Metrics of a run while it trains: log lines, wandb, TensorBoard, Prometheus, profiles."""

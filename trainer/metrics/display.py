@@ -1,4 +1,4 @@
-"""What people see while a run trains: plain lines in pods and pipes, a progress bar on a terminal."""
+"""The output of a run while it trains: plain lines in pods and pipes, a progress bar on a terminal."""
 
 import sys
 from typing import Any, Protocol
@@ -7,7 +7,7 @@ from trainer.metrics.lines import Evaluation, EventLine, Progress, logfmt
 
 
 class Display(Protocol):
-    """Shows rows as they come; every row is a dict of names and numbers."""
+    """The methods of a display; every row is a dict of names and values."""
 
     def event(self, row: dict[str, Any]) -> None: ...
 
@@ -19,11 +19,12 @@ class Display(Protocol):
 
 
 def make_display() -> Display:
+    """Return a progress bar on a terminal, otherwise plain lines."""
     return Bar() if sys.stdout.isatty() else Lines()
 
 
 class Lines:
-    """One logfmt line a row."""
+    """One line of logfmt per row."""
 
     def event(self, row: dict[str, Any]) -> None:
         print(logfmt(EventLine.KIND, row), flush=True)
@@ -39,7 +40,7 @@ class Lines:
 
 
 class Bar:
-    """A bar with loss, rate and time left; evaluations stay as lines above it."""
+    """A progress bar with loss, images/s and time left; events and evaluations are lines above it."""
 
     def __init__(self):
         from rich import progress
@@ -59,9 +60,9 @@ class Bar:
 
     def progress(self, row: dict[str, Any]) -> None:
         text = f"loss {row['loss']:.4f}"
-        if "images_per_second" in row:  # the first step has no rate yet
+        if "images_per_second" in row:  # the first step has no throughput yet
             text += f"  {row['images_per_second']:,.0f} images/s"
-        if "mfu" in row:  # of chips whose peaks are known
+        if "mfu" in row:  # only for chips whose peaks are known
             text += f"  MFU {row['mfu']:.0%}, memory {row['hbm']:.0%}"
         if self._task is None:
             self._task = self._bar.add_task("", total=row["steps"], text=text)

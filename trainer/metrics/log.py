@@ -1,4 +1,4 @@
-"""What a run writes of itself: ``metrics.jsonl`` and ``events.jsonl``."""
+"""The log of a run: ``metrics.jsonl``, ``events.jsonl``, the display and the trackers."""
 
 import dataclasses
 import time
@@ -19,21 +19,21 @@ AnyEvent = TypeVar("AnyEvent", bound=Event)
 
 
 class Mirror(Protocol):
-    """Gets the rows of metrics too: wandb, TensorBoard."""
+    """A tracker that receives every row of metrics: wandb, TensorBoard."""
 
     def __call__(self, step: int, values: dict[str, Any], /) -> None: ...
 
     def resume_at(self, step: int) -> None:
-        """The rows after a step no longer count; called before the first row."""
+        """Discard the rows after ``step``; called before the first row and after a rollback."""
 
 
 class Log:
-    """Writes metrics and events and shows them; on hosts other than the first it does nothing.
+    """Writes and displays metrics and events on the first host; does nothing on the others.
 
     Args:
       root: run directory; None on the other hosts.
-      display: shows progress, evaluations and events to people.
-      mirrors: get every row too.
+      display: where progress, evaluations and events are shown.
+      mirrors: trackers that receive every row of metrics.
     """
 
     def __init__(
@@ -48,27 +48,30 @@ class Log:
         self._mirrors = mirrors
 
     def before(self) -> dict[str, Any]:
-        """What the attempt before logged last, for the event of a start: a killed one tells no end."""
+        """Return the last step that the previous attempt logged, as fields of the start event.
+
+        An attempt that was killed has written no event of its end.
+        """
         rows = self._metrics.rows if self._metrics else []
         logged = [row for row in rows if row["kind"] == "train"][-1:]
-        kept = ("step", "at", "waited_seconds")
-        return {f"before_{key}": row[key] for row in logged for key in kept if "at" in row}
+        keys = ("step", "at", "waited_seconds")
+        return {f"before_{key}": row[key] for row in logged for key in keys if "at" in row}
 
     def record(self, config: TrainConfig) -> Record:
-        """All of it, of all attempts; of the first host."""
+        """Return the record of the run over all attempts; on the first host only."""
         assert self._metrics
         assert self._events
         return Record(config=config, metrics=self._metrics.rows, events=self._events.rows)
 
     def resume_at(self, step: int) -> None:
-        """Forgets the rows after a step that is being resumed; those steps are about to be done again."""
+        """Drop the rows after ``step``, from which the run resumes: those steps are repeated."""
         if self._metrics:
             self._metrics.keep(lambda row: row["step"] <= step)
         for mirror in self._mirrors:
             mirror.resume_at(step)
 
     def event(self, event: Event) -> None:
-        """Writes an event; one without a time happens now."""
+        """Write and display an event; one without a time gets the current time."""
         if self._events:
             row = _timed(event).row()
             self._events.append(row)
@@ -76,7 +79,7 @@ class Log:
                 self._display.event(row)
 
     def end(self, event: End) -> None:
-        """Writes the event of the end, with the run's goodput."""
+        """Write and display the end event, with the goodput of the run."""
         if self._events:
             event = _timed(event)
             if goodput := account([*self._events.rows, event.row()]):
@@ -84,34 +87,36 @@ class Log:
             self.event(event)
 
     def progress(self, line: Progress, waited_seconds: float) -> None:
-        """Writes and shows a training step.
+        """Write and display a training step.
 
         Args:
-          waited_seconds: for data, since this process began.
+          line: metrics of the step.
+          waited_seconds: time that this process has spent waiting for data so far.
         """
         self._row("train", line.trained(), {"at": round(time.time(), 3), "waited_seconds": waited_seconds})
         if self._metrics and self._display:
             self._display.progress(known(line))
 
     def evaluation(self, line: Evaluation) -> None:
-        """Writes and shows an evaluation."""
+        """Write and display an evaluation."""
         self._row("evaluate", known(line), {})
         if self._metrics and self._display:
             self._display.evaluation(known(line))
 
-    def _row(self, kind: str, row: dict[str, Any], kept: dict[str, Any]) -> None:
+    def _row(self, kind: str, row: dict[str, Any], unmirrored: dict[str, Any]) -> None:
         if self._metrics:
-            self._metrics.append({"kind": kind, **row, **kept})
+            self._metrics.append({"kind": kind, **row, **unmirrored})
             for mirror in self._mirrors:
                 mirror(row["step"], {f"{kind}/{k}": v for k, v in row.items() if k != "step"})
 
     def upload(self) -> None:
-        """Begins to bring a bucket up to date; asked before a save, so that a resumed run has its rows."""
+        """Begin to upload to a bucket; called before a save, so that a run resumed from it has the rows."""
         for lines in (self._metrics, self._events):
             if lines:
                 lines.upload()
 
     def close(self) -> None:
+        """Write every row, and return once all are on disk or on the bucket."""
         for lines in (self._metrics, self._events):
             if lines:
                 lines.close()

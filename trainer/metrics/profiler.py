@@ -1,4 +1,4 @@
-"""An xprof trace of a few steps, in ``profile/`` of the run directory: of the first host."""
+"""An xprof trace of a few steps on the first host, in ``profile/`` of the run directory."""
 
 import re
 import shutil
@@ -16,27 +16,28 @@ STEPS = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 def steps(text: str) -> range:
-    """``"100-104"`` -> the steps 100 to 104, ``"100"`` -> that one, ``""`` -> none.
+    """Return the steps of ``"100-104"``, ``"100"`` or ``""`` (none).
 
     Raises:
-      ConfigError: it is none of these.
+      ConfigError: ``text`` has none of these forms.
     """
     if not text:
         return range(0)
-    found = STEPS.fullmatch(text.strip())
-    first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    match = STEPS.fullmatch(text.strip())
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
     if not 1 <= first <= last:
         raise ConfigError(f"log.profile_steps: must be FIRST-LAST, counted from 1, got '{text}'")
     return range(first, last + 1)
 
 
 class Profiler:
-    """Traces the wanted steps once; call ``begin`` and ``end`` around each step of the loop.
+    """Traces a range of steps once; call ``begin`` and ``end`` around each step of the training loop.
 
-    A trace that fails is a warning and never the end of a run.
+    A trace that fails is only a warning.
 
     Args:
-      root: run directory; None traces nothing.
+      wanted: steps to trace.
+      root: run directory; None: no trace.
     """
 
     def __init__(self, wanted: range, root: epath.Path | None):
@@ -45,6 +46,7 @@ class Profiler:
         self._step: jax.profiler.StepTraceAnnotation | None = None
 
     def begin(self, step: int) -> None:
+        """Begin the trace if ``step`` is its first step."""
         if step not in self._wanted:
             return
         if self._folder is None and not self._start():
@@ -53,7 +55,7 @@ class Profiler:
         self._step.__enter__()
 
     def end(self, step: int, results: Any) -> None:
-        """results: arrays of the step; they are waited for after the last step of the trace."""
+        """End the trace if ``step`` is its last step, once the devices have computed ``results``."""
         if self._step:
             self._step.__exit__(None, None, None)
             self._step = None
@@ -62,31 +64,31 @@ class Profiler:
                 self.close()
 
     def close(self) -> None:
-        """Writes the trace, also of a run that ends in the middle of it; nothing is traced after it."""
+        """Write the trace, even if the run ends in the middle of it; nothing is traced afterwards."""
         self._wanted = range(0)
         if self._folder and self._root:
             folder, self._folder = self._folder, None
             try:
                 jax.profiler.stop_trace()
-                self._bring(Path(folder), self._root / "profile")
+                self._copy(Path(folder), self._root / "profile")
                 shutil.rmtree(folder)
-            except Exception as error:  # the profiler's, a disk's or a bucket's
+            except Exception as error:  # from the profiler, a disk or a bucket
                 warn(f"the profile was not written: {error}")
 
     def _start(self) -> bool:
-        self._folder = tempfile.mkdtemp(prefix="profile-")  # the profiler writes to no bucket
+        self._folder = tempfile.mkdtemp(prefix="profile-")  # the profiler cannot write to a bucket
         try:
             jax.profiler.start_trace(self._folder)
             return True
         except Exception as error:
-            warn(f"the profile was not begun: {error}")
+            warn(f"the profile could not be started: {error}")
             self._folder, self._wanted = None, range(0)
             return False
 
     @staticmethod
-    def _bring(folder: Path, place: epath.Path) -> None:
+    def _copy(folder: Path, destination: epath.Path) -> None:
         for path in sorted(folder.rglob("*")):
-            target = place / str(path.relative_to(folder))
+            target = destination / str(path.relative_to(folder))
             if path.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The newest figures of a run for a Prometheus server, on the first host's port ``log.metrics_port``."""
+"""The newest metrics of a run for Prometheus, on port ``log.metrics_port`` of the first host."""
 
 from typing import Any
 
@@ -13,33 +13,35 @@ PROGRESS = {
     "epoch": ("resnet_epoch", "Epochs done"),
     "loss": ("resnet_loss", "Training loss of the newest logged step"),
     "lr": ("resnet_learning_rate", "Learning rate"),
-    "images_per_second": ("resnet_images_per_second", "Training images a second, whole job"),
-    "data_wait": ("resnet_data_wait_ratio", "Share of the time spent waiting for data, 0 to 1"),
-    "mfu": ("resnet_mfu_ratio", "Share of the devices' peak of bfloat16 operations, 0 to 1"),
-    "hbm": ("resnet_hbm_ratio", "Share of the devices' peak of memory bandwidth, 0 to 1"),
-    "eta_seconds": ("resnet_eta_seconds", "Seconds to the end at the newest rate"),
+    "images_per_second": ("resnet_images_per_second", "Training throughput in images/s, over all devices"),
+    "data_wait": ("resnet_data_wait_ratio", "Fraction of the time spent waiting for data, 0 to 1"),
+    "mfu": ("resnet_mfu_ratio", "FLOP/s as a fraction of the devices' bfloat16 peak, 0 to 1"),
+    "hbm": ("resnet_hbm_ratio", "Fraction of the devices' peak memory bandwidth, 0 to 1"),
+    "eta_seconds": ("resnet_eta_seconds", "Time left in seconds at the newest throughput"),
 }
 EVALUATION = {
     "accuracy": ("resnet_eval_accuracy", "Accuracy of the newest evaluation, 0 to 1"),
     "loss": ("resnet_eval_loss", "Loss of the newest evaluation"),
 }
-EVENTS = {  # by name; what is told of one is its step
-    "save": ("resnet_saved_step", "Step of the newest checkpoint that was begun"),
-    "restore": ("resnet_restored_step", "Step that this attempt began at"),
+EVENTS = {  # event name -> the gauge of its step
+    "save": ("resnet_saved_step", "Step of the newest save that has begun"),
+    "restore": ("resnet_restored_step", "Step at which this attempt began"),
 }
 
 
-class Exposition:
-    """A display that shows a Prometheus server what the display within it shows to people.
+class Exporter:
+    """A display that serves its rows to Prometheus and passes them on to another display.
 
-    A figure appears once it is known: no loss of 0 before the first step.
+    A gauge appears with its first value, so there is no loss of 0 before the first step.
 
     Args:
-      port: of HTTP, on every address of the pod. One that is taken is warned of, and the run goes on.
+      display: display for people.
+      port: HTTP port; if it is taken, the run goes on with a warning.
+      address: address to listen on.
     """
 
-    def __init__(self, within: Display, port: int, address: str = "0.0.0.0"):
-        self._within = within
+    def __init__(self, display: Display, port: int, address: str = "0.0.0.0"):
+        self._display = display
         self._registry = CollectorRegistry()
         self._gauges: dict[str, Gauge] = {}
         self._server = None
@@ -50,25 +52,25 @@ class Exposition:
             warn(f"log.metrics_port: must be a free port, got {port}: {error}; nothing can be scraped")
 
     def event(self, row: dict[str, Any]) -> None:
-        self._within.event(row)
+        self._display.event(row)
         if row["name"] in EVENTS:
-            self._tell({row["name"]: row["step"]}, EVENTS)
+            self._set({row["name"]: row["step"]}, EVENTS)
 
     def progress(self, row: dict[str, Any]) -> None:
-        self._within.progress(row)
-        self._tell(row, PROGRESS)
+        self._display.progress(row)
+        self._set(row, PROGRESS)
 
     def evaluation(self, row: dict[str, Any]) -> None:
-        self._within.evaluation(row)
-        self._tell(row, EVALUATION)
+        self._display.evaluation(row)
+        self._set(row, EVALUATION)
 
     def close(self) -> None:
-        self._within.close()
+        self._display.close()
         if self._server:
             self._server.shutdown()
             self._server.server_close()
 
-    def _tell(self, row: dict[str, Any], names: dict[str, tuple[str, str]]) -> None:
+    def _set(self, row: dict[str, Any], names: dict[str, tuple[str, str]]) -> None:
         for key in names.keys() & row.keys():
             name, meaning = names[key]
             if name not in self._gauges:

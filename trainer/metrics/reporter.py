@@ -1,4 +1,4 @@
-"""From the metrics of finished steps to what is logged of them."""
+"""The logged metrics of finished steps, with throughput, utilisation and time left."""
 
 import functools
 from collections.abc import Iterator
@@ -16,11 +16,15 @@ from trainer.plan import Plan
 
 
 class Reporter:
-    """Looks at the loss of every finished step, and logs those that are due.
+    """Logs every ``log.every_steps``-th finished step, the first and the last.
 
     Args:
-      programs: pixels of a step's images -> its compiled program, done by the time a step of it is.
-      device_kind: JAX's name of the devices; utilisation is told of those whose peaks are known.
+      log: where the metrics go.
+      plan: steps and epochs of the run.
+      config: settings of the run.
+      speed: throughput since the previous report.
+      programs: resolution in pixels -> compiled step, done before the first step at that resolution is.
+      device_kind: JAX's name for the devices; utilisation is logged only if their peaks are known.
     """
 
     def __init__(
@@ -39,17 +43,19 @@ class Reporter:
         self._cost = functools.cache(lambda pixels: cost(programs[pixels].result(), tpu, parts))
 
     def __call__(self, ready: Iterator[tuple[int, dict[str, float]]]) -> None:
+        """Consume (step, metrics) of all finished steps."""
         plan, config = self._plan, self._config
-        for at, values in ready:
-            if at % config.log.every_steps and at not in (1, plan.steps):
+        for step, values in ready:
+            if step % config.log.every_steps and step not in (1, plan.steps):
                 continue
-            row: dict[str, Any] = {"step": at, "epoch": round(plan.epoch(at), 4), **values}
+            row: dict[str, Any] = {"step": step, "epoch": round(plan.epoch(step), 4), **values}
             row |= {"steps": plan.steps, "epochs": round(plan.epoch(plan.steps), 2)}
-            if speed := self._speed.read(at):
-                rate, share = speed
-                row |= {"images_per_second": round(rate, 1), "data_wait": round(share, 4)}
+            if speed := self._speed.read(step):
+                rate, waiting = speed
+                row |= {"images_per_second": round(rate, 1), "data_wait": round(waiting, 4)}
                 if self._limit:
-                    each = rate / config.train.batch
-                    row |= utilisation(self._cost(plan.resolution(at - 1)), self._limit, each)
-                row |= {"eta_seconds": round((plan.steps - at) * config.train.batch / rate, 1)}
+                    steps_per_second = rate / config.train.batch
+                    step_cost = self._cost(plan.resolution(step - 1))
+                    row |= utilisation(step_cost, self._limit, steps_per_second)
+                row |= {"eta_seconds": round((plan.steps - step) * config.train.batch / rate, 1)}
             self._log.progress(Progress(**row), self._speed.waited)

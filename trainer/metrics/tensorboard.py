@@ -1,4 +1,4 @@
-"""TensorBoard's event files, in the run directory: the rows of metrics.jsonl as scalars."""
+"""TensorBoard event files in the run directory: the rows of metrics.jsonl as scalars."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ from etils import epath
 
 from trainer.errors import ConfigError
 
-FLUSH_SECONDS = 30  # on a bucket each flush writes the whole file again
-QUEUE = 10_000  # rows that may wait for a slow disk or bucket, so that no step does
+FLUSH_SECONDS = 30  # on a bucket each flush rewrites the whole file
+QUEUE = 10_000  # rows that may wait for a slow disk or bucket before a step has to wait
 
 
 class TensorBoard:
-    """Writes one file an attempt, and one more after each rollback, to ``<run dir>/tensorboard``.
+    """Writes one file per attempt and one more per rollback to ``<run dir>/tensorboard``.
 
-    A file begins with the step from which on its predecessors no longer count, so that TensorBoard shows
+    Each file begins with the step from which the previous files no longer count, so that TensorBoard shows
     each step once.
 
     Raises:
-      ConfigError: the writer is not installed.
+      ConfigError: tensorboardX is not installed.
     """
 
     def __init__(self, root: epath.Path):
@@ -32,7 +32,7 @@ class TensorBoard:
 
     def resume_at(self, step: int) -> None:
         self.close()
-        suffix = f".{step:09d}"  # the rest of the name counts seconds
+        suffix = f".{step:09d}"  # the name is otherwise unique only per second
         self._writer = self._make(
             self._folder,
             purge_step=step + 1,

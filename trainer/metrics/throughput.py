@@ -1,13 +1,14 @@
-"""How fast a run is, and how much of its time it waits for data."""
+"""The throughput of a run, and the fraction of its time spent waiting for data."""
 
 import time
 from collections.abc import Iterator
 
 
 class Meter:
-    """Images per second and the share of the time spent waiting for data, since the last report.
+    """Measures images/s and the fraction of the time spent waiting for data, from one report to the next.
 
-    ``waited``: seconds for data, since this process began.
+    Args:
+      batch: images per step, over all hosts.
     """
 
     def __init__(self, batch: int):
@@ -19,9 +20,11 @@ class Meter:
 
     @property
     def waited(self) -> float:
+        """Seconds that this process has spent waiting for data so far."""
         return round(self._all_waited, 3)
 
     def waiting_for(self, batches: Iterator) -> Iterator:
+        """Yield the batches, and count the time until each is there."""
         while True:
             before = time.monotonic()
             try:
@@ -32,15 +35,16 @@ class Meter:
             yield batch
 
     def restart(self, step: int) -> None:
+        """Begin a new report at ``step``."""
         self._begun, self._step, self._waited_before = time.monotonic(), step, self._all_waited
 
     def read(self, step: int) -> tuple[float, float] | None:
-        """(images per second, share waited for data) up to a step; None before there is anything to say."""
+        """Return (images/s, fraction spent waiting for data) since the last report; None at the first."""
         if self._begun is None or step <= self._step:
             self.restart(step)
             return None
         seconds = max(time.monotonic() - self._begun, 1e-9)
         waited = self._all_waited - self._waited_before
-        rate, share = (step - self._step) * self._batch / seconds, min(waited / seconds, 1.0)
+        rate, waiting = (step - self._step) * self._batch / seconds, min(waited / seconds, 1.0)
         self.restart(step)
-        return rate, share
+        return rate, waiting

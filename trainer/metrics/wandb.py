@@ -1,4 +1,4 @@
-"""wandb, off the training thread: its import and its start cost seconds that no step should wait for."""
+"""wandb in a thread of its own: no step waits for its import and start, which take seconds."""
 
 import os
 import queue
@@ -14,10 +14,10 @@ FINISH_SECONDS = 20.0
 
 
 class Wandb:
-    """Mirrors rows to one wandb run; a restart continues the same run, whose id is kept in the run directory.
+    """Mirrors rows to one wandb run, which a restart continues: its id is in the run directory.
 
-    Without a key it is offline: files under ``<run dir>/wandb`` (on a bucket: under /tmp of the pod), for
-    ``wandb sync``. A failure of wandb is a warning and never the end of a run.
+    Without an API key it is offline and writes files for ``wandb sync`` to ``<run dir>/wandb``, or to /tmp of
+    the pod if the run directory is on a bucket. A failure of wandb is only a warning.
     """
 
     def __init__(self, config: LogConfig, name: str, root: epath.Path, resolved: dict[str, Any]):
@@ -39,7 +39,7 @@ class Wandb:
         self._rows.put((step, values))
 
     def resume_at(self, step: int) -> None:
-        """Nothing: wandb takes no step twice."""
+        """Do nothing: wandb ignores a step that it already has."""
 
     def close(self) -> None:
         self._rows.put(None)
@@ -55,18 +55,18 @@ class Wandb:
                 step, values = item
                 run.log(values, step=step)
             run.finish()
-        except Exception as error:  # the network, the key, the disk: none of them is worth the run
+        except Exception as error:  # the network, the key or the disk, none of which should end the run
             warn(f"wandb is off for this process: {error}")
 
 
 def run_id(root: epath.Path) -> str:
-    """The run's id: written once, the same after every restart."""
+    """Return the id of the wandb run, written once and the same after every restart."""
     path = root / "wandb-id"
     if path.exists():
         return path.read_text().strip()
-    new = os.urandom(4).hex()
-    path.write_text(new + "\n")
-    return new
+    identity = os.urandom(4).hex()
+    path.write_text(identity + "\n")
+    return identity
 
 
 def _mode(choice: str) -> str:

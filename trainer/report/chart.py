@@ -1,4 +1,4 @@
-"""Line charts as SVG for a page that holds all it needs: colours are the page's, light and dark."""
+"""Line charts as inline SVG; the style sheet of the page gives their colours, light and dark."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,15 +6,21 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 560, 250
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 34  # room for the numbers at the axes
-POINTS = 400  # of a line; more cannot be told apart at this width
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 34  # margins for the numbers at the axes, in pixels
+MAX_POINTS = 400  # per line; more are indistinguishable at this width
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """points: (step, value), by step. dots: each point is marked and says its value under the pointer."""
+    """One curve of a chart.
+
+    Attributes:
+      name: its name in the legend.
+      points: (step, value), ordered by step.
+      dots: mark each point, with its value as a tooltip.
+    """
 
     name: str
     points: Sequence[Point]
@@ -23,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """From values to pixels along one axis."""
+    """The mapping from low..high to the pixels first..last along one axis."""
 
     low: float
     high: float
@@ -31,15 +37,17 @@ class Scale:
     last: float
 
     def __call__(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return round(self.first + share * (self.last - self.first), 2)
+        fraction = (value - self.low) / (self.high - self.low)
+        return round(self.first + fraction * (self.last - self.first), 2)
 
 
 def chart(title: str, lines: Sequence[Line], show: Callable[[float], str] = "{:g}".format) -> str:
-    """A figure with its legend; empty where no line has a point.
+    """Return a figure with its legend as HTML; empty if no line has a point.
 
     Args:
-      show: a value as text.
+      title: caption of the figure.
+      lines: curves over a common axis of steps.
+      show: formats a value.
     """
     lines = [line for line in lines if line.points]
     if not lines:
@@ -60,21 +68,21 @@ def chart(title: str, lines: Sequence[Line], show: Callable[[float], str] = "{:g
     )
 
 
-def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Round numbers that enclose low..high, about as many as wanted: 1, 2 or 5 times a power of ten apart."""
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Return about ``count`` round numbers that enclose low..high, 1, 2 or 5 times a power of ten apart."""
     span = (high - low) or abs(high) or 1.0
-    power = 10.0 ** math.floor(math.log10(span / wanted))
-    apart = next(power * factor for factor in (1, 2, 5, 10) if power * factor * wanted >= span)
+    power = 10.0 ** math.floor(math.log10(span / count))
+    apart = next(power * factor for factor in (1, 2, 5, 10) if power * factor * count >= span)
     first, last = math.floor(low / apart + 1e-9), math.ceil(high / apart - 1e-9)
     return [round(n * apart, 12) for n in range(first, max(last, first + 1) + 1)]
 
 
-def thinned(points: Sequence[Point], most: int = POINTS) -> list[Point]:
-    """Means of neighbours where there are too many points to draw; the newest stays as it is."""
-    if len(points) <= most:
+def thin(points: Sequence[Point], max_points: int = MAX_POINTS) -> list[Point]:
+    """Return at most ``max_points`` points: means of neighbouring points, and the newest unchanged."""
+    if len(points) <= max_points:
         return list(points)
     *older, newest = points
-    size = math.ceil(len(older) / (most - 1))
+    size = math.ceil(len(older) / (max_points - 1))
     groups = [older[i : i + size] for i in range(0, len(older), size)]
     return [*((group[-1][0], sum(y for _, y in group) / len(group)) for group in groups), newest]
 
@@ -91,14 +99,14 @@ def _column(x: float, text: str) -> str:
 
 
 def _line(number: int, line: Line, across: Scale, up: Scale, show: Callable[[float], str]) -> str:
-    shown = thinned(line.points)
-    points = [(across(x), up(y)) for x, y in shown]
-    drawn = f'<polyline class="s{number}" points="{" ".join(f"{x},{y}" for x, y in points)}"/>'
+    values = thin(line.points)
+    points = [(across(x), up(y)) for x, y in values]
+    svg = f'<polyline class="s{number}" points="{" ".join(f"{x},{y}" for x, y in points)}"/>'
     if line.dots or len(points) == 1:
-        for (x, y), (step, value) in zip(points, shown, strict=True):
-            told = escape(f"{line.name}, step {step:,.0f}: {show(value)}")
-            drawn += f'<circle class="s{number}" cx="{x}" cy="{y}" r="3"><title>{told}</title></circle>'
-    return drawn
+        for (x, y), (step, value) in zip(points, values, strict=True):
+            tooltip = escape(f"{line.name}, step {step:,.0f}: {show(value)}")
+            svg += f'<circle class="s{number}" cx="{x}" cy="{y}" r="3"><title>{tooltip}</title></circle>'
+    return svg
 
 
 def _legend(lines: Sequence[Line]) -> str:

@@ -1,4 +1,4 @@
-"""Where a network errs, and the part of a report that shows it."""
+"""The mistakes of a network on the test split, and the section of the page that shows them."""
 
 import base64
 from dataclasses import dataclass
@@ -6,28 +6,41 @@ from html import escape
 
 import numpy as np
 
-MATRIX_CLASSES = 20  # of more, a table of the pairs that are confused most often takes the matrix' place
-PAIRS = 20
+MATRIX_CLASSES = 20  # with more classes, a table of the most confused pairs replaces the matrix
+PAIRS = 20  # rows of that table
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mistake:
-    """image: PNG. chance: what the network gave the class that it named, 0 to 1."""
+    """A test image with the wrong class predicted.
+
+    Attributes:
+      image: PNG file.
+      truth: name of the true class.
+      predicted: name of the predicted class.
+      probability: softmax probability of the predicted class, 0 to 1.
+    """
 
     image: bytes
     truth: str
-    named: str
-    chance: float
+    predicted: str
+    probability: float
 
     @property
     def source(self) -> str:
-        """For the attribute of a picture in a page."""
+        """The image as a data URL, for the page."""
         return f"data:image/png;base64,{base64.b64encode(self.image).decode()}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Insight:
-    """confusion: [true class, named class] number of test examples. mistakes: the most certain first."""
+class ErrorAnalysis:
+    """The predictions of a network on the test split.
+
+    Attributes:
+      class_names: names of the classes, in the order of their labels.
+      confusion: [true class, predicted class] int64, number of test images.
+      mistakes: wrong predictions, highest probability first.
+    """
 
     class_names: list[str]
     confusion: np.ndarray
@@ -35,65 +48,69 @@ class Insight:
 
     @property
     def accuracy(self) -> float:
+        """Top-1 accuracy, 0 to 1."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
 
-def section(found: Insight | str) -> str:
-    """``found`` may be a sentence that says why there is nothing to show."""
-    if isinstance(found, str):
-        return (
-            f'<section><h2>Mistakes</h2><p class="muted">No confusion matrix: {escape(found)}</p></section>'
-        )
-    total = int(found.confusion.sum())
-    wrong = total - int(np.trace(found.confusion))
-    small = len(found.class_names) <= MATRIX_CLASSES
+def section(analysis: ErrorAnalysis | str) -> str:
+    """Return the section as HTML.
+
+    Args:
+      analysis: may be the reason why there is none.
+    """
+    if isinstance(analysis, str):
+        reason = f'<p class="muted">No confusion matrix: {escape(analysis)}</p>'
+        return f"<section><h2>Mistakes</h2>{reason}</section>"
+    total = int(analysis.confusion.sum())
+    wrong = total - int(np.trace(analysis.confusion))
+    small = len(analysis.class_names) <= MATRIX_CLASSES
     return (
         f"<section><h2>Mistakes of the best checkpoint: {wrong:,} of {total:,} test images</h2>"
-        f'<div class="scroll">{_matrix(found) if small else _pairs(found)}</div></section>'
-        f"{_pictures(found)}"
+        f'<div class="scroll">{_matrix(analysis) if small else _pairs(analysis)}</div></section>'
+        f"{_pictures(analysis)}"
     )
 
 
-def _matrix(found: Insight) -> str:
-    names = [escape(name) for name in found.class_names]
+def _matrix(analysis: ErrorAnalysis) -> str:
+    names = [escape(name) for name in analysis.class_names]
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = []
     for truth, name in enumerate(names):
-        of_class = max(int(found.confusion[truth].sum()), 1)
+        class_total = max(int(analysis.confusion[truth].sum()), 1)
         cells = "".join(
-            f'<td style="--share:{number / of_class:.3f}"{" class=right" if named == truth else ""}>'
+            f'<td style="--share:{number / class_total:.3f}"{" class=right" if predicted == truth else ""}>'
             f"{number or ''}</td>"
-            for named, number in enumerate(found.confusion[truth].tolist())
+            for predicted, number in enumerate(analysis.confusion[truth].tolist())
         )
         rows.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
     return (
-        '<table class="confusion"><caption class="muted">rows: the true class; columns: what was named'
+        '<table class="confusion"><caption class="muted">rows: true class; columns: predicted class'
         f"</caption><tr><th></th>{head}</tr>{''.join(rows)}</table>"
     )
 
 
-def _pairs(found: Insight) -> str:
-    wrong = found.confusion - np.diag(np.diag(found.confusion))
+def _pairs(analysis: ErrorAnalysis) -> str:
+    wrong = analysis.confusion - np.diag(np.diag(analysis.confusion))
     most = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
     rows = []
-    for truth, named in zip(*np.unravel_index(most, wrong.shape), strict=True):
-        if number := int(wrong[truth, named]):
+    for truth, predicted in zip(*np.unravel_index(most, wrong.shape), strict=True):
+        if number := int(wrong[truth, predicted]):
             rows.append(
-                f"<tr><td>{escape(found.class_names[truth])}</td><td>{escape(found.class_names[named])}</td>"
-                f'<td class="number">{number:,} of {int(found.confusion[truth].sum()):,}</td></tr>'
+                f"<tr><td>{escape(analysis.class_names[truth])}</td><td>{escape(analysis.class_names[predicted])}</td>"
+                f'<td class="number">{number:,} of {int(analysis.confusion[truth].sum()):,}</td></tr>'
             )
     return (
-        '<table class="pairs"><tr><th>true class</th><th>named</th><th class="number">images</th></tr>'
-        f"{''.join(rows)}</table>"
+        '<table class="pairs"><tr><th>true class</th><th>predicted class</th>'
+        f'<th class="number">images</th></tr>{"".join(rows)}</table>'
     )
 
 
-def _pictures(found: Insight) -> str:
-    if not found.mistakes:
+def _pictures(analysis: ErrorAnalysis) -> str:
+    if not analysis.mistakes:
         return ""
-    shown = "".join(
-        f'<figure><img src="{mistake.source}" alt=""><figcaption><b>{escape(mistake.named)}</b> '
-        f"({mistake.chance * 100:.1f} %)<br>is {escape(mistake.truth)}</figcaption></figure>"
-        for mistake in found.mistakes
+    figures = "".join(
+        f'<figure><img src="{mistake.source}" alt=""><figcaption><b>{escape(mistake.predicted)}</b> '
+        f"({mistake.probability * 100:.1f} %)<br>true class: {escape(mistake.truth)}</figcaption></figure>"
+        for mistake in analysis.mistakes
     )
-    return f'<section><h2>Mistakes it was most certain of</h2><div class="mistakes">{shown}</div></section>'
+    return f'<section><h2>Most confident mistakes</h2><div class="mistakes">{figures}</div></section>'

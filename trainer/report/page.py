@@ -1,4 +1,4 @@
-"""``report.html``: a run on one page that holds all it needs, from its configuration, metrics and events."""
+"""``report.html``: one self-contained page with the settings, metrics and events of a run."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from etils import epath
 from trainer.config import FIELDS, SECTIONS
 from trainer.report import mistakes
 from trainer.report.chart import Line, chart
-from trainer.report.mistakes import Insight
+from trainer.report.mistakes import ErrorAnalysis
 from trainer.rundir.goodput import KINDS
 from trainer.rundir.record import Record, Row
 from trainer.runtime.messages import warn
@@ -20,18 +20,23 @@ STYLE = Path(__file__).with_name("report.css")
 
 
 def write(root: epath.Path, record: Record) -> None:
-    """Writes the page at the end of a run. One that fails is a warning and never the end of a run."""
+    """Write the page at the end of a run; a failure is only a warning."""
     try:
-        why = "`resnet-train report` on this run's directory adds it."
-        (root / "report.html").write_text(render(record, why))
-    except Exception as error:  # a bucket's client, a disk, a row that nobody thought of
+        reason = "`resnet-train report` on this run's directory adds it."
+        (root / "report.html").write_text(render(record, reason))
+    except Exception as error:  # a bucket's client, a disk, an unexpected row
         warn(f"{root}/report.html was not written: {error}")
 
 
-def render(record: Record, found: Insight | str) -> str:
-    """The whole page; ``found`` may be a sentence that says why there is nothing of mistakes."""
+def render(record: Record, analysis: ErrorAnalysis | str) -> str:
+    """Return the page as HTML.
+
+    Args:
+      record: settings, metrics and events of the run.
+      analysis: mistakes of the best checkpoint, or the reason why there are none.
+    """
     title = escape(record.config.name)
-    parts = [_header(record), _charts(record), _time(record), mistakes.section(found), _settings(record)]
+    parts = [_header(record), _charts(record), _time(record), mistakes.section(analysis), _settings(record)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -48,9 +53,9 @@ def _header(record: Record) -> str:
         facts |= {"epochs": f"{last['epoch']:.2f}", "training loss": f"{last['loss']:.4f}"}
     if "best_accuracy" in result:
         facts["best test accuracy"] = _share(result["best_accuracy"])
-        facts["reached at step"] = f"{result['best_step']:,}"
+        facts["best accuracy at step"] = f"{result['best_step']:,}"
     if "images_per_second" in result:
-        facts["images a second, median"] = f"{result['images_per_second']:,.0f}"
+        facts["median images/s"] = f"{result['images_per_second']:,.0f}"
     if "mfu" in last:
         facts |= {"MFU": _share(last["mfu"]), "memory bandwidth used": _share(last["hbm"])}
     devices = ""
@@ -59,19 +64,19 @@ def _header(record: Record) -> str:
         devices = (
             f", {_count(start['devices'], f'{kind} device'.strip())} on {_count(start['hosts'], 'host')}"
         )
-    about = f"{config.model.arch} on {config.data.name}, batch {config.train.batch:,}{devices}"
+    summary = f"{config.model.arch} on {config.data.name}, batch {config.train.batch:,}{devices}"
     if config.recipe:
-        about += f", recipe {config.recipe}"
-    listed = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
+        summary += f", recipe {config.recipe}"
+    items = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
     return (
-        f'<h1>{escape(config.name)}</h1><div class="muted">{escape(about)}</div>'
-        f'<dl class="facts">{listed}</dl>'
+        f'<h1>{escape(config.name)}</h1><div class="muted">{escape(summary)}</div>'
+        f'<dl class="facts">{items}</dl>'
     )
 
 
 def _charts(record: Record) -> str:
     trained, evaluated = record.rows("train"), record.rows("evaluate")
-    drawn = [
+    charts = [
         chart("Loss", [_line("training", trained, "loss"), _line("test", evaluated, "loss", True)]),
         chart(
             "Accuracy",
@@ -83,14 +88,14 @@ def _charts(record: Record) -> str:
             "{:.0%}".format,
         ),
         chart("Learning rate", [_line("learning rate", trained, "lr")]),
-        chart("Images a second", [_line("images a second", trained, "images_per_second")], "{:,g}".format),
+        chart("Throughput (images/s)", [_line("images/s", trained, "images_per_second")], "{:,g}".format),
         chart(
-            "Share of the devices' peaks",
+            "Utilisation of the devices' peaks",
             [_line("MFU", trained, "mfu"), _line("memory bandwidth", trained, "hbm")],
             "{:.0%}".format,
         ),
     ]
-    body = "".join(drawn) or '<p class="muted">No step has been logged yet.</p>'
+    body = "".join(charts) or '<p class="muted">No step has been logged yet.</p>'
     return f'<section><h2>Curves</h2><div class="charts">{body}</div></section>'
 
 
@@ -100,20 +105,22 @@ def _line(name: str, rows: Iterable[Row], key: str, dots: bool = False) -> Line:
 
 
 def _time(record: Record) -> str:
-    found = record.goodput
-    if not found or not found.total:
+    goodput = record.goodput
+    if not goodput or not goodput.total:
         return ""
-    spent = {kind: seconds for kind, seconds in found.seconds.items() if seconds}
+    spent = {kind: seconds for kind, seconds in goodput.seconds.items() if seconds}
     bar = "".join(
         f'<i style="--kind:var(--{kind});flex:{seconds} 0 0"></i>' for kind, seconds in spent.items()
     )
     rows = [
-        _row(f'<i style="--kind:var(--{kind})"></i>{escape(KINDS[kind])}', seconds, seconds / found.total)
+        _row(f'<i style="--kind:var(--{kind})"></i>{escape(KINDS[kind])}', seconds, seconds / goodput.total)
         for kind, seconds in spent.items()
     ]
-    rows.append(_row(f"since the first start, {_count(found.attempts, 'attempt')}", found.total, 1.0))
+    rows.append(
+        _row(f"total since the first start, {_count(goodput.attempts, 'attempt')}", goodput.total, 1.0)
+    )
     return (
-        f"<section><h2>Goodput {_share(found.share)}: where the time went</h2>"
+        f"<section><h2>Goodput {_share(goodput.share)}: where the time went</h2>"
         f'<div class="bar" role="img" aria-label="shares of the time">{bar}</div>'
         '<table class="time"><tr><th></th><th class="number">time</th><th class="number">share</th></tr>'
         f"{''.join(rows)}</table></section>"
@@ -126,25 +133,25 @@ def _row(name: str, seconds: float, share: float) -> str:
 
 
 def _settings(record: Record) -> str:
-    """Those that differ from the defaults."""
+    """Return the table of the settings that differ from their defaults."""
     rows = []
     for section in SECTIONS:
         for name, value in dataclasses.asdict(getattr(record.config, section)).items():
             if value != FIELDS[f"{section}.{name}"].default:
                 rows.append(f"<tr><td>{section}.{name}</td><td>{escape(str(value))}</td></tr>")
     return (
-        "<section><details><summary>Settings that are not the defaults</summary>"
+        "<section><details><summary>Settings that differ from their defaults</summary>"
         f'<table class="settings">{"".join(rows)}</table></details></section>'
     )
 
 
 def duration(seconds: float) -> str:
-    """``3.2 s``, ``4:05 min`` or ``12:04:05 h``."""
+    """Return ``3.2 s``, ``4:05 min`` or ``12:04:05 h``."""
     if seconds < 60:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, whole_seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+    return f"{hours}:{minutes:02}:{whole_seconds:02} h" if hours else f"{minutes}:{whole_seconds:02} min"
 
 
 def _share(value: float) -> str:

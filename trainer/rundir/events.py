@@ -1,19 +1,19 @@
-"""The events of a run: everything that may stand in ``events.jsonl``, declared once.
+"""The events of a run: every row that ``events.jsonl`` may hold, declared once.
 
-An event is made from its declaration, so that none with another name or field can be written. The launcher
-knows them from contract.json, which `make generate` writes. Rows that earlier versions wrote may lack fields.
+Every event is an instance of its declaration, so none with another name or field can be written. `make
+generate` copies the declarations to contract.json for the launcher. Rows of earlier versions may lack fields.
 """
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-EVENTS: dict[str, type["Event"]] = {}  # by name, in the order in which a run has them
+EVENTS: dict[str, type["Event"]] = {}  # by name, in the order of a run
 
 Step = Annotated[int, "optimizer updates done"]
-Seconds = Annotated[float, "how long it took, in seconds"]
-CpuSeconds = Annotated[float, "processor time of this process so far, in seconds"]
-WaitedSeconds = Annotated[float, "time that this process has waited for data so far, in seconds"]
+Seconds = Annotated[float, "duration in seconds"]
+CpuSeconds = Annotated[float, "CPU time of this process so far, in seconds"]
+WaitedSeconds = Annotated[float, "time that this process has spent waiting for data so far, in seconds"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Event:
     """Something that happened to a run."""
 
     NAME: ClassVar[str]
-    MILESTONE: ClassVar[bool]  # of the way to the first step
+    MILESTONE: ClassVar[bool]  # on the way to the first step
 
     at: Annotated[float | None, "when it happened, in unix seconds"] = None
 
@@ -30,28 +30,28 @@ class Event:
         EVENTS[name] = cls
 
     def row(self) -> dict[str, Any]:
-        """The row of ``events.jsonl``."""
+        """Return the event as a row of ``events.jsonl``."""
         return {"name": self.NAME, **known(self)}
 
 
 def known(declared: Any) -> dict[str, Any]:
-    """Fields of a dataclass in their order, without those that are None."""
+    """Return the fields of a dataclass in their order, without those that are None."""
     values = {field.name: getattr(declared, field.name) for field in dataclasses.fields(declared)}
     return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start(Event, name="start"):
-    """The first host's process began."""
+    """The process of the first host has started."""
 
     restart: Annotated[int, "restarts of the run before this attempt"]
-    hosts: Annotated[int, "processes of the run"]
+    hosts: Annotated[int, "hosts of the run, one process on each"]
     devices: Annotated[int, "devices of the run, over all hosts"]
-    device_kind: Annotated[str, "JAX's name of the devices"]
+    device_kind: Annotated[str, "JAX's name for the devices"]
     before_step: Annotated[int | None, "last step that the previous attempt logged"] = None
     before_at: Annotated[float | None, "when the previous attempt logged it, in unix seconds"] = None
     before_waited_seconds: Annotated[
-        float | None, "time that the previous attempt had waited for data by then, in seconds"
+        float | None, "time that the previous attempt had spent waiting for data by then, in seconds"
     ] = None
 
 
@@ -71,7 +71,7 @@ class Opened(Event, name="opened"):
 class Restore(Event, name="restore", milestone=True):
     """A checkpoint was restored."""
 
-    step: Annotated[int, "step that this attempt begins at"]
+    step: Annotated[int, "step at which this attempt begins"]
     seconds: Seconds
     cpu_seconds: CpuSeconds
 
@@ -82,7 +82,7 @@ class Compiled(Event, name="compiled", milestone=True):
 
     seconds: Seconds
     cpu_seconds: CpuSeconds
-    programs: Annotated[int, "training programs of the run: one per resolution"]
+    programs: Annotated[int, "compiled training steps, one per resolution"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,25 +103,25 @@ class Evaluate(Event, name="evaluate"):
 
 @dataclass(frozen=True, kw_only=True)
 class Save(Event, name="save"):
-    """A checkpoint is on its way."""
+    """A save of a checkpoint has begun."""
 
     step: Step
-    seconds: Annotated[float, "how long the steps stood still for it, in seconds"]
+    seconds: Annotated[float, "time in which no step ran because of it, in seconds"]
     waited_seconds: WaitedSeconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rollback(Event, name="rollback"):
-    """The run went back to a checkpoint after a loss that was not finite."""
+    """The run has returned to a checkpoint after a loss or gradient that was not finite."""
 
-    step: Annotated[int, "step whose loss was not finite"]
-    to: Annotated[int, "step of the checkpoint"]
+    step: Annotated[int, "step whose loss or gradient was not finite"]
+    to: Annotated[int, "step of the checkpoint to which the run returned"]
     waited_seconds: WaitedSeconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preempted(Event, name="preempted"):
-    """The machine is being taken away, and the state is saved."""
+    """The machine is being taken away; the state has been saved."""
 
     step: Step
 
@@ -131,7 +131,9 @@ class End(Event, name="end"):
     """The run is finished."""
 
     step: Step
-    accuracy: Annotated[float | None, "of the last evaluation, 0 to 1"] = None
-    seconds: Annotated[float, "how long the last save took, in seconds"]
+    accuracy: Annotated[float | None, "accuracy of the last evaluation, 0 to 1"] = None
+    seconds: Annotated[float, "duration of the wait for the last save, in seconds"]
     waited_seconds: WaitedSeconds
-    goodput: Annotated[float | None, "share of the run's time that went into steps that count"] = None
+    goodput: Annotated[
+        float | None, "fraction of the run's time spent on training steps that count, 0 to 1"
+    ] = None

@@ -1,8 +1,8 @@
-"""Where the time of a run went, over all its attempts, from ``events.jsonl``. Pure.
+"""How a run spent its time over all attempts, computed from ``events.jsonl``. Pure.
 
-An attempt is cut at its checkpoints. What came after the one that the next attempt went back to was done
-again, whatever it was spent on, and counts as ``again``. An attempt that was killed ends with its last sign
-of life; from there to the next start the run was ``stopped``.
+An attempt is divided at its checkpoints. All time after the checkpoint from which the next attempt resumes
+counts as ``again``, because that work is repeated. An attempt that was killed ends with its last sign of
+life; from there to the next start the run is ``stopped``.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from typing import Any
 
 Row = dict[str, Any]
 
-# kind of time -> what it is, in the order in which it is shown
+# kind of time -> its description, in the order of the report
 KINDS = {
-    "training": "steps that count",
-    "again": "what was done again after a restart or a rollback",
+    "training": "training steps that count",
+    "again": "work repeated after a restart or a rollback",
     "data": "waiting for data",
     "evaluating": "evaluating",
     "saving": "waiting for saves",
@@ -23,7 +23,7 @@ KINDS = {
     "restoring": "restoring a checkpoint",
     "stopped": "stopped between attempts",
 }
-# event before the loop -> what led to it
+# event before the training loop -> kind of the time before it
 BEFORE = {
     "start": "stopped",
     "joined": "start",
@@ -31,13 +31,19 @@ BEFORE = {
     "restore": "restoring",
     "compiled": "compiling",
 }
-# event of the loop -> what its ``seconds`` were spent on, the steps standing still
+# event of the training loop -> kind of its ``seconds``, in which no step runs
 WITHIN = {"save": "saving", "evaluate": "evaluating", "end": "saving"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goodput:
-    """seconds: kind of time -> seconds, in the order of KINDS; together they are ``total``."""
+    """The time of a run by kind.
+
+    Attributes:
+      seconds: kind of time -> seconds, in the order of KINDS; they add up to ``total``.
+      total: seconds from the first start to the last sign of life.
+      attempts: starts of the run that trained.
+    """
 
     seconds: dict[str, float]
     total: float
@@ -45,40 +51,40 @@ class Goodput:
 
     @property
     def share(self) -> float:
-        """Of the time since the first start, what went into steps that count: 0 to 1."""
+        """The fraction of the time since the first start spent on steps that count, 0 to 1."""
         return self.seconds["training"] / self.total if self.total else 0.0
 
 
 def account(events: Sequence[Row], last: Row | None = None) -> Goodput | None:
-    """The time from the first start to the newest sign of life; None before there is an attempt.
+    """Return the time from the first start to the last sign of life; None before the first start.
 
     Args:
-      events: of all attempts, oldest first.
-      last: the newest row of ``metrics.jsonl``, a later sign of life than the newest event.
+      events: rows of ``events.jsonl`` of all attempts, oldest first.
+      last: newest training row of ``metrics.jsonl``, which may be later than the newest event.
     """
     attempts = _worked(_attempts(events))
     if not attempts:
         return None
     ledger = _Ledger()
     for attempt, following in zip(attempts, [*attempts[1:], None], strict=True):
-        ledger.attempt(attempt, _sign(attempt, following, last))
+        ledger.add(attempt, _last_sign(attempt, following, last))
         if following:
-            ledger.pass_to("stopped", following[0]["at"])
+            ledger.spend("stopped", following[0]["at"])
     return ledger.close(len(attempts))
 
 
 def _attempts(events: Sequence[Row]) -> list[list[Row]]:
-    found: list[list[Row]] = []
+    attempts: list[list[Row]] = []
     for event in events:
         if event["name"] == "start":
-            found.append([])
-        if found:
-            found[-1].append(event)
-    return found
+            attempts.append([])
+        if attempts:
+            attempts[-1].append(event)
+    return attempts
 
 
 def _worked(attempts: list[list[Row]]) -> list[list[Row]]:
-    """Without those at the end that found a finished run and did nothing."""
+    """Return the attempts without those at the end that did nothing because the run was finished."""
     ended = [a[-1]["name"] == "end" for a in attempts]
     while len(attempts) > 1 and ended[len(attempts) - 2] and not _stepped(attempts[-1]):
         attempts = attempts[:-1]
@@ -89,8 +95,8 @@ def _stepped(attempt: list[Row]) -> bool:
     return any(event["name"] == "first_step" for event in attempt)
 
 
-def _sign(attempt: list[Row], following: list[Row] | None, last: Row | None) -> Row:
-    """The last sign of life: the last event, or a later logged step, of which the next start tells."""
+def _last_sign(attempt: list[Row], following: list[Row] | None, last: Row | None) -> Row:
+    """Return the last event of an attempt, or a later logged step, which the next start event records."""
     if following:
         logged = {k[len("before_") :]: v for k, v in following[0].items() if k.startswith("before_")}
     else:
@@ -100,7 +106,7 @@ def _sign(attempt: list[Row], following: list[Row] | None, last: Row | None) -> 
 
 @dataclass
 class _Part:
-    """Of a loop, from one checkpoint or beginning to the next; ``step`` is where it ends."""
+    """The part of a training loop between two checkpoints; ``step`` is the last step in it."""
 
     step: int = 0
     begun: float = 0.0
@@ -109,15 +115,16 @@ class _Part:
 
 
 class _Ledger:
-    """Adds up the time as it passes from event to event."""
+    """The time spent per kind, added up from event to event."""
 
     def __init__(self):
         self._seconds = dict.fromkeys(KINDS, 0.0)
         self._begun: float | None = None
         self._now = 0.0
-        self._parts: list[_Part] = []  # closed ones, not yet known to count
+        self._parts: list[_Part] = []  # closed; a later rollback or restart may repeat them
 
-    def attempt(self, events: list[Row], sign: Row) -> None:
+    def add(self, events: list[Row], last_sign: Row) -> None:
+        """Add the time of one attempt."""
         self._begun = events[0]["at"] if self._begun is None else self._begun
         self._now = max(self._now, events[0]["at"])
         part, restored, waited = None, 0, 0.0
@@ -126,8 +133,8 @@ class _Ledger:
             if name in BEFORE:
                 if name == "restore":
                     restored = event["step"]
-                    self.pass_to("compiling", event["at"] - seconds)  # beside it, a thread compiles
-                self.pass_to(BEFORE[name], event["at"])
+                    self.spend("compiling", event["at"] - seconds)  # meanwhile a thread compiles
+                self.spend(BEFORE[name], event["at"])
                 if name == "compiled":
                     self._go_back(restored)
                     part = _Part(begun=self._now)
@@ -143,20 +150,22 @@ class _Ledger:
             if name == "rollback":
                 self._go_back(event["to"])
         if part:
-            part.within["data"] += max(sign.get("waited_seconds", waited) - waited, 0.0)
-            self._close(part, sign)
+            part.within["data"] += max(last_sign.get("waited_seconds", waited) - waited, 0.0)
+            self._close(part, last_sign)
         else:
-            self.pass_to("start", sign["at"])
+            self.spend("start", last_sign["at"])
 
-    def pass_to(self, kind: str, at: float) -> None:
+    def spend(self, kind: str, at: float) -> None:
+        """Count the time up to ``at`` (unix seconds) as ``kind``."""
         self._seconds[kind] += max(at - self._now, 0.0)
         self._now = max(at, self._now)
 
     def close(self, attempts: int) -> Goodput:
+        """Count the remaining parts as training, and return the sums."""
         for part in self._parts:
             self._count(part)
-        found = {kind: round(seconds, 3) for kind, seconds in self._seconds.items()}
-        return Goodput(seconds=found, total=round(self._now - (self._begun or 0.0), 3), attempts=attempts)
+        seconds = {kind: round(spent, 3) for kind, spent in self._seconds.items()}
+        return Goodput(seconds=seconds, total=round(self._now - (self._begun or 0.0), 3), attempts=attempts)
 
     def _close(self, part: _Part, event: Row) -> _Part:
         self._now = max(self._now, event["at"])
@@ -165,7 +174,7 @@ class _Ledger:
         return _Part(step=part.step, begun=self._now)
 
     def _go_back(self, step: int) -> None:
-        """From here on the run is at ``step``: what led further was for nothing."""
+        """Count every part that ends after ``step`` as repeated work."""
         for part in [p for p in self._parts if p.step > step]:
             self._seconds["again"] += part.ended - part.begun
             self._parts.remove(part)

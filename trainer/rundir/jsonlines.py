@@ -1,21 +1,24 @@
-"""A file of one JSON object a line, local or on a bucket, that a kill at any moment leaves readable."""
+"""Files of one JSON object per line, local or on a bucket, that stay readable after a kill at any moment."""
 
 import concurrent.futures
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from etils import epath
 
 from trainer.runtime.messages import warn
 
-UPLOAD_SECONDS = 30.0  # a bucket has no append; unasked, the whole file is written again at most this often
+UPLOAD_SECONDS = (
+    30.0  # shortest interval between uploads by append: a bucket cannot append, so each writes the whole file
+)
 
 
 class JsonLines:
-    """Rows that outlive the process: locally each is on disk at once, on a bucket after an upload.
+    """Rows that outlive the process: a local row is on disk at once, one on a bucket after an upload.
 
-    Uploads run in a thread of their own, one after the other, so that a slow bucket holds up no step.
+    Uploads run one after another in a thread of their own, so that no step waits for a slow bucket.
     """
 
     def __init__(self, path: epath.Path):
@@ -28,6 +31,7 @@ class JsonLines:
         self.rows = read(path)
 
     def append(self, row: dict[str, Any]) -> None:
+        """Add a row."""
         self.rows.append(row)
         if not self._uploads:
             with open(self._path, "a") as file:
@@ -36,25 +40,25 @@ class JsonLines:
             self.upload()
 
     def upload(self) -> None:
-        """Begins to write the rows so far to the bucket.
+        """Begin to write all rows to the bucket.
 
-        One that fails is warned of; the next has its rows.
+        A failure is a warning; the next upload has the same rows.
         """
         if self._uploads:
             self._asked = time.monotonic()
             if self._waiting:
-                self._waiting.cancel()  # one that has not begun: this one has its rows too
+                self._waiting.cancel()  # if it has not begun: the new upload has its rows too
             self._waiting = self._uploads.submit(self._upload, list(self.rows))
 
-    def keep(self, wanted) -> None:
-        """Drops every row for which ``wanted(row)`` is false: those of steps that are done again."""
-        kept = [row for row in self.rows if wanted(row)]
+    def keep(self, is_kept: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop every row for which ``is_kept(row)`` is false, such as those of steps to be repeated."""
+        kept = [row for row in self.rows if is_kept(row)]
         if kept != self.rows:
             self.rows = kept
             self._write(self.rows)
 
     def close(self) -> None:
-        """Returns once every row is where it belongs."""
+        """Write every row, and return once all are on disk or on the bucket."""
         if self._uploads:
             self._uploads.shutdown(wait=True)
             self._write(self.rows)
@@ -62,18 +66,18 @@ class JsonLines:
     def _upload(self, rows: list[dict[str, Any]]) -> None:
         try:
             self._write(rows)
-        except Exception as error:  # each client has its own kinds
-            warn(f"{self._path} is behind: {error}")
+        except Exception as error:  # each client has its own exceptions
+            warn(f"{self._path} lacks the newest rows: {error}")
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         temporary = self._path if self._uploads else self._path.with_name(self._path.name + ".new")
         temporary.write_text("".join(map(_line, rows)))
         if not self._uploads:
-            temporary.replace(self._path)  # never a half-written file
+            temporary.replace(self._path)  # atomic: never a half-written file
 
 
 def read(path: epath.Path) -> list[dict[str, Any]]:
-    """The rows of a file, which need not be there; a last line that was cut off is left out."""
+    """Return the rows of a file, none if it does not exist; a truncated last line is left out."""
     if not path.exists():
         return []
     rows = []

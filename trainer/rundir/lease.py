@@ -1,7 +1,7 @@
-"""One run directory, one job at a time.
+"""A lock on the run directory: one job at a time writes to it.
 
-On a local file system the kernel's file lock does it: it is gone with the process. On a bucket an object is
-renewed while the job lives; another job watches it for a while, by its generation and not by any clock, and
+On a local file system it is a file lock, which the kernel releases with the process. On a bucket it is an
+object that the job renews while it lives. Another job watches the generation of that object, not a clock, and
 takes it over once it has stopped changing.
 """
 
@@ -17,16 +17,17 @@ from typing import Any
 
 from trainer.errors import RunDirectoryError
 
-LOCK_SECONDS = 15.0  # a process that was just killed needs a moment to let go
+LOCK_SECONDS = 15.0  # a process that was just killed needs a moment to release it
 RENEW_SECONDS = 10.0
-WATCH_SECONDS = 35.0  # three renewals missed
+WATCH_SECONDS = 35.0  # three missed renewals
 
 
 def acquire(root: Any, owner: str) -> "FileLock | BucketLease":
-    """Takes the run directory for this job.
+    """Lock the run directory for this job.
 
     Args:
-      owner: identity of the job, the same over its restarts; empty: this process alone.
+      root: run directory, a path or gs://….
+      owner: identity of the job, the same after each restart; empty: this process alone.
 
     Raises:
       RunDirectoryError: another job is using it.
@@ -59,11 +60,13 @@ class FileLock:
 
 
 class BucketLease:
-    """``<run dir>/lease.json``, written again and again under the condition that nobody else wrote it.
+    """``<run dir>/lease.json``, renewed on condition that no other job has written it.
 
     Args:
-      renew_seconds: between two writes.
-      watch_seconds: how long another owner's lease must stay the same before it is taken over.
+      path: run directory, gs://….
+      owner: identity of the job.
+      renew_seconds: interval between renewals.
+      watch_seconds: how long another owner's lease must stay unchanged before it is taken over.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class BucketLease:
     def release(self) -> None:
         self._stopped.set()
         self._thread.join(timeout=5)
-        with contextlib.suppress(Exception):  # a lease that is left behind runs out by itself
+        with contextlib.suppress(Exception):  # a lease that is left behind expires
             self._bucket.blob(self._name).delete(if_generation_match=self._generation)
 
     def _take(self) -> int:
@@ -107,10 +110,12 @@ class BucketLease:
         return self._write(seen)
 
     def _look(self) -> tuple[int, str]:
-        """Generation (0: absent) and owner of the lease."""
+        """Return the generation of the lease (0: absent) and its owner."""
         from google.api_core.exceptions import NotFound
 
-        blob = self._bucket.get_blob(self._name)  # a new one: a blob that knows its generation asks for that
+        blob = self._bucket.get_blob(
+            self._name
+        )  # not reused: a blob object keeps asking for the generation it has seen
         if blob is None:
             return 0, ""
         try:
@@ -128,7 +133,7 @@ class BucketLease:
         except PreconditionFailed:
             now, holder = self._look()
             if holder == self._owner:
-                return now  # the answer to this very write was lost, and the client tried again
+                return now  # the response to this write was lost, and the client repeated it
             raise _in_use(self._path, "another job") from None
         return int(blob.generation or 0)
 
@@ -137,9 +142,9 @@ class BucketLease:
             try:
                 self._generation = self._write(self._generation)
             except RunDirectoryError:
-                return  # taken over: this job was silent for too long, and is being replaced
+                return  # taken over: this job was silent for too long and is being replaced
             except Exception:
-                continue  # the bucket is out of reach for now; the loop itself will notice when it stays so
+                continue  # the bucket does not answer; if that lasts, the training loop fails on it
 
 
 def _in_use(path: str, holder: str) -> RunDirectoryError:

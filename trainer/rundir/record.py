@@ -1,4 +1,4 @@
-"""Record: what a run has written of itself, and its figures."""
+"""The settings, metrics and events of a run, and the figures computed from them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """What a run has written of itself so far."""
+    """The settings, metrics and events that a run has written so far."""
 
     config: TrainConfig
     metrics: Sequence[Row]
@@ -24,31 +24,33 @@ class Record:
 
     @property
     def goodput(self) -> Goodput | None:
+        """The time of the run by kind; None before its first start."""
         return account(self.events, next(iter(self.rows("train")[-1:]), None))
 
     def rows(self, kind: str) -> list[Row]:
+        """Return the rows of metrics of one kind: train or evaluate."""
         return [row for row in self.metrics if row["kind"] == kind]
 
     def event(self, name: str) -> Row:
-        """The newest of a name; empty where there is none."""
+        """Return the newest event with a name; empty if there is none."""
         return next((row for row in reversed(self.events) if row["name"] == name), {})
 
     def result(self) -> Row:
-        """The figures of the run, for a program: state, step, steps, accuracies, goodput."""
+        """Return the figures of the run as JSON: state, step, accuracies, loss, median images/s, goodput."""
         trained, evaluated = self.rows("train"), self.rows("evaluate")
-        found: Row = {"name": self.config.name, "state": self._state()}
-        found["step"] = max((row["step"] for row in [*trained, *evaluated]), default=0)
+        result: Row = {"name": self.config.name, "state": self._state()}
+        result["step"] = max((row["step"] for row in [*trained, *evaluated]), default=0)
         if evaluated:
             best = max(evaluated, key=lambda row: row["accuracy"])
-            found |= {"accuracy": evaluated[-1]["accuracy"], "best_accuracy": best["accuracy"]}
-            found |= {"best_step": best["step"]}
+            result |= {"accuracy": evaluated[-1]["accuracy"], "best_accuracy": best["accuracy"]}
+            result |= {"best_step": best["step"]}
         if trained:
-            found["loss"] = trained[-1]["loss"]
+            result["loss"] = trained[-1]["loss"]
         if rates := [row["images_per_second"] for row in trained if "images_per_second" in row]:
-            found["images_per_second"] = sorted(rates)[len(rates) // 2]
+            result["images_per_second"] = sorted(rates)[len(rates) // 2]
         if goodput := self.goodput:
-            found["goodput"] = dataclasses.asdict(goodput) | {"share": round(goodput.share, 4)}
-        return found
+            result["goodput"] = dataclasses.asdict(goodput) | {"share": round(goodput.share, 4)}
+        return result
 
     def _state(self) -> str:
         last = self.events[-1]["name"] if self.events else "start"
@@ -56,10 +58,10 @@ class Record:
 
 
 def load(root: epath.Path) -> Record:
-    """Reads a run's directory.
+    """Read the record of a run from its directory.
 
     Raises:
-      ConfigError: there is no run.
+      ConfigError: the directory holds no run.
     """
     config = directory.read(root)
     return Record(config=config, metrics=read(root / "metrics.jsonl"), events=read(root / "events.jsonl"))

@@ -9,7 +9,7 @@ import numpy as np
 from trainer.config import DataConfig
 from trainer.data import pipeline
 from trainer.learning.step import normalise
-from trainer.report.mistakes import Insight, Mistake
+from trainer.report.mistakes import ErrorAnalysis, Mistake
 from trainer.weights import inference
 from trainer.weights.file import Weights
 
@@ -17,7 +17,7 @@ MISTAKES = 24
 SIDE_PIXELS = 96  # larger pictures are made smaller
 
 
-def look(found: Weights, data: DataConfig) -> Insight:
+def look(found: Weights, data: DataConfig) -> ErrorAnalysis:
     """Runs a network over the test split of a dataset.
 
     Raises:
@@ -47,10 +47,10 @@ def look(found: Weights, data: DataConfig) -> Insight:
                 (heapq.heappush if len(certain) < MISTAKES else heapq.heappushpop)(certain, mistake)
     names = list(found.class_names)
     mistakes = [
-        Mistake(image=_png(image), truth=names[truth], named=names[named], chance=chance)
+        Mistake(image=_png(image), truth=names[truth], predicted=names[named], probability=chance)
         for chance, _, image, truth, named in sorted(certain, key=lambda m: (-m[0], m[1]))
     ]
-    return Insight(class_names=names, confusion=confusion, mistakes=mistakes)
+    return ErrorAnalysis(class_names=names, confusion=confusion, mistakes=mistakes)
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -17,9 +17,9 @@ ON = ["--set", "log.tensorboard=true"]
 
 def scalars(folder):
     """Name -> [(step, value)], as TensorBoard shows them."""
-    found = EventAccumulator(str(folder))
-    found.Reload()
-    return {name: [(e.step, e.value) for e in found.Scalars(name)] for name in found.Tags()["scalars"]}
+    scalars = EventAccumulator(str(folder))
+    scalars.Reload()
+    return {name: [(e.step, e.value) for e in scalars.Scalars(name)] for name in scalars.Tags()["scalars"]}
 
 
 @pytest.mark.slow

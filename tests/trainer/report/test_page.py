@@ -9,7 +9,7 @@ from browser import Browser, needs_browser
 from pages import EVALUATE, EVENTS, RECORD, TRAIN
 from PIL import Image
 
-from trainer.report.mistakes import Insight, Mistake
+from trainer.report.mistakes import ErrorAnalysis, Mistake
 from trainer.report.page import render
 
 pytestmark = needs_browser
@@ -33,7 +33,7 @@ CONTRAST = """
     return layers.reverse().reduce((under, [r, g, b, a]) =>
       [r, g, b].map((v, i) => a * v + (1 - a) * under[i]), [255, 255, 255]);
   };
-  const found = [];
+  const texts = [];
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const element = walk.currentNode.parentElement, text = walk.currentNode.data.trim();
@@ -41,13 +41,13 @@ CONTRAST = """
     const style = getComputedStyle(element), inSvg = element.closest("svg");
     const ink = light(numbers(inSvg ? style.fill : style.color)), under = light(behind(element));
     const ratio = (Math.max(ink, under) + 0.05) / (Math.min(ink, under) + 0.05);
-    found.push([text, ratio]);
+    texts.push([text, ratio]);
   }
-  return found;
+  return texts;
 })()
 """
 
-# Of each curve: how far it is drawn outside of its figure, and its figure's width.
+# For each curve: how many pixels it exceeds its figure by, and the width of the figure.
 CURVES = """
 [...document.querySelectorAll("polyline")].map(line => {
   const own = line.getBoundingClientRect(), around = line.closest("svg").getBoundingClientRect();
@@ -60,7 +60,7 @@ CURVES = """
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """Of a run with curves, times, twelve classes and pictures."""
+    """The page of a run with curves, times, twelve classes and pictures."""
     rng = np.random.default_rng(0)
 
     def picture(size):
@@ -70,13 +70,14 @@ def page(tmp_path_factory):
 
     confusion = rng.integers(0, 500, (len(CLASSES), len(CLASSES)))
     mistakes = [
-        Mistake(image=picture(size), truth=CLASSES[1], named=CLASSES[-1], chance=0.9) for size in (8, 28, 300)
+        Mistake(image=picture(size), truth=CLASSES[1], predicted=CLASSES[-1], probability=0.9)
+        for size in (8, 28, 300)
     ]
     known = [row | {"mfu": 0.3, "hbm": 0.7} for row in TRAIN]
     record = dataclasses.replace(RECORD, metrics=[*known, *EVALUATE], events=EVENTS)
     path = tmp_path_factory.mktemp("page") / "report.html"
-    insight = Insight(class_names=CLASSES, confusion=confusion, mistakes=mistakes)
-    path.write_text(render(record, insight), encoding="utf-8")
+    analysis = ErrorAnalysis(class_names=CLASSES, confusion=confusion, mistakes=mistakes)
+    path.write_text(render(record, analysis), encoding="utf-8")
     return path
 
 
@@ -117,10 +118,10 @@ def test_dark_is_dark(browser, page):
 def test_the_bar_of_the_time_has_the_shares_of_the_table(browser, page):
     browser.open(page, 1280)
     parts = browser.ask("[...document.querySelectorAll('.bar i')].map(i => i.getBoundingClientRect().width)")
-    told = browser.ask(
+    cells = browser.ask(
         "[...document.querySelectorAll('.time tr')].slice(1, -1).map(row => row.lastChild.textContent)"
     )
-    shares = [float(text.split()[0]) / 100 for text in told]
+    shares = [float(text.split()[0]) / 100 for text in cells]
     assert [part / sum(parts) for part in parts] == pytest.approx(shares, abs=0.01)
 
 

@@ -6,20 +6,20 @@ from etils import epath
 from pages import CONFIG, EVENTS, RECORD, TRAIN, Page
 
 from trainer.report import mistakes
-from trainer.report.chart import Line, chart, thinned, ticks
-from trainer.report.mistakes import Insight, Mistake
+from trainer.report.chart import Line, chart, thin, ticks
+from trainer.report.mistakes import ErrorAnalysis, Mistake
 from trainer.report.page import render, write
 from trainer.rundir.record import Record
 
-INSIGHT = Insight(
+ANALYSIS = ErrorAnalysis(
     class_names=["cat", "<dog>"],
     confusion=np.array([[3, 1], [2, 2]]),
-    mistakes=[Mistake(image=b"\x89PNG", truth="<dog>", named="cat", chance=0.875)],
+    mistakes=[Mistake(image=b"\x89PNG", truth="<dog>", predicted="cat", probability=0.875)],
 )
 
 
 def test_the_page_holds_the_numbers_of_the_run():
-    page = Page(render(RECORD, INSIGHT))
+    page = Page(render(RECORD, ANALYSIS))
     assert ("h1", "a<b>&co") in page.texts
     assert ("div", "resnet18 on digits, batch 1,024, 4 TPU v4 devices on 1 host, recipe digits") in page.texts
     assert page.facts() == {
@@ -28,17 +28,22 @@ def test_the_page_holds_the_numbers_of_the_run():
         "epochs": "2.00",
         "training loss": "0.5000",
         "best test accuracy": "62.5 %",
-        "reached at step": "10",
-        "images a second, median": "660",
+        "best accuracy at step": "10",
+        "median images/s": "660",
     }
-    assert page.drawn == {"Loss": [3, 2], "Accuracy": [3, 2], "Learning rate": [3], "Images a second": [2]}
+    assert page.drawn == {
+        "Loss": [3, 2],
+        "Accuracy": [3, 2],
+        "Learning rate": [3],
+        "Throughput (images/s)": [2],
+    }
     assert page.tables["time"][1:] == [
-        ["steps that count", "18.0 s", "56.2 %"],  # 1010..1032 less half a second, 1.5 and 2
+        ["training steps that count", "18.0 s", "56.2 %"],  # 1010..1032 less half a second, 1.5 and 2
         ["waiting for data", "0.5 s", "1.6 %"],
         ["waiting for saves", "3.5 s", "10.9 %"],
         ["starting: imports, joining, opening data and run directory", "2.0 s", "6.2 %"],
         ["tracing and compiling", "8.0 s", "25.0 %"],
-        ["since the first start, 1 attempt", "32.0 s", "100.0 %"],
+        ["total since the first start, 1 attempt", "32.0 s", "100.0 %"],
     ]
     assert page.tables["confusion"] == [["", "cat", "<dog>"], ["cat", "3", "1"], ["<dog>", "2", "2"]]
     assert ("h2", "Mistakes of the best checkpoint: 3 of 8 test images") in page.texts
@@ -47,10 +52,10 @@ def test_the_page_holds_the_numbers_of_the_run():
 
 
 def test_the_figures_for_a_program():
-    found = RECORD.result()
-    assert found["goodput"]["share"] == 0.5625
-    del found["goodput"]
-    assert found == {
+    result = RECORD.result()
+    assert result["goodput"]["share"] == 0.5625
+    del result["goodput"]
+    assert result == {
         "name": "a<b>&co",
         "state": "finished",
         "step": 20,
@@ -72,14 +77,14 @@ def test_a_run_that_has_only_begun_has_a_page_and_says_why_there_is_no_matrix():
 def test_utilisation_is_drawn_where_it_is_known():
     known = [row | {"mfu": 0.3, "hbm": 0.7} for row in TRAIN[1:]]
     page = Page(render(Record(config=CONFIG, metrics=known, events=EVENTS), ""))
-    assert page.drawn["Share of the devices' peaks"] == [2, 2]
+    assert page.drawn["Utilisation of the devices' peaks"] == [2, 2]
     assert (page.facts()["MFU"], page.facts()["memory bandwidth used"]) == ("30.0 %", "70.0 %")
 
 
-def test_of_many_classes_the_pairs_are_told():
+def test_many_classes_are_shown_as_pairs():
     confusion = np.eye(30, dtype=np.int64) * 10
     confusion[4, 7], confusion[7, 4] = 5, 2
-    many = Insight(class_names=[f"class {n}" for n in range(30)], confusion=confusion, mistakes=[])
+    many = ErrorAnalysis(class_names=[f"class {n}" for n in range(30)], confusion=confusion, mistakes=[])
     assert Page(mistakes.section(many)).tables["pairs"][1:] == [
         ["class 4", "class 7", "5 of 15"],
         ["class 7", "class 4", "2 of 12"],
@@ -105,12 +110,12 @@ def test_ticks_are_round_and_enclose_the_values(low, high, expected):
 
 
 def test_too_many_points_become_means_and_the_newest_stays():
-    assert thinned([(1, 1.0), (2, 3.0), (3, 5.0), (4, 7.0), (5, 9.0)], most=3) == [
+    assert thin([(1, 1.0), (2, 3.0), (3, 5.0), (4, 7.0), (5, 9.0)], max_points=3) == [
         (2, 2.0),
         (4, 6.0),
         (5, 9.0),
     ]
-    assert len(thinned([(n, float(n)) for n in range(100_000)])) <= 400
+    assert len(thin([(n, float(n)) for n in range(100_000)])) <= 400
 
 
 def test_one_point_and_none_are_drawn_too():

@@ -27,8 +27,8 @@ AGAIN = [
 
 
 def test_a_run_that_was_killed_once():
-    found = account(START + AGAIN)
-    assert found.seconds == {
+    goodput = account(START + AGAIN)
+    assert goodput.seconds == {
         "training": 9.0 + 13.0,  # 1025..1041 less 4 + 1 + 2; 1086..1109 less 2 + 5 + 3
         "again": 14.0,  # 1041..1055, its waiting for data included
         "data": 2.0 + 5.0,
@@ -39,24 +39,24 @@ def test_a_run_that_was_killed_once():
         "restoring": 3.0,
         "stopped": 20.0,  # 1055..1075
     }
-    assert (found.total, found.attempts) == (109.0, 2)
-    assert sum(found.seconds.values()) == 109.0
-    assert found.share == pytest.approx(22 / 109)
+    assert (goodput.total, goodput.attempts) == (109.0, 2)
+    assert sum(goodput.seconds.values()) == 109.0
+    assert goodput.share == pytest.approx(22 / 109)
 
 
 def test_a_run_under_way_ends_with_its_newest_logged_step():
-    found = account(START, {"step": 15, "at": 1051.0, "waited_seconds": 2.5})
-    assert found.total == 51.0
-    assert found.seconds["training"] == 9.0 + 9.5  # 1041..1051 less half a second
-    assert found.seconds["data"] == 2.5
+    goodput = account(START, {"step": 15, "at": 1051.0, "waited_seconds": 2.5})
+    assert goodput.total == 51.0
+    assert goodput.seconds["training"] == 9.0 + 9.5  # 1041..1051 less half a second
+    assert goodput.seconds["data"] == 2.5
 
 
 def test_without_a_checkpoint_everything_is_done_again():
     fresh = [{"name": "start", "at": 1050.0}, {"name": "opened", "at": 1051.0}]
     fresh += [{"name": "compiled", "at": 1052.0, "seconds": 1.0}, {"name": "end", "at": 1060.0, "step": 20}]
-    found = account(START + fresh)
-    assert (found.seconds["again"], found.seconds["training"]) == (16.0, 8.0)
-    assert found.seconds["stopped"] == 9.0  # from the save, the last that was heard of it
+    goodput = account(START + fresh)
+    assert (goodput.seconds["again"], goodput.seconds["training"]) == (16.0, 8.0)
+    assert goodput.seconds["stopped"] == 9.0  # from the save, the last that was heard of it
 
 
 def test_a_rollback_costs_what_came_after_the_checkpoint():
@@ -64,8 +64,8 @@ def test_a_rollback_costs_what_came_after_the_checkpoint():
         {"name": "rollback", "at": 1045.0, "step": 13, "to": 10, "waited_seconds": 2.0},
         {"name": "end", "at": 1050.0, "step": 20, "seconds": 1.0, "waited_seconds": 2.0},
     ]
-    found = account(START + rest)
-    assert (found.seconds["again"], found.seconds["training"]) == (4.0, 9.0 + 4.0)
+    goodput = account(START + rest)
+    assert (goodput.seconds["again"], goodput.seconds["training"]) == (4.0, 9.0 + 4.0)
 
 
 def test_a_finished_run_that_is_started_again_costs_nothing_more():
@@ -76,10 +76,10 @@ def test_a_finished_run_that_is_started_again_costs_nothing_more():
 
 def test_events_of_an_older_version_say_less_and_are_read():
     old = [{k: v for k, v in e.items() if "seconds" not in k and "before" not in k} for e in START + AGAIN]
-    found = account(old)
-    assert found.seconds["again"] == 0.0  # nobody knows of step 17
-    assert found.seconds["stopped"] == 34.0
-    assert sum(found.seconds.values()) == found.total == 109.0
+    goodput = account(old)
+    assert goodput.seconds["again"] == 0.0  # nobody knows of step 17
+    assert goodput.seconds["stopped"] == 34.0
+    assert sum(goodput.seconds.values()) == goodput.total == 109.0
 
 
 def test_before_the_first_start_there_is_nothing_to_tell():

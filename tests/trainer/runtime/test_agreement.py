@@ -13,9 +13,9 @@ def test_every_host_ends_with_the_failure_of_one(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_"))}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 1
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     reason = f"run directory {tmp_path} holds a run with model.arch 'resnet50', got 'resnet-tiny'"
-    assert f"slice-0-0 | error: {reason}" in said
-    assert f"slice-0-1 | error: process 0 failed: {reason}" in said
-    assert said.count("hint: use another --name or --run-dir") == 2
-    assert "ended with exit code 44, which no restart can fix" in said
+    assert f"slice-0-0 | error: {reason}" in output
+    assert f"slice-0-1 | error: process 0 failed: {reason}" in output
+    assert output.count("hint: use another --name or --run-dir") == 2
+    assert "ended with exit code 44, which no restart can fix" in output
