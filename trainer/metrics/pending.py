@@ -1,4 +1,4 @@
-"""Losses of steps that the devices have not finished yet, fetched without waiting for them."""
+"""Metrics of steps that the devices have not finished yet, fetched without waiting for them."""
 
 import collections
 import math
@@ -7,11 +7,11 @@ import jax
 
 from trainer.errors import NonFiniteError
 
-LAG_STEPS = 2  # a loss is fetched this many steps after it was asked for, so that no step waits for it
+LAG_STEPS = 2  # metrics are read this many steps later, so that no step waits for the copy
 
 
 class Pending:
-    """Metrics of steps whose values are still on their way from the devices."""
+    """A queue of steps whose metrics are still being copied from the devices."""
 
     def __init__(self):
         self._steps: collections.deque[tuple[int, dict[str, jax.Array]]] = collections.deque()
@@ -22,13 +22,14 @@ class Pending:
         self._steps.append((step, metrics))
 
     def forget(self) -> None:
+        """Drop all pending steps, which a rollback repeats."""
         self._steps.clear()
 
     def ready(self, lag: int = LAG_STEPS):
-        """Yields (step, metrics as floats) of all but the newest ``lag`` steps; waits for those only.
+        """Yield (step, metrics as floats) of all but the newest ``lag`` steps, and wait for no others.
 
         Raises:
-          NonFiniteError: names the step whose loss or gradient is not finite.
+          NonFiniteError: the loss or gradient of a step is not finite; the error states the step.
         """
         while len(self._steps) > lag:
             step, metrics = self._steps.popleft()

@@ -1,10 +1,10 @@
-"""Checkpoints with Orbax: the latest and the best, resumed on any mesh.
+"""Checkpoints with Orbax: the newest and the best, restored onto any mesh.
 
-A checkpoint holds dicts of named arrays (parameters, statistics, optimizer state, step) and a little JSON.
+A checkpoint holds dicts of named arrays (parameters, statistics, optimizer state, step) and some JSON.
 
-The first host alone writes and reads them: every device holds the whole state, so no host waits for another's
-bucket, a bucket is read once however many hosts there are, and a failing save fails in one place. What it has
-read goes to the others over the network between the devices.
+Only the first host writes and reads checkpoints, because each of its devices holds the whole state. No host
+waits for another one's bucket, a checkpoint is read once for all hosts, and a save fails in one place. The
+restored arrays go to the other hosts over the network between the devices.
 """
 
 import concurrent.futures
@@ -24,13 +24,13 @@ from jax.sharding import Sharding
 from trainer.config import CheckpointConfig
 from trainer.errors import ConfigError, StorageError, TrainError, first_line
 from trainer.rundir.directory import writing_to
-from trainer.runtime.agreement import agreed, broadcast, told
+from trainer.runtime.agreement import agreed, broadcast, from_first_host
 from trainer.runtime.messages import warn
 from trainer.state import State
 
-# What TensorStore and the bucket's clients say while a bucket does not answer; a wait mends that.
+# Errors of TensorStore and the bucket's clients while a bucket does not answer; trying again may help.
 UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "503", "429")
-# Between the attempts at one save. The clients of a bucket each try for half a minute before they give up.
+# Pauses between the attempts at a save. In each, the client of a bucket tries for half a minute itself.
 PAUSE_SECONDS = (1, 5, 15, 30)
 
 Named = dict[str, Any]
@@ -38,9 +38,13 @@ Named = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """A state read back, with what was saved beside it.
+    """A restored state, and the values saved with it.
 
-    accuracy: of the validation, where it was known. stream: TrainStream.kept, of older versions empty.
+    Attributes:
+      state: on the devices, with the requested sharding.
+      step: updates done.
+      accuracy: validation accuracy, 0 to 1; None if the step was not evaluated.
+      stream: TrainStream.to_json(); empty in checkpoints of older versions.
     """
 
     state: State
@@ -51,7 +55,7 @@ class Restored:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """A checkpoint as the first host has it: named arrays of NumPy."""
+    """A checkpoint in the memory of the first host: named NumPy arrays."""
 
     named: Named
     step: int
@@ -60,13 +64,13 @@ class _Read:
 
 
 class DamagedError(TrainError):
-    """A checkpoint cannot be read back as it was saved."""
+    """A checkpoint cannot be read, or an array differs from its checksum."""
 
 
 class Checkpoints:
-    """The checkpoints of one run. Every method is called on every host alike.
+    """The checkpoints of one run. Call every method on every host, except ``best``.
 
-    Saves are asynchronous; the error of one surfaces on all hosts at the next call.
+    Saves are asynchronous; an error of a save is raised on all hosts by the next call.
     """
 
     def __init__(self, path: Any, config: CheckpointConfig):
@@ -88,13 +92,17 @@ class Checkpoints:
         wait: bool = False,
         stream: dict[str, Any] | None = None,
     ) -> None:
-        """Saves a state, once a step; returns once it is copied, or with ``wait`` once it is whole.
+        """Save a state unless its step is saved already; return once the state is copied.
 
         Args:
-          stream: JSON that says where the data goes on.
+          state: on the devices; may be donated to the next step afterwards.
+          step: updates done.
+          accuracy: validation accuracy, 0 to 1; None if the step was not evaluated.
+          wait: return only once the checkpoint is complete.
+          stream: JSON with the position of the training data.
 
         Raises:
-          StorageError: this save, or the one before, failed several times.
+          StorageError: this save or the previous one has failed several times.
         """
         self.wait()
         if self._manager and step not in self._manager.all_steps():
@@ -104,45 +112,51 @@ class Checkpoints:
             self.wait()
 
     def wait(self) -> None:
-        """Returns once the last save is whole."""
+        """Return once the last save is complete.
+
+        Raises:
+          StorageError: it has failed several times.
+        """
         with agreed():
             saving, self._saving = self._saving, None
             if saving:
                 saving.result()
 
     def best(self) -> int | None:
-        """The step of the best validation accuracy that is kept, else the newest; of one host."""
+        """Return the step with the best validation accuracy, otherwise the newest; on the first host only."""
         assert self._manager
         best = self._manager.best_step()
         return self._manager.latest_step() if best is None else best
 
     def newest(self, shapes: State, sharding: Sharding | State) -> Restored | None:
-        """The newest whole checkpoint, or None where there is none.
+        """Restore the newest undamaged checkpoint; return None if there is no checkpoint.
 
-        A damaged one is set aside as ``damaged-STEP`` and the one before it is taken.
+        A damaged checkpoint is renamed to ``damaged-STEP``, and the previous one is tried.
 
         Raises:
-          ConfigError: it was saved by another network or optimizer; the message names the first difference.
+          ConfigError: it is of another network or optimizer; the message states the first difference.
           DamagedError: all are damaged.
+          StorageError: the run directory does not answer.
         """
-        found = None
+        checkpoint = None
         with agreed():
             if self._manager:
-                found = self._read_newest(shapes)
-        return _everywhere(found, shapes, sharding)
+                checkpoint = self._read_newest(shapes)
+        return _everywhere(checkpoint, shapes, sharding)
 
     def restore(self, shapes: State, sharding: Sharding, step: int) -> Restored:
-        """One checkpoint on the given sharding, its arrays compared with their checksums.
+        """Restore one checkpoint, and compare its arrays with their checksums.
 
         Raises:
-          ConfigError: it was saved by another network or optimizer; the message names the first difference.
-          DamagedError: it cannot be read, or an array is not what was saved.
+          ConfigError: it is of another network or optimizer; the message states the first difference.
+          DamagedError: it cannot be read, or an array differs from its checksum.
+          StorageError: the run directory does not answer.
         """
-        found = None
+        checkpoint = None
         with agreed():
             if self._manager:
-                found = self._read(shapes, step)
-        restored = _everywhere(found, shapes, sharding)
+                checkpoint = self._read(shapes, step)
+        restored = _everywhere(checkpoint, shapes, sharding)
         assert restored
         return restored
 
@@ -177,7 +191,7 @@ class Checkpoints:
             except DamagedError as error:
                 if len(self._manager.all_steps()) == 1:
                     raise
-                warn(f"{error}; going on from the one before")
+                warn(f"{error}; restoring the previous one")
             folder = epath.Path(self.path)
             (folder / str(step)).rename(folder / f"damaged-{step}")
             self._manager.reload()
@@ -192,17 +206,17 @@ class Checkpoints:
         )
         try:
             self._check_same_network(step, wanted)
-            found = self._manager.restore(step, args=arguments)
-            self._check_whole(step, found["state"], found["meta"].get("checksums") or {})
+            checkpoint = self._manager.restore(step, args=arguments)
+            self._check_sums(step, checkpoint["state"], checkpoint["meta"].get("checksums") or {})
         except TrainError:
             raise
         except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
-            if any(word in str(error) for word in UNREACHABLE):
+            if any(code in str(error) for code in UNREACHABLE):
                 raise StorageError(f"run directory {self.path} does not answer: {error}") from error
             raise self._damaged(step, first_line(error)) from error
-        meta = found["meta"]
+        meta = checkpoint["meta"]
         return _Read(
-            named=found["state"], step=step, accuracy=meta["accuracy"], stream=meta.get("stream") or {}
+            named=checkpoint["state"], step=step, accuracy=meta["accuracy"], stream=meta.get("stream") or {}
         )
 
     def _check_same_network(self, step: int, wanted: Named) -> None:
@@ -217,10 +231,10 @@ class Checkpoints:
         if extra := saved.keys() - {path for path, _ in _paths(wanted)}:
             raise self._mismatch(step, f"{min(extra)} does not belong to this network")
 
-    def _check_whole(self, step: int, named: Named, checksums: dict[str, int]) -> None:
+    def _check_sums(self, step: int, named: Named, checksums: dict[str, int]) -> None:
         for name, array in _paths(named):
             if name in checksums and _checksum(array) != checksums[name]:
-                raise self._damaged(step, f"{name} is not what was saved")
+                raise self._damaged(step, f"{name} differs from its checksum")
 
     def _damaged(self, step: int, why: str) -> DamagedError:
         return DamagedError(f"checkpoint {step} in {self.path} is damaged: {why}")
@@ -233,7 +247,7 @@ class Checkpoints:
 
 
 def _make_manager(path: Any, config: CheckpointConfig) -> ocp.CheckpointManager:
-    """Orbax's manager for the first host alone: it never waits for other hosts."""
+    """Return Orbax's manager for the first host alone, which never waits for other hosts."""
     keep: list[Any] = [ocp.checkpoint_managers.LatestN(config.keep)]
     if config.keep_best:
         best = ocp.checkpoint_managers.BestN(
@@ -245,12 +259,12 @@ def _make_manager(path: Any, config: CheckpointConfig) -> ocp.CheckpointManager:
         preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(keep),
         best_fn=_accuracy,
         create=False,
-        enable_async_checkpointing=False,  # Checkpoints has a thread of its own, which can try again
+        enable_async_checkpointing=False,  # Checkpoints has a thread of its own, which can retry
         multiprocessing_options=alone,
     )
-    logging.getLogger("absl").addFilter(_is_news)
-    # Named handlers, so that a manager that has saved nothing can look into what another saved. Compression
-    # would make weights a twelfth smaller, and a save two and a half times the work.
+    logging.getLogger("absl").addFilter(_is_relevant)
+    # Named handlers, so that a manager that has saved nothing can read the metadata of another's checkpoints.
+    # Compression would make weights a twelfth smaller, but a save would take 2.5 times as long.
     handlers = {
         "state": ocp.PyTreeCheckpointHandler(multiprocessing_options=alone, use_compression=False),
         "meta": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
@@ -258,8 +272,8 @@ def _make_manager(path: Any, config: CheckpointConfig) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(path, options=options, item_handlers=handlers)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """A save without an evaluation is no mistake; Orbax warns of each."""
+def _is_relevant(record: logging.LogRecord) -> bool:
+    """Return False for Orbax's warning about a save without metrics, which is intended."""
     return "tracked_metric" not in str(record.msg)
 
 
@@ -268,7 +282,7 @@ def _accuracy(metrics: Any) -> float:
 
 
 def _named(state: State) -> Named:
-    """A State as dicts of named arrays: no class of NNX or optax gets into a checkpoint."""
+    """Return a State as dicts of named arrays, so that a checkpoint holds no class of NNX or optax."""
     return {"step": state.step, "params": state.params, "stats": state.stats, "opt": dict(_paths(state.opt))}
 
 
@@ -280,20 +294,27 @@ def _copied(named: Named) -> Named:
     return jax.tree.map(np.array, here)
 
 
-def _everywhere(found: _Read | None, shapes: State, sharding: Sharding | State) -> Restored | None:
-    """What the first host has read, on all devices of all hosts: a copy on each, or as a State says."""
-    mine = found and {"step": found.step, "accuracy": found.accuracy, "stream": found.stream}
-    known = json.loads(told(json.dumps(mine)))
-    if known is None:
+def _everywhere(checkpoint: _Read | None, shapes: State, sharding: Sharding | State) -> Restored | None:
+    """Place the checkpoint that the first host has read on the devices of all hosts.
+
+    ``sharding`` is one for all arrays, or a State with one for each.
+    """
+    meta = checkpoint and {
+        "step": checkpoint.step,
+        "accuracy": checkpoint.accuracy,
+        "stream": checkpoint.stream,
+    }
+    meta = json.loads(from_first_host(json.dumps(meta)))
+    if meta is None:
         return None
     wanted = _named(shapes)
-    arrays = broadcast(jax.tree.leaves(found and found.named), jax.tree.leaves(wanted))
+    arrays = broadcast(jax.tree.leaves(checkpoint and checkpoint.named), jax.tree.leaves(wanted))
     where = _named(sharding) if isinstance(sharding, State) else jax.tree.map(lambda _: sharding, wanted)
     pairs = zip(arrays, jax.tree.leaves(where), strict=True)
     placed = [jax.make_array_from_callback(a.shape, s, a.__getitem__) for a, s in pairs]
     named = jax.tree.unflatten(jax.tree.structure(wanted), placed)
     opt = jax.tree.unflatten(jax.tree.structure(shapes.opt), [named["opt"][p] for p, _ in _paths(shapes.opt)])
-    return Restored(state=State(named["step"], named["params"], named["stats"], opt), **known)
+    return Restored(state=State(named["step"], named["params"], named["stats"], opt), **meta)
 
 
 def _checksum(array: np.ndarray) -> int:

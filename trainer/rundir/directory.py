@@ -1,6 +1,7 @@
-"""The run directory: one place, local or on a bucket, that outlives every restart of a run.
+"""The run directory, local or on a bucket, which outlives every restart of a run.
 
-``config.json`` (resolved), ``checkpoints/``, ``metrics.jsonl``, ``events.jsonl``, ``report.html``.
+It holds ``config.json`` (all settings), ``checkpoints/``, ``metrics.jsonl``, ``events.jsonl`` and
+``report.html``.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ from etils import epath
 from trainer.config import FIELDS, SECTIONS, TrainConfig, resolve
 from trainer.errors import ConfigError, RunDirectoryError, StorageError, TrainError, is_permanent
 
-# A run is continued only where these agree: with others, the same step means other data or another network.
+# A run resumes only if these settings are unchanged: otherwise a step has other data or another network.
 IDENTITY = (
     "model",
     *(f"data.{name}" for name in ("name", "root", "image_size", "min_area", "shift_pixels", "flip")),
@@ -26,50 +27,51 @@ IDENTITY = (
 
 @contextlib.contextmanager
 def writing_to(path: str) -> Iterator[None]:
-    """Turns whatever a file system or a bucket's client says into an error of ours.
+    """Convert the exceptions of a file system or a bucket's client into ours.
 
     Raises:
-      RunDirectoryError: it is not there or not allowed, which no restart can mend.
-      StorageError: anything else, such as an overloaded bucket or a network that is down.
+      RunDirectoryError: the directory is missing or not writable, which no restart can fix.
+      StorageError: any other failure, such as an overloaded bucket or a network that is down.
     """
     try:
         yield
     except TrainError:
         raise
-    except Exception as error:  # each client has its own kinds
+    except Exception as error:  # each client has its own exceptions
         if not is_permanent(error):
             raise StorageError(f"run directory {path} does not answer: {error}") from error
-        hint = "--run-dir names another place; on a bucket the pod's service account needs objectAdmin"
+        hint = "use another --run-dir; on a bucket the pod's service account needs roles/storage.objectAdmin"
         raise RunDirectoryError(f"run directory {path} cannot be written: {error}", hint) from error
 
 
 def make(path: str) -> epath.Path:
+    """Create the directory if it does not exist, and return it."""
     root = epath.Path(path)
     root.mkdir(parents=True, exist_ok=True)
     return root
 
 
 def claim(root: epath.Path, config: TrainConfig) -> None:
-    """Checks that the directory holds this run or none, and writes ``config.json``.
+    """Check that the directory holds this run or none, and write ``config.json``.
 
     Raises:
-      RunDirectoryError: it holds a run that this one cannot continue; names the first difference.
+      RunDirectoryError: it holds a run with other settings; the message states the first difference.
     """
     _check_same_run(str(root), _read_config(root), config)
     (root / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
 
 
 def read(root: epath.Path) -> TrainConfig:
-    """The configuration of the run in a directory.
+    """Return the settings of the run in a directory.
 
     Raises:
-      ConfigError: there is no run, or one of another version with settings that are not known here.
+      ConfigError: it holds no run, or one of another version with settings that this version lacks.
     """
-    found = _read_config(root)
-    if found is None:
+    config = _read_config(root)
+    if config is None:
         raise ConfigError(f"{root}: must be the directory of a run, got no config.json in it")
-    settings = {f"{s}.{k}": v for s in SECTIONS for k, v in found.get(s, {}).items()}
-    return resolve(found["name"], str(root), found["recipe"], settings)
+    settings = {f"{s}.{k}": v for s in SECTIONS for k, v in config.get(s, {}).items()}
+    return resolve(config["name"], str(root), config["recipe"], settings)
 
 
 def _read_config(root: epath.Path) -> dict[str, Any] | None:
@@ -88,7 +90,9 @@ def _check_same_run(path: str, before: dict[str, Any] | None, config: TrainConfi
     now = dataclasses.asdict(config)
     for name in IDENTITY:
         old, new = _lookup(before, name), _lookup(now, name)
-        if isinstance(old, dict):  # a run of an older version lacks fields, which had their defaults then
+        if isinstance(
+            old, dict
+        ):  # a run of an older version lacks newer settings, which count as their defaults
             old = {k: FIELDS[f"{name}.{k}"].default for k in new} | old
         if old != new:
             keys = [k for k in new if old.get(k) != new[k]] if isinstance(new, dict) and old else []
@@ -102,5 +106,5 @@ def _check_same_run(path: str, before: dict[str, Any] | None, config: TrainConfi
 
 def _lookup(config: dict[str, Any], name: str) -> Any:
     section, _, field = name.partition(".")
-    found = config.get(section)
-    return found.get(field) if found and field else found
+    value = config.get(section)
+    return value.get(field) if value and field else value

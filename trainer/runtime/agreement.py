@@ -1,4 +1,4 @@
-"""One host's failure is every host's: so that all pods of a run end with the same exit code and reason."""
+"""Agreement between hosts: a failure of one ends all pods with the same exit code and reason."""
 
 import contextlib
 import itertools
@@ -13,13 +13,13 @@ from jax.experimental import multihost_utils
 
 from trainer.errors import JoinError, TrainError
 
-WAIT_SECONDS = 900  # above what the clients of a bucket may take to give up
+WAIT_SECONDS = 900  # longer than the clients of a bucket take to give up
 
 _rounds = itertools.count()
 
 
 class PeerError(TrainError):
-    """Another host failed; says which, and what it said."""
+    """Another host failed; the message states which host, and its error."""
 
     def __init__(self, process: int, exit_code: int, message: str):
         super().__init__(f"process {process} failed: {message}")
@@ -28,9 +28,13 @@ class PeerError(TrainError):
 
 @contextlib.contextmanager
 def agreed() -> Iterator[None]:
-    """Runs a block on every host and raises on all of them where it raised TrainError on one.
+    """Run a block on every host, and raise on all hosts if it raises TrainError on one.
 
-    The hosts may take minutes longer than each other.
+    The hosts may finish the block minutes apart.
+
+    Raises:
+      TrainError: this host's own error; otherwise PeerError with the exit code of the first host that failed.
+      JoinError: a host is gone.
     """
     failure: TrainError | None = None
     try:
@@ -47,31 +51,35 @@ def agreed() -> Iterator[None]:
         multihost_utils.sync_global_devices("agreed")
 
 
-def told(text: str) -> str:
-    """The first host's text, on every host."""
+def from_first_host(text: str) -> str:
+    """Return the first host's ``text`` on every host.
+
+    Raises:
+      JoinError: the first host is gone.
+    """
     if jax.process_count() == 1:
         return text
-    place = f"resnet/told/{next(_rounds)}"
+    key = f"resnet/first-host/{next(_rounds)}"
     client: Any = distributed.global_state.client
     try:
         if jax.process_index() == 0:
-            client.key_value_set(place, text)
-        return client.blocking_key_value_get(place, WAIT_SECONDS * 1000)
+            client.key_value_set(key, text)
+        return client.blocking_key_value_get(key, WAIT_SECONDS * 1000)
     except RuntimeError as error:
         raise JoinError(f"the first host is gone: {error}") from error
 
 
 def broadcast(arrays: list[np.ndarray], shapes: list[Any]) -> list[np.ndarray]:
-    """The first host's arrays on every host, bit for bit, over the network between the devices.
+    """Return the first host's arrays on every host, bit for bit, over the network between the devices.
 
     Args:
-      arrays: of the first host; ignored on the others.
-      shapes: anything with their shapes and dtypes, the same on every host.
+      arrays: arrays of the first host; ignored on the others.
+      shapes: objects with the shape and dtype of each array, the same on every host.
     """
     if jax.process_count() == 1:
         return arrays
     sizes = [math.prod(s.shape) * np.dtype(s.dtype).itemsize for s in shapes]
-    # In one vector, so that one program is compiled; of integers, since a sum of floats turns -0 into 0.
+    # One vector, so that one program is compiled; integers, because a sum of floats turns -0 into 0.
     words = np.zeros(-(-sum(sizes) // 4), np.uint32)
     if jax.process_index() == 0:
         words.view(np.uint8)[: sum(sizes)] = np.frombuffer(b"".join(a.tobytes() for a in arrays), np.uint8)
@@ -81,17 +89,17 @@ def broadcast(arrays: list[np.ndarray], shapes: list[Any]) -> list[np.ndarray]:
     return [data[begin:end].view(np.dtype(s.dtype)).reshape(s.shape) for begin, end, s in spans]
 
 
-def _first_failure(mine: TrainError | None) -> PeerError | None:
-    """The failure of the first process that has one, through the coordination service."""
+def _first_failure(own: TrainError | None) -> PeerError | None:
+    """Return the failure of the first process that has one, through the coordination service."""
     client: Any = distributed.global_state.client
-    place = f"resnet/agreed/{next(_rounds)}"
+    key = f"resnet/agreed/{next(_rounds)}"
     try:
-        if mine:
-            client.key_value_set(f"{place}/{jax.process_index():06d}", f"{mine.exit_code} {mine}")
-        client.wait_at_barrier(place, WAIT_SECONDS * 1000)
-        failed = sorted(client.key_value_dir_get(place))
+        if own:
+            client.key_value_set(f"{key}/{jax.process_index():06d}", f"{own.exit_code} {own}")
+        client.wait_at_barrier(key, WAIT_SECONDS * 1000)
+        failed = sorted(client.key_value_dir_get(key))
     except RuntimeError as error:
-        raise mine or JoinError(f"a host is gone: {error}") from error
+        raise own or JoinError(f"a host is gone: {error}") from error
     if not failed:
         return None
     process, (code, _, message) = failed[0][0].rpartition("/")[2], failed[0][1].partition(" ")

@@ -1,4 +1,4 @@
-"""A clock that every host of a run reads alike."""
+"""A clock on which all hosts of a run agree."""
 
 import time
 
@@ -8,11 +8,11 @@ from jax.experimental import multihost_utils
 
 
 class Clock:
-    """Says when so many minutes have passed since the last save, to every host at the same step.
+    """Decides when a save is due by time, on all hosts at the same step; the first host's clock counts.
 
     Args:
-      minutes: 0 never.
-      every: steps between looks, since the hosts agree on each: the first one's clock counts.
+      minutes: time between saves; 0: never.
+      every: steps between checks; each check makes the hosts agree.
     """
 
     def __init__(self, minutes: float, every: int):
@@ -21,9 +21,11 @@ class Clock:
         self.restart()
 
     def restart(self) -> None:
+        """Count from now, the time of a save."""
         self._last = time.monotonic()
 
     def due(self, step: int) -> bool:
+        """Return whether the time has passed; True or False on all hosts alike."""
         if not self._seconds or step % self._every:
             return False
         passed = time.monotonic() - self._last >= self._seconds

@@ -38,14 +38,14 @@ def steps_of(path):
 
 @pytest.fixture
 def opened(tmp_path):
-    found = []
+    managers = []
 
     def open_(**fields):
-        found.append(Checkpoints(tmp_path / "checkpoints", CheckpointConfig(**fields)))
-        return found[-1]
+        managers.append(Checkpoints(tmp_path / "checkpoints", CheckpointConfig(**fields)))
+        return managers[-1]
 
     yield open_
-    for checkpoints in found:
+    for checkpoints in managers:
         checkpoints.close()
 
 
@@ -70,10 +70,10 @@ def test_it_comes_back_on_another_mesh(opened):
     init_state, shapes = states()
     saved = jax.device_put(init_state(jax.random.key(3)), on(8))
     opened().save(saved, 7, None, wait=True)
-    found = opened().newest(shapes, on(2))  # by another process, as it were
-    assert (found.step, found.accuracy) == (7, None)
-    assert jax.tree.structure(found.state) == jax.tree.structure(saved)
-    for before, after in zip(jax.tree.leaves(saved), jax.tree.leaves(found.state), strict=True):
+    restored = opened().newest(shapes, on(2))  # by another process, as it were
+    assert (restored.step, restored.accuracy) == (7, None)
+    assert jax.tree.structure(restored.state) == jax.tree.structure(saved)
+    for before, after in zip(jax.tree.leaves(saved), jax.tree.leaves(restored.state), strict=True):
         np.testing.assert_array_equal(before, after)
         assert len(after.sharding.device_set) == 2
 
@@ -107,17 +107,17 @@ def test_a_save_that_fails_is_tried_again(opened, full_disk, monkeypatch, capsys
     state = init_state(jax.random.key(0))
     checkpoints = opened()
     checkpoints.save(state, 1, None)
-    said = ""
-    while "trying again" not in said:
+    warnings = ""
+    while "trying again" not in warnings:
         time.sleep(0.05)
-        said += capsys.readouterr().err
-    assert f"warning: step 1 could not be saved to run directory {checkpoints.path}: " in said
+        warnings += capsys.readouterr().err
+    assert f"warning: step 1 could not be saved to run directory {checkpoints.path}: " in warnings
     full_disk()
     checkpoints.wait()
-    found = opened().newest(shapes, on(1))
-    assert found.step == 1
+    restored = opened().newest(shapes, on(1))
+    assert restored.step == 1
     for name, array in state.params.items():
-        np.testing.assert_array_equal(found.state.params[name], array)
+        np.testing.assert_array_equal(restored.state.params[name], array)
 
 
 def test_a_save_that_fails_for_good_is_told_at_the_next_call(opened, full_disk, monkeypatch):
@@ -180,10 +180,10 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(opened, capsys, ch
         writer.save(state, at, None, wait=True)
     spoil(writer.path / "2", change)
     reader = opened(keep=3)
-    found = reader.newest(shapes, on(2))
-    assert found.step == 1
+    restored = reader.newest(shapes, on(2))
+    assert restored.step == 1
     for name, array in saved[0].params.items():
-        np.testing.assert_array_equal(found.state.params[name], array)
+        np.testing.assert_array_equal(restored.state.params[name], array)
     assert f"warning: checkpoint 2 in {writer.path} is damaged: " in capsys.readouterr().err
     reader.save(saved[1], 2, None, wait=True)
     assert opened(keep=3).newest(shapes, on(1)).step == 2
