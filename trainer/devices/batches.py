@@ -1,4 +1,4 @@
-"""From rows of a batch on each host to arrays on the mesh."""
+"""Placement of a global batch: from rows on each host to arrays on the mesh."""
 
 import jax
 import numpy as np
@@ -9,23 +9,35 @@ from trainer.errors import ConfigError
 
 
 def check_batch(devices: int, batch: int, parts: int = 1) -> None:
-    """Raises ConfigError where the global batch, or one of its parts, does not divide over the devices."""
-    step = devices * parts
-    if batch % step:
-        nearest = max(batch // step, 1) * step
+    """Check that the global batch, in each of its parts, divides over the devices.
+
+    Args:
+      devices: number of devices of the run.
+      batch: examples per step, over all devices.
+      parts: number of parts that a batch is computed in (train.accumulate).
+
+    Raises:
+      ConfigError: it does not divide; the hint names the nearest batch that does.
+    """
+    multiple = devices * parts
+    if batch % multiple:
+        nearest = max(batch // multiple, 1) * multiple
         split = f" x {parts} parts" if parts > 1 else ""
         raise ConfigError(
             f"train.batch: must be a multiple of {devices} devices{split}, got {batch}",
-            f"--batch {nearest} gives {nearest // step} examples a device"
+            f"--batch {nearest} gives {nearest // multiple} examples per device"
             + (" and part" if parts > 1 else ""),
         )
 
 
 class BatchPlacer:
-    """Places this host's rows of a global batch on its devices.
+    """Places this host's rows of a global batch on its devices, for any order of devices in the mesh.
 
-    ``rows`` says which rows of the global batch this host must read, in the order in which ``place`` wants
-    them. It holds for any order of devices in the mesh.
+    Attributes:
+      rows: [examples of this host] int64, the rows of the global batch that this host reads, in the order in
+        which ``place`` expects them.
+      sharding: of the global batch over the mesh.
+      batch: examples per step, over all devices.
     """
 
     def __init__(self, mesh: Mesh, batch: int):
@@ -39,11 +51,11 @@ class BatchPlacer:
         self.rows = np.concatenate([part for part, _ in parts])
 
     def place(self, local: dict[str, np.ndarray]) -> dict[str, jax.Array]:
-        """local: arrays [len(rows), …] of this host; returns global arrays [batch, …]. Does not wait."""
+        """Start the transfer of this host's arrays [len(rows), …] and return global arrays [batch, …]."""
         if len(self.rows) == self.batch:
             return jax.device_put(local, self.sharding)
-        return {name: self._whole(array) for name, array in jax.device_put(local, self._own).items()}
+        return {name: self._global(array) for name, array in jax.device_put(local, self._own).items()}
 
-    def _whole(self, own: jax.Array) -> jax.Array:
+    def _global(self, own: jax.Array) -> jax.Array:
         parts = [own.addressable_data(i) for i in range(self._own.num_devices)]
         return jax.make_array_from_single_device_arrays((self.batch, *own.shape[1:]), self.sharding, parts)

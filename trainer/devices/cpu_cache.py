@@ -1,8 +1,8 @@
-"""Compiled programs of CPU hosts, kept in a folder so that a restart loads them.
+"""Persistent cache of the programs of CPU hosts, so that a restart loads them.
 
-JAX's own cache is written by process 0 alone and its keys differ between the processes of a CPU job, so every
-other host would compile again at each restart. Here each host keeps its own programs, under a key of all that
-they depend on. On TPU and GPU JAX's cache serves every host.
+Only process 0 writes JAX's own cache, and its keys differ between the processes of a CPU job. So every other
+host would compile again at each restart. Here each host caches its own programs, under a key of everything
+that they depend on. On TPU and GPU JAX's cache serves every host.
 """
 
 import hashlib
@@ -22,42 +22,42 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 
 class Executables:
-    """Programs of this host; whoever can write the folder can run code in the pods.
+    """Compiled programs of this host. Whoever can write the folder can run code in the pods.
 
     Args:
-      folder: a path or gs://…; None keeps nothing.
+      folder: a path or gs://…; None for no cache.
     """
 
     def __init__(self, folder: str | None):
         self._folder = epath.Path(folder) if folder else None
-        self._fresh: list[tuple[epath.Path, Compiled]] = []
+        self._unsaved: list[tuple[epath.Path, Compiled]] = []
 
     def compile(self, lowered: Lowered) -> Compiled:
-        """Loads the program where it was kept, else compiles it."""
+        """Load the program from the cache, or compile it."""
         if self._folder is None:
             return lowered.compile()
         path = self._folder / f"{_key(lowered)}.{jax.process_index()}"
-        if found := _load(path, lowered):
-            return found
+        if cached := _load(path, lowered):
+            return cached
         compiled = lowered.compile()
-        self._fresh.append((path, compiled))
+        self._unsaved.append((path, compiled))
         return compiled
 
     def keep(self) -> None:
-        """Writes what was compiled here. A folder that cannot be written costs time at a restart, no more."""
-        while self._fresh:
-            path, compiled = self._fresh.pop()
+        """Write the programs compiled since the last call; a folder that cannot be written is a warning."""
+        while self._unsaved:
+            path, compiled = self._unsaved.pop()
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 temporary = path if "://" in str(path) else path.with_name(f"{path.name}.{os.getpid()}")
                 temporary.write_bytes(serialize_executable.serialize(compiled)[0])
                 if temporary != path:
-                    temporary.replace(path)  # never half a program
-            except Exception as error:  # each file system has its own kinds
-                warn(f"compiled program not kept in {path}: {error}")
+                    temporary.replace(path)  # so that no reader sees half a program
+            except Exception as error:  # every file system raises its own types
+                warn(f"compiled program not saved to {path}: {error}")
 
 
-KEEP_NOTHING = Executables(None)
+NO_CACHE = Executables(None)
 
 
 def _load(path: epath.Path, lowered: Lowered) -> Compiled | None:
@@ -65,13 +65,13 @@ def _load(path: epath.Path, lowered: Lowered) -> Compiled | None:
         if not path.exists():
             return None
         return serialize_executable.deserialize_and_load(path.read_bytes(), lowered.in_tree, lowered.out_tree)
-    except Exception as error:  # damaged, or of a build that says the same version
+    except Exception as error:  # damaged, or from another build with the same version
         warn(f"compiled program {path} cannot be used: {error}")
         return None
 
 
 def _key(lowered: Lowered) -> str:
-    """Names everything that the machine code follows from."""
+    """Return a hash of everything that the machine code depends on."""
     parts = [
         lowered.as_text(),
         *(importlib.metadata.version(name) for name in ("jax", "jaxlib")),
@@ -83,8 +83,10 @@ def _key(lowered: Lowered) -> str:
 
 
 def _processor() -> str:
-    """Model and features: code for another one may not run."""
+    """Return the processor's model and features: code for another processor may not run."""
     if not CPU_INFO.exists():
         return platform.processor()
-    first = CPU_INFO.read_text().partition("\n\n")[0].splitlines()
-    return "\n".join(line for line in first if line.startswith(("model", "flags", "Features", "CPU part")))
+    first_core = CPU_INFO.read_text().partition("\n\n")[0].splitlines()
+    return "\n".join(
+        line for line in first_core if line.startswith(("model", "flags", "Features", "CPU part"))
+    )

@@ -1,7 +1,7 @@
-"""From devices to a global mesh.
+"""The global mesh of a run.
 
-Axes: ``slice`` (outermost, over the data-centre network) and ``data`` (inside a slice). The batch is divided
-over both; parameters, statistics and optimizer state are copies on every device.
+Its axes are ``slice``, over the data-centre network, and ``data``, inside a slice. The batch is sharded over
+both. Parameters, statistics and optimizer state are replicated unless train.shard says otherwise.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,15 @@ AXES = ("slice", "data")
 
 
 def make_mesh(slices: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh of shape (slices, devices / slices) over all devices of the job."""
+    """Make a mesh of shape (slices, devices / slices).
+
+    Args:
+      slices: number of slices.
+      devices: devices of the mesh; by default all devices of the job.
+
+    Raises:
+      ConfigError: the devices do not divide over the slices.
+    """
     devices = devices or jax.devices()
     if len(devices) % slices:
         raise ConfigError(f"devices must divide over {slices} slices, got {len(devices)} devices")
@@ -34,9 +42,10 @@ def make_mesh(slices: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
+    """Return the sharding that has a copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Divides the first axis over all devices."""
+    """Return the sharding that divides the first axis over all devices."""
     return NamedSharding(mesh, PartitionSpec(AXES))

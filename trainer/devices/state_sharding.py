@@ -1,9 +1,8 @@
-"""What of a state is divided over the devices of a slice, and what every device has a copy of.
+"""Sharding of a state over the devices of a slice, as train.shard sets it (ZeRO, arXiv:1910.02054).
 
-``none``: nothing is divided. ``optimizer``: what the optimizer keeps, and averaged weights (ZeRO-1). ``all``:
-the parameters too (ZeRO-3); a step gathers them before it uses them. It is divided inside a slice and copied
-to every slice, so that gathering never crosses the data-centre network. Statistics of BatchNorm are small and
-are never divided.
+``none`` shards nothing. ``optimizer`` shards the optimizer state and averaged weights (ZeRO-1). ``all`` also
+shards the parameters (ZeRO-3), which a step gathers before it uses them. Every slice holds a whole state, so
+that gathering never crosses the data-centre network. Statistics of BatchNorm are small and always replicated.
 """
 
 import math
@@ -16,18 +15,24 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from trainer.devices.mesh import replicated
 from trainer.state import State
 
-LEAST = 2**14  # elements: gathering a smaller array costs more than its copies
+MIN_ELEMENTS = 2**14  # gathering a smaller array costs more than its copies
 
 
 def of_state(mesh: Mesh, shapes: State, shard: str) -> State:
-    """A State of NamedSharding. ``shapes``: a State of anything with a shape."""
-    same = replicated(mesh)
+    """Return a State of NamedSharding.
+
+    Args:
+      mesh: mesh of the run.
+      shapes: a State of arrays, or of anything else with a shape.
+      shard: "none", "optimizer" or "all".
+    """
+    everywhere = replicated(mesh)
 
     def divided(part: Any) -> Any:
         return jax.tree.map(lambda leaf: _divided(mesh, leaf.shape), part)
 
     def copied(part: Any) -> Any:
-        return jax.tree.map(lambda leaf: same, part)
+        return jax.tree.map(lambda leaf: everywhere, part)
 
     return State(
         step=copied(shapes.step),
@@ -38,17 +43,17 @@ def of_state(mesh: Mesh, shapes: State, shard: str) -> State:
 
 
 def gatherer(mesh: Mesh, shard: str) -> Callable[[Any], Any]:
-    """A function that copies all of a divided tree to every device, for evaluation and for a checkpoint."""
+    """Return a function that replicates a sharded tree, for evaluation and for a checkpoint."""
     if shard == "none":
         return lambda tree: tree
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
 
 def _divided(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
-    """Along the longest axis that divides evenly; whole where there is none."""
+    """Return a sharding along the longest axis that divides evenly; replicated where there is none."""
     count = mesh.shape["data"]
     axes = [axis for axis, length in enumerate(shape) if length % count == 0]
-    if not axes or math.prod(shape) < LEAST:
+    if not axes or math.prod(shape) < MIN_ELEMENTS:
         return replicated(mesh)
     longest = max(axes, key=lambda axis: shape[axis])
     return NamedSharding(mesh, PartitionSpec(*[None] * longest, "data"))

@@ -1,4 +1,4 @@
-"""Nothing is compiled twice: not over epochs and evaluations, not by a restart."""
+"""Each program is compiled once: not again by epochs, evaluations or a restart."""
 
 import collections
 import re
@@ -12,7 +12,10 @@ from train_runs import environment, finish
 RUN = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "120", "--set", "model.width=8"]
 RUN += ["--set", "log.every_steps=1", "--set", "log.wandb=off", "--set", "optim.ema=0.9"]
 FINISHED = re.compile(r"Finished XLA compilation of jit\((\w+)\)")
-SMALL = {"_threefry_seed", "stage"}  # of JAX itself, of no layer: milliseconds
+SMALL = {
+    "_threefry_seed",
+    "stage",
+}  # programs without layers, one of JAX itself, that compile in milliseconds
 
 
 def start(run_dir):
@@ -22,7 +25,7 @@ def start(run_dir):
 
 
 def compiled(log):
-    """Name of a program -> how often it was compiled."""
+    """Count the compilations of each program by its name."""
     return collections.Counter(FINISHED.findall(log))
 
 

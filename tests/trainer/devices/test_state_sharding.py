@@ -1,4 +1,4 @@
-"""A state that is divided over the devices: less memory on each, the same losses, whole checkpoints."""
+"""A sharded state: less memory per device, the same losses, whole checkpoints."""
 
 import signal
 
@@ -14,41 +14,41 @@ from trainer.devices import compilation, mesh, state_sharding
 STEPS = 8
 
 
-class Divided(Run):
-    """Its training step takes and gives a divided state."""
+class ShardedRun(Run):
+    """A run whose training step takes and returns a sharded state."""
 
     def __init__(self, devices, shard, **settings):
         super().__init__(devices, **settings)
-        self.where = state_sharding.of_state(self.mesh, self.shapes, shard)
+        self.shardings = state_sharding.of_state(self.mesh, self.shapes, shard)
         batch = self.batch_shapes(self.batches(1))
         self.train = compilation.compile_train(self.train_step, self.shapes, batch, self.mesh, shard=shard)
-        self.state = jax.device_put(self.state, self.where)
+        self.state = jax.device_put(self.state, self.shardings)
 
 
 @pytest.fixture(autouse=True)
-def divide_small_arrays(monkeypatch):
-    monkeypatch.setattr(state_sharding, "LEAST", 256)
+def shard_small_arrays(monkeypatch):
+    monkeypatch.setattr(state_sharding, "MIN_ELEMENTS", 256)
 
 
-def held(run):
-    """Bytes of what a step takes, on each device."""
+def argument_bytes(run):
+    """Return the bytes of the training step's arguments per device."""
     return run.train.memory_analysis().argument_size_in_bytes
 
 
 @pytest.fixture(scope="module")
-def whole():
+def replicated_run():
     run = Run(8, **{"optim.ema": 0.9})
-    return run.losses(STEPS), held(run)
+    return run.losses(STEPS), argument_bytes(run)
 
 
 # SGD's momentum and the averages are each as large as the parameters.
 @pytest.mark.slow
 @pytest.mark.parametrize(("shard", "copies"), [("optimizer", 2), ("all", 3)])
-def test_each_device_holds_its_part_and_losses_stay(whole, shard, copies):
-    losses, bytes_whole = whole
-    run = Divided(8, shard, **{"optim.ema": 0.9})
+def test_each_device_holds_its_shard_and_losses_stay_the_same(replicated_run, shard, copies):
+    losses, replicated_bytes = replicated_run
+    run = ShardedRun(8, shard, **{"optim.ema": 0.9})
     parameters = sum(a.size * 4 for a in run.shapes.params.values())
-    assert bytes_whole - held(run) == pytest.approx(copies * parameters * 7 / 8, rel=0.15)
+    assert replicated_bytes - argument_bytes(run) == pytest.approx(copies * parameters * 7 / 8, rel=0.15)
     assert run.losses(STEPS) == pytest.approx(losses, abs=1e-5)
     gathered = state_sharding.gatherer(run.mesh, shard)((run.state.params, run.state.stats))
     run.state = run.state._replace(params=gathered[0], stats=gathered[1])
@@ -56,22 +56,22 @@ def test_each_device_holds_its_part_and_losses_stay(whole, shard, copies):
 
 
 @pytest.mark.slow
-def test_the_longest_axis_that_divides_evenly_is_divided():
+def test_the_longest_axis_that_divides_evenly_is_sharded():
     run = Run(8)
     kernel = jax.ShapeDtypeStruct((3, 3, 64, 128), np.float32)
     stem = jax.ShapeDtypeStruct((7, 7, 3, 9), np.float32)
     scale = jax.ShapeDtypeStruct((128,), np.float32)
     shapes = run.shapes._replace(params={"kernel": kernel, "stem": stem, "scale": scale}, opt=())
-    found = state_sharding.of_state(run.mesh, shapes, "all").params
-    assert found["kernel"].spec == PartitionSpec(None, None, None, "data")
-    assert found["stem"].spec == found["scale"].spec == PartitionSpec()
+    params = state_sharding.of_state(run.mesh, shapes, "all").params
+    assert params["kernel"].spec == PartitionSpec(None, None, None, "data")
+    assert params["stem"].spec == params["scale"].spec == PartitionSpec()
     two = mesh.make_mesh(2, jax.devices()[:8])
     kernel = state_sharding.of_state(two, shapes, "all").params["kernel"]
     assert kernel.shard_shape((3, 3, 64, 128)) == (3, 3, 64, 32)  # over the four devices of each slice
 
 
 @pytest.mark.slow
-def test_a_divided_run_of_two_processes_goes_on_as_a_whole_one_of_one(tmp_path):
+def test_a_sharded_run_of_two_processes_resumes_replicated_in_one(tmp_path):
     wide = ["--set", "model.width=64", "--steps", "30"]
     process = launch(tmp_path, "--slice", "cpu-2x2", "--set", "train.shard=all", *wide)
     lines = until(process, "progress step=12 ")
@@ -81,8 +81,8 @@ def test_a_divided_run_of_two_processes_goes_on_as_a_whole_one_of_one(tmp_path):
     code, out = finish(launch(tmp_path, "--slice", "cpu-1x2", *wide))
     assert code == 0, out
     assert "event name=restore" in out
-    again = tmp_path / "whole"
-    code, out = finish(launch(again, "--slice", "cpu-1x2", *wide))
+    reference = tmp_path / "replicated"
+    code, out = finish(launch(reference, "--slice", "cpu-1x2", *wide))
     assert code == 0, out
-    divided, whole = ([loss for _, loss in losses(place)] for place in (tmp_path, again))
-    assert divided == pytest.approx(whole, abs=1e-3)
+    resumed, expected = ([loss for _, loss in losses(run_dir)] for run_dir in (tmp_path, reference))
+    assert resumed == pytest.approx(expected, abs=1e-3)

@@ -62,10 +62,10 @@ def test_cross_entropy_by_hand():
 def test_a_batch_that_does_not_divide_is_refused():
     with pytest.raises(Exception, match=r"train\.batch: must be a multiple of 8 devices, got 100") as caught:
         check_batch(8, 100)
-    assert "--batch 96 gives 12 examples a device" in str(caught.value)
+    assert "--batch 96 gives 12 examples per device" in str(caught.value)
     with pytest.raises(Exception, match=r"multiple of 8 devices x 4 parts, got 48") as caught:
         check_batch(8, 48, 4)
-    assert "--batch 32 gives 1 examples a device and part" in str(caught.value)
+    assert "--batch 32 gives 1 examples per device and part" in str(caught.value)
 
 
 @pytest.mark.slow
