@@ -1,7 +1,7 @@
-"""What the launcher knows of the trainer, read once from contract.json, which `make generate` writes.
+"""The contract with the trainer, read once from contract.json, which `make generate` writes.
 
-The launcher never imports the trainer. The types of that file are written here;
-tests/test_contract.py compares them with it.
+The launcher never imports the trainer. This module declares the types of contract.json, and
+tests/test_contract.py compares them with the file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Then = Literal["complete", "restart, not counted", "restart, counted", "fail at 
 
 
 class Setting(TypedDict):
-    """A setting of the trainer: its type, and where they apply choices and bounds."""
+    """A setting of the trainer: its type and, where they apply, its choices and bounds."""
 
     field: str  # section.field
     type: Literal["int", "float", "bool", "str"]
@@ -27,7 +27,7 @@ class Setting(TypedDict):
     choices: NotRequired[list[str]]
     minimum: NotRequired[float]
     maximum: NotRequired[float]
-    paths: NotRequired[bool]  # a path or gs://… is allowed beside the choices
+    paths: NotRequired[bool]  # whether a path or gs://… is allowed besides the choices
 
 
 class Flag(TypedDict):
@@ -38,7 +38,7 @@ class Flag(TypedDict):
 
 
 class ExitCode(TypedDict):
-    """An exit code of the trainer, and what the JobSet does then."""
+    """An exit code of the trainer, and what the JobSet does after it."""
 
     code: int
     meaning: str
@@ -53,7 +53,7 @@ class Variable(TypedDict):
 
 
 class Member(TypedDict):
-    """The type of one value of an event, of a log line or of JSON."""
+    """The type of one value in an event, a log line or JSON."""
 
     type: str
     help: NotRequired[str]
@@ -67,7 +67,7 @@ class Event(TypedDict):
     """An event of a run."""
 
     help: str
-    milestone: bool  # of the way to the first step
+    milestone: bool  # whether it is on the way to the first step
     fields: dict[str, Member]
 
 
@@ -79,7 +79,7 @@ class Line(TypedDict):
 
 
 class ProgressLine(TypedDict, total=False):
-    """What the launcher reads of a `progress` line; text stands for what is no finite number."""
+    """The values of a `progress` line that the launcher reads; a number that is not finite is text."""
 
     step: int
     steps: int
@@ -90,37 +90,37 @@ class ProgressLine(TypedDict, total=False):
 
 
 class EvaluateLine(TypedDict, total=False):
-    """What the launcher reads of an `evaluate` line."""
+    """The values of an `evaluate` line that the launcher reads."""
 
     step: int
     accuracy: float | str
 
 
 class Collective(TypedDict):
-    """Exchanges of one kind over one network, in one step."""
+    """All exchanges of one kind over one network in one step."""
 
     kind: str  # all-reduce, all-gather, …
     network: str  # ici within a slice, dcn between slices
     number: int
     bytes: int
-    rounds: NotRequired[int]  # that wait for one another; between slices only
+    rounds: NotRequired[int]  # exchanges that wait for one another; between slices only
 
 
 class StepResult(TypedDict):
-    """What `check` found out about one step, on one device; memory in bytes."""
+    """The result of `check` for one step on one device; memory in bytes."""
 
     fits: bool
     seconds: float
     peak: int
     limit: NotRequired[int]
     memory: dict[str, int]
-    flops: float  # this and the following where it fits
+    flops: float  # this and the keys below only where the step fits
     bytes: float
     collectives: list[Collective]
 
 
 class CheckResult(TypedDict):
-    """What `check` found out about a run; trainer/check/result.py explains each key."""
+    """The result of `check` for a run; trainer/check/result.py explains each key."""
 
     estimated: bool
     code: bool
@@ -139,11 +139,11 @@ class CheckResult(TypedDict):
     parameters: int
     train: StepResult
     eval: NotRequired[StepResult]
-    cached: bool  # of the launcher: whether it is an earlier answer
+    cached: bool  # added by the launcher: whether the result is from its cache
 
 
 class Check(TypedDict):
-    """`python -m trainer.check`."""
+    """The steps and the JSON of `python -m trainer.check`."""
 
     steps: list[str]
     result: dict[str, Member]
@@ -169,36 +169,36 @@ class Document(TypedDict):
 
 @functools.cache
 def document() -> Document:
-    """contract.json as it is."""
+    """Return contract.json."""
     return json.loads(Path(__file__).with_name("contract.json").read_text(encoding="utf-8"))
 
 
 @functools.cache
 def fields() -> dict[str, Setting]:
-    """`section.field` -> its setting."""
+    """Return the trainer's settings by `section.field`."""
     return {setting["field"]: setting for setting in document()["fields"]}
 
 
 def codes(then: Then) -> list[int]:
-    """The exit codes after which the JobSet does this, in ascending order."""
+    """Return the exit codes after which the JobSet does `then`, in ascending order."""
     return sorted(row["code"] for row in document()["exit_codes"].values() if row["then"] == then)
 
 
 def meanings() -> dict[int, str]:
-    """Exit code -> what it means."""
+    """Return the meaning of each exit code."""
     return {row["code"]: row["meaning"] for row in document()["exit_codes"].values()}
 
 
 def variable(key: str) -> str:
-    """The name of an environment variable of the trainer: `hosts` -> `RESNET_HOSTS`."""
+    """Return the name of an environment variable of the trainer: `hosts` -> `RESNET_HOSTS`."""
     return document()["environment"][key]["name"]
 
 
 def head(name: Head) -> str:
-    """How a line on stderr begins: `error` -> `error: `."""
+    """Return the start of a line on stderr: `error` -> `error: `."""
     return document()["heads"][name]
 
 
 def milestones() -> list[str]:
-    """The events on the way to the first step, in their order."""
+    """Return the events on the way to the first step, in order."""
     return [name for name, event in document()["events"].items() if event["milestone"]]

@@ -1,1 +1,1 @@
-"""From words to a checked, frozen TrainingJob."""
+"""The request: values from flags, files and environment become a checked, frozen TrainingJob."""

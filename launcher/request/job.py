@@ -1,4 +1,4 @@
-"""TrainingJob: one request, frozen, checked and fully resolved; everything is built from it."""
+"""TrainingJob: one request, frozen, checked and fully resolved, from which everything is built."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from launcher.request import mounts, readers, rules
 from launcher.request.fields import Fields
 from launcher.version import __version__
 
-GRACE = 300  # seconds: a save of the largest state to a bucket, with room
-SPOT_GRACE = 25  # seconds: the notice is 30, and the node needs the rest for itself
+GRACE = 300  # seconds: saving the largest state to a bucket, with some reserve
+SPOT_GRACE = 25  # seconds: the notice is 30 s, and the node needs the rest for itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,10 @@ class TrainingJob(Fields):
     >>> job.name, job.shape.hosts, job.devices, job.run_dir
     ('resnet152-v4-32', 4, 16, 'gs://my-bucket/resnet152-v4-32')
 
-    Raises RequestError with every problem found. After construction name, image, run_dir and grace are set.
+    After construction name, image, run_dir and grace are set.
+
+    Raises:
+      RequestError: some values are invalid; the error holds every problem.
     """
 
     def __post_init__(self) -> None:
@@ -38,13 +41,13 @@ class TrainingJob(Fields):
             raise RequestError(*problems)
 
     def _read(self, field: dataclasses.Field[Any]) -> Problem | None:
-        """Replaces one field by its checked value, or by its default and says what is wrong."""
-        read, given = field.metadata["read"], getattr(self, field.name)
+        """Replace one field by its checked value, or by its default, and return the problem if it has one."""
+        read, value = field.metadata["read"], getattr(self, field.name)
         flag = field.name.replace("_", "-")
-        if given is None:
+        if value is None:
             return rules.missing(flag) if field.name in rules.REQUIRED else None
         try:
-            self._set(field.name, read(given))
+            self._set(field.name, read(value))
             if field.name == "slice":
                 self._set("slice", self.shape.name)
         except readers.Wrong as wrong:
@@ -55,7 +58,7 @@ class TrainingJob(Fields):
         return None
 
     def _resolve(self) -> None:
-        """Fills in what follows from other fields."""
+        """Fill in the fields that follow from others."""
         if self.name is None:
             self._set("name", re.sub(r"[^a-z0-9]+", "-", f"{self.arch}-{self.slice}".lower()).strip("-"))
         if self.run_dir is None:

@@ -1,4 +1,4 @@
-"""Readers of the names that Kubernetes and its registries have rules for."""
+"""Readers of names whose form Kubernetes, Cloud Storage and image registries define."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from launcher.request.readers import HIDDEN, Reader, Wrong, text
 
-# Text: each is compiled when it is first needed, which most are not.
+# Patterns as text: each is compiled when it is first needed, and most never are.
 SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 QUALIFIED = r"(?:(?P<domain>[^/]{1,253})/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 SECRET_KEY = r"[-._a-zA-Z0-9]{1,253}"
@@ -17,7 +17,7 @@ TOLERATION = r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?(:(?P<effect>NoSchedule|NoExec
 
 
 def matching(pattern: str, must: str, longest: int = 253) -> Reader:
-    """Text that a pattern describes, such as a Kubernetes name."""
+    """Return a reader of text that matches a pattern; `must` begins the message for other text."""
 
     def read(value: Any) -> str:
         if not isinstance(value, str) or len(value) > longest or not re.fullmatch(pattern, value):
@@ -30,18 +30,18 @@ def matching(pattern: str, must: str, longest: int = 253) -> Reader:
 # RFC 1035: the name of the JobSet is also that of its headless service.
 run = matching(
     r"[a-z]([-a-z0-9]*[a-z0-9])?",
-    "must be lower-case letters, digits and '-', from a letter on, at most 63",
+    "must be at most 63 lower-case letters, digits and '-', starting with a letter",
     63,
 )
 namespace = matching(
-    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "must be lower-case letters, digits and '-', at most 63", 63
+    r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "must be at most 63 lower-case letters, digits and '-'", 63
 )
 subdomain = matching(SUBDOMAIN, "must be lower-case letters, digits, '-' and '.'")
-# The name of an object that a label refers to: labels are shorter than names.
-short = matching(SUBDOMAIN, "must be lower-case letters, digits, '-' and '.', at most 63", 63)
+# The name of an object that a label refers to: the value of a label is shorter than a name may be.
+short = matching(SUBDOMAIN, "must be at most 63 lower-case letters, digits, '-' and '.'", 63)
 label_value = matching(
     r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?",
-    "must be letters, digits, '-', '_' and '.', at most 63",
+    "must be at most 63 letters, digits, '-', '_' and '.'",
     63,
 )
 env = matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be a name such as HF_HOME")
@@ -54,7 +54,7 @@ image = matching(
 
 
 def key(value: Any) -> str:
-    """A label or annotation key: NAME or DOMAIN/NAME."""
+    """Read the key of a label or annotation: NAME or DOMAIN/NAME."""
     match = re.fullmatch(QUALIFIED, value) if isinstance(value, str) else None
     if match is None or (match["domain"] and not re.fullmatch(SUBDOMAIN, match["domain"])):
         raise Wrong("must be a key such as team or example.com/team", value)
@@ -62,7 +62,7 @@ def key(value: Any) -> str:
 
 
 def bucket(value: Any) -> str:
-    """`gs://BUCKET/PREFIX`, `BUCKET/PREFIX` or `BUCKET` -> `gs://BUCKET[/PREFIX]`."""
+    """Read a bucket: `gs://BUCKET/PREFIX`, `BUCKET/PREFIX` or `BUCKET` -> `gs://BUCKET[/PREFIX]`."""
     path = text(value).removeprefix("gs://").rstrip("/")
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/\s]+)*", path) or ".." in path:
         raise Wrong("must be a Cloud Storage bucket such as my-bucket or gs://my-bucket/runs", value)
@@ -70,7 +70,7 @@ def bucket(value: Any) -> str:
 
 
 def directory(value: Any) -> str:
-    """`gs://BUCKET/…` or an absolute path, as text; a relative one means nothing in a pod."""
+    """Read `gs://BUCKET/…` or an absolute path; a relative path has no meaning in a pod."""
     path = text(value).rstrip("/") or "/"
     if path.startswith("gs://"):
         return bucket(path)
@@ -80,7 +80,7 @@ def directory(value: Any) -> str:
 
 
 def secret(value: Any) -> tuple[str, str]:
-    """`SECRET/KEY` -> (secret, key): a secret is only ever named, never given."""
+    """Read `SECRET/KEY` -> (secret, key): a request names a secret and never holds its value."""
     if isinstance(value, tuple):
         value = "/".join(map(str, value))
     name, slash, entry = value.partition("/") if isinstance(value, str) else ("", "", "")
@@ -90,29 +90,29 @@ def secret(value: Any) -> tuple[str, str]:
         or not re.fullmatch(SUBDOMAIN, name)
         or not re.fullmatch(SECRET_KEY, entry)
     ):
-        # What stands here may be the secret itself, so it is not shown.
+        # The value may be the secret itself, so the message does not show it.
         raise Wrong("must be SECRET/KEY, a key of a Secret in the namespace", HIDDEN)
     return name, entry
 
 
 def toleration(value: Any) -> dict[str, str]:
-    """`KEY[=VALUE][:EFFECT]` -> a toleration; without VALUE it tolerates every value."""
+    """Read `KEY[=VALUE][:EFFECT]` -> a toleration; without VALUE it tolerates every value."""
     if isinstance(value, Mapping):
-        effect, entry = value.get("effect"), value.get("value")
-        value = f"{value.get('key')}" + (f"={entry}" if entry else "") + (f":{effect}" if effect else "")
+        effect, matched = value.get("effect"), value.get("value")
+        value = f"{value.get('key')}" + (f"={matched}" if matched else "") + (f":{effect}" if effect else "")
     match = re.fullmatch(TOLERATION, value) if isinstance(value, str) else None
     if match is None:
         raise Wrong("must be KEY[=VALUE][:EFFECT], as in dedicated=training:NoSchedule", value)
-    found = {"key": key(match["key"])}
+    entry = {"key": key(match["key"])}
     if match["value"] is None:
-        found["operator"] = "Exists"
+        entry["operator"] = "Exists"
     else:
-        found |= {"operator": "Equal", "value": label_value(match["value"])}
-    return found | ({"effect": match["effect"]} if match["effect"] else {})
+        entry |= {"operator": "Equal", "value": label_value(match["value"])}
+    return entry | ({"effect": match["effect"]} if match["effect"] else {})
 
 
 def version(value: Any) -> tuple[int, int]:
-    """`0.11.0` or `v0.11` -> (0, 11)."""
+    """Read a version: `0.11.0` or `v0.11` -> (0, 11)."""
     if isinstance(value, tuple):
         value = ".".join(map(str, value))
     match = re.fullmatch(VERSION, value) if isinstance(value, str) else None

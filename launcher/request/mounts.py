@@ -1,4 +1,4 @@
-"""What `--mount SOURCE:PATH[:ro]` mounts."""
+"""The mounts of a pod: `--mount SOURCE:PATH[:ro]`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from launcher.request.readers import Wrong
 
-SCRATCH = "/scratch"  # an emptyDir: where a run writes that is not kept
-FORM = "pvc/NAME, gcs/BUCKET, host/DIR or ssd, then :PATH and perhaps :ro"
+SCRATCH = "/scratch"  # an emptyDir for runs that are not kept
+FORM = "pvc/NAME, gcs/BUCKET, host/DIR or ssd, then :PATH and optionally :ro"
 SOURCE = r"(?P<kind>pvc|gcs|host|ssd)(/(?P<name>[^:\s]*))?:(?P<path>/[^:\s]*)(?P<ro>:ro)?"
-NAMES = {  # what may follow the slash
+NAMES = {  # kind -> pattern of what may follow the slash
     "pvc": r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?",
     "gcs": r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]",
     "host": r"[^\x00-\x20:]+",
@@ -22,7 +22,10 @@ TAKEN = ("/", "/tmp", "/dev", "/dev/shm", "/proc", "/sys", SCRATCH)
 
 @dataclass(frozen=True)
 class Mount:
-    """A directory of the pod: kind is pvc, gcs (Cloud Storage FUSE), host or ssd (the node's local SSD)."""
+    """A directory that is mounted into the pod.
+
+    kind: pvc, gcs (Cloud Storage FUSE), host (a directory of the node) or ssd (the node's local SSD).
+    """
 
     kind: str
     name: str
@@ -30,7 +33,7 @@ class Mount:
     read_only: bool
 
     def volume(self, name: str) -> dict[str, Any]:
-        """The pod's volume, under a name of the pod's own."""
+        """Return the volume of the pod, named `name` within the pod."""
         if self.kind == "pvc":
             claim: dict[str, Any] = {"claimName": self.name} | ({"readOnly": True} if self.read_only else {})
             return {"name": name, "persistentVolumeClaim": claim}
@@ -44,16 +47,16 @@ class Mount:
         return {"name": name, "emptyDir": {}}
 
     def mount(self, name: str) -> dict[str, Any]:
-        """The container's mount of that volume."""
+        """Return the container's mount of the volume `name`."""
         return {"name": name, "mountPath": self.path} | ({"readOnly": True} if self.read_only else {})
 
     def holds(self, directory: str) -> bool:
-        """Whether a directory lies under this mount and can be written."""
+        """Whether a directory lies under this mount and is writable."""
         return not self.read_only and (directory + "/").startswith(self.path.rstrip("/") + "/")
 
 
 def mount(value: Any) -> Mount:
-    """Reads `SOURCE:PATH[:ro]`, as in pvc/imagenet:/data:ro."""
+    """Read `SOURCE:PATH[:ro]`, for example `pvc/imagenet:/data:ro`."""
     if isinstance(value, Mount):
         return value
     match = re.fullmatch(SOURCE, value) if isinstance(value, str) else None

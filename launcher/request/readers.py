@@ -1,6 +1,6 @@
-"""What a field of a request may hold: readers that take text or a Python value and give the checked value.
+"""Readers of values: each takes text or a Python value and returns the checked value of a field.
 
-Each reader raises Wrong, whose message completes "FIELD: …".
+A reader raises Wrong for a value that the field cannot hold. Its message completes "FIELD: …".
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from launcher.errors import closest
 Reader = Callable[[Any], Any]
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
-HIDDEN = object()  # in place of a value that an error must not show
+HIDDEN = object()  # stands for a value that an error must not show
 
 
 class Wrong(ValueError):
-    """A value that a field cannot hold; `hint` says what to type."""
+    """A value that a field cannot hold; `hint` says what to type instead."""
 
     def __init__(self, must: str, got: Any, hint: str = "") -> None:
         shown = "something else" if got is HIDDEN else repr(got)
@@ -27,16 +27,16 @@ class Wrong(ValueError):
 
 
 def text(value: Any) -> str:
-    """Printable text of one line that is not empty."""
+    """Read printable text of one line that is not empty."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = str(value)  # a YAML file says 1.0 and means "1.0"
+        value = str(value)  # YAML reads 1.0 as a number where "1.0" is meant
     if not isinstance(value, str) or not value or not value.isprintable():
         raise Wrong("must be printable text of one line", value)
     return value
 
 
 def any_text(value: Any) -> str:
-    """Text of any kind, the empty one too; an environment cannot hold NUL, nor YAML a lone surrogate."""
+    """Read any text, even empty; an environment cannot hold NUL, nor can YAML hold a lone surrogate."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or re.search(r"[\x00\ud800-\udfff]", value):
@@ -45,7 +45,7 @@ def any_text(value: Any) -> str:
 
 
 def integer(low: int, high: int = 2**31 - 1) -> Reader:
-    """A whole number from low to high; without high, what 32 bits hold."""
+    """Return a reader of whole numbers from low to high; high is the largest 32-bit integer by default."""
     bounds = f"of at least {low}" if high == 2**31 - 1 else f"from {low} to {high}"
     must = f"must be a whole number {bounds}"
 
@@ -60,7 +60,7 @@ def integer(low: int, high: int = 2**31 - 1) -> Reader:
 
 
 def positive(value: Any) -> int | float:
-    """A number above zero; whole ones stay whole."""
+    """Read a number above zero; a whole number becomes an int."""
     number = value
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,12})?", value.strip()):
         number = float(value.strip())
@@ -70,7 +70,7 @@ def positive(value: Any) -> int | float:
 
 
 def seconds(value: Any) -> int:
-    """A duration: 90, 90s, 10m, 2h or 7d, in seconds."""
+    """Read a duration and return seconds: 90, 90s, 10m, 2h or 7d."""
     if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,9})([smhd]?)", value.strip())):
         value = int(match[1]) * UNITS[match[2] or "s"]
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**31:
@@ -79,7 +79,7 @@ def seconds(value: Any) -> int:
 
 
 def one_of(*choices: str) -> Reader:
-    """One of a few words."""
+    """Return a reader of one of these choices."""
 
     def read(value: Any) -> str:
         if value not in choices:
@@ -91,17 +91,17 @@ def one_of(*choices: str) -> Reader:
 
 
 def flag(value: Any) -> bool:
-    """True or false; from an environment variable also 1 and 0."""
-    words = {"true": True, "1": True, "false": False, "0": False}
-    if isinstance(value, str) and value.lower() in words:
-        return words[value.lower()]
+    """Read true or false; an environment variable may also hold 1 or 0."""
+    spellings = {"true": True, "1": True, "false": False, "0": False}
+    if isinstance(value, str) and value.lower() in spellings:
+        return spellings[value.lower()]
     if not isinstance(value, bool):
         raise Wrong("must be true or false", value)
     return value
 
 
 def many(item: Reader) -> Reader:
-    """A tuple of items, from a list or from one item."""
+    """Return a reader of a tuple of items, from a list or from a single item."""
 
     def read(value: Any) -> tuple[Any, ...]:
         if isinstance(value, str):
@@ -114,27 +114,27 @@ def many(item: Reader) -> Reader:
 
 
 def pairs(key: Reader, value: Reader, form: str) -> Reader:
-    """A dict, from a mapping or from texts of the form KEY=VALUE; the last of a key wins."""
+    """Return a reader of a dict, from a mapping or from texts KEY=VALUE; the last value of a key wins."""
 
     def split(entry: Any) -> tuple[str, str]:
-        name, equals, rest = entry.partition("=") if isinstance(entry, str) else ("", "", "")
+        name, equals, text = entry.partition("=") if isinstance(entry, str) else ("", "", "")
         if not equals:
             raise Wrong(f"must be {form}", entry)
-        return name, rest
+        return name, text
 
-    def read(given: Any) -> dict[str, Any]:
-        if isinstance(given, str):
-            given = [given]
-        if not isinstance(given, (Mapping, list, tuple)):
-            raise Wrong(f"must be {form} or a mapping", given)
-        items: Iterable[tuple[Any, Any]] = given.items() if isinstance(given, Mapping) else map(split, given)
-        return {key(name): value(rest) for name, rest in items}
+    def read(pairs: Any) -> dict[str, Any]:
+        if isinstance(pairs, str):
+            pairs = [pairs]
+        if not isinstance(pairs, (Mapping, list, tuple)):
+            raise Wrong(f"must be {form} or a mapping", pairs)
+        items: Iterable[tuple[Any, Any]] = pairs.items() if isinstance(pairs, Mapping) else map(split, pairs)
+        return {key(name): value(item) for name, item in items}
 
     return read
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """A mapping with text keys, as YAML gives it."""
+    """Read a mapping whose keys are text, as parsed from YAML."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise Wrong("must be a mapping", value)
     return dict(value)

@@ -1,4 +1,4 @@
-"""What must hold between the fields of a job. Each rule yields the problems it finds."""
+"""The rules that hold between the fields of a job. Each rule yields the problems that it finds."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ REQUIRED = {
     "slice": "as in --slice v4-32; resnet-launch slices lists them",
     "arch": "as in --arch resnet50",
 }
-LONGEST_NAME = 63  # of a pod, which JobSet checks before it makes one
-MAX_PODS = 2**31 - 1  # JobSet counts them in 32 bits
-FLEX_SECONDS = 7 * 86400  # the longest GKE gives a flex-start node
-NO_FLEX = ("v4",)
+LONGEST_NAME = 63  # characters of a pod's name, which JobSet checks before it creates a pod
+MAX_PODS = 2**31 - 1  # JobSet counts pods with 32 bits
+FLEX_SECONDS = 7 * 86400  # longest life of a flex-start node on GKE
+NO_FLEX = ("v4",)  # generations without flex-start
 RESERVED = ("RESNET_", "JOB_COMPLETION_INDEX", "TPU_WORKER_", "MEGASCALE_")
 
 
 def missing(flag: str) -> Problem:
-    """A field that every request has to name."""
+    """Return the problem of a request that lacks a required field."""
     return Problem(flag, "must be given", REQUIRED[flag])
 
 
 def longest_pod(name: str, slices: int, hosts: int) -> str:
-    """The longest pod name of a run, with the five letters that Kubernetes appends."""
+    """Return the longest pod name of a run, with the five characters that Kubernetes appends."""
     return f"{name}-slice-{slices - 1}-{hosts - 1}-abcde"
 
 
@@ -46,12 +46,11 @@ def _batch(job: Fields) -> Iterator[Problem]:
     batch = int(job.requested.get("train.batch", 0))
     if batch % job.devices:
         below = batch // job.devices * job.devices
-        near = f"{below} or {below + job.devices}" if below else f"{job.devices}"
-        yield Problem(
-            "batch", f"must be a multiple of the run's {job.devices} devices, got {batch}", f"--batch {near}"
-        )
+        nearest = f"{below} or {below + job.devices}" if below else f"{job.devices}"
+        text = f"must be a multiple of the run's {job.devices} devices, got {batch}"
+        yield Problem("batch", text, f"--batch {nearest}")
     if job.steps and job.epochs:
-        yield Problem("steps", f"must not be given together with epochs, got {job.steps} and {job.epochs}")
+        yield Problem("steps", f"must not be used together with epochs, got {job.steps} and {job.epochs}")
 
 
 def _slices(job: Fields) -> Iterator[Problem]:
@@ -60,10 +59,10 @@ def _slices(job: Fields) -> Iterator[Problem]:
         yield Problem(
             "num-slices",
             f"must be 1 for {job.slice}, got {job.num_slices}",
-            "only slices of more than one host join over the data center network; take a larger slice",
+            "only slices with several hosts join over the data center network; choose a larger slice",
         )
     if job.hosts > MAX_PODS:
-        yield Problem("num-slices", f"must give at most {MAX_PODS} pods, got {job.hosts}")
+        yield Problem("num-slices", f"must make at most {MAX_PODS} pods, got {job.hosts}")
     if shape.generation == LOCAL_GPU and job.platform != "local":
         yield Problem(
             "slice",
@@ -82,62 +81,64 @@ def _storage(job: Fields) -> Iterator[Problem]:
         )
     paths = [mount.path for mount in job.mount]
     for path in sorted({path for path in paths if paths.count(path) > 1}):
-        yield Problem("mount", f"must mount one thing at each path, got two at {path}")
+        yield Problem("mount", f"must mount one source at each path, got several at {path}")
 
 
 def _environment(job: Fields) -> Iterator[Problem]:
     for field, names in (("env", job.env), ("secret-env", job.secret_env)):
         for name in names:
             if name.startswith(RESERVED):
-                yield Problem(field, f"must not set {name}: the launcher or the cluster does")
+                yield Problem(field, f"must not set {name}: the launcher or the cluster sets it")
     for name in sorted(set(job.env) & set(job.secret_env)):
-        yield Problem("secret-env", f"must not set {name} a second time: --env does")
+        yield Problem("secret-env", f"must not set {name}: --env sets it")
 
 
 def _capacity(job: Fields) -> Iterator[Problem]:
-    given = [flag for flag in ("spot", "reservation", "flex") if getattr(job, flag)]
-    if len(given) > 1:
-        yield Problem(given[-1], f"must be the only kind of capacity, got {' and '.join(given)}")
-    for flag in [*given, *(["placement-policy"] if job.placement_policy else [])]:
+    kinds = [flag for flag in ("spot", "reservation", "flex") if getattr(job, flag)]
+    if len(kinds) > 1:
+        yield Problem(kinds[-1], f"must be the only kind of capacity, got {' and '.join(kinds)}")
+    for flag in [*kinds, *(["placement-policy"] if job.placement_policy else [])]:
         if job.platform != "gke":
-            yield Problem(flag, f"must be left out on platform {job.platform}: it is a kind of node of GKE")
+            yield Problem(flag, f"must be left out on platform {job.platform}: only GKE has such nodes")
         elif job.shape.kind == "cpu":
             yield Problem(flag, "must be left out for CPU slices: choose their nodes with --node-selector")
     if job.flex is not None and not 0 < job.flex <= FLEX_SECONDS:
-        yield Problem("flex", f"must be at most 7d and above 0, got {job.flex} s", "--flex 24h")
+        yield Problem("flex", f"must be above 0 and at most 7d, got {job.flex} s", "--flex 24h")
     if job.flex and job.shape.generation in NO_FLEX:
         yield Problem("flex", f"must be left out for {job.slice}: GKE has no flex-start for this generation")
     if job.shape.placement_policy and job.platform == "gke" and not job.placement_policy:
         yield Problem(
             "placement-policy",
             f"must be given for {job.slice}: several hosts of this generation need a workload policy",
-            "kubectl get nodes -L cloud.google.com/placement-policy-name shows those of the node pools",
+            "kubectl get nodes -L cloud.google.com/placement-policy-name shows the policies of node pools",
         )
 
 
 def _platform(job: Fields) -> Iterator[Problem]:
     if job.shape.kind == "tpu" and job.platform == "generic":
-        yield Problem("platform", f"must be gke for {job.slice}: TPUs join by variables that GKE sets")
+        yield Problem("platform", f"must be gke for {job.slice}: TPU hosts join by variables that GKE sets")
     if job.gpu_resource and (job.shape.kind != "gpu" or job.platform != "generic"):
-        yield Problem("gpu-resource", "must go with a GPU slice and --platform generic")
+        yield Problem("gpu-resource", "must be used with a GPU slice and --platform generic")
 
 
 def _queue(job: Fields) -> Iterator[Problem]:
     for field in ("priority", "topology_required", "topology_preferred"):
         if getattr(job, field) and not job.queue:
-            yield Problem(field.replace("_", "-"), "must go with --queue: Kueue reads it", "--queue NAME")
+            yield Problem(
+                field.replace("_", "-"), "must be used with --queue: Kueue reads it", "--queue NAME"
+            )
     if job.topology_required and job.topology_preferred:
-        yield Problem("topology-preferred", "must be left out where --topology-required is given")
+        yield Problem("topology-preferred", "must be left out with --topology-required")
 
 
 def _patch(job: Fields) -> Iterator[Problem]:
     patch = job.patch or {}
     for key in patch:
         if key not in ("metadata", "spec"):
-            yield Problem("patch", f"must hold metadata and spec of the JobSet, got {key[:60]!r}")
+            yield Problem("patch", f"must hold only metadata and spec of the JobSet, got {key[:60]!r}")
     metadata = patch.get("metadata")
     if isinstance(metadata, Mapping) and {"name", "namespace"} & set(metadata):
-        yield Problem("patch", "must not rename the run", "--name and --namespace do")
+        yield Problem("patch", "must not rename the run", "--name and --namespace set its name")
 
 
 ALL = (_names, _batch, _slices, _storage, _environment, _capacity, _platform, _queue, _patch)

@@ -1,6 +1,7 @@
-"""Where a value comes from: flag > environment > resnet-launch.yaml > defaults of the cluster > built-in.
+"""The sources of values: flag > environment > resnet-launch.yaml > defaults of the cluster > built-in.
 
-What can be given several times (env, mount, set, …) adds up over the sources; else the first wins.
+The first source that has a value wins. Fields that may be repeated (env, mount, set, …) collect the values of
+all sources.
 """
 
 from __future__ import annotations
@@ -17,39 +18,43 @@ from launcher.request.job import TrainingJob
 FILE = "resnet-launch.yaml"
 PREFIX = "RESNET_LAUNCH_"
 FIELDS = {field.name: field for field in dataclasses.fields(TrainingJob)}
-NOT_SHARED = {"args", "name"}  # of one run: no file or variable gives them to all
+NOT_SHARED = {"args", "name"}  # these belong to one run, so no file or variable sets them for all runs
 
 
 @dataclass(frozen=True)
 class Source:
-    """Some values, as given, and where they stand."""
+    """Unchecked values and where they come from, such as `flag` or the path of a file."""
 
     where: str
     values: Mapping[str, Any]
 
 
-def flags(given: Mapping[str, Any]) -> Source:
-    """What the command line has; a flag that was not given is None or empty."""
-    return Source("flag", {name: value for name, value in given.items() if value not in (None, (), [])})
+def flags(values: Mapping[str, Any]) -> Source:
+    """Return the flags of a command line; those that are None or empty were not given."""
+    return Source("flag", {name: value for name, value in values.items() if value not in (None, (), [])})
 
 
 def environment(environ: Mapping[str, str]) -> Source:
-    """RESNET_LAUNCH_BUCKET and the like; a variable of several values has commas between them."""
-    found: dict[str, Any] = {}
+    """Return the variables RESNET_LAUNCH_BUCKET and so on; commas separate the values of repeated fields."""
+    values: dict[str, Any] = {}
     for name in FIELDS.keys() - NOT_SHARED:
         value = environ.get(PREFIX + name.upper())
         if value:
-            found[name] = value.split(",") if is_repeated(name) else value
-    return Source("environment", found)
+            values[name] = value.split(",") if is_repeated(name) else value
+    return Source("environment", values)
 
 
 def find_file(directory: Path) -> Path | None:
-    """resnet-launch.yaml of this directory or the nearest one above."""
+    """Return resnet-launch.yaml of a directory, or the nearest one above it, or None."""
     return next((path / FILE for path in (directory, *directory.parents) if (path / FILE).is_file()), None)
 
 
 def read(field: str, path: Path) -> Any:
-    """A YAML document. Raises RequestError, which names the field, for a file that holds none."""
+    """Return the YAML document in a file.
+
+    Raises:
+      RequestError: the file cannot be read or is not YAML; the error names the field.
+    """
     import yaml
 
     try:
@@ -62,32 +67,44 @@ def read(field: str, path: Path) -> Any:
 
 
 def file(path: Path) -> Source:
-    """The values of resnet-launch.yaml. Raises RequestError where it cannot be read or has unknown keys."""
+    """Return the values of resnet-launch.yaml.
+
+    Raises:
+      RequestError: the file cannot be read, is not a mapping or has unknown keys.
+    """
     return table(str(path), read(str(path), path))
 
 
 def table(where: str, document: Any) -> Source:
-    """The values of a mapping whose keys are flags without their dashes: `num-slices` or `num_slices`."""
+    """Return the values of a mapping whose keys are flags without dashes: `num-slices` or `num_slices`.
+
+    Raises:
+      RequestError: the document is not a mapping or has unknown keys.
+    """
     if document is None:
         return Source(where, {})
     if not isinstance(document, Mapping):
         raise RequestError(Problem(where, "must be a mapping such as bucket: my-bucket"))
     known = {name.replace("_", "-") for name in FIELDS.keys() - NOT_SHARED}
-    problems, found = [], {}
+    problems, values = [], {}
     for key, value in document.items():
         name = str(key).replace("_", "-")
         if name not in known:
             hint = closest(name, known) or f"it may hold {', '.join(sorted(known))}"
             problems.append(Problem(where, f"must have known keys, got {str(key)[:60]!r}", hint))
         elif value is not None:
-            found[name.replace("-", "_")] = value
+            values[name.replace("-", "_")] = value
     if problems:
         raise RequestError(*problems)
-    return Source(where, found)
+    return Source(where, values)
 
 
 def configmap(where: str, data: Mapping[str, str]) -> Source:
-    """The values of a ConfigMap: a key for each field, or resnet-launch.yaml with the whole file in it."""
+    """Return the values of a ConfigMap: a key per field, or the key resnet-launch.yaml with a whole file.
+
+    Raises:
+      RequestError: the file is not YAML, is not a mapping or has unknown keys.
+    """
     import yaml
 
     document: Any = {
@@ -106,12 +123,12 @@ def configmap(where: str, data: Mapping[str, str]) -> Source:
 
 
 def is_repeated(name: str) -> bool:
-    """Whether a field can be given several times."""
+    """Whether the flag of a field may be repeated."""
     return FIELDS[name].default == () and name != "args"
 
 
 def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
-    """(field -> value, field -> where it stands), the first source winning."""
+    """Return (field -> value, field -> where it comes from); the strongest source comes first."""
     values: dict[str, Any] = {}
     where: dict[str, str] = {}
     for source in sources:
@@ -125,7 +142,7 @@ def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _items(value: Any) -> list[Any]:
-    """A repeated field's value as a list of what its flag takes."""
+    """Return the value of a repeated field as a list of texts that its flag accepts."""
     if isinstance(value, Mapping):
         return [f"{key}={entry}" for key, entry in value.items()]
     return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -1,4 +1,4 @@
-"""A request in a few lines for a person: its shape, where it is kept, and warnings."""
+"""A summary of a request in a few lines, and its warnings."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ if TYPE_CHECKING:
 
 
 def lines(job: TrainingJob) -> list[str]:
-    """`v4-32 = 16 chips (2x2x4) on 4 hosts, 16 devices` and what else was asked for.
+    """Return `v4-32 = 16 chips (2x2x4) on 4 hosts, 16 devices`, the batch and the run directory.
 
-    Numbers are of all slices together; the batch is also given per device.
+    Numbers are totals over all slices; the batch is also stated per device.
     """
     shape, count = job.shape, job.num_slices
-    what = {"tpu": "chip", "gpu": "GPU", "cpu": "CPU device"}[shape.kind]
+    accelerator = {"tpu": "chip", "gpu": "GPU", "cpu": "CPU device"}[shape.kind]
     topology = f" ({shape.topology})" if shape.topology else ""
     slices = shape.name if count == 1 else f"{count} x {shape.name}"
-    found = [
-        f"{slices} = {_count(count * shape.chips, what)}{topology} on {_count(job.hosts, 'host')}, "
-        + _count(job.devices, "device")
-    ]
+    hardware = f"{_count(count * shape.chips, accelerator)}{topology} on {_count(job.hosts, 'host')}"
+    summary = [f"{slices} = {hardware}, {_count(job.devices, 'device')}"]
     if "train.batch" in job.requested:
         batch = int(job.settings["train.batch"])
-        found.append(f"batch {batch} = {batch // job.devices} a device")
-    found.append(f"run directory {job.run_dir}")
-    return found
+        summary.append(f"batch {batch} = {batch // job.devices} per device")
+    summary.append(f"run directory {job.run_dir}")
+    return summary
 
 
 def warnings(job: TrainingJob) -> Iterator[str]:
-    """What a person should know before the run starts."""
+    """Yield what a person should know before the run starts."""
     if "data.name" not in job.requested and job.settings["data.name"] == "synthetic":
         yield "no data is configured: the run trains on synthetic images (--data DATA)"
     if not job.kept:

@@ -1,4 +1,4 @@
-"""What the trainer accepts: a wrong setting is refused before it is sent."""
+"""Readers of the trainer's settings and flags: a wrong one is refused before anything is submitted."""
 
 from __future__ import annotations
 
@@ -18,91 +18,93 @@ TYPES = {
 
 
 def known(kind: Literal["archs", "datasets", "recipes"], what: str) -> readers.Reader:
-    """Reads one of the names that the trainer has: kind is archs, datasets or recipes."""
+    """Return a reader of one of the trainer's names; `what` describes it in the message, with article."""
 
     def read(value: Any) -> str:
-        found = list(contract.document()[kind])
-        if value not in found:
-            hint = closest(value, found) if isinstance(value, str) else ""
-            raise Wrong(f"must be {what} ({', '.join(found)})", value, hint)
+        names = list(contract.document()[kind])
+        if value not in names:
+            hint = closest(value, names) if isinstance(value, str) else ""
+            raise Wrong(f"must be {what} ({', '.join(names)})", value, hint)
         return value
 
     return read
 
 
 def dataset(value: Any) -> str:
-    """One of the trainer's datasets, or where another lies: gs://BUCKET/… or an absolute path."""
+    """Read a dataset: a name that the trainer knows, gs://BUCKET/… or an absolute path."""
     if isinstance(value, str) and "/" in value:
         return kubernetes_names.directory(value)
     return known("datasets", "gs://BUCKET/…, an absolute path or a dataset")(value)
 
 
 def setting(value: Any) -> str:
-    """`section.field=value` with a field the trainer has and a value that the field can hold."""
-    path, equals, given = readers.text(value).partition("=")
-    path, given = path.strip(), given.strip()
+    """Read `section.field=value`: a field of the trainer and a value that this field can hold."""
+    path, equals, text = readers.text(value).partition("=")
+    path, text = path.strip(), text.strip()
     if not equals:
         raise Wrong("must be section.field=value", value)
-    row = contract.fields().get(path)
-    if row is None:
+    field = contract.fields().get(path)
+    if field is None:
         raise Wrong(
             "must name a field of the trainer",
             path,
             closest(path, contract.fields()) or "resnet-launch config --train",
         )
-    _check(row, given)
-    return f"{path}={given}"
+    _check(field, text)
+    return f"{path}={text}"
 
 
-def _check(row: contract.Setting, given: str) -> None:
-    kind, must = row["type"], f"{row['field']} must be {TYPES[row['type']]}"
+def _check(field: contract.Setting, text: str) -> None:
+    """Raise Wrong where a field cannot hold a value, given as text."""
+    name, kind = field["field"], field["type"]
+    must = f"{name} must be {TYPES[kind]}"
     try:
-        number = {"int": int, "float": float, "bool": readers.flag, "str": len}[kind](given)
+        number = {"int": int, "float": float, "bool": readers.flag, "str": len}[kind](text)
     except ValueError:
-        raise Wrong(must, given) from None
-    if row.get("paths") and "/" in given:
+        raise Wrong(must, text) from None
+    if field.get("paths") and "/" in text:
         try:
-            dataset(given)
+            dataset(text)
         except Wrong:
-            raise Wrong(f"{row['field']} must be gs://BUCKET/… or an absolute path", given) from None
-    elif "choices" in row and given not in row["choices"]:
-        choices = ", ".join(row["choices"])
-        raise Wrong(f"{row['field']} must be one of {choices}", given, closest(given, row["choices"]))
-    if "minimum" in row and not row["minimum"] <= number < float("inf"):
-        raise Wrong(f"{must} of at least {row['minimum']}", given)
-    if "maximum" in row and number > row["maximum"]:
-        raise Wrong(f"{must} of at most {row['maximum']}", given)
+            raise Wrong(f"{name} must be gs://BUCKET/… or an absolute path", text) from None
+    elif "choices" in field and text not in field["choices"]:
+        choices = ", ".join(field["choices"])
+        raise Wrong(f"{name} must be one of {choices}", text, closest(text, field["choices"]))
+    if "minimum" in field and not field["minimum"] <= number < float("inf"):
+        raise Wrong(f"{must} of at least {field['minimum']}", text)
+    if "maximum" in field and number > field["maximum"]:
+        raise Wrong(f"{must} of at most {field['maximum']}", text)
 
 
 def arguments(value: Any) -> tuple[str, ...]:
-    """What stands after `--`: the trainer's own flags, each checked as the launcher's flag of that name."""
-    given = list(readers.many(readers.text)(value))
+    """Read the arguments after `--`: flags of the trainer, each checked like the launcher's own flag."""
+    pending = list(readers.many(readers.text)(value))
     checked: list[str] = []
-    while given:
-        flag, equals, rest = given.pop(0).partition("=")
+    while pending:
+        flag, equals, text = pending.pop(0).partition("=")
         if flag not in FLAGS:
             raise Wrong(
                 "must be flags of the trainer after --",
                 flag,
                 closest(flag, FLAGS) or f"it has {', '.join(FLAGS)}",
             )
-        if not equals and not given:
+        if not equals and not pending:
             raise Wrong(f"must have a value after {flag}", flag)
-        checked += [flag, str(FLAGS[flag](rest if equals else given.pop(0)))]
+        checked += [flag, str(FLAGS[flag](text if equals else pending.pop(0)))]
     return tuple(checked)
 
 
 def steps(value: Any) -> str:
-    """`100-104` or `100`, counted from 1."""
-    given = readers.text(value)
-    first, dash, last = given.partition("-")
+    """Read a range of steps, counted from 1: `100-104` or `100`."""
+    text = readers.text(value)
+    first, dash, last = text.partition("-")
     last = last if dash else first
     if not (first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
-        raise Wrong("must be FIRST-LAST, counted from 1", given)
-    return given
+        raise Wrong("must be FIRST-LAST, counted from 1", text)
+    return text
 
 
-FLAGS: dict[str, readers.Reader] = {  # those of the trainer that a run may still change
+FLAGS: dict[str, readers.Reader] = {  # flags of the trainer that may follow --
     "--set": setting,
     "--batch": readers.integer(1),
     "--epochs": readers.positive,

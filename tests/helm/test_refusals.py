@@ -51,21 +51,21 @@ MESSAGES: list[tuple[Object, str]] = [
         {"set": ["train.batch=192"], "args": ["--set", "train.batch=100"]},
         "batch: must be a multiple of the run's 192 devices, got 100",
     ),
-    ({"steps": 7, "epochs": 9}, "steps: must not be given together with epochs, got 7 and 9"),
+    ({"steps": 7, "epochs": 9}, "steps: must not be used together with epochs, got 7 and 9"),
     ({"run_dir": "/runs/x"}, "run-dir: must be gs://… or lie under a writable --mount, got '/runs/x'"),
     (
         {"mount": ["pvc/runs:/runs:ro"], "run_dir": "/runs/x"},
         "run-dir: must be gs://… or lie under a writable --mount, got '/runs/x'",
     ),
-    ({"mount": ["pvc/a:/a", "ssd:/a"]}, "mount: must mount one thing at each path, got two at /a"),
-    ({"env": {"RESNET_X": "1"}}, "env: must not set RESNET_X: the launcher or the cluster does"),
+    ({"mount": ["pvc/a:/a", "ssd:/a"]}, "mount: must mount one source at each path, got several at /a"),
+    ({"env": {"RESNET_X": "1"}}, "env: must not set RESNET_X: the launcher or the cluster sets it"),
     (
         {"secret_env": {"TPU_WORKER_ID": "s/k"}},
-        "secret-env: must not set TPU_WORKER_ID: the launcher or the cluster does",
+        "secret-env: must not set TPU_WORKER_ID: the launcher or the cluster sets it",
     ),
     (
         {"env": {"A": "1"}, "secret_env": {"A": "s/k"}},
-        "secret-env: must not set A a second time: --env does",
+        "secret-env: must not set A: --env sets it",
     ),
     ({"spot": True, "flex": "1h"}, "flex: must be the only kind of capacity, got spot and flex"),
     (
@@ -74,21 +74,21 @@ MESSAGES: list[tuple[Object, str]] = [
     ),
     (
         {**GENERIC, "slice": "h100-8", "reservation": "r"},
-        "reservation: must be left out on platform generic: it is a kind of node of GKE",
+        "reservation: must be left out on platform generic: only GKE has such nodes",
     ),
     (
         {"slice": "cpu-1x1", "placement_policy": "p"},
         "placement-policy: must be left out for CPU slices: choose their nodes with --node-selector",
     ),
-    ({"flex": "8d"}, "flex: must be at most 7d and above 0, got 691200 s"),
+    ({"flex": "8d"}, "flex: must be above 0 and at most 7d, got 691200 s"),
     ({"slice": "v4-8", "flex": "1h"}, "flex: must be left out for v4-8: GKE has no flex-start"),
     ({"slice": "tpu7x-64"}, "placement-policy: must be given for tpu7x-64: several hosts of this generation"),
-    ({"platform": "generic"}, "platform: must be gke for v5p-384: TPUs join by variables that GKE sets"),
-    ({"gpu_resource": "amd.com/gpu"}, "gpu-resource: must go with a GPU slice and --platform generic"),
-    ({"topology_required": "a"}, "topology-required: must go with --queue: Kueue reads it"),
+    ({"platform": "generic"}, "platform: must be gke for v5p-384: TPU hosts join by variables that GKE sets"),
+    ({"gpu_resource": "amd.com/gpu"}, "gpu-resource: must be used with a GPU slice and --platform generic"),
+    ({"topology_required": "a"}, "topology-required: must be used with --queue: Kueue reads it"),
     (
         {"queue": "q", "topology_required": "a", "topology_preferred": "b"},
-        "topology-preferred: must be left out where --topology-required is given",
+        "topology-preferred: must be left out with --topology-required",
     ),
     ({"set": ["optim.rate=1"]}, "set: must name a field of the trainer, got 'optim.rate'"),
     ({"set": ["optim"]}, "set: must be section.field=value, got 'optim'"),
@@ -109,7 +109,7 @@ MESSAGES: list[tuple[Object, str]] = [
     ({"set": ["model.width=0"]}, "set: model.width must be a whole number of at least 1, got '0'"),
     ({"args": ["--nope"]}, "args: must be flags of the trainer after --, got '--nope'"),
     ({"args": ["--seed"]}, "args: must have a value after --seed, got '--seed'"),
-    ({"patch": {"kind": "Pod"}}, "patch: must hold metadata and spec of the JobSet, got 'kind'"),
+    ({"patch": {"kind": "Pod"}}, "patch: must hold only metadata and spec of the JobSet, got 'kind'"),
     ({"patch": {"metadata": {"name": "x"}}}, "patch: must not rename the run"),
 ]
 

@@ -1,4 +1,4 @@
-"""The version is said in three files; they agree."""
+"""The version stands in three files, which agree."""
 
 import tomllib
 from pathlib import Path

@@ -25,10 +25,11 @@ print(*sorted(roots & set(sys.argv[2:])))
     ],
 )
 def test_the_packages_do_not_meet(package, forbidden):
-    words = [sys.executable, "-c", IMPORT_ALL, package, *forbidden]
-    count, found = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\n")[:2]
+    command = [sys.executable, "-c", IMPORT_ALL, package, *forbidden]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    count, loaded = result.stdout.split("\n")[:2]
     assert int(count) > 10
-    assert found == ""
+    assert loaded == ""
 
 
 def test_render_loads_nothing_it_does_not_need():

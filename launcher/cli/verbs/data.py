@@ -59,7 +59,7 @@ def with_need(arguments: list[str]) -> list[str]:
     if not values:
         return others
     if "--slice" not in values:
-        raise RequestError(Problem("slice", "must go with --arch", "--slice v5e-16 --arch resnet50"))
+        raise RequestError(Problem("slice", "must be used with --arch", "--slice v5e-16 --arch resnet50"))
     arch = values.get("--arch", "resnet50")
     shape = slices.parse(values["--slice"])
     need = input_demand.images_per_second_per_host(shape, arch)

@@ -48,7 +48,7 @@ def test_slice_and_arch_become_a_number():
         "v5e-16 with resnet50",
     ]
     assert with_need(["bench", "photos"]) == ["bench", "photos"]
-    with pytest.raises(RequestError, match="slice: must go with --arch"):
+    with pytest.raises(RequestError, match="slice: must be used with --arch"):
         with_need(["bench", "photos", "--arch", "resnet50"])
 
 

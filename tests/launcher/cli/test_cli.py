@@ -1,4 +1,4 @@
-"""The command as a person meets it: streams, exit codes, words."""
+"""The command line as a person sees it: streams, exit codes, messages."""
 
 import json
 
@@ -8,7 +8,7 @@ from launcher.cli import main
 
 
 @pytest.fixture(autouse=True)
-def _nobody_s_settings(monkeypatch, tmp_path):
+def _no_settings_file(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
@@ -45,7 +45,7 @@ def test_no_verb_and_no_cluster_prints_the_manifests(capsys, monkeypatch, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         "--set train.batch=96",
         "-- --batch 96",
@@ -53,10 +53,10 @@ def test_no_verb_and_no_cluster_prints_the_manifests(capsys, monkeypatch, tmp_pa
         "--set train.batch=96 -- --batch 50",
     ],
 )
-def test_the_batch_that_wins_is_the_one_that_is_checked(capsys, words):
+def test_the_batch_that_wins_is_the_one_that_is_checked(capsys, arguments):
     line = "render --slice v4-32 --arch resnet50 --batch 100"
-    assert run(capsys, f"{line} {words}")[0] == 0
-    code, out, err = run(capsys, f"{line} {words.replace('96', '50')}")
+    assert run(capsys, f"{line} {arguments}")[0] == 0
+    code, out, err = run(capsys, f"{line} {arguments.replace('96', '50')}")
     assert (code, out) == (2, "")
     assert err == [
         "error: batch: must be a multiple of the run's 16 devices, got 50",
@@ -138,8 +138,8 @@ def test_slices(capsys):
     assert (code, err) == (0, [])
     assert len(out.splitlines()) > 300
     code, out, _ = run(capsys, "slices v4-32 --json")
-    found = json.loads(out)
-    assert (found["hosts"], found["chips"], found["topology"], found["machine"]) == (
+    shape = json.loads(out)
+    assert (shape["hosts"], shape["chips"], shape["topology"], shape["machine"]) == (
         4,
         16,
         "2x2x4",
@@ -160,7 +160,7 @@ def test_help(capsys, line):
     assert max(map(len, out.splitlines())) <= 100
 
 
-def test_a_fault_is_one_line_and_a_traceback_only_with_debug(capsys, monkeypatch):
+def test_a_bug_is_one_line_and_a_traceback_only_with_debug(capsys, monkeypatch):
     def fail(*_):
         raise ZeroDivisionError("by design")
 
@@ -172,7 +172,7 @@ def test_a_fault_is_one_line_and_a_traceback_only_with_debug(capsys, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "completion"),
     [
         ("resnet-launch --slice v4-3", "plain,v4-32"),
         ("resnet-launch render --slice h100-me", "plain,h100-mega-8"),
@@ -182,10 +182,10 @@ def test_a_fault_is_one_line_and_a_traceback_only_with_debug(capsys, monkeypatch
         ("resnet-launch local --max", "plain,--max-restarts"),
     ],
 )
-def test_completion(capsys, monkeypatch, line, found):
+def test_completion(capsys, monkeypatch, line, completion):
     monkeypatch.setenv("_RESNET_LAUNCH_COMPLETE", "bash_complete")
     monkeypatch.setenv("COMP_WORDS", line)
     monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
     code, out, err = run(capsys, "")
     assert (code, err) == (0, [])
-    assert found in out.splitlines()
+    assert completion in out.splitlines()

@@ -48,27 +48,27 @@ KEYS = st.sampled_from(sorted(sources.FIELDS.keys() - sources.NOT_SHARED))
 GOOD_VALUES = st.sampled_from([value for values in GOOD.values() for value in values])
 FILES = st.one_of(
     st.none(),
-    st.lists(RIGHT.filter(lambda words: len(words) == 2), max_size=3).map(
-        lambda found: {name[2:]: value for name, value in found}
+    st.lists(RIGHT.filter(lambda flag: len(flag) == 2), max_size=3).map(
+        lambda flags: {name[2:]: value for name, value in flags}
     ),
     st.dictionaries(KEYS, st.one_of(ANYTHING, GOOD_VALUES), max_size=2),
     st.text(alphabet=st.characters(codec="utf-8"), max_size=30),
 )
 
 
-def outcome(words: list[str]) -> tuple[int, str, str]:
+def outcome(arguments: list[str]) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(["render", *words])
+        code = main(["render", *arguments])
     return code, out.getvalue(), err.getvalue()
 
 
-def check(words: list[str], file: object) -> bool:
-    """Runs one request in the current folder; whether it was rendered."""
+def check(arguments: list[str], file: object) -> bool:
+    """Run one request in the current folder and return whether it was rendered."""
     text = file if isinstance(file, str) else yaml.safe_dump(file, allow_unicode=True)
     with open("resnet-launch.yaml", "w", newline="") as target:
         target.write("" if file is None else text)
-    code, out, err = outcome(words)
+    code, out, err = outcome(arguments)
     assert sorted(os.listdir()) == ["patch.yaml", "resnet-launch.yaml"]
     assert "Traceback" not in err
     assert "bug in resnet-launch" not in err
@@ -92,16 +92,16 @@ def test_every_request_ends_well(tmp_path, monkeypatch):
 
     @settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(SLICE, MOSTLY_RIGHT, TRAINER, FILES)
-    def each(slice_name, found, trainer, file):
-        words = [
+    def each(slice_name, flags, trainer, file):
+        arguments = [
             "--slice",
             slice_name,
             "--arch",
             "resnet50",
-            *(word for words in found for word in words),
+            *(argument for flag in flags for argument in flag),
             *trainer,
         ]
-        rendered[check(words, file)] += 1
+        rendered[check(arguments, file)] += 1
 
     each()
     assert min(rendered) > 2000, rendered  # both ends are reached, not one of them only

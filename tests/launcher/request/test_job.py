@@ -1,4 +1,4 @@
-"""TrainingJob: what it resolves, and that it names every problem at once."""
+"""TrainingJob: the fields that it fills in, and errors that name every problem at once."""
 
 import dataclasses
 import doctest
@@ -24,12 +24,12 @@ def test_docstring():
     assert doctest.testmod(launcher.request.job).failed == 0
 
 
-def test_resolves_what_was_not_given():
-    found = job(bucket="gs://team/runs/")
-    assert found.name == "resnet152-v4-32"
-    assert found.run_dir == "gs://team/runs/resnet152-v4-32"
-    assert found.image == "resnet-launch:0.1.0-tpu"
-    assert (found.hosts, found.devices, found.grace) == (4, 16, 300)
+def test_fields_that_were_left_out_are_filled_in():
+    resolved = job(bucket="gs://team/runs/")
+    assert resolved.name == "resnet152-v4-32"
+    assert resolved.run_dir == "gs://team/runs/resnet152-v4-32"
+    assert resolved.image == "resnet-launch:0.1.0-tpu"
+    assert (resolved.hosts, resolved.devices, resolved.grace) == (4, 16, 300)
     assert job(spot=True).grace == 25
     assert job().run_dir == "/scratch/resnet152-v4-32"
 
@@ -65,13 +65,13 @@ def test_is_frozen_and_can_be_replaced():
 
 
 def test_names_every_problem_at_once():
-    found = problems(slice="v5e-24", arch="resnet51", batch=0, num_slices="two", env=["A"], mount=["pvc/x"])
-    assert sorted(found) == ["arch", "batch", "env", "mount", "num-slices", "slice"]
-    assert found["arch"].endswith("got 'resnet51' / did you mean resnet50?")
+    wrong = problems(slice="v5e-24", arch="resnet51", batch=0, num_slices="two", env=["A"], mount=["pvc/x"])
+    assert sorted(wrong) == ["arch", "batch", "env", "mount", "num-slices", "slice"]
+    assert wrong["arch"].endswith("got 'resnet51' / did you mean resnet50?")
 
 
 @pytest.mark.parametrize(
-    ("fields", "field", "words"),
+    ("fields", "field", "text"),
     [
         ({"arch": None}, "arch", "must be given / as in --arch resnet50"),
         ({"slice": None}, "slice", "must be given / as in --slice v4-32"),
@@ -85,7 +85,7 @@ def test_names_every_problem_at_once():
         ({"args": ["--batch", "100"]}, "batch", "--batch 96 or 112"),
         ({"set": ["train.batch=100"]}, "batch", "--batch 96 or 112"),
         ({"epochs": 0}, "epochs", "must be a number above zero, got 0"),
-        ({"epochs": 1, "steps": 1}, "steps", "must not be given together with epochs"),
+        ({"epochs": 1, "steps": 1}, "steps", "must not be used together with epochs"),
         ({"set": ["optim.lrr=1"]}, "set", "did you mean optim.lr?"),
         ({"set": ["optim.lr=fast"]}, "set", "optim.lr must be a number, got 'fast'"),
         ({"set": ["augment.erase=1.5"]}, "set", "augment.erase must be a number of at most 1, got '1.5'"),
@@ -95,8 +95,8 @@ def test_names_every_problem_at_once():
         ({"args": ["--bacth", "3"]}, "args", "did you mean --batch?"),
         ({"args": ["--batch"]}, "args", "must have a value after --batch"),
         ({"name": "x" * 48}, "name", "must be at most 47 characters for 1 x v4-32"),
-        ({"name": "9lives"}, "name", "from a letter on"),
-        ({"name": "a\nb: c"}, "name", "must be lower-case letters"),
+        ({"name": "9lives"}, "name", "starting with a letter"),
+        ({"name": "a\nb: c"}, "name", "must be at most 63 lower-case letters"),
         ({"num_slices": 2, "slice": "v4-8"}, "num-slices", "must be 1 for v4-8, got 2"),
         ({"slice": "local-gpu-1"}, "slice", "resnet-launch local --slice local-gpu"),
         ({"bucket": "My Bucket"}, "bucket", "must be a Cloud Storage bucket"),
@@ -104,12 +104,12 @@ def test_names_every_problem_at_once():
         ({"run_dir": "/runs/x"}, "run-dir", "or lie under a writable --mount"),
         ({"run_dir": "/data/x", "mount": ["pvc/a:/data:ro"]}, "run-dir", "writable"),
         ({"mount": ["pvc/a:/tmp"]}, "mount", "must mount a directory of its own"),
-        ({"mount": ["pvc/a:/x", "pvc/b:/x"]}, "mount", "got two at /x"),
+        ({"mount": ["pvc/a:/x", "pvc/b:/x"]}, "mount", "got several at /x"),
         ({"env": {"RESNET_HOSTS": "9"}}, "env", "must not set RESNET_HOSTS"),
-        ({"env": ["A=1"], "secret_env": ["A=s/k"]}, "secret-env", "must not set A a second time"),
+        ({"env": ["A=1"], "secret_env": ["A=s/k"]}, "secret-env", "must not set A: --env sets it"),
         ({"label": ["a b=c"]}, "label", "must be a key such as team"),
-        ({"label": ["team=x y"]}, "label", "must be letters, digits"),
-        ({"namespace": "Team"}, "namespace", "must be lower-case"),
+        ({"label": ["team=x y"]}, "label", "must be at most 63 letters, digits"),
+        ({"namespace": "Team"}, "namespace", "must be at most 63 lower-case"),
         ({"image": "a b"}, "image", "must be an image"),
         ({"memory": "lots"}, "memory", "must be a quantity such as 4, 500m or 16Gi"),
         ({"grace": "soon"}, "grace", "must be a duration such as 90s"),
@@ -119,10 +119,10 @@ def test_names_every_problem_at_once():
         ({"patch": ["x"]}, "patch", "must be a mapping"),
     ],
 )
-def test_bad_input(fields, field, words):
-    found = problems(**fields)
-    assert list(found) == [field]
-    assert words in found[field]
+def test_bad_input(fields, field, text):
+    wrong = problems(**fields)
+    assert list(wrong) == [field]
+    assert text in wrong[field]
 
 
 def test_a_name_of_the_longest_length_passes():
@@ -130,5 +130,5 @@ def test_a_name_of_the_longest_length_passes():
 
 
 def test_a_secret_never_shows_in_an_error():
-    found = problems(secret_env=["WANDB_API_KEY=0123456789abcdef"])
-    assert "0123456789abcdef" not in found["secret-env"]
+    wrong = problems(secret_env=["WANDB_API_KEY=0123456789abcdef"])
+    assert "0123456789abcdef" not in wrong["secret-env"]

@@ -34,7 +34,7 @@ def test_shape(fields, first):
 )
 def test_the_batch_is_that_of_the_run_however_it_was_given(fields):
     job = TrainingJob(slice="v4-32", arch="resnet50", bucket="b-1", **fields)
-    assert summary.lines(job)[1] == "batch 4096 = 256 a device"
+    assert summary.lines(job)[1] == "batch 4096 = 256 per device"
 
 
 SYNTHETIC = "no data is configured: the run trains on synthetic images (--data DATA)"
@@ -60,4 +60,4 @@ def test_synthetic_images_are_warned_of_unless_they_are_asked_for(fields, warned
 
 def test_batch_and_run_directory():
     job = TrainingJob(slice="v4-32", arch="resnet50", batch=4096, bucket="b-1")
-    assert summary.lines(job)[1:] == ["batch 4096 = 256 a device", "run directory gs://b-1/resnet50-v4-32"]
+    assert summary.lines(job)[1:] == ["batch 4096 = 256 per device", "run directory gs://b-1/resnet50-v4-32"]

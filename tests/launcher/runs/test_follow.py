@@ -22,12 +22,13 @@ def _no_settings(monkeypatch, tmp_path):
     [
         (
             "status ../jobs/x",
-            "name: must be lower-case letters, digits and '-', from a letter on, at most 63, got '../jobs/x'",
+            "name: must be at most 63 lower-case letters, digits and '-', starting with a letter, "
+            "got '../jobs/x'",
         ),
         ("wait run --timeout soon", "timeout: must be a duration such as 90s, 10m, 2h or 7d, got 'soon'"),
         (
             "list --namespace A/B",
-            "namespace: must be lower-case letters, digits and '-', at most 63, got 'A/B'",
+            "namespace: must be at most 63 lower-case letters, digits and '-', got 'A/B'",
         ),
         ("logs run --host 1-2-3", "--host: must be HOST or SLICE-HOST such as 0 or 1-3, got '1-2-3'"),
         ("delete", "Missing argument 'NAME'."),
