@@ -1,4 +1,4 @@
-"""The record of a run, and a parser for the page made from it."""
+"""A record of a run, and a parser of its report page."""
 
 import html.parser
 

@@ -1,4 +1,4 @@
-"""Pictures that tests encode."""
+"""Images that tests encode."""
 
 import struct
 
