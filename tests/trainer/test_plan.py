@@ -5,7 +5,6 @@ import pytest
 from trainer.config import resolve
 from trainer.learning.optimizers import make_schedule
 from trainer.plan import make_plan
-from trainer.runtime.clock import Clock
 
 
 def make(examples, **settings):
@@ -41,9 +40,3 @@ def test_a_warm_up_longer_than_the_run_still_trains():
     settings = {"optim.lr": 0.256, "optim.warmup_epochs": 5.0}
     schedule = make_schedule(resolve("r", "/d", "", settings).optim, 256, steps=3, steps_per_epoch=10)
     assert [round(float(schedule(s)), 4) for s in range(3)] == [0.0, 0.128, 0.256]
-
-
-def test_a_clock_is_looked_at_every_so_many_steps_and_starts_again_with_each_save():
-    soon, never, later = Clock(1e-9, 5), Clock(0.0, 1), Clock(60.0, 1)
-    assert [step for step in range(1, 11) if soon.due(step)] == [5, 10]
-    assert not any(clock.due(5) for clock in (never, later))
