@@ -1,31 +1,42 @@
-"""The training loop, from top to bottom: mesh, data, model, state, restore, step, loop, evaluate, save."""
+"""The training loop, from top to bottom: mesh, data, model, state, restore, step, loop, evaluate, save.
 
-import concurrent.futures
+``train`` tells the order of events. The functions below it come in the order in which it calls them.
+"""
+
 import contextlib
 import dataclasses
-import functools
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+from jax.stages import Compiled
 
 from trainer.config import TrainConfig
 from trainer.data import datasets, pipeline
+from trainer.data.pipeline import TrainStream
+from trainer.data.source import Source
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import BatchPlacer, check_batch
+from trainer.devices.compilation import Leaves
 from trainer.errors import NonFiniteError, PreemptedError
 from trainer.learning import step
 from trainer.metrics import profiler
 from trainer.metrics.display import Display
 from trainer.metrics.lines import Evaluation
-from trainer.metrics.log import Log
+from trainer.metrics.log import Log, Mirror
 from trainer.metrics.pending import Pending
+from trainer.metrics.profiler import Profiler
 from trainer.metrics.reporter import Reporter
 from trainer.metrics.tensorboard import TensorBoard
 from trainer.metrics.throughput import Meter
 from trainer.metrics.wandb import Wandb
-from trainer.program import make_program
+from trainer.plan import Plan
+from trainer.program import Program, make_program
 from trainer.report import page
 from trainer.rundir import directory, events, lease
 from trainer.rundir.checkpoints import Checkpoints
@@ -34,7 +45,44 @@ from trainer.runtime.clock import Clock
 from trainer.runtime.join import Job
 from trainer.runtime.preemption import Preemption
 from trainer.runtime.watchdog import Watchdog
+from trainer.state import State
 from trainer.weights.initial import start_from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What the loop works with; nothing of it is replaced while the run lasts."""
+
+    config: TrainConfig
+    root: epath.Path | None  # run directory; None on other hosts than the first
+    placer: BatchPlacer
+    train_source: Source
+    test_source: Source
+    plan: Plan
+    shapes: State  # of ShapeDtypeStruct
+    shardings: State  # of NamedSharding
+    whole: Callable[[Any], Any]  # a tree of the state's arrays -> the same with a copy on every device
+    train_programs: dict[int, Future[Compiled]]  # pixels of a side -> (leaves, batch) -> (leaves, metrics)
+    eval_program: Future[Compiled]  # (leaves of parameters and statistics, batch) -> sums
+    checkpoints: Checkpoints | None
+    log: Log
+    profile: Profiler
+    pending: Pending
+    speed: Meter
+    reporter: Reporter
+    clock: Clock
+    preemption: Preemption
+    watchdog: Watchdog
+
+
+@dataclass(kw_only=True)
+class Position:
+    """Where a run is: all that changes from step to step."""
+
+    step: int  # updates done
+    leaves: Leaves  # the arrays of the state
+    accuracy: float | None  # of the newest evaluation
+    stream: TrainStream  # which examples come next
 
 
 def train(
@@ -54,21 +102,162 @@ def train(
     Raises:
       TrainError: with the exit code of the pod; the same on every host where the cause is a shared one.
     """
-    first = jax.process_index() == 0
+    # Mesh, data, model, state, restore: everything is compiled, and the run stands at its newest checkpoint.
+    setup, now = set_up(config, job, display, watchdog, marks, closing)
+    plan, log, reporter, pending = setup.plan, setup.log, setup.reporter, setup.pending
+    start = now.step
+
+    watchdog.now("training")
+    if start and plan.evaluates(start) and now.accuracy is None:
+        now.accuracy = evaluate(setup, now)  # the run was preempted in the middle of this evaluation
+    if not start and config.train.on_nan == "rollback":
+        save(setup, now)
+
+    batches = batches_from(setup, now)
+    while now.step < plan.steps:
+        try:
+            # Step. The host runs ahead of the devices and waits for no loss.
+            local = next(batches)
+            program = setup.train_programs[plan.resolution(now.step)].result()
+            setup.profile.begin(now.step + 1)
+            now.leaves, metrics = program(now.leaves, setup.placer.place(local))
+            now.step += 1
+            setup.profile.end(now.step, metrics)
+            pending.push(now.step, metrics)
+            if now.step == start + 1:
+                jax.block_until_ready(metrics)
+                log.event(events.FirstStep(step=now.step, cpu_seconds=processor_seconds()))
+            reporter(pending.ready())
+            watchdog.beat()
+            leave_if_preempted(setup, now)
+
+            # Evaluate and save.
+            if plan.evaluates(now.step) or plan.saves(now.step) or setup.clock.due(now.step):
+                reporter(pending.ready(lag=0))  # nothing is saved after a loss of NaN
+                accuracy = None
+                if plan.evaluates(now.step):
+                    accuracy = now.accuracy = evaluate(setup, now)
+                save(setup, now, accuracy)
+                setup.speed.restart(now.step)
+        except NonFiniteError as failure:
+            roll_back(setup, now, failure)
+            batches = batches_from(setup, now)
+
+    # End: the last save is whole, and the first host writes the page of the run.
+    begun = time.monotonic()
+    if setup.checkpoints:
+        watchdog.now(f"saving to run directory {config.run_dir}")
+        setup.checkpoints.wait()
+    waited = setup.speed.waited
+    log.end(events.End(step=plan.steps, accuracy=now.accuracy, seconds=since(begun), waited_seconds=waited))
+    if setup.root and start < plan.steps:
+        page.write(setup.root, log.record(config))
+
+
+def set_up(
+    config: TrainConfig,
+    job: Job,
+    display: Display,
+    watchdog: Watchdog,
+    marks: dict[str, float],
+    closing: contextlib.ExitStack,
+) -> tuple[Setup, Position]:
+    """Everything before the first step; arguments and errors are those of ``train``."""
     preemption = Preemption(distributed=job.hosts > 1)
-    profiled = profiler.steps(config.log.profile_steps)
+    profiled_steps = profiler.steps(config.log.profile_steps)
 
     # Mesh: all devices of all slices.
     devices = mesh.make_mesh(job.slices)
     check_batch(devices.size, config.train.batch, config.train.accumulate)
     placer = BatchPlacer(devices, config.train.batch)
+    device_kind = devices.devices.flat[0].device_kind
 
-    # Data, and the directory that everything is written to. One host may fail here: all end with its code.
-    root, mirrors = None, []
+    # Data, and the directory that everything is written to.
     watchdog.now(f"opening data and run directory {config.run_dir}")
+    train_source, test_source, root, mirrors = open_data(config, job, closing)
+    log = Log(root, display, mirrors)
+    closing.callback(log.close)
+    profile = Profiler(profiled_steps, root)
+    closing.callback(profile.close)
+    log.event(
+        events.Start(
+            at=marks["start"],
+            restart=job.restart,
+            hosts=job.hosts,
+            devices=devices.size,
+            device_kind=device_kind,
+            **log.before(),
+        )
+    )
+    log.event(events.Joined(at=marks["joined"]))
+    log.event(events.Opened(cpu_seconds=processor_seconds()))
+
+    # Model and the two steps, as pure functions; a thread compiles them while the state is read back.
+    watchdog.now("tracing and compiling")
+    program = make_program(config, train_source, test_source, devices.devices.flat[0].platform)
+    stream = TrainStream(
+        size=train_source.size,
+        batch=config.train.batch,
+        seed=config.train.seed,
+        repeats=config.augment.repeats,
+    )
+    begun = time.monotonic()
+    train_programs, eval_program = compile_ahead(
+        config, program, devices, train_source, test_source, placer, stream
+    )
+
+    # State: the newest whole checkpoint, or a fresh one.
+    shardings = state_sharding.of_state(devices, program.shapes, config.train.shard)
+    checkpoints = None
+    if config.checkpoint.enabled:
+        watchdog.now(f"restoring from run directory {config.run_dir}")
+        checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
+    now = restore(checkpoints, program, shardings, stream, log)
+    now = now or fresh(config, program, devices, shardings, stream)
+    log.resume_at(now.step)
+
+    # Step: the program of the first one is compiled.
+    watchdog.now("compiling")
+    train_programs[program.plan.resolution(now.step)].result()
+    programs = len(train_programs)
+    log.event(events.Compiled(seconds=since(begun), cpu_seconds=processor_seconds(), programs=programs))
+    speed = Meter(config.train.batch)
+    setup = Setup(
+        config=config,
+        root=root,
+        placer=placer,
+        train_source=train_source,
+        test_source=test_source,
+        plan=program.plan,
+        shapes=program.shapes,
+        shardings=shardings,
+        whole=state_sharding.gatherer(devices, config.train.shard),
+        train_programs=train_programs,
+        eval_program=eval_program,
+        checkpoints=checkpoints,
+        log=log,
+        profile=profile,
+        pending=Pending(),
+        speed=speed,
+        reporter=Reporter(log, program.plan, config, speed, train_programs, device_kind),
+        clock=Clock(config.checkpoint.every_minutes, config.log.every_steps),
+        preemption=preemption,
+        watchdog=watchdog,
+    )
+    return setup, now
+
+
+def open_data(
+    config: TrainConfig, job: Job, closing: contextlib.ExitStack
+) -> tuple[Source, Source, epath.Path | None, list[Mirror]]:
+    """Both splits, the run directory and the mirrors of its log; the last two on the first host only.
+
+    One host may fail here: all end with its exit code.
+    """
+    root, mirrors = None, []
     with agreed():
         train_source, test_source = datasets.load_both(config.data)
-        if first:
+        if jax.process_index() == 0:
             with directory.writing_to(config.run_dir):
                 root = directory.make(config.run_dir)
                 closing.callback(lease.acquire(root, job.owner).release)
@@ -79,190 +268,168 @@ def train(
         mirrors.append(Wandb(config.log, config.name, root, dataclasses.asdict(config)))
     for mirror in mirrors:
         closing.callback(mirror.close)
-    log = Log(root, display, mirrors)
-    closing.callback(log.close)
-    profile = profiler.Profiler(profiled, root)
-    closing.callback(profile.close)
-    kind = devices.devices.flat[0].device_kind
-    log.event(
-        events.Start(
-            at=marks["start"],
-            restart=job.restart,
-            hosts=job.hosts,
-            devices=devices.size,
-            device_kind=kind,
-            **log.before(),
-        )
-    )
-    log.event(events.Joined(at=marks["joined"]))
-    log.event(events.Opened(cpu_seconds=processor_seconds()))
+    return train_source, test_source, root, mirrors
 
-    platform = jax.devices()[0].platform
+
+def compile_ahead(
+    config: TrainConfig,
+    program: Program,
+    devices: Mesh,
+    train_source: Source,
+    test_source: Source,
+    placer: BatchPlacer,
+    stream: TrainStream,
+) -> tuple[dict[int, Future[Compiled]], Future[Compiled]]:
+    """Begins to compile the training step for each resolution of its images, then the evaluation step."""
+    platform = devices.devices.flat[0].platform
     executables = compilation.use_cache(config.train.compile_cache, config.run_dir, platform)
-
-    # Model and the two steps, as pure functions.
-    watchdog.now("tracing and compiling")
-    program = make_program(config, train_source, test_source, platform)
-    plan, shapes = program.plan, program.shapes
-
-    # Compile in a thread while the state is made or read back.
-    compiler = concurrent.futures.ThreadPoolExecutor(1, "compile")
-    stream = pipeline.TrainStream(
-        size=train_source.size,
-        batch=config.train.batch,
-        seed=config.train.seed,
-        repeats=config.augment.repeats,
-    )
     none = placer.rows[:0]  # a batch without rows has the shapes, and waits for no data
+    batch = config.train.batch
     sample = next(pipeline.train_batches(train_source, stream, none, range(1), config.data))
-    sample_eval = next(pipeline.eval_batches(test_source, config.train.batch, none, config.data))
-    batch_of = functools.partial(compilation.batch_shapes, batch=config.train.batch)
-    begun = time.monotonic()
-    compiling = {
+    shapes = compilation.batch_shapes(sample, batch)
+    eval_sample = next(pipeline.eval_batches(test_source, batch, none, config.data))
+    eval_shapes = compilation.batch_shapes(eval_sample, batch)
+
+    compiler = ThreadPoolExecutor(1, "compile")
+    train_programs = {
         pixels: compiler.submit(
-            compilation.compile_train, one, shapes, batch_of(sample), devices, executables, config.train.shard
+            *(compilation.compile_train, train_step, program.shapes, shapes, devices, executables),
+            config.train.shard,
         )
-        for pixels, one in program.train_steps.items()
+        for pixels, train_step in program.train_steps.items()
     }
     compiler.submit(executables.keep)
-    compiling_eval = compiler.submit(
-        compilation.compile_eval, program.eval_step, shapes, batch_of(sample_eval), devices, executables
+    eval_program = compiler.submit(
+        compilation.compile_eval, program.eval_step, program.shapes, eval_shapes, devices, executables
     )
     compiler.submit(executables.keep)
+    return train_programs, eval_program
 
-    # State: the newest whole checkpoint, or fresh.
-    where = state_sharding.of_state(devices, shapes, config.train.shard)
-    whole = state_sharding.gatherer(devices, config.train.shard)
-    checkpoints = None
-    state, start, accuracy = None, 0, None
-    if config.checkpoint.enabled:
-        watchdog.now(f"restoring from run directory {config.run_dir}")
-        checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
-        asked = time.monotonic()
-        if found := checkpoints.newest(shapes, where):
-            state, start, accuracy = found.state, found.step, found.accuracy
-            stream = stream.resumed(found.stream)
-            log.event(events.Restore(step=start, seconds=since(asked), cpu_seconds=processor_seconds()))
-    if state is None:
-        state = compilation.compile_init(program.init_state, program.key, devices, where)(program.key)
-        if config.train.init:
-            state = start_from(config.train.init, program, state, where)
-    log.resume_at(start)
-    leaves = tuple(jax.tree.leaves(state))
-    treedef = jax.tree.structure(state)
-    del state
-    watchdog.now("compiling")
-    compiling[plan.resolution(start)].result()
-    log.event(events.Compiled(seconds=since(begun), cpu_seconds=processor_seconds(), programs=len(compiling)))
 
-    pending = Pending()
-    speed = Meter(config.train.batch)
-    reporter = Reporter(log, plan, config, speed, compiling, kind)
-    clock = Clock(config.checkpoint.every_minutes, config.log.every_steps)
-
-    def save(at: int, accuracy: float | None = None, wait: bool = False) -> None:
-        if checkpoints:
-            watchdog.now(f"saving step {at} to run directory {config.run_dir}")
-            begun = time.monotonic()
-            log.upload()
-            checkpoints.save(whole(jax.tree.unflatten(treedef, leaves)), at, accuracy, wait, stream.to_json())
-            log.event(events.Save(step=at, seconds=since(begun), waited_seconds=speed.waited))
-            clock.restart()
-            watchdog.now("training")
-
-    def leave_if_preempted(at: int) -> None:
-        if preemption.reached():
-            reporter(pending.ready(lag=0))
-            save(at, wait=True)
-            log.event(events.Preempted(step=at))
-            raise PreemptedError(f"preempted at step {at}" + (", state saved" if checkpoints else ""))
-
-    def count(network_leaves: compilation.Leaves, at: int) -> dict[str, float]:
-        batches = pipeline.eval_batches(test_source, config.train.batch, placer.rows, config.data)
-        sums = []
-        for local in batches:
-            sums.append(compiling_eval.result()(network_leaves, placer.place(local)))
-            watchdog.beat()
-            leave_if_preempted(at)
-        return {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}
-
-    def evaluate(at: int) -> float:
-        begun = time.monotonic()
-        row: dict[str, Any] = {"step": at, "epoch": round(plan.epoch(at), 4)}
-        for kind, arrays in step.evaluated(jax.tree.unflatten(treedef, leaves), config.optim).items():
-            totals = count(tuple(jax.tree.leaves(whole(arrays))), at)
-            row[f"{kind}accuracy"] = totals["correct"] / totals["examples"]
-            row[f"{kind}loss"] = totals["loss"] / totals["examples"]
-            row["examples"] = totals["examples"]
-        log.evaluation(Evaluation(**row))
-        log.event(events.Evaluate(step=at, seconds=since(begun)))
-        return row["accuracy"]
-
-    def advance(at: int) -> None:
-        """Trains from step ``at`` to the end; the host runs ahead of the devices and waits for no loss."""
-        nonlocal leaves, accuracy
-        steps = range(at, max(at, plan.steps))
-        batches = pipeline.train_batches(train_source, stream, placer.rows, steps, config.data)
-        for done, local in enumerate(speed.waiting_for(batches), at + 1):
-            compiled = compiling[plan.resolution(done - 1)].result()
-            profile.begin(done)
-            leaves, metrics = compiled(leaves, placer.place(local))
-            profile.end(done, metrics)
-            pending.push(done, metrics)
-            if at == start and done == start + 1:
-                jax.block_until_ready(metrics)
-                log.event(events.FirstStep(step=done, cpu_seconds=processor_seconds()))
-            reporter(pending.ready())
-            watchdog.beat()
-            leave_if_preempted(done)
-            if plan.evaluates(done) or plan.saves(done) or clock.due(done):
-                reporter(pending.ready(lag=0))  # nothing is saved after a loss of NaN
-                if plan.evaluates(done):
-                    accuracy = evaluate(done)
-                save(done, accuracy if plan.evaluates(done) else None)
-                speed.restart(done)
-
-    def roll_back(failure: NonFiniteError) -> int:
-        """Goes back to the newest checkpoint, and over the batches that led from there to the failure."""
-        nonlocal leaves, accuracy, stream
-        if checkpoints:
-            checkpoints.wait()  # a save under way is of a state that was finite
-        if config.train.on_nan == "stop" or not checkpoints:
-            raise failure
-        if stream.rollbacks >= config.train.max_rollbacks:
-            raise failure.after(stream.rollbacks)
-        watchdog.now(f"rolling back to run directory {config.run_dir}")
-        found = checkpoints.newest(shapes, where)
-        assert found
-        leaves, accuracy = tuple(jax.tree.leaves(found.state)), found.accuracy
-        stream = stream.rolled_back(failure.step, found.step)
-        pending.forget()
-        log.resume_at(found.step)
-        log.event(events.Rollback(step=failure.step, to=found.step, waited_seconds=speed.waited))
-        speed.restart(found.step)
-        watchdog.now("training")
-        return found.step
-
-    # The loop.
-    watchdog.now("training")
-    if start and plan.evaluates(start) and accuracy is None:
-        accuracy = evaluate(start)  # it was preempted in the middle of this
-    if not start and config.train.on_nan == "rollback":
-        save(0)
-    at = start
-    while at < plan.steps:
-        try:
-            advance(at)
-            at = plan.steps
-        except NonFiniteError as failure:
-            at = roll_back(failure)
+def restore(
+    checkpoints: Checkpoints | None, program: Program, shardings: State, stream: TrainStream, log: Log
+) -> Position | None:
+    """The position of the newest whole checkpoint; None where there is none."""
     begun = time.monotonic()
+    restored = checkpoints and checkpoints.newest(program.shapes, shardings)
+    if not restored:
+        return None
+    log.event(events.Restore(step=restored.step, seconds=since(begun), cpu_seconds=processor_seconds()))
+    return Position(
+        step=restored.step,
+        leaves=tuple(jax.tree.leaves(restored.state)),
+        accuracy=restored.accuracy,
+        stream=stream.resumed(restored.stream),
+    )
+
+
+def fresh(
+    config: TrainConfig, program: Program, devices: Mesh, shardings: State, stream: TrainStream
+) -> Position:
+    """The position of a run that begins: random parameters, or those of ``train.init``."""
+    init_state = compilation.compile_init(program.init_state, program.key, devices, shardings)
+    state = init_state(program.key)
+    if config.train.init:
+        state = start_from(config.train.init, program, state, shardings)
+    return Position(step=0, leaves=tuple(jax.tree.leaves(state)), accuracy=None, stream=stream)
+
+
+def batches_from(setup: Setup, now: Position) -> Iterator[pipeline.Batch]:
+    """This host's batches of all steps that are left; the time spent waiting for them is counted."""
+    steps = range(now.step, max(now.step, setup.plan.steps))
+    rows, data = setup.placer.rows, setup.config.data
+    return setup.speed.waiting_for(pipeline.train_batches(setup.train_source, now.stream, rows, steps, data))
+
+
+def leave_if_preempted(setup: Setup, now: Position) -> None:
+    """Saves and raises PreemptedError once the machine is being taken away; polled on every host alike."""
+    if setup.preemption.reached():
+        setup.reporter(setup.pending.ready(lag=0))
+        save(setup, now, wait=True)
+        setup.log.event(events.Preempted(step=now.step))
+        saved = ", state saved" if setup.checkpoints else ""
+        raise PreemptedError(f"preempted at step {now.step}{saved}")
+
+
+def evaluate(setup: Setup, now: Position) -> float:
+    """Runs over the test split, logs what comes of it and returns the accuracy that counts, 0 to 1."""
+    begun = time.monotonic()
+    row: dict[str, Any] = {"step": now.step, "epoch": round(setup.plan.epoch(now.step), 4)}
+    for prefix, arrays in step.evaluated(state_of(setup, now), setup.config.optim).items():
+        totals = evaluation_totals(setup, now, tuple(jax.tree.leaves(setup.whole(arrays))))
+        row[f"{prefix}accuracy"] = totals["correct"] / totals["examples"]
+        row[f"{prefix}loss"] = totals["loss"] / totals["examples"]
+        row["examples"] = totals["examples"]
+    setup.log.evaluation(Evaluation(**row))
+    setup.log.event(events.Evaluate(step=now.step, seconds=since(begun)))
+    return row["accuracy"]
+
+
+def evaluation_totals(setup: Setup, now: Position, arrays: Leaves) -> dict[str, Any]:
+    """Sums over all test images: loss, correct, examples.
+
+    Args:
+      arrays: leaves of the parameters and statistics that are evaluated.
+    """
+    sums = []
+    batch, rows = setup.config.train.batch, setup.placer.rows
+    for local in pipeline.eval_batches(setup.test_source, batch, rows, setup.config.data):
+        sums.append(setup.eval_program.result()(arrays, setup.placer.place(local)))
+        setup.watchdog.beat()
+        leave_if_preempted(setup, now)
+    sums = jax.device_get(sums)
+    return {name: sum(each[name].item() for each in sums) for name in sums[0]}
+
+
+def save(setup: Setup, now: Position, accuracy: float | None = None, wait: bool = False) -> None:
+    """Begins to save the state; with ``wait`` returns once it is whole.
+
+    Args:
+      accuracy: of the evaluation at this step, where there was one.
+    """
+    if not setup.checkpoints:
+        return
+    setup.watchdog.now(f"saving step {now.step} to run directory {setup.config.run_dir}")
+    begun = time.monotonic()
+    setup.log.upload()
+    state = setup.whole(state_of(setup, now))
+    setup.checkpoints.save(state, now.step, accuracy, wait, now.stream.to_json())
+    waited = setup.speed.waited
+    setup.log.event(events.Save(step=now.step, seconds=since(begun), waited_seconds=waited))
+    setup.clock.restart()
+    setup.watchdog.now("training")
+
+
+def roll_back(setup: Setup, now: Position, failure: NonFiniteError) -> None:
+    """Goes back to the newest checkpoint, and over the batches that led from there to the failure.
+
+    Raises:
+      NonFiniteError: the run may not roll back, or not once more.
+    """
+    config, checkpoints = setup.config, setup.checkpoints
     if checkpoints:
-        watchdog.now(f"saving to run directory {config.run_dir}")
-        checkpoints.wait()
-    log.end(events.End(step=plan.steps, accuracy=accuracy, seconds=since(begun), waited_seconds=speed.waited))
-    if root and start < plan.steps:
-        page.write(root, log.record(config))
+        checkpoints.wait()  # a save under way is of a state that was finite
+    if config.train.on_nan == "stop" or not checkpoints:
+        raise failure
+    if now.stream.rollbacks >= config.train.max_rollbacks:
+        raise failure.after(now.stream.rollbacks)
+    setup.watchdog.now(f"rolling back to run directory {config.run_dir}")
+    restored = checkpoints.newest(setup.shapes, setup.shardings)
+    assert restored
+    now.step, now.accuracy = restored.step, restored.accuracy
+    now.leaves = tuple(jax.tree.leaves(restored.state))
+    now.stream = now.stream.rolled_back(failure.step, restored.step)
+    setup.pending.forget()
+    setup.log.resume_at(now.step)
+    waited = setup.speed.waited
+    setup.log.event(events.Rollback(step=failure.step, to=now.step, waited_seconds=waited))
+    setup.speed.restart(now.step)
+    setup.watchdog.now("training")
+
+
+def state_of(setup: Setup, now: Position) -> State:
+    """The arrays of a position as a State."""
+    return jax.tree.unflatten(jax.tree.structure(setup.shapes), now.leaves)
 
 
 def since(begun: float) -> float:
