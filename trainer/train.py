@@ -107,41 +107,43 @@ def train(
     plan, log, reporter, pending = setup.plan, setup.log, setup.reporter, setup.pending
     start = now.step
 
-    watchdog.now("training")
-    if start and plan.evaluates(start) and now.accuracy is None:
-        now.accuracy = evaluate(setup, now)  # the run was preempted in the middle of this evaluation
-    if not start and config.train.on_nan == "rollback":
-        save(setup, now)
+    # What goes between host and devices is placed or fetched by name; anything else would make steps wait.
+    with jax.transfer_guard("disallow"):
+        watchdog.now("training")
+        if start and plan.evaluates(start) and now.accuracy is None:
+            now.accuracy = evaluate(setup, now)  # the run was preempted in the middle of this evaluation
+        if not start and config.train.on_nan == "rollback":
+            save(setup, now)
 
-    batches = batches_from(setup, now)
-    while now.step < plan.steps:
-        try:
-            # Step. The host runs ahead of the devices and waits for no loss.
-            local = next(batches)
-            program = setup.train_programs[plan.resolution(now.step)].result()
-            setup.profile.begin(now.step + 1)
-            now.leaves, metrics = program(now.leaves, setup.placer.place(local))
-            now.step += 1
-            setup.profile.end(now.step, metrics)
-            pending.push(now.step, metrics)
-            if now.step == start + 1:
-                jax.block_until_ready(metrics)
-                log.event(events.FirstStep(step=now.step, cpu_seconds=processor_seconds()))
-            reporter(pending.ready())
-            watchdog.beat()
-            leave_if_preempted(setup, now)
+        batches = batches_from(setup, now)
+        while now.step < plan.steps:
+            try:
+                # Step. The host runs ahead of the devices and waits for no loss.
+                local = next(batches)
+                program = setup.train_programs[plan.resolution(now.step)].result()
+                setup.profile.begin(now.step + 1)
+                now.leaves, metrics = program(now.leaves, setup.placer.place(local))
+                now.step += 1
+                setup.profile.end(now.step, metrics)
+                pending.push(now.step, metrics)
+                if now.step == start + 1:
+                    jax.block_until_ready(metrics)
+                    log.event(events.FirstStep(step=now.step, cpu_seconds=processor_seconds()))
+                reporter(pending.ready())
+                watchdog.beat()
+                leave_if_preempted(setup, now)
 
-            # Evaluate and save.
-            if plan.evaluates(now.step) or plan.saves(now.step) or setup.clock.due(now.step):
-                reporter(pending.ready(lag=0))  # nothing is saved after a loss of NaN
-                accuracy = None
-                if plan.evaluates(now.step):
-                    accuracy = now.accuracy = evaluate(setup, now)
-                save(setup, now, accuracy)
-                setup.speed.restart(now.step)
-        except NonFiniteError as failure:
-            roll_back(setup, now, failure)
-            batches = batches_from(setup, now)
+                # Evaluate and save.
+                if plan.evaluates(now.step) or plan.saves(now.step) or setup.clock.due(now.step):
+                    reporter(pending.ready(lag=0))  # nothing is saved after a loss of NaN
+                    accuracy = None
+                    if plan.evaluates(now.step):
+                        accuracy = now.accuracy = evaluate(setup, now)
+                    save(setup, now, accuracy)
+                    setup.speed.restart(now.step)
+            except NonFiniteError as failure:
+                roll_back(setup, now, failure)
+                batches = batches_from(setup, now)
 
     # End: the last save is whole, and the first host writes the page of the run.
     begun = time.monotonic()

@@ -125,7 +125,8 @@ def evaluated_params(config: OptimConfig, opt: Any, params: Arrays) -> Arrays:
     if config.name != "schedule-free":
         return params
     [state] = [s for s in jax.tree.leaves(opt, is_leaf=_is_schedule_free) if _is_schedule_free(s)]
-    return cast(Arrays, contrib.schedule_free_eval_params(state, cast(Any, params)))
+    # Compiled, since its numbers would go to the devices one by one.
+    return cast(Arrays, jax.jit(contrib.schedule_free_eval_params)(state, cast(Any, params)))
 
 
 def _is_schedule_free(state: Any) -> bool:

@@ -17,8 +17,9 @@ class Pending:
         self._steps: collections.deque[tuple[int, dict[str, jax.Array]]] = collections.deque()
 
     def push(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        for value in metrics.values():
-            value.copy_to_host_async()
+        with jax.transfer_guard_device_to_host("allow"):  # it is asked for
+            for value in metrics.values():
+                value.copy_to_host_async()
         self._steps.append((step, metrics))
 
     def forget(self) -> None:
@@ -33,7 +34,7 @@ class Pending:
         """
         while len(self._steps) > lag:
             step, metrics = self._steps.popleft()
-            values = {name: float(value) for name, value in metrics.items()}
+            values = {name: float(value) for name, value in jax.device_get(metrics).items()}
             for name in ("loss", "grad_norm"):
                 if not math.isfinite(values[name]):
                     raise NonFiniteError(

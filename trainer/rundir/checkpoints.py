@@ -289,9 +289,7 @@ def _named(state: State) -> Named:
 def _copied(named: Named) -> Named:
     """Arrays of NumPy with memory of their own: the devices' goes to the next step."""
     here = jax.tree.map(lambda array: array.addressable_data(0), named)
-    for array in jax.tree.leaves(here):
-        array.copy_to_host_async()
-    return jax.tree.map(np.array, here)
+    return jax.tree.map(np.array, jax.device_get(here))  # device_get begins with all before it waits for one
 
 
 def _everywhere(checkpoint: _Read | None, shapes: State, sharding: Sharding | State) -> Restored | None:
@@ -311,7 +309,8 @@ def _everywhere(checkpoint: _Read | None, shapes: State, sharding: Sharding | St
     arrays = broadcast(jax.tree.leaves(checkpoint and checkpoint.named), jax.tree.leaves(wanted))
     where = _named(sharding) if isinstance(sharding, State) else jax.tree.map(lambda _: sharding, wanted)
     pairs = zip(arrays, jax.tree.leaves(where), strict=True)
-    placed = [jax.make_array_from_callback(a.shape, s, a.__getitem__) for a, s in pairs]
+    with jax.transfer_guard_host_to_device("allow"):  # each array goes where its sharding says
+        placed = [jax.make_array_from_callback(a.shape, s, a.__getitem__) for a, s in pairs]
     named = jax.tree.unflatten(jax.tree.structure(wanted), placed)
     opt = jax.tree.unflatten(jax.tree.structure(shapes.opt), [named["opt"][p] for p, _ in _paths(shapes.opt)])
     return Restored(state=State(named["step"], named["params"], named["stats"], opt), **meta)

@@ -48,7 +48,13 @@ def agreed() -> Iterator[None]:
         raise failure
     if jax.process_count() > 1:
         # While all are here: this sets up the transport between hosts, for which Gloo waits 30 s at most.
-        multihost_utils.sync_global_devices("agreed")
+        with moving_host_values():
+            multihost_utils.sync_global_devices("agreed")
+
+
+def moving_host_values() -> contextlib.AbstractContextManager[None]:
+    """Around ``multihost_utils``, which sends values of the host over the devices without placing them."""
+    return jax.transfer_guard("allow")
 
 
 def from_first_host(text: str) -> str:
@@ -83,7 +89,8 @@ def broadcast(arrays: list[np.ndarray], shapes: list[Any]) -> list[np.ndarray]:
     words = np.zeros(-(-sum(sizes) // 4), np.uint32)
     if jax.process_index() == 0:
         words.view(np.uint8)[: sum(sizes)] = np.frombuffer(b"".join(a.tobytes() for a in arrays), np.uint8)
-    data = np.asarray(multihost_utils.broadcast_one_to_all(words)).view(np.uint8)
+    with moving_host_values():
+        data = np.asarray(multihost_utils.broadcast_one_to_all(words)).view(np.uint8)
     ends = np.cumsum(sizes)
     spans = zip(ends - sizes, ends, shapes, strict=True)
     return [data[begin:end].view(np.dtype(s.dtype)).reshape(s.shape) for begin, end, s in spans]

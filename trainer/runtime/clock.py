@@ -6,6 +6,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from trainer.runtime.agreement import moving_host_values
+
 
 class Clock:
     """Decides when a save is due by time, on all hosts at the same step; the first host's clock counts.
@@ -30,5 +32,6 @@ class Clock:
             return False
         passed = time.monotonic() - self._last >= self._seconds
         if jax.process_count() > 1:
-            passed = bool(multihost_utils.broadcast_one_to_all(np.int32(passed)))
+            with moving_host_values():
+                passed = bool(multihost_utils.broadcast_one_to_all(np.int32(passed)))
         return passed
