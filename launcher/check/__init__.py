@@ -1,1 +1,1 @@
-"""What can be known before a pod starts: memory, step time, and what the cluster and the bucket lack."""
+"""The check of a run before a pod starts: memory, step time, and what the cluster and the bucket lack."""

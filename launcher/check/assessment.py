@@ -95,10 +95,9 @@ def does_not_fit(assessment: Assessment, largest: Assessment | None) -> RequestE
         if largest
         else "none of the smaller batches that were tried fits: use chips with more memory"
     )
-    text = (
-        f"must fit the {limit:.1f} GiB of each device, got {result['batch']} = {assessment.batch_per_device} "
-        f"per device, which needs {train['peak'] / GIB:.1f} GiB"
-    )
+    batch = f"{result['batch']} ({assessment.batch_per_device} per device)"
+    needed = f"{train['peak'] / GIB:.1f} GiB"
+    text = f"must fit the {limit:.1f} GiB of each device, got {batch}, which needs {needed}"
     return RequestError(Problem("batch", text, hint))
 
 

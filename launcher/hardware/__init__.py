@@ -1,1 +1,1 @@
-"""What a slice is: chips, hosts, topologies and the labels that place pods on them."""
+"""Slices of hardware: chips, hosts, topologies and the labels that place pods on them."""

@@ -30,7 +30,7 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(run):
     error, hint = err.splitlines()[-2:]
     assert (code, out) == (2, "")
     assert error.startswith(
-        "error: batch: must fit the 16.0 GiB of each device, got 1048576 = 1048576 per device, "
+        "error: batch: must fit the 16.0 GiB of each device, got 1048576 (1048576 per device), "
     )
     assert re.search(r"which needs [0-9.]+ GiB$", error)
     largest = int(re.fullmatch(r"hint: --batch (\d+) is the largest that fits, \1 per device", hint)[1])
