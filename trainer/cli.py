@@ -59,7 +59,7 @@ def parser() -> Parser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("train", help="train on this machine's devices, with the flags of python -m trainer")
     verb = verbs.add_parser("predict", help="classify images; prints one line of JSON per image")
-    verb.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
+    verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
     verb.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG or PNG file")
     verb.add_argument(
         "--top", type=int, default=5, metavar="N", help="number of classes per image (default: 5)"
@@ -67,7 +67,7 @@ def parser() -> Parser:
     verb = verbs.add_parser(
         "evaluate", help="measure the accuracy on the test split of a dataset; prints JSON"
     )
-    verb.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
+    verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
     verb.add_argument(
         "--data", metavar="DATA", help="dataset: a name, a folder or gs://… (default: that of the run)"
     )
@@ -80,7 +80,7 @@ def parser() -> Parser:
         "--json", action="store_true", help="print the run's figures as JSON instead of writing the page"
     )
     verb = verbs.add_parser("import", help="convert the weights of another library")
-    verb.add_argument("file", metavar="FILE", help="weights to convert, .pth or .safetensors")
+    verb.add_argument("file", metavar="FILE", help="file of that library to convert, .pth or .safetensors")
     verb.add_argument("out", metavar="OUT", help=".safetensors file to write")
     verb.add_argument(
         "--from",
@@ -101,7 +101,7 @@ def parser() -> Parser:
         "--set", action="append", default=[], metavar="model.FIELD=VALUE", help="setting of that network"
     )
     verb = verbs.add_parser("export", help="write the best checkpoint of a run for other programs")
-    verb.add_argument("network", metavar="RUN", help="directory of a run, or a file of weights")
+    verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
     verb.add_argument("out", metavar="OUT", help="file to write")
     verb.add_argument(
         "--to", dest="target", required=True, choices=TARGETS, help="format or library to write for"
@@ -115,7 +115,7 @@ def predict(args: argparse.Namespace) -> None:
     if args.top < 1:
         raise ConfigError(f"--top: must be at least 1, got {args.top}")
     for row in inference.predict(
-        inference.find(args.network), args.images, args.top, DataConfig().max_pixels
+        inference.load_weights(args.network), args.images, args.top, DataConfig().max_pixels
     ):
         print(json.dumps(row, ensure_ascii=False), flush=True)
 
@@ -130,10 +130,10 @@ def evaluate(args: argparse.Namespace) -> None:
     if not args.network.endswith(".safetensors"):
         data = directory.read(epath.Path(args.network)).data
     elif not args.data:
-        raise ConfigError("--data: must be a dataset for a file of weights, got none")
+        raise ConfigError("--data: must be a dataset for a weights file, got none")
     if args.data:
         data = dataclasses.replace(resolve("", "", "", {"data.name": args.data}).data, root=data.root)
-    print(json.dumps(inference.evaluate(inference.find(args.network), data)))
+    print(json.dumps(inference.evaluate(inference.load_weights(args.network), data)))
 
 
 def report(args: argparse.Namespace) -> None:
@@ -161,18 +161,18 @@ def _mistakes(config: TrainConfig):
     from trainer.weights import confusion, inference
 
     try:
-        return confusion.look(inference.of_run(config), config.data)
+        return confusion.analyse_errors(inference.load_best(config), config.data)
     except TrainError as error:
         _print_status(f"warning: the report has no confusion matrix: {error}")
         return str(error).splitlines()[0]
 
 
 def import_weights(args: argparse.Namespace) -> None:
-    from trainer.weights.file import read_foreign
+    from trainer.weights.file import load_torch
 
     settings = dict(parse_setting(text) for text in args.set)
     model: ModelConfig = resolve("", "", "", {"model.arch": args.arch}, settings).model
-    weights = read_foreign(args.file, model, args.image_size)
+    weights = load_torch(args.file, model, args.image_size)
     weights.save(args.out)
     _print_status(f"{args.out}: {weights.model.arch}, {len(weights.class_names)} classes")
 
@@ -185,7 +185,7 @@ def export(args: argparse.Namespace) -> None:
 
     if not Path(args.out).absolute().parent.is_dir():
         raise ConfigError(f"{args.out}: must be in an existing folder")
-    weights = inference.find(args.network)
+    weights = inference.load_weights(args.network)
     if args.target == "onnx":
         write_onnx(weights, args.out)
     elif args.target == "safetensors":

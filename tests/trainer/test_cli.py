@@ -125,7 +125,7 @@ def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
         (["predict", "{file}", "/nowhere.png"], 1, "error: /nowhere.png: must be an image, got"),
         (["predict", "{file}", "a.png", "--top", "0"], 2, "error: --top: must be at least 1, got 0"),
         (["report", "/nowhere"], 2, "error: /nowhere: must be the directory of a run, got no config"),
-        (["evaluate", "{file}"], 2, "error: --data: must be a dataset for a file of weights, got none"),
+        (["evaluate", "{file}"], 2, "error: --data: must be a dataset for a weights file, got none"),
         (
             ["evaluate", "{file}", "--data", "synthetic"],
             2,
@@ -156,7 +156,7 @@ def test_a_wrong_request_is_one_error(exported, capsys, arguments, code, message
             "train.freeze=neck",
             "train.freeze: must name parts of the network (blocks, head, stem), got 'neck'",
         ),
-        ("train.init=/nowhere", "error: /nowhere: must be a file of weights"),
+        ("train.init=/nowhere", "error: /nowhere: must be a weights file"),
     ],
 )
 def test_a_wrong_start_ends_the_run_before_its_first_step(tmp_path, setting, message):

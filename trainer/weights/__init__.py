@@ -1,1 +1,1 @@
-"""A trained network, in and out of files."""
+"""Trained networks: weights files, conversion to and from other libraries, predictions."""

@@ -1,4 +1,4 @@
-"""Looks for the errors of a network: all in a confusion matrix, those it was most certain of as pictures."""
+"""Error analysis of a network: its confusion matrix, and its most confident mistakes as pictures."""
 
 import heapq
 
@@ -13,48 +13,63 @@ from trainer.report.mistakes import ErrorAnalysis, Mistake
 from trainer.weights import inference
 from trainer.weights.file import Weights
 
-MISTAKES = 24
-SIDE_PIXELS = 96  # larger pictures are made smaller
+MISTAKES = 24  # pictures on the page of a run
+SIDE_PIXELS = 96  # limit of a picture's longer side, to keep the page small
 
 
-def look(found: Weights, data: DataConfig) -> ErrorAnalysis:
-    """Runs a network over the test split of a dataset.
+def analyse_errors(weights: Weights, data: DataConfig) -> ErrorAnalysis:
+    """Evaluate a network on the test split of a dataset and collect its mistakes.
 
     Raises:
-      ConfigError: its images have other channels or more classes than the network.
-      DataError: the data is not here, or damaged.
+      ConfigError: the images have another number of channels than the network's, or more classes.
+      DataError: the dataset is missing or damaged.
     """
-    test, data = inference.open_test(found, data)
-    net, params, stats = inference.taken_apart(found)
+    test, data = inference.open_test(weights, data)
+    net, params, stats = inference.build_network(weights)
 
     @jax.jit
-    def chances(images: jax.Array) -> jax.Array:
+    def class_probabilities(images: jax.Array) -> jax.Array:
         return jax.nn.softmax(net.apply(params, stats, normalise(images, test), train=False)[0])
 
-    count = len(found.class_names)
+    count = len(weights.class_names)
     confusion = np.zeros((count, count), np.int64)
-    certain: list[tuple[float, int, np.ndarray, int, int]] = []  # a heap: the least certain is on top
+    # A heap with the least confident mistake on top: (probability, example, image, truth, predicted).
+    mistakes: list[tuple[float, int, np.ndarray, int, int]] = []
     for number, batch in enumerate(
         pipeline.eval_batches(test, inference.BATCH, np.arange(inference.BATCH), data)
     ):
-        given, truth = np.asarray(chances(batch["image"])), batch["label"]
-        named, real = given.argmax(-1), batch["weight"] > 0
-        np.add.at(confusion, (truth[real], named[real]), 1)
-        for row in np.flatnonzero(real & (named != truth)):
-            entry = (float(given[row, named[row]]), number * inference.BATCH + int(row))
-            if len(certain) < MISTAKES or entry[0] > certain[0][0]:
-                mistake = (*entry, batch["image"][row].copy(), int(truth[row]), int(named[row]))
-                (heapq.heappush if len(certain) < MISTAKES else heapq.heappushpop)(certain, mistake)
-    names = list(found.class_names)
-    mistakes = [
-        Mistake(image=_png(image), truth=names[truth], predicted=names[named], probability=chance)
-        for chance, _, image, truth, named in sorted(certain, key=lambda m: (-m[0], m[1]))
+        probabilities, labels = np.asarray(class_probabilities(batch["image"])), batch["label"]
+        predicted, real = probabilities.argmax(-1), batch["weight"] > 0  # padding has weight 0
+        np.add.at(confusion, (labels[real], predicted[real]), 1)
+        for row in np.flatnonzero(real & (predicted != labels)):
+            probability, example = (
+                float(probabilities[row, predicted[row]]),
+                number * inference.BATCH + int(row),
+            )
+            if len(mistakes) < MISTAKES or probability > mistakes[0][0]:
+                image = batch["image"][row].copy()
+                mistake = (probability, example, image, int(labels[row]), int(predicted[row]))
+                (heapq.heappush if len(mistakes) < MISTAKES else heapq.heappushpop)(mistakes, mistake)
+    return ErrorAnalysis(
+        class_names=list(weights.class_names), confusion=confusion, mistakes=_sorted(mistakes, weights)
+    )
+
+
+def _sorted(mistakes: list[tuple[float, int, np.ndarray, int, int]], weights: Weights) -> list[Mistake]:
+    """Return the mistakes with the highest probability first, in the order of the examples among equals."""
+    return [
+        Mistake(
+            image=_png(image),
+            truth=weights.class_names[label],
+            predicted=weights.class_names[predicted],
+            probability=probability,
+        )
+        for probability, _, image, label, predicted in sorted(mistakes, key=lambda m: (-m[0], m[1]))
     ]
-    return ErrorAnalysis(class_names=names, confusion=confusion, mistakes=mistakes)
 
 
 def _png(image: np.ndarray) -> bytes:
-    """image: [H, W, C] uint8, C is 1 or 3."""
+    """Return an image [height, width, 1 or 3] uint8 as a PNG file of at most SIDE_PIXELS a side."""
     if max(image.shape[:2]) > SIDE_PIXELS:
         image = cv2.resize(image, (SIDE_PIXELS, SIDE_PIXELS), interpolation=cv2.INTER_AREA)
     if image.shape[-1] == 3:

@@ -1,7 +1,7 @@
-"""What a trained network says: of a run or a file of weights, on a dataset or on pictures."""
+"""Evaluation and predictions of a trained network, loaded from a run directory or a weights file."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +27,30 @@ from trainer.state import Arrays
 from trainer.weights.file import Weights, load
 
 BATCH = 256
-GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
+GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma of red, green and blue (ITU-R BT.601)
 
 
-def find(place: str) -> Weights:
-    """The network of a run's directory (its best checkpoint) or of a file of weights.
+def load_weights(path: str) -> Weights:
+    """Load the best checkpoint of a run directory, or a weights file.
+
+    Args:
+      path: run directory, a path or gs://…, or a file that ends with .safetensors.
 
     Raises:
-      ConfigError: it is neither, or the run has no checkpoint yet.
+      ConfigError: the path is neither, or the run has no checkpoint yet.
     """
-    if place.endswith(".safetensors"):
-        return load(place)
-    return of_run(directory.read(epath.Path(place)))
+    if path.endswith(".safetensors"):
+        return load(path)
+    return load_best(directory.read(epath.Path(path)))
 
 
-def of_run(config: TrainConfig) -> Weights:
-    """The best checkpoint of a run, with the averaged weights where it has them."""
+def load_best(config: TrainConfig) -> Weights:
+    """Load the best checkpoint of a run, with the averaged weights where it has them.
+
+    Raises:
+      ConfigError: the run has no checkpoint yet.
+      DataError: the dataset of the run is missing or damaged.
+    """
     train, test = datasets.load_both(config.data)
     program = make_program(config, train, test, jax.devices()[0].platform)
     checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
@@ -50,11 +58,11 @@ def of_run(config: TrainConfig) -> Weights:
         best = checkpoints.best()
         if best is None:
             raise ConfigError(f"{config.run_dir}: must hold a checkpoint, got none yet")
-        one = mesh.replicated(mesh.make_mesh(1, jax.devices()[:1]))
-        found = checkpoints.restore(program.shapes, one, best)
+        sharding = mesh.replicated(mesh.make_mesh(1, jax.devices()[:1]))
+        checkpoint = checkpoints.restore(program.shapes, sharding, best)
     finally:
         checkpoints.close()
-    params, stats = step.evaluated(found.state, config.optim)[""]
+    params, stats = step.evaluated(checkpoint.state, config.optim)[""]
     height = train.image_shape[0]
     return Weights(
         model=dataclasses.replace(config.model, stem=network.stem(config.model, height)),
@@ -67,17 +75,21 @@ def of_run(config: TrainConfig) -> Weights:
     )
 
 
-def evaluate(found: Weights, data: DataConfig) -> dict[str, Any]:
-    """Accuracy, mean loss and number of examples on the test split of a dataset.
+def evaluate(weights: Weights, data: DataConfig) -> dict[str, Any]:
+    """Measure a network on the test split of a dataset.
+
+    Returns:
+      data: name of the dataset; accuracy: top-1, 0 to 1; loss: mean cross-entropy; examples: their number.
 
     Raises:
-      ConfigError: its images have other channels or more classes than the network.
+      ConfigError: the images have another number of channels than the network's, or more classes.
+      DataError: the dataset is missing or damaged.
     """
-    test, data = open_test(found, data)
-    net, params, stats = taken_apart(found)
-    run = jax.jit(step.make_eval_step(net, test))
+    test, data = open_test(weights, data)
+    net, params, stats = build_network(weights)
+    eval_step = jax.jit(step.make_eval_step(net, test))
     rows = np.arange(BATCH)
-    sums = [run(params, stats, batch) for batch in pipeline.eval_batches(test, BATCH, rows, data)]
+    sums = [eval_step(params, stats, batch) for batch in pipeline.eval_batches(test, BATCH, rows, data)]
     totals = {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}
     examples = totals["examples"]
     return {
@@ -88,30 +100,37 @@ def evaluate(found: Weights, data: DataConfig) -> dict[str, Any]:
     }
 
 
-def open_test(found: Weights, data: DataConfig) -> tuple[Source, DataConfig]:
-    """The test split of a dataset as a network must see it.
+def open_test(weights: Weights, data: DataConfig) -> tuple[Source, DataConfig]:
+    """Open the test split of a dataset, with the image size and normalisation of a network.
 
     Raises:
-      ConfigError: its images have other channels or more classes than the network.
+      ConfigError: the images have another number of channels than the network's, or more classes.
+      DataError: the dataset is missing or damaged.
     """
-    data = dataclasses.replace(data, image_size=found.image_size)
+    data = dataclasses.replace(data, image_size=weights.image_size)
     test = datasets.load(data, "test")
-    if test.image_shape[2] != len(found.mean) or test.num_classes > len(found.class_names):
+    if test.image_shape[2] != len(weights.mean) or test.num_classes > len(weights.class_names):
         raise ConfigError(
-            f"data: must have {len(found.mean)} channels and at most {len(found.class_names)} classes, "
+            f"data: must have {len(weights.mean)} channels and at most {len(weights.class_names)} classes, "
             f"got {test.image_shape[2]} and {test.num_classes}"
         )
-    return dataclasses.replace(test, mean=found.mean, std=found.std), data
+    return dataclasses.replace(test, mean=weights.mean, std=weights.std), data
 
 
-def predict(found: Weights, paths: Sequence[str], top: int, max_pixels: int):
-    """Yields for each picture {image, top: [{class, probability}]}, the most probable first.
+def predict(weights: Weights, paths: Sequence[str], top: int, max_pixels: int) -> Iterator[dict[str, Any]]:
+    """Yield {image, top: [{class, probability}]} for each image file, the most probable class first.
+
+    Args:
+      weights: network to use.
+      paths: JPEG or PNG files.
+      top: number of classes per image.
+      max_pixels: height times width above which an image is refused.
 
     Raises:
-      DataError: a file is not there or not an image; it is named.
+      DataError: a file is missing or not an image; the message names it.
     """
-    net, params, stats = taken_apart(found)
-    mean, std = (np.array(a, np.float32) for a in (found.mean, found.std))
+    net, params, stats = build_network(weights)
+    mean, std = (np.array(a, np.float32) for a in (weights.mean, weights.std))
 
     @jax.jit
     def probabilities(image: jax.Array) -> jax.Array:
@@ -119,29 +138,33 @@ def predict(found: Weights, paths: Sequence[str], top: int, max_pixels: int):
         return jax.nn.softmax(net.apply(params, stats, images, train=False)[0][0])
 
     for path in paths:
-        chances = np.asarray(probabilities(read(path, found, max_pixels)))
-        best = np.argsort(-chances, kind="stable")[:top]
-        rows = [{"class": found.class_names[i], "probability": round(float(chances[i]), 6)} for i in best]
+        values = np.asarray(probabilities(read_image(path, weights, max_pixels)))
+        best = np.argsort(-values, kind="stable")[:top]
+        rows = [{"class": weights.class_names[i], "probability": round(float(values[i]), 6)} for i in best]
         yield {"image": path, "top": rows}
 
 
-def read(path: str, found: Weights, max_pixels: int) -> np.ndarray:
-    """A picture as the network sees it in evaluation: [image_size, image_size, channels] uint8."""
+def read_image(path: str, weights: Weights, max_pixels: int) -> np.ndarray:
+    """Return an image file as evaluation crops it: [image_size, image_size, channels] uint8, 0..255.
+
+    Raises:
+      DataError: the file is missing, not an image, or has more than ``max_pixels``.
+    """
 
     def choose(height: int, width: int) -> crop.Box:
-        return crop.centre_box(height, width, found.crop)
+        return crop.centre_box(height, width, weights.crop)
 
-    out = np.empty((found.image_size, found.image_size, 3), np.uint8)
+    out = np.empty((weights.image_size, weights.image_size, 3), np.uint8)
     try:
         decode.crop_into(Path(path).read_bytes(), choose, out, max_pixels)
     except (OSError, BadImage) as error:
         raise DataError(f"{path}: must be an image, got {error}") from None
-    return out if len(found.mean) == 3 else np.round(out @ GREY)[..., None].astype(np.uint8)
+    return out if len(weights.mean) == 3 else np.round(out @ GREY)[..., None].astype(np.uint8)
 
 
-def taken_apart(found: Weights) -> tuple[network.Network, Arrays, Arrays]:
-    """The network, its parameters and its running statistics."""
-    net, _ = found.network(jax.devices()[0].platform)
-    arrays = {name: jnp.asarray(a) for name, a in found.arrays.items()}
+def build_network(weights: Weights) -> tuple[network.Network, Arrays, Arrays]:
+    """Return the network, its parameters and its running statistics, both by name."""
+    net, _ = weights.network(jax.devices()[0].platform)
+    arrays = {name: jnp.asarray(a) for name, a in weights.arrays.items()}
     stats = {name: a for name, a in arrays.items() if name.endswith((".mean", ".var"))}
     return net, {name: a for name, a in arrays.items() if name not in stats}, stats

@@ -1,4 +1,4 @@
-"""The state that a run starts from when it is given the weights of another one."""
+"""The first state of a run that starts from the weights of another one (``train.init``)."""
 
 import dataclasses
 from typing import Any
@@ -15,54 +15,61 @@ from trainer.state import Averaging, State
 from trainer.weights.file import load
 
 
-def start_from(path: str, program: Program, state: State, where: State) -> State:
-    """A fresh state with the parameters and statistics of a file of weights.
+def start_from(path: str, program: Program, state: State, shardings: State) -> State:
+    """Return a fresh state with the parameters and running statistics of a weights file.
 
     Args:
-      where: a State of shardings.
+      path: weights file.
+      program: compiled steps and optimizer of the run.
+      state: freshly initialised state; its arrays stay where the file has none.
+      shardings: a State that holds a sharding for each array.
 
     Raises:
-      ConfigError: the file is not one of weights, or does not fit the network.
+      ConfigError: the path is not a weights file, or the file does not fit the network.
     """
     config, arrays = program.config, state.params | state.stats
     fitting = fitting_arrays(path, arrays, config.model, program.image_size)
-    shardings = where.params | where.stats
-    placed = arrays | {name: jax.device_put(a, shardings[name]) for name, a in fitting.items()}
+    by_name = shardings.params | shardings.stats
+    placed = arrays | {name: jax.device_put(a, by_name[name]) for name, a in fitting.items()}
     params, stats = ({name: placed[name] for name in part} for part in (state.params, state.stats))
     averages = config.optim.ema
-    rule = where.opt.rule if averages else where.opt
-    opt = jax.jit(program.optimizer.init, out_shardings=rule)(params)  # some rules keep the parameters
+    opt_shardings = shardings.opt.rule if averages else shardings.opt
+    # Initialised again, because the state of some optimizers holds a copy of the parameters.
+    opt = jax.jit(program.optimizer.init, out_shardings=opt_shardings)(params)
     if averages:
         copies = jax.tree.map(jnp.copy, (params, stats))
-        opt = Averaging(opt, *jax.device_put(copies, (where.opt.params, where.opt.stats)))
+        opt = Averaging(opt, *jax.device_put(copies, (shardings.opt.params, shardings.opt.stats)))
     return state._replace(params=params, stats=stats, opt=opt)
 
 
 def fitting_arrays(
     path: str, arrays: dict[str, Any], model: ModelConfig, image_size: int
 ) -> dict[str, np.ndarray]:
-    """The arrays of a file for a network that is about to be trained; its head only if it has the same shape.
+    """Return the arrays of a weights file by name; those of the head only where their shapes are the same.
 
     Args:
-      arrays: the network's own, by name: their shapes count.
+      path: weights file.
+      arrays: arrays of the network to be trained, by name; only their shapes matter.
+      model: configuration of that network.
+      image_size: height and width of its input in pixels.
 
     Raises:
-      ConfigError: anything but the head differs; the first difference is named.
+      ConfigError: an array outside the head differs; the message names the first one.
     """
     weights = load(path)
     model = dataclasses.replace(model, stem=network.stem(model, image_size))
-    kept = {name: a for name, a in weights.arrays.items() if not name.startswith("head.")}
-    for name, own in arrays.items():
-        theirs = weights.arrays.get(name)
+    fitting = {name: a for name, a in weights.arrays.items() if not name.startswith("head.")}
+    for name, wanted in arrays.items():
+        loaded = weights.arrays.get(name)
         if name.startswith("head."):
-            if theirs is not None and theirs.shape == own.shape:
-                kept[name] = theirs
-        elif theirs is None or theirs.shape != own.shape:
-            got = "none" if theirs is None else theirs.shape
+            if loaded is not None and loaded.shape == wanted.shape:
+                fitting[name] = loaded
+        elif loaded is None or loaded.shape != wanted.shape:
+            got = "none" if loaded is None else loaded.shape
             raise ConfigError(
-                f"train.init: {path} must fit the network: {name} must be {own.shape}, got {got}",
+                f"train.init: {path} must fit the network: {name} must be {wanted.shape}, got {got}",
                 f"the file holds {weights.model.arch}; --arch and --set model.… must describe it",
             )
-    if extra := kept.keys() - arrays.keys():
-        raise ConfigError(f"train.init: {path} must fit the network: {min(extra)} is not in it")
-    return kept
+    if extra := fitting.keys() - arrays.keys():
+        raise ConfigError(f"train.init: {path} must fit the network: the network has no {min(extra)}")
+    return fitting

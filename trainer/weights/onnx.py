@@ -1,4 +1,4 @@
-"""A trained network as an ONNX file, built node by node: no tracing, and no framework to load it."""
+"""Export of a trained network to ONNX. The graph is built node by node, without tracing."""
 
 from typing import Any
 
@@ -12,26 +12,30 @@ OPSET = 17
 
 
 def write_onnx(weights: Weights, path: str) -> None:
-    """Input ``images`` [batch, C, H, W] float32, normalised; output ``logits`` [batch, classes].
+    """Write an ONNX file.
+
+    Its input ``images`` is [batch, channels, height, width] float32, normalised with the mean and standard
+    deviation of the weights. Its output ``logits`` is [batch, classes] float32.
 
     Raises:
-      TrainError: the package onnx is not installed, or the file cannot be written.
+      TrainError: the onnx package is not installed, or the file cannot be written.
     """
     try:
         import onnx
     except ImportError:
-        raise TrainError("onnx must be installed to write it", "pip install 'resnet-launch[onnx]'") from None
+        hint = "pip install 'resnet-launch[onnx]'"
+        raise TrainError("the onnx package must be installed to export to ONNX", hint) from None
     graph = _Graph(weights)
     graph.network()
-    made = onnx.helper.make_graph(
+    onnx_graph = onnx.helper.make_graph(
         graph.nodes,
         weights.model.arch,
         [onnx.helper.make_tensor_value_info("images", 1, ["batch", len(weights.mean), "height", "width"])],
         [onnx.helper.make_tensor_value_info("logits", 1, ["batch", len(weights.class_names)])],
         [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
     )
-    model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
-    model.ir_version = 9  # the oldest that has everything here, so that older runtimes read it
+    model = onnx.helper.make_model(onnx_graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
+    model.ir_version = 9  # not the newest, so that older runtimes can read the file
     onnx.checker.check_model(model)
     try:
         onnx.save(model, path)
@@ -40,7 +44,7 @@ def write_onnx(weights: Weights, path: str) -> None:
 
 
 class _Graph:
-    """Nodes and constants; a method adds a layer and returns the name of what it computes."""
+    """Nodes and constants of a graph. Each method adds a layer and returns the name of its output."""
 
     def __init__(self, weights: Weights):
         import onnx
@@ -57,10 +61,10 @@ class _Graph:
             x = self._relu(self._conv_norm(x, f"deep.{i}", 2 if i == 0 else 1))
         x = self._relu(self._conv_norm(x, "stem", 2 if model.stem == "imagenet" else 1))
         if model.stem != "small":
-            smooth = model.blur == "after"
-            step = [1, 1] if smooth else [2, 2]
-            x = self._node("MaxPool", [x], kernel_shape=[3, 3], strides=step, pads=[1, 1, 1, 1])
-            x = self._blur(x, "stem.conv", 2, "reflect") if smooth else x
+            blurred = model.blur == "after"
+            strides = [1, 1] if blurred else [2, 2]
+            x = self._node("MaxPool", [x], kernel_shape=[3, 3], strides=strides, pads=[1, 1, 1, 1])
+            x = self._blur(x, "stem.conv", 2, "reflect") if blurred else x
         for stage, size in enumerate(ARCHS[model.arch][2]["stage_sizes"]):
             for i in range(size):
                 x = self._block(x, f"blocks.{blocks}", 2 if stage and not i else 1)
@@ -74,14 +78,16 @@ class _Graph:
         layers = [
             f"{name}.conv{i}" for i in (1, 2, 3) if f"{name}.conv{i}.conv.kernel" in self._weights.arrays
         ]
-        halving = 1 if len(layers) == 3 else 0  # which of them is the 3x3 with the stride
+        strided = (
+            1 if len(layers) == 3 else 0
+        )  # the bottleneck strides in its 3x3 (v1.5), the basic block first
         y = x
         for i, layer in enumerate(layers):
-            own = stride if i == halving else 1
-            smooth = own > 1 and model.blur == "after"
-            y = self._conv_norm(y, layer, 1 if smooth else own)
+            layer_stride = stride if i == strided else 1
+            blurred = layer_stride > 1 and model.blur == "after"
+            y = self._conv_norm(y, layer, 1 if blurred else layer_stride)
             y = self._relu(y) if i < len(layers) - 1 else y
-            y = self._blur(y, f"{layer}.conv", 2, "reflect") if smooth else y
+            y = self._blur(y, f"{layer}.conv", 2, "reflect") if blurred else y
         if f"{name}.squeeze.reduce.kernel" in self._weights.arrays:
             y = self._squeeze(y, f"{name}.squeeze")
         if f"{name}.shortcut.conv.kernel" in self._weights.arrays:
@@ -92,7 +98,7 @@ class _Graph:
         return self._relu(self._node("Add", [x, y]))
 
     def _conv_norm(self, x: str, name: str, stride: int) -> str:
-        kernel = self._array(f"{name}.conv.kernel").transpose(3, 2, 0, 1)
+        kernel = self._array(f"{name}.conv.kernel").transpose(3, 2, 0, 1)  # HWIO -> OIHW
         if stride > 1 and self._weights.model.blur == "before" and not name.startswith(("stem", "deep")):
             x = self._blur(x, f"{name}.conv", 1, "constant", kernel.shape[1])
         pad = (kernel.shape[2] - 1) // 2
@@ -104,18 +110,18 @@ class _Graph:
         return self._node("BatchNormalization", inputs, epsilon=self._weights.model.bn_epsilon)
 
     def _squeeze(self, x: str, name: str) -> str:
-        seen = self._node("Flatten", [self._node("GlobalAveragePool", [x])])
+        gate = self._node("Flatten", [self._node("GlobalAveragePool", [x])])
         for layer, act in (("reduce", "Relu"), ("expand", "Sigmoid")):
             names = [f"{name}.{layer}.{leaf}" for leaf in ("kernel", "bias")]
-            inputs = [seen, *(self._constant(n, self._array(n)) for n in names)]
-            seen = self._node(act, [self._node("Gemm", inputs)])
+            inputs = [gate, *(self._constant(n, self._array(n)) for n in names)]
+            gate = self._node(act, [self._node("Gemm", inputs)])
         axes = self._constant("axes", np.array([2, 3]))
-        return self._node("Mul", [x, self._node("Unsqueeze", [seen, axes])])
+        return self._node("Mul", [x, self._node("Unsqueeze", [gate, axes])])
 
     def _blur(self, x: str, name: str, stride: int, mode: str, channels: int = 0) -> str:
         channels = channels or self._array(f"{name}.kernel").shape[-1]
         pads = self._constant("pads", np.array([0, 0, 1, 1, 0, 0, 1, 1]))
-        line = np.array([1, 2, 1], np.float32) / 4
+        line = np.array([1, 2, 1], np.float32) / 4  # binomial filter (Zhang 2019, arXiv:1904.11486)
         kernel = np.broadcast_to(np.outer(line, line), (channels, 1, 3, 3)).copy()
         inputs = [self._node("Pad", [x, pads], mode=mode), self._constant(f"blur.{channels}", kernel)]
         return self._node("Conv", inputs, strides=[stride] * 2, group=channels)

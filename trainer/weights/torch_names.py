@@ -1,7 +1,8 @@
-"""Weights of torchvision's and timm's ResNets, and ours: names, layouts, both ways.
+"""Conversion of ResNet weights to and from the names and layouts of torchvision and timm.
 
-Ours are flat dicts of named arrays, kernels HWIO; theirs have OIHW. Nothing else differs, because padding,
-strides and the running variance are theirs.
+Our weights are flat dicts of named arrays. Our kernels are HWIO and theirs OIHW; our dense matrices are
+[inputs, outputs] and theirs [outputs, inputs]. The values are the same: padding, strides and the running
+variance follow torchvision.
 """
 
 import re
@@ -13,46 +14,48 @@ from trainer.config import ModelConfig
 from trainer.errors import ConfigError
 from trainer.registry import ARCHS
 
-LIBRARIES = ("torchvision", "timm")  # timm's names are torchvision's, and more of them
+LIBRARIES = ("torchvision", "timm")  # timm uses torchvision's names and adds some
 NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-IGNORED = ("num_batches_tracked", ".filt")  # a counter, and timm's constant blur filter
+IGNORED = ("num_batches_tracked", ".filt")  # endings: a counter, and timm's constant blur filter
 
 
 def names(config: ModelConfig, ours: Iterable[str]) -> dict[str, str]:
-    """Our name -> theirs, for all parameters and running statistics of a network."""
+    """Map our name of each parameter and running statistic to torchvision's."""
     return {name: _theirs(config, name) for name in ours}
 
 
 def read(
-    config: ModelConfig, found: Mapping[str, np.ndarray], shapes: Mapping[str, tuple]
+    config: ModelConfig, state_dict: Mapping[str, np.ndarray], shapes: Mapping[str, tuple]
 ) -> dict[str, np.ndarray]:
-    """Our arrays from their state dict.
+    """Convert a state dict of torchvision or timm to our arrays, float32.
 
     Args:
-      shapes: our name -> shape, of the network that the arrays are for.
+      config: configuration of the network.
+      state_dict: arrays by their names.
+      shapes: shapes by our names.
 
     Raises:
-      ConfigError: one is missing, left over or of another shape; it is named.
+      ConfigError: an array is missing, left over or of another shape; the message names it.
     """
-    found = {name: array for name, array in found.items() if not name.endswith(IGNORED)}
+    state_dict = {name: array for name, array in state_dict.items() if not name.endswith(IGNORED)}
     mapping = names(config, shapes)
-    if missing := [theirs for theirs in mapping.values() if theirs not in found]:
+    if missing := [theirs for theirs in mapping.values() if theirs not in state_dict]:
         raise _different(config, f"{missing[0]} is missing")
-    if extra := found.keys() - set(mapping.values()):
+    if extra := state_dict.keys() - set(mapping.values()):
         raise _different(config, f"{min(extra)} does not belong to it")
     arrays = {}
     for ours, theirs in mapping.items():
-        array = _layout(found[theirs], shapes[ours])
+        array = _layout(state_dict[theirs], shapes[ours])
         if array.shape != tuple(shapes[ours]):
             raise _different(
-                config, f"{theirs} must be {tuple(shapes[ours])} in our order, got {array.shape}"
+                config, f"{theirs} must be {tuple(shapes[ours])} in our layout, got {array.shape}"
             )
         arrays[ours] = array.astype(np.float32)
     return arrays
 
 
 def write(config: ModelConfig, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Their state dict from our arrays, without the counters that evaluation does not use."""
+    """Convert our arrays to a state dict of torchvision or timm, without the counters of training steps."""
     return {theirs: _their_layout(theirs, arrays[ours]) for ours, theirs in names(config, arrays).items()}
 
 
@@ -72,7 +75,7 @@ def _their_layout(theirs: str, array: np.ndarray) -> np.ndarray:
     if array.ndim == 2 and ".se." in theirs:
         array = array[None, None]  # timm's gate is a 1x1 convolution
     if array.ndim == 4:
-        array = array.transpose(3, 2, 0, 1)
+        array = array.transpose(3, 2, 0, 1)  # HWIO -> OIHW
     elif array.ndim == 2:
         array = array.T
     return np.ascontiguousarray(array)
@@ -83,11 +86,13 @@ def _theirs(config: ModelConfig, name: str) -> str:
     leaf = "weight" if leaf == "kernel" else NORM[leaf]
     if path == "head":
         return f"fc.{leaf}"
-    if found := re.fullmatch(r"blocks\.(\d+)\.(.*)", path):
-        stage, index = _place(config, int(found[1]))
-        return f"layer{stage + 1}.{index}.{_in_block(config, found[2])}.{leaf}"
-    if found := re.fullmatch(r"deep\.(\d)\.(conv|norm)", path):  # conv1 is three of them, with relus between
-        return f"conv1.{3 * int(found[1]) + (found[2] == 'norm')}.{leaf}"
+    if match := re.fullmatch(r"blocks\.(\d+)\.(.*)", path):
+        stage, index = _stage_of(config, int(match[1]))
+        return f"layer{stage + 1}.{index}.{_in_block(config, match[2])}.{leaf}"
+    if match := re.fullmatch(
+        r"deep\.(\d)\.(conv|norm)", path
+    ):  # conv1 is a Sequential: conv, norm, relu, conv, norm, relu, conv
+        return f"conv1.{3 * int(match[1]) + (match[2] == 'norm')}.{leaf}"
     conv = "conv1.6" if config.stem == "deep" else "conv1"
     return f"{conv if path == 'stem.conv' else 'bn1'}.{leaf}"
 
@@ -96,14 +101,14 @@ def _in_block(config: ModelConfig, path: str) -> str:
     if path.startswith("squeeze."):
         return "se.fc1" if path.endswith("reduce") else "se.fc2"
     if path.startswith("shortcut."):
-        first = int(config.shortcut == "pool")  # the pooling before it counts
+        first = int(config.shortcut == "pool")  # index 0 is the average pooling
         return f"downsample.{first + path.endswith('norm')}"
     layer, kind = path.split(".")
     return layer if kind == "conv" else layer.replace("conv", "bn")
 
 
-def _place(config: ModelConfig, block: int) -> tuple[int, int]:
-    """(stage, index in it) of a block that is counted through."""
+def _stage_of(config: ModelConfig, block: int) -> tuple[int, int]:
+    """Return (stage, index in the stage) of a block, all counted from 0."""
     for stage, size in enumerate(ARCHS[config.arch][2]["stage_sizes"]):
         if block < size:
             return stage, block

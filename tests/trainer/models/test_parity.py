@@ -95,7 +95,7 @@ def test_what_is_written_is_read_back_the_same():
         ({"layer9.0.conv1.weight": np.zeros(1)}, "layer9.0.conv1.weight does not belong to it"),
         (
             {"fc.weight": np.zeros((1000, 512))},
-            r"fc.weight must be \(512, 10\) in our order, got \(512, 1000\)",
+            r"fc.weight must be \(512, 10\) in our layout, got \(512, 1000\)",
         ),
     ],
 )

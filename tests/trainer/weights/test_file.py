@@ -1,4 +1,4 @@
-"""Files of weights: ours, PyTorch's, ONNX; what is refused."""
+"""Weights files, PyTorch files and ONNX exports, and the files that are refused."""
 
 import dataclasses
 import pickle
@@ -18,8 +18,8 @@ from trainer.weights.onnx import write_onnx
 SIZE = 40
 
 
-def made(seed=0, classes=5, channels=3, **fields):
-    """A network with weights and statistics that are all drawn."""
+def random_weights(seed=0, classes=5, channels=3, **fields):
+    """Return a network whose parameters and running statistics are all random."""
     model = ModelConfig(**({"arch": "resnet-tiny", "width": 8, "stem": "imagenet"} | fields))
     _, shapes = describe(model, classes, channels, SIZE, "cpu")
     stream = np.random.RandomState(seed)
@@ -44,8 +44,8 @@ def logits(w, images):
     return np.asarray(jax.jit(lambda p, s, x: net.apply(p, s, x, train=False)[0])(params, stats, images))
 
 
-def test_a_file_holds_everything(tmp_path):
-    before = made()
+def test_a_weights_file_keeps_every_field_and_array(tmp_path):
+    before = random_weights()
     before.save(tmp_path / "w.safetensors")
     after = load(tmp_path / "w.safetensors")
     assert dataclasses.replace(after, arrays={}) == dataclasses.replace(before, arrays={})
@@ -63,8 +63,8 @@ def test_a_file_holds_everything(tmp_path):
     ],
     ids=["plain", "small", "resnext-d"],
 )
-def test_onnx_computes_the_same(tmp_path, fields):
-    w = made(**fields)
+def test_the_onnx_export_computes_the_same_logits(tmp_path, fields):
+    w = random_weights(**fields)
     write_onnx(w, str(tmp_path / "w.onnx"))
     session = onnxruntime.InferenceSession(str(tmp_path / "w.onnx"), providers=["CPUExecutionProvider"])
     images = np.random.RandomState(1).standard_normal((2, SIZE, SIZE, 3)).astype(np.float32)
@@ -80,25 +80,28 @@ def archive(path, value, files=()):
     return path
 
 
-def test_a_file_that_runs_code_is_refused_and_its_code_is_not_run(tmp_path):
+def test_a_pickle_that_calls_a_function_is_refused_without_calling_it(tmp_path):
     class Attack:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
 
-    with pytest.raises(Exception, match=r"must be a state dict that PyTorch saved, got .*io\.open in it"):
+    with pytest.raises(
+        Exception,
+        match=r"must be a state dict that PyTorch saved, got .*io\.open, which is not part of a tensor",
+    ):
         torch_file.load(archive(tmp_path / "a.pth", {"w": Attack()}))
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip"])
-def test_what_is_no_pytorch_file_is_one_error(tmp_path, content):
+def test_a_file_that_is_not_of_pytorch_is_refused(tmp_path, content):
     (tmp_path / "a.pth").write_bytes(content)
     with pytest.raises(Exception, match=r"a\.pth: must be a state dict that PyTorch saved"):
         torch_file.load(tmp_path / "a.pth")
 
 
-def test_tensors_of_any_stride_are_read(tmp_path):
-    """A pickle as PyTorch writes it, by hand: a transposed view of six numbers, from the second on."""
+def test_a_tensor_with_strides_and_an_offset_is_read(tmp_path):
+    """The pickle is written by hand as PyTorch writes it: a transposed view of six numbers, at offset 1."""
     data = np.arange(7, dtype=np.float32)
     text = (
         b"\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02"
@@ -109,19 +112,19 @@ def test_tensors_of_any_stride_are_read(tmp_path):
     path = archive(tmp_path / "a.pth", text, [("0", data.tobytes())])
     np.testing.assert_array_equal(torch_file.load(path)["w"], [[1, 4], [2, 5], [3, 6]])
     short = archive(tmp_path / "b.pth", text.replace(b"K\x07tq", b"K\x05tq"), [("0", data[:5].tobytes())])
-    with pytest.raises(Exception, match="a tensor that is larger than its data"):
+    with pytest.raises(Exception, match="a tensor larger than its data"):
         torch_file.load(short)
 
 
-def test_a_new_head_starts_afresh_and_another_network_is_refused(tmp_path):
+def test_init_leaves_out_a_head_of_another_size_and_refuses_another_network(tmp_path):
     path = str(tmp_path / "w.safetensors")
-    made(classes=5).save(path)
-    other = made(seed=1, classes=7)
-    kept = fitting_arrays(path, other.arrays, other.model, SIZE)
-    assert set(other.arrays) - set(kept) == {"head.kernel", "head.bias"}
-    wide = made(width=16)
+    random_weights(classes=5).save(path)
+    other = random_weights(seed=1, classes=7)
+    loaded = fitting_arrays(path, other.arrays, other.model, SIZE)
+    assert set(other.arrays) - set(loaded) == {"head.kernel", "head.bias"}
+    wide = random_weights(width=16)
     with pytest.raises(Exception, match=r"must fit the network: .* must be \(.*\), got \(") as caught:
         fitting_arrays(path, wide.arrays, wide.model, SIZE)
     assert "the file holds resnet-tiny" in str(caught.value)
-    with pytest.raises(Exception, match="must be a file of weights, got"):
+    with pytest.raises(Exception, match="must be a weights file, got"):
         fitting_arrays(str(tmp_path / "none"), other.arrays, other.model, SIZE)
