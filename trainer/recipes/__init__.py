@@ -1,6 +1,6 @@
-"""Recipes by name: one file each, whose docstring states command, slice, time and accuracy.
+"""Training recipes: one module each, whose docstring states command, slice, time, accuracy and source.
 
-A recipe is a dict ``SETTINGS`` of ``section.field: value``. Flags and ``--set`` win over it.
+A recipe is a dict ``SETTINGS`` of values by ``section.field``. Flags and ``--set`` take precedence over it.
 """
 
 import difflib
@@ -13,22 +13,25 @@ from trainer.errors import ConfigError
 
 RECIPES = tuple(sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__)))
 
-# What a dataset is trained with when no recipe is named.
+# The recipe of a dataset when the request names none.
 DEFAULTS = {"digits": "digits", "fashion-mnist": "fashion", "synthetic": "smoke"}
-AT_A_PATH = "classic-90"  # for images at a path or in a bucket
+AT_A_PATH = "classic-90"  # the recipe of images in a folder or a bucket
 
 
 def default(dataset: str | None) -> str:
-    """The recipe of a dataset, for images at a path ImageNet's; an unknown name is refused later."""
+    """Return the default recipe of a dataset: a name, a path or gs://…; None is the default dataset.
+
+    An unknown name gets "smoke", because the dataset itself is refused later.
+    """
     name = dataset or DataConfig().name
     return DEFAULTS.get(name, AT_A_PATH if "/" in name else "smoke")
 
 
 def load(name: str) -> dict[str, Any]:
-    """The settings of a recipe.
+    """Return the settings of a recipe by ``section.field``.
 
     Raises:
-      ConfigError: no recipe has this name.
+      ConfigError: no recipe has this name; the hint names the closest one.
     """
     if name not in RECIPES:
         close = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
