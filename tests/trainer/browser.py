@@ -1,4 +1,4 @@
-"""A real browser for a test: Chromium without a window, asked over its own protocol, with no network."""
+"""A headless Chromium for tests, driven over the DevTools protocol, without network access."""
 
 import contextlib
 import itertools
@@ -18,38 +18,38 @@ NAMES = ("chromium-headless-shell", "chromium", "google-chrome")
 PROGRAM = next(filter(None, map(shutil.which, NAMES)), None)
 needs_browser = pytest.mark.skipif(PROGRAM is None, reason=f"needs a browser on PATH: {', '.join(NAMES)}")
 
-# It listens on no port, and ends when its pipe does, however this process ends.
+# With a pipe the browser listens on no port, and ends with the test process even if that is killed.
 FLAGS = (
     "--headless",
-    "--no-sandbox",  # root may not run with it
+    "--no-sandbox",  # Chromium refuses to run as root with a sandbox
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
     "--host-resolver-rules=MAP * ~NOTFOUND",
     "--remote-debugging-pipe",
 )
-# The browser reads from 3 and writes to 4.
+# --remote-debugging-pipe reads from file descriptor 3 and writes to 4.
 START = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
 os.dup2(int(sys.argv[2]), 4)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-ANSWER_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 class Browser:
-    """One page. Ends with ``close``.
+    """A browser with one page; call ``close`` to end it.
 
     Attributes:
-      asked: addresses of everything that the page opened last has loaded, data: aside.
-      complaints: what the browser had to say of it: errors, failed loads.
+      requests: addresses that the current page has loaded, without data: URLs.
+      problems: errors of the current page: failed loads, log entries, exceptions.
     """
 
     def __init__(self, folder: Path):
         assert PROGRAM
-        self.asked: list[str] = []
-        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.problems: list[str] = []
         self._numbers = itertools.count(1)
         self._session: dict[str, str] = {}
         self._received = b""
@@ -74,8 +74,8 @@ class Browser:
             raise
 
     def open(self, path: Path, width: int, dark: bool = False) -> None:
-        """Opens a file in a window of so many pixels and waits until all of it is there."""
-        self.asked, self.complaints = [], []
+        """Open a file in a window ``width`` pixels wide and wait until it has loaded."""
+        self.requests, self.problems = [], []
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[scheme])
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
@@ -84,19 +84,19 @@ class Browser:
         while self._receive().get("method") != "Page.loadEventFired":
             pass
 
-    def ask(self, expression: str) -> Any:
-        """The value of an expression of JavaScript on the page."""
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression on the page."""
         evaluated = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in evaluated, evaluated
         return evaluated["result"].get("value")
 
     def close(self) -> None:
-        with contextlib.suppress(AssertionError, OSError):  # it may have ended by itself
+        with contextlib.suppress(AssertionError, OSError):  # the browser may have ended by itself
             self._session = {}
             self._call("Browser.close")
         os.close(self._to)
         os.close(self._from)
-        self._process.wait(ANSWER_SECONDS)
+        self._process.wait(TIMEOUT_SECONDS)
 
     def _call(self, method: str, **params: Any) -> dict[str, Any]:
         number = next(self._numbers)
@@ -112,18 +112,18 @@ class Browser:
         params = message.get("params", {})
         match message.get("method"):
             case "Network.requestWillBeSent" if not params["request"]["url"].startswith("data:"):
-                self.asked.append(params["request"]["url"])
+                self.requests.append(params["request"]["url"])
             case "Network.loadingFailed":
-                self.complaints.append(params["errorText"])
+                self.problems.append(params["errorText"])
             case "Log.entryAdded":
-                self.complaints.append(params["entry"]["text"])
+                self.problems.append(params["entry"]["text"])
             case "Runtime.exceptionThrown":
-                self.complaints.append(params["exceptionDetails"]["text"])
+                self.problems.append(params["exceptionDetails"]["text"])
         return message
 
     def _next(self) -> bytes:
-        """One message; they end with a zero byte."""
-        deadline = time.monotonic() + ANSWER_SECONDS
+        """Return the next message; each ends with a zero byte."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         with selectors.DefaultSelector() as selector:
             selector.register(self._from, selectors.EVENT_READ)
             while b"\0" not in self._received:

@@ -1,4 +1,4 @@
-"""One set of digits in every layout that the trainer reads: the same images, labels and order."""
+"""Digits in every dataset layout that the trainer reads: the same images, labels and order in each."""
 
 import io
 import json
@@ -23,7 +23,7 @@ Example = tuple[bytes, int]
 
 
 def examples(split: str) -> list[Example]:
-    """PNG files of 32x32 pixels and their labels, sorted by class as an image folder is."""
+    """Return PNG files of 32x32 pixels and their labels, sorted by class as an image folder is."""
     digits = datasets.load(DataConfig(name="digits"), "train" if split == "train" else "test")
     images, labels = digits.gather(np.arange(SPLITS[split]))
     encoded = []
@@ -93,7 +93,7 @@ def halves(part: list[Example]) -> list[list[Example]]:
 
 
 def framed(data: bytes) -> bytes:
-    """A record of TFRecord: length, masked CRC of the length, data, masked CRC of the data."""
+    """Return a TFRecord record: length, masked CRC of the length, data, masked CRC of the data."""
 
     def masked(part: bytes) -> bytes:
         crc = google_crc32c.value(part)
@@ -104,7 +104,7 @@ def framed(data: bytes) -> bytes:
 
 
 def message(features: dict[str, bytes | int]) -> bytes:
-    """A tf.train.Example by hand: fields are (number << 3 | 2), length, content; a number is a varint."""
+    """Return a serialised tf.train.Example; a field is (number << 3 | 2), length, content, with varints."""
     entries = b""
     for name, value in features.items():
         bytes_list, int64_list = 1, 3
@@ -126,7 +126,7 @@ def varint(value: int) -> bytes:
 
 
 def make_all(root: Path) -> dict[str, Path]:
-    """Layout -> its folder; `packed` and `raw` are packed from the image folder."""
+    """Write all layouts and return their folders by name; ``packed`` and ``raw`` are packed from "folder"."""
     paths = {name: make(root / name) for name, make in LAYOUTS.items()}
     for name, encoding in (("packed", "jpeg"), ("raw", "raw")):
         packing = Packing(encoding=encoding, shard_images=40, quality=100)

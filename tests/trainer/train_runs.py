@@ -1,4 +1,4 @@
-"""Runs of one process that tests start, and what they leave."""
+"""Single-process training runs for tests, and readers of the files that they write."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-COMPILED = tempfile.TemporaryDirectory()  # the first run compiles for all
+COMPILED = tempfile.TemporaryDirectory()  # a compile cache that all runs share
 SMALL = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "6", "--set", "model.width=8"]
 SMALL += ["--set", f"train.compile_cache={COMPILED.name}"]
 QUICK = [*SMALL, "--set", "log.every_steps=1", "--set", "log.wandb=off", "--set", "train.eval_every_epochs=0"]

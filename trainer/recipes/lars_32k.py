@@ -5,7 +5,7 @@ slice:     v4-256, 128 chips on 32 hosts
 time:      not measured here
 expected:  75.9 % top-1 with ResNet-50, the accuracy at which MLPerf Training stops its clock
 source:    MLPerf Training, submissions with LARS; the round was not recorded. The reference convergence
-           points of round 1.0 (mlcommons/logging, rcps_resnet.json) differ at this batch: learning rate 21.2,
+           points of round 1.0 (mlcommons/logging, rcps_resnet.json) differ at this batch: rate 21.2,
            16 epochs of warm-up and momentum 0.94.
 measured:  not measured here
 """

@@ -5,7 +5,7 @@ slice:     v4-512, 256 chips on 64 hosts
 time:      not measured here
 expected:  75.9 % top-1 with ResNet-50, the accuracy at which MLPerf Training stops its clock
 source:    MLPerf Training, submissions with LARS; the round was not recorded. The reference convergence
-           points of round 1.0 (mlcommons/logging, rcps_resnet.json) differ at this batch: learning rate 24.699,
+           points of round 1.0 (mlcommons/logging, rcps_resnet.json) differ at this batch: rate 24.699,
            31 epochs of warm-up and momentum 0.951807.
 measured:  not measured here
 """

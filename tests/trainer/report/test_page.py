@@ -92,16 +92,16 @@ def browser(tmp_path_factory):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_is_whole_and_legible(browser, page, width, dark):
     browser.open(page, width, dark)
-    assert browser.complaints == []
-    assert browser.asked == [page.as_uri()]  # it loads nothing
-    assert browser.ask("document.documentElement.scrollWidth") <= width  # nothing sticks out
-    browser.ask("document.querySelectorAll('details').forEach(part => part.open = true)")
-    assert browser.ask("document.documentElement.scrollWidth") <= width
-    curves = browser.ask(CURVES)
+    assert browser.problems == []
+    assert browser.requests == [page.as_uri()]  # it loads nothing
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width  # nothing sticks out
+    browser.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    curves = browser.evaluate(CURVES)
     assert len(curves) == 8  # loss and accuracy twice, the rate, the speed, two shares
     assert all(over < 2 and wide > 300 for over, wide in curves), curves
-    assert browser.ask("[...document.images].map(image => image.naturalWidth)") == [8, 28, 300]
-    texts = browser.ask(CONTRAST)
+    assert browser.evaluate("[...document.images].map(image => image.naturalWidth)") == [8, 28, 300]
+    texts = browser.evaluate(CONTRAST)
     assert {"a<b>&co", "airplane", "model.arch", "Loss"} <= {text for text, _ in texts}
     # 4.5 is what WCAG 2 wants of text of this size.
     assert [pair for pair in texts if pair[1] < 4.5] == []
@@ -111,14 +111,16 @@ def test_dark_is_dark(browser, page):
     shades = []
     for dark in (False, True):
         browser.open(page, 1280, dark)
-        shades.append(browser.ask("getComputedStyle(document.body).backgroundColor"))
+        shades.append(browser.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert shades == ["rgb(246, 247, 249)", "rgb(20, 23, 27)"]
 
 
 def test_the_bar_of_the_time_has_the_shares_of_the_table(browser, page):
     browser.open(page, 1280)
-    parts = browser.ask("[...document.querySelectorAll('.bar i')].map(i => i.getBoundingClientRect().width)")
-    cells = browser.ask(
+    parts = browser.evaluate(
+        "[...document.querySelectorAll('.bar i')].map(i => i.getBoundingClientRect().width)"
+    )
+    cells = browser.evaluate(
         "[...document.querySelectorAll('.time tr')].slice(1, -1).map(row => row.lastChild.textContent)"
     )
     shares = [float(text.split()[0]) / 100 for text in cells]
@@ -133,7 +135,7 @@ def test_what_is_broken_is_noticed(browser, page, tmp_path):
     path = tmp_path / "broken.html"
     path.write_text(broken, encoding="utf-8")
     browser.open(path, 1280)
-    assert browser.complaints
-    assert len(browser.asked) == 2
-    assert browser.ask("document.documentElement.scrollWidth") > 1280
-    assert dict(browser.ask(CONTRAST))["wide and pale"] < 4.5
+    assert browser.problems
+    assert len(browser.requests) == 2
+    assert browser.evaluate("document.documentElement.scrollWidth") > 1280
+    assert dict(browser.evaluate(CONTRAST))["wide and pale"] < 4.5
