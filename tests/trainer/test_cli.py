@@ -1,4 +1,4 @@
-"""resnet-train: a real run evaluated, asked, exported, and trained further; what a wrong request says."""
+"""resnet-train on a real run: evaluate, predict, export, report, fine-tune, and errors of wrong requests."""
 
 import json
 
@@ -35,18 +35,18 @@ def exported(run_dir, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_and_its_exported_file_are_as_accurate_as_the_run_was(run_dir, exported, capsys):
-    [was] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
+def test_evaluate_gives_the_accuracy_of_the_run_for_it_and_its_export(run_dir, exported, capsys):
+    [evaluation_row] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
     for arguments in ([str(run_dir)], [str(exported), "--data", "digits"]):
         assert cli.main(["evaluate", *arguments]) == 0
         evaluation = json.loads(capsys.readouterr().out)
         assert evaluation["examples"] == 360
-        assert evaluation["accuracy"] == pytest.approx(was["accuracy"], abs=1e-9)
-        assert evaluation["loss"] == pytest.approx(was["loss"], abs=1e-5)
+        assert evaluation["accuracy"] == pytest.approx(evaluation_row["accuracy"], abs=1e-9)
+        assert evaluation["loss"] == pytest.approx(evaluation_row["loss"], abs=1e-5)
 
 
 @pytest.mark.slow
-def test_pictures_are_named_as_the_dataset_is(run_dir, exported, tmp_path, capsys):
+def test_predictions_of_image_files_equal_those_of_the_dataset(run_dir, exported, tmp_path, capsys):
     images, labels = digits.load("test", DataConfig(name="digits")).gather(np.arange(360))
     paths = [str(tmp_path / f"{i}.png") for i in range(360)]
     for path, image in zip(paths, images, strict=True):
@@ -57,26 +57,26 @@ def test_pictures_are_named_as_the_dataset_is(run_dir, exported, tmp_path, capsy
     probabilities = [[candidate["probability"] for candidate in row["top"]] for row in predictions]
     assert all(len(p) == 3 and p == sorted(p, reverse=True) for p in probabilities)
     hits = sum(row["top"][0]["class"] == str(label) for row, label in zip(predictions, labels, strict=True))
-    [was] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
-    assert hits == round(360 * was["accuracy"])  # as files or as arrays, the same images
+    [evaluation_row] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
+    assert hits == round(360 * evaluation_row["accuracy"])
 
 
 @pytest.mark.slow
-def test_a_run_leaves_a_report_and_another_has_its_mistakes(run_dir, tmp_path, capsys):
-    left = Page((run_dir / "report.html").read_text())
-    assert ("p", f"No confusion matrix: {REPORT_AGAIN}") in left.texts
+def test_a_second_report_adds_the_confusion_matrix_and_mistakes(run_dir, tmp_path, capsys):
+    first = Page((run_dir / "report.html").read_text())
+    assert ("p", f"No confusion matrix: {REPORT_AGAIN}") in first.texts
     out = tmp_path / "page.html"
     assert cli.main(["report", str(run_dir), "--out", str(out)]) == 0
     assert capsys.readouterr().out == f"{out}\n"
     page = Page(out.read_text())
     confusion = np.array([[int(cell or 0) for cell in row[1:]] for row in page.tables["confusion"][1:]])
-    [was] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
+    [evaluation_row] = [row for row in rows(run_dir) if row["kind"] == "evaluate"]
     assert confusion.sum() == 360
-    assert np.trace(confusion) == round(360 * was["accuracy"])
-    assert len(page.loads) == 24  # pictures in the page itself
+    assert np.trace(confusion) == round(360 * evaluation_row["accuracy"])
+    assert len(page.loads) == 24  # images embedded in the page
     assert all(address.startswith("data:image/png;base64,") for address in page.loads)
     assert cli.main(["report", str(run_dir), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["best_accuracy"] == was["accuracy"]
+    assert json.loads(capsys.readouterr().out)["best_accuracy"] == evaluation_row["accuracy"]
 
 
 @pytest.mark.slow
@@ -94,7 +94,7 @@ def test_a_report_without_the_data_says_why(run_dir, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_what_is_frozen_stays_and_a_run_starts_from_a_file(exported, tmp_path):
+def test_a_run_from_a_weights_file_changes_only_what_is_not_frozen(exported, tmp_path):
     arguments = [
         *RUN,
         "--set",

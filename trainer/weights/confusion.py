@@ -42,10 +42,8 @@ def analyse_errors(weights: Weights, data: DataConfig) -> ErrorAnalysis:
         predicted, real = probabilities.argmax(-1), batch["weight"] > 0  # padding has weight 0
         np.add.at(confusion, (labels[real], predicted[real]), 1)
         for row in np.flatnonzero(real & (predicted != labels)):
-            probability, example = (
-                float(probabilities[row, predicted[row]]),
-                number * inference.BATCH + int(row),
-            )
+            probability = float(probabilities[row, predicted[row]])
+            example = number * inference.BATCH + int(row)
             if len(mistakes) < MISTAKES or probability > mistakes[0][0]:
                 image = batch["image"][row].copy()
                 mistake = (probability, example, image, int(labels[row]), int(predicted[row]))
@@ -69,7 +67,7 @@ def _sorted(mistakes: list[tuple[float, int, np.ndarray, int, int]], weights: We
 
 
 def _png(image: np.ndarray) -> bytes:
-    """Return an image [height, width, 1 or 3] uint8 as a PNG file of at most SIDE_PIXELS a side."""
+    """Return an image [height, width, 1 or 3] uint8 as a PNG file of at most SIDE_PIXELS per side."""
     if max(image.shape[:2]) > SIDE_PIXELS:
         image = cv2.resize(image, (SIDE_PIXELS, SIDE_PIXELS), interpolation=cv2.INTER_AREA)
     if image.shape[-1] == 3:
