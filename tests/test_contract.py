@@ -116,12 +116,21 @@ def test_check_prints_the_shape_that_is_declared():
     assert any(line.startswith(contract.head("progress")) for line in done.stderr.splitlines())
 
 
-@pytest.mark.parametrize("steps", ["foo", "training"])
-def test_check_refuses_steps_that_there_are_not(steps):
-    words = ["--estimate", "gpu:2", f"--steps={steps}", "--", "--arch", "resnet-tiny"]
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--estimate", "gpu:2", "--steps=foo"], "--steps: must be train, eval or train,eval, got 'foo'"),
+        (["--estimate", "gpu:2", "--steps=training"], "must be train, eval or train,eval, got 'training'"),
+        (["--estimate", "gpu:x"], "argument --estimate: must be of the form gpu:8, got 'gpu:x'"),
+        (["--topology", "v4:2x2x1"], "--topology and --host-bounds: must be set without --estimate"),
+    ],
+)
+def test_check_refuses_wrong_flags_in_one_line(flags, message):
+    words = [*flags, "--", "--arch", "resnet-tiny"]
     done = subprocess.run([sys.executable, "-m", "trainer.check", *words], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (44, "")
-    assert f"error: --steps: must be train, eval or train,eval, got '{steps}'" in done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_every_variable_that_pods_are_given_is_one_that_the_trainer_reads(capsys):

@@ -20,7 +20,7 @@ FLAGS = {
 
 class Parser(argparse.ArgumentParser):
     def error(self, message: str):
-        raise ConfigError(message, "python -m trainer --help")
+        raise ConfigError(message, f"{self.prog} --help")
 
 
 def parse(arguments: list[str]) -> TrainConfig:

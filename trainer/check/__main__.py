@@ -5,12 +5,15 @@ laid out. The result is JSON on stdout (trainer/check/result.py). On stderr, lin
 ``progress:`` name the current stage; the rest is the compiler's log.
 """
 
+import argparse
 import json
 import os
+import re
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 
 # Set before jax is imported: JAX looks for no TPU, and two checks may run side by side.
 os.environ |= {
@@ -34,18 +37,27 @@ def main(arguments: list[str]) -> int:
     Args:
       arguments: flags of the check, "--", flags of the trainer.
     """
-    cut = arguments.index("--")
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
     parser = Parser(prog="python -m trainer.check", description="Compile for a TPU slice that is not here.")
     parser.add_argument(
-        "--estimate", default="", metavar="PLATFORM:DEVICES", help="estimate without a compiler, as for gpu:8"
+        "--estimate",
+        type=like(r"[a-z]+:[1-9][0-9]*", "gpu:8"),
+        default="",
+        metavar="PLATFORM:DEVICES",
+        help="estimate without a compiler, as for gpu:8",
     )
     parser.add_argument(
         "--topology",
+        type=like(r"[a-z0-9]+:[0-9]+(x[0-9]+)*", "v4:2x2x4"),
         default="",
         help="topology of a slice, named as in jax.experimental.topologies: v4:2x2x4",
     )
     parser.add_argument(
-        "--host-bounds", default="", metavar="CHIPS", help="chips per host along each axis: 2x2x1"
+        "--host-bounds",
+        type=like(r"[0-9]+(x[0-9]+)*", "2x2x1"),
+        default="",
+        metavar="CHIPS",
+        help="chips per host along each axis: 2x2x1",
     )
     parser.add_argument(
         "--chip-config",
@@ -54,13 +66,19 @@ def main(arguments: list[str]) -> int:
         help="megacore where the two cores of a chip are one device",
     )
     parser.add_argument(
-        "--wrap", default="", metavar="AXES", help="axes that close to a ring, 1 or 0 for each: 1x1x0"
+        "--wrap",
+        type=like(r"[01](x[01])*", "1x1x0"),
+        default="",
+        metavar="AXES",
+        help="axes that close to a ring, 1 or 0 for each: 1x1x0",
     )
     parser.add_argument("--slices", type=int, default=1, metavar="NUMBER", help="number of slices")
     parser.add_argument("--steps", default=",".join(STEPS), help="steps to check (default: %(default)s)")
     parser.add_argument("--code", action="store_true", help="generate the code too, as a run does")
     try:
         args = parser.parse_args(arguments[:cut])
+        if not args.estimate and not (args.topology and args.host_bounds):
+            parser.error("--topology and --host-bounds: must be set without --estimate")
         config = parse([*arguments[cut + 1 :], "--run-dir", "unused"])
         # The compiler may still be writing to the folder when it is removed.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -71,6 +89,17 @@ def main(arguments: list[str]) -> int:
     except TrainError as error:
         print(f"{ERROR}{error}", file=sys.stderr)
         return error.exit_code
+
+
+def like(pattern: str, example: str) -> Callable[[str], str]:
+    """Return a reader of flags that refuses a value of another form; "" stands for a flag that is not set."""
+
+    def read(text: str) -> str:
+        if text and not re.fullmatch(pattern, text):
+            raise argparse.ArgumentTypeError(f"must be of the form {example}, got {text!r}")
+        return text
+
+    return read
 
 
 def end_with(parent: int) -> None:
