@@ -24,7 +24,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "cluster"))
 
-from runs import Run  # noqa: E402
+from pod_runs import Run  # noqa: E402
 from testcluster import Cluster, image  # noqa: E402
 from testcluster.objects import eventually  # noqa: E402
 

@@ -1,5 +1,7 @@
 """``resnet-train``: use, compare and convert trained networks on one machine."""
 
+from __future__ import annotations
+
 import argparse
 import dataclasses
 import json
@@ -48,6 +50,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _verb(verbs: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
+    """Add the parser of a verb, whose help begins with what it does and ends with its examples."""
+    examples = [line for line in EXAMPLES.splitlines() if f"resnet-train {name} " in line]
+    return verbs.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog="\n".join(["example:", *examples]) if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def parser() -> Parser:
     """Return the parser of ``resnet-train`` with its verbs and their flags."""
     parser = Parser(
@@ -57,21 +71,19 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("train", help="train on this machine's devices, with the flags of python -m trainer")
-    verb = verbs.add_parser("predict", help="classify images; prints one line of JSON per image")
+    _verb(verbs, "train", "train on this machine's devices, with the flags of python -m trainer")
+    verb = _verb(verbs, "predict", "classify images; prints one line of JSON per image")
     verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
     verb.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG or PNG file")
     verb.add_argument(
         "--top", type=int, default=5, metavar="N", help="number of classes per image (default: 5)"
     )
-    verb = verbs.add_parser(
-        "evaluate", help="measure the accuracy on the test split of a dataset; prints JSON"
-    )
+    verb = _verb(verbs, "evaluate", "measure the accuracy on the test split of a dataset; prints JSON")
     verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
     verb.add_argument(
         "--data", metavar="DATA", help="dataset: a name, a folder or gs://… (default: that of the run)"
     )
-    verb = verbs.add_parser("report", help="write a page with a run's curves, goodput and mistakes")
+    verb = _verb(verbs, "report", "write a page with a run's curves, goodput and mistakes")
     verb.add_argument("run", metavar="RUN", help="directory of a run, a path or gs://…")
     verb.add_argument(
         "--out", metavar="FILE", help="page to write (default: report.html in the run directory)"
@@ -79,7 +91,7 @@ def parser() -> Parser:
     verb.add_argument(
         "--json", action="store_true", help="print the run's figures as JSON instead of writing the page"
     )
-    verb = verbs.add_parser("import", help="convert the weights of another library")
+    verb = _verb(verbs, "import", "convert the weights of another library")
     verb.add_argument("file", metavar="FILE", help="file of that library to convert, .pth or .safetensors")
     verb.add_argument("out", metavar="OUT", help=".safetensors file to write")
     verb.add_argument(
@@ -100,7 +112,7 @@ def parser() -> Parser:
     verb.add_argument(
         "--set", action="append", default=[], metavar="model.FIELD=VALUE", help="setting of that network"
     )
-    verb = verbs.add_parser("export", help="write the best checkpoint of a run for other programs")
+    verb = _verb(verbs, "export", "write the best checkpoint of a run for other programs")
     verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
     verb.add_argument("out", metavar="OUT", help="file to write")
     verb.add_argument(

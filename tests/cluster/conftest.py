@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 from commands import Command, command
-from runs import SHORT, TINY, Run
+from pod_runs import SHORT, TINY, Run
 from testcluster import Cluster, image, requirements
 from testcluster.api import Object
 

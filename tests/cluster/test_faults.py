@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from runs import SHORT, TINY, Run
+from pod_runs import SHORT, TINY, Run
 from testcluster import Cluster
 from testcluster.objects import eventually
 

@@ -1,7 +1,7 @@
 """Kueue and real pods: a run waits for quota and says why, starts when it is free, survives preemption."""
 
 import pytest
-from runs import SHORT, TINY, Run
+from pod_runs import SHORT, TINY, Run
 from testcluster import Cluster
 from testcluster.api import Object
 from testcluster.objects import KUEUE, eventually, queue

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import SHORT, TINY, Run
+from pod_runs import SHORT, TINY, Run
 from testcluster import Cluster
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from runs import ATTEMPT, TINY, Run
+from pod_runs import ATTEMPT, TINY, Run
 from testcluster import Cluster
 from testcluster.api import Refused
 from testcluster.errors import ClusterError

@@ -129,7 +129,7 @@ def test_a_run_from_a_weights_file_changes_only_what_is_not_frozen(exported, tmp
         (
             ["evaluate", "{file}", "--data", "synthetic"],
             2,
-            "must have 1 channels and at most 10 classes, got 3 and",
+            "must have 1 channel and at most 10 classes, got 3 and",
         ),
         (["export", "{file}", "/nowhere/x", "--to", "onnx"], 2, "/nowhere/x: must be in an existing folder"),
         (

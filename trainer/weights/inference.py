@@ -110,8 +110,9 @@ def open_test(weights: Weights, data: DataConfig) -> tuple[Source, DataConfig]:
     data = dataclasses.replace(data, image_size=weights.image_size)
     test = datasets.load(data, "test")
     if test.image_shape[2] != len(weights.mean) or test.num_classes > len(weights.class_names):
+        channels = "1 channel" if len(weights.mean) == 1 else f"{len(weights.mean)} channels"
         raise ConfigError(
-            f"data: must have {len(weights.mean)} channels and at most {len(weights.class_names)} classes, "
+            f"data: must have {channels} and at most {len(weights.class_names)} classes, "
             f"got {test.image_shape[2]} and {test.num_classes}"
         )
     return dataclasses.replace(test, mean=weights.mean, std=weights.std), data

@@ -95,7 +95,7 @@ def _claim_target(place: Place, request: Mapping[str, Any]) -> set[str]:
         key = changed[0]
         was, got = (json.dumps(values.get(key))[:80] for values in (earlier, request))
         raise DataError(
-            f"data pack: {place.path} holds another pack: its {key} was {was}, got {got}",
+            f"data pack: {place.path} holds another pack: {key} is {was} there, got {got}",
             "name an empty folder, or delete this one",
         )
     return set(files)

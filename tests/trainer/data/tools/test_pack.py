@@ -111,7 +111,7 @@ def test_a_finished_pack_is_left_alone(photos, tmp_path):
         (lambda d: (d / "holiday.txt").write_text(""), "must be empty, got holiday.txt"),
         (
             lambda d: packed(d.parent / "photos", d, quality=80),
-            "holds another pack: its quality was 80, got 90",
+            "holds another pack: quality is 80 there, got 90",
         ),
     ],
     ids=["other files", "another pack"],
