@@ -31,6 +31,10 @@ def warnings(job: TrainingJob) -> Iterator[str]:
     """Yield what a person should know before the run starts."""
     if "data.name" not in job.requested and job.settings["data.name"] == "synthetic":
         yield "no data is configured: the run trains on synthetic images (--data DATA)"
+    batch = int(job.settings["train.batch"])
+    if "train.batch" not in job.requested and batch % job.devices:
+        problem = f"batch {batch} of the recipe does not divide over {job.devices} devices"
+        yield f"{problem}: the run would fail (--batch N)"
     if not job.kept:
         also = " and makes no checkpoints" if job.hosts > 1 else ""
         yield f"no bucket is configured: the run keeps nothing{also} (--bucket BUCKET)"

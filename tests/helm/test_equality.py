@@ -36,6 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "steps": {"steps": 1234567, "set": ["optim.lr=0.1", "model.dtype=float32", "data.flip=true"]},
     "arguments": {"args": ["--set=optim.lr=1", "--batch", "147456"]},
     "batch-by-set": {"batch": 100, "set": ["train.batch=100", "train.batch=147456"]},
+    "batch-with-zeros": {"set": ["train.batch=0147456"]},
     "batch-by-set-alone": {"set": ["train.batch=147456"], "args": ["--batch", "100"]},
     "batch-after-dashes": {"batch": 100, "args": ["--batch", "10", "--batch", "147456"]},
     "batch-by-set-after-dashes": {"set": ["train.batch=100"], "args": ["--set", "train.batch=147456"]},

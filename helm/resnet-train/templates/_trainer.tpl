@@ -78,7 +78,7 @@
 {{- define "resnet-train.batchRule" -}}
 {{- $run := . -}}
 {{- $requested := include "resnet-train.requested" . | fromJson -}}
-{{- $batch := get $requested "train.batch" | default "0" | int64 -}}
+{{- $batch := regexReplaceAll "^[+]?0+" (get $requested "train.batch" | default "0") "" | int64 -}}{{/* not octal */}}
 {{- $remainder := mod $batch $run.devices -}}
 {{- if $remainder -}}
 {{- $below := sub $batch $remainder -}}

@@ -102,7 +102,7 @@ def count_gpus(environ: Mapping[str, str]) -> int:
 
 def _farewell(job: TrainingJob, restarts: int, seconds: float) -> str:
     count = "1 restart" if restarts == 1 else f"{restarts} restarts"
-    data = f" --data {job.data}" if job.data else ""
+    data = f" --data {job.requested['data.name']}" if "data.name" in job.requested else ""
     reader = "gcloud storage cat" if job.run_dir.startswith("gs://") else "cat"
     return f"""\
 {job.name} finished in {seconds:.0f} s with {count}; its results are in {job.run_dir}

@@ -58,6 +58,23 @@ def test_synthetic_images_are_warned_of_unless_they_are_asked_for(fields, warned
     assert list(summary.warnings(job)) == ([SYNTHETIC] if warned else [])
 
 
+@pytest.mark.parametrize(
+    ("slice", "warned"),
+    [
+        ("v4-32", []),  # 3,264 = 204 x 16 devices
+        (
+            "v5e-256",
+            ["batch 3264 of the recipe does not divide over 256 devices: the run would fail (--batch N)"],
+        ),
+    ],
+)
+def test_the_batch_of_a_recipe_is_warned_of_where_it_does_not_divide(slice, warned):
+    job = TrainingJob(
+        slice=slice, arch="resnet50", recipe="lars-4k", data="gs://b-1/d", bucket="b-1", image="r/i:1"
+    )
+    assert list(summary.warnings(job)) == warned
+
+
 def test_batch_and_run_directory():
     job = TrainingJob(slice="v4-32", arch="resnet50", batch=4096, bucket="b-1")
     assert summary.lines(job)[1:] == ["batch 4096 = 256 per device", "run directory gs://b-1/resnet50-v4-32"]
