@@ -47,7 +47,7 @@ def signature(name: str, item: Callable) -> str:
         required = [f.name for f in dataclasses.fields(item) if f.name in ("slice", "arch")]
         return f"{name}(*, {', '.join(required)}, …)"
     text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(item)))
-    return f"{name}{text.replace('(self, ', '(').removesuffix(' -> None')}"
+    return f"{name}{re.sub(r'[(]self(, )?', '(', text).removesuffix(' -> None')}"
 
 
 def docstring(item: object) -> str:
@@ -61,8 +61,16 @@ def docstring(item: object) -> str:
 def fields_table(item: type) -> str:
     fields = [f for f in dataclasses.fields(item) if "help" in f.metadata]
     shown = ("" if f.default in (None, (), dataclasses.MISSING) else json.dumps(f.default) for f in fields)
-    rows = ((code(f.name), code(text), f.metadata["help"]) for f, text in zip(fields, shown, strict=True))
+    rows = (
+        (code(f.name), code(default), meaning(f, default)) for f, default in zip(fields, shown, strict=True)
+    )
     return table(("argument", "default", "meaning"), rows)
+
+
+def meaning(field: dataclasses.Field, default: str) -> str:
+    """Return the help of a field, without the default that the column beside it shows already."""
+    text = field.metadata["help"]
+    return re.sub("; [^;]* if not given$", "", text) if default else text
 
 
 def method_table(item: type) -> str:

@@ -64,6 +64,9 @@ def claim(root: epath.Path, config: TrainConfig) -> None:
 def read(root: epath.Path) -> TrainConfig:
     """Return the settings of the run in a directory.
 
+    Args:
+      root: epath.Path of etils, such as epath.Path("/runs/first") or epath.Path("gs://my-bucket/first").
+
     Raises:
       ConfigError: it holds no run, or one of another version with settings that this version lacks.
     """
