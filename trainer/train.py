@@ -115,6 +115,7 @@ def train(
         if not start and config.train.on_nan == "rollback":
             save(setup, now)
 
+        first_step_done = False
         batches = batches_from(setup, now)
         while now.step < plan.steps:
             try:
@@ -126,9 +127,10 @@ def train(
                 now.step += 1
                 setup.profile.end(now.step, metrics)
                 pending.push(now.step, metrics)
-                if now.step == start + 1:
+                if not first_step_done:
                     jax.block_until_ready(metrics)
                     log.event(events.FirstStep(step=now.step, cpu_seconds=processor_seconds()))
+                    first_step_done = True
                 reporter(pending.ready())
                 watchdog.beat()
                 leave_if_preempted(setup, now)

@@ -120,6 +120,8 @@ def test_before_the_first_save_a_run_goes_back_to_its_beginning(run, tmp_path):
     code, _, err = finish(start(tmp_path, *run, *ROLLBACK, "--set", "checkpoint.every_steps=0"))
     assert code == 0, err
     assert rollbacks(tmp_path) == [(7, 0), (3, 0)]  # batches 7, 8 and 9 for steps 1 to 3
+    names = [event["name"] for event in rows(tmp_path, "events.jsonl")]
+    assert names.count("first_step") == 1  # the first of the attempt, not of each way through it
 
 
 def test_the_stream_after_rollbacks_by_hand():
