@@ -1,7 +1,7 @@
 """The contract with the trainer, read once from contract.json, which `make generate` writes.
 
-The launcher never imports the trainer. This module declares the types of contract.json, and
-tests/test_contract.py compares them with the file.
+The launcher never imports the trainer. This module declares the types of contract.json and of what the
+launcher reads from the trainer. tests/test_contract.py compares all of them with the file.
 """
 
 from __future__ import annotations
@@ -130,14 +130,14 @@ class CheckResult(TypedDict):
     batch: int
     accumulate: int
     bn_group: int
-    assumed: NotRequired[str]
+    assumed: str  # empty where nothing is assumed
     image: list[int]
     examples: int
     steps: int
     steps_per_epoch: float
     evaluations: int
     parameters: int
-    train: StepResult
+    train: StepResult  # the launcher always asks for it
     eval: NotRequired[StepResult]
     cached: bool  # added by the launcher: whether the result is from its cache
 

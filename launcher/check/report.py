@@ -57,7 +57,7 @@ def lines(assessment: Assessment, price: float | None) -> list[str]:
 
 
 def _assumed(result: CheckResult) -> list[str]:
-    assumed = result.get("assumed")
+    assumed = result["assumed"]
     return [f"{result['examples']:,} images are assumed, as in ImageNet-1k: {assumed}"] if assumed else []
 
 
