@@ -1,5 +1,6 @@
 """contract.json against what the trainer declares and writes, and against what the launcher reads."""
 
+import ast
 import json
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from launcher.cli import main
 from launcher.runs import trainer_log
 from trainer.metrics import lines
 from trainer.rundir import events
+from trainer.runtime import environment
 
 SCALARS = {int: {int}, float: {int, float}, bool: {bool}, str: {str}}  # type -> the types of its JSON
 # Optional for the trainer. The launcher always asks for the training step, and reads costs where a step fits.
@@ -202,3 +204,16 @@ def test_every_variable_that_pods_are_given_is_one_that_the_trainer_reads(capsys
         given |= {word for word in printed.split() if word.startswith("RESNET_")}
     read = {variable["name"] for variable in contract.document()["environment"].values()}
     assert given == read - {"JOB_COMPLETION_INDEX", "RESNET_PROGRAM"}
+
+
+def test_the_trainer_names_its_variables_in_their_declaration_only():
+    """A reader takes the name from there, so the declared variables are all that the trainer reads."""
+    declaration = Path(environment.__file__)
+    literals = {
+        f"{path.name}:{node.lineno} {node.value}"
+        for path in declaration.parents[1].rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("RESNET_")
+        if path != declaration
+    }
+    assert literals == set()
