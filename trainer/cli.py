@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
 from trainer.errors import ConfigError, TrainError
-from trainer.weights import torch_names
+from trainer.registry import LIBRARIES
 
 EXAMPLES = """examples:
   resnet-train predict runs/resnet18 cat.jpg dog.jpg
@@ -20,7 +20,7 @@ EXAMPLES = """examples:
   resnet-train export runs/resnet50 resnet50.onnx --to onnx
   resnet-train train --run-dir runs/tuned --data gs://bucket/flowers --set train.init=resnet50.safetensors
 """
-TARGETS = ("safetensors", *torch_names.LIBRARIES, "onnx")
+TARGETS = ("safetensors", *LIBRARIES, "onnx")
 
 
 class Parser(argparse.ArgumentParser):
@@ -99,7 +99,7 @@ def parser() -> Parser:
         "--from",
         dest="library",
         required=True,
-        choices=torch_names.LIBRARIES,
+        choices=LIBRARIES,
         help="library whose names the weights have",
     )
     verb.add_argument("--arch", required=True, metavar="ARCH", help="network architecture of the weights")
@@ -193,7 +193,7 @@ def import_weights(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace) -> None:
     from safetensors.numpy import save_file
 
-    from trainer.weights import inference
+    from trainer.weights import inference, torch_names
     from trainer.weights.onnx import write_onnx
 
     if not Path(args.out).absolute().parent.is_dir():

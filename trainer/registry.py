@@ -1,4 +1,4 @@
-"""Networks and datasets by name, as plain tables: looking up a name does not import jax."""
+"""Networks, datasets and libraries by name, as plain tables: looking up a name does not import jax."""
 
 RESNET50 = {"block": "bottleneck", "stage_sizes": (3, 4, 6, 3)}
 RESNET101 = {"block": "bottleneck", "stage_sizes": (3, 4, 23, 3)}
@@ -21,3 +21,6 @@ ARCHS = {
 
 # name -> module of trainer.data.formats with ``load(split, config) -> Source``
 DATASETS = {"digits": "digits", "fashion-mnist": "idx", "synthetic": "synthetic"}
+
+# libraries whose weights are read and written; timm uses torchvision's names and adds some
+LIBRARIES = ("torchvision", "timm")

@@ -83,6 +83,7 @@ def run(run_dir, script):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compile", ["compile_train", "compile_eval"])
 def test_a_number_of_the_host_ends_the_run(tmp_path, compile):
     done = run(tmp_path, SCRIPT.format(compile=compile, number="np.int32(1)"))
@@ -90,6 +91,7 @@ def test_a_number_of_the_host_ends_the_run(tmp_path, compile):
     assert "Disallowed host-to-device transfer" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_number_that_is_placed_does_not(tmp_path):
     done = run(tmp_path, SCRIPT.format(compile="compile_train", number="jax.device_put(np.int32(1))"))
     assert done.returncode == 0, done.stderr

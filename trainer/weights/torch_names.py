@@ -14,7 +14,6 @@ from trainer.config import ModelConfig
 from trainer.errors import ConfigError
 from trainer.registry import ARCHS
 
-LIBRARIES = ("torchvision", "timm")  # timm uses torchvision's names and adds some
 NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 IGNORED = ("num_batches_tracked", ".filt")  # endings: a counter, and timm's constant blur filter
 
