@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from launcher.cli import options
-from launcher.request import kubernetes_names
+from launcher.request import kubernetes_names, readers
 
 if TYPE_CHECKING:
     from launcher.cluster.api import Cluster
@@ -35,6 +35,16 @@ def name() -> click.Parameter:
 
 def yes() -> click.Parameter:
     return click.Option(["--yes", "-y"], is_flag=True, help="do not ask")
+
+
+def timeout(default: str) -> click.Parameter:
+    return click.Option(
+        ["--timeout"],
+        type=options.Checked(readers.seconds),
+        default=default,
+        metavar="DURATION",
+        help=f"longest time to wait; {default} if not given",
+    )
 
 
 def cluster(context: str | None, kubeconfig: str | None, namespace: str | None) -> Cluster:

@@ -9,21 +9,12 @@ import click
 
 from launcher import keys
 from launcher.cli import options, target
-from launcher.request import readers
-
-TIMEOUT = click.Option(
-    ["--timeout"],
-    type=options.Checked(readers.seconds),
-    default="15m",
-    metavar="DURATION",
-    help="longest time to wait; 15m if not given",
-)
 
 
 @click.command(
     "delete",
     cls=options.Command,
-    params=[target.name(), target.yes(), TIMEOUT, *target.flags(), target.as_json()],
+    params=[target.name(), target.yes(), target.timeout("15m"), *target.flags(), target.as_json()],
     example="resnet-launch delete resnet152-v4-32",
 )
 def command(

@@ -7,21 +7,12 @@ import json
 import click
 
 from launcher.cli import options, target
-from launcher.request import readers
-
-TIMEOUT = click.Option(
-    ["--timeout"],
-    type=options.Checked(readers.seconds),
-    default="7d",
-    metavar="DURATION",
-    help="longest time to wait; 7d if not given",
-)
 
 
 @click.command(
     "wait",
     cls=options.Command,
-    params=[target.name(), TIMEOUT, *target.flags(), target.as_json()],
+    params=[target.name(), target.timeout("7d"), *target.flags(), target.as_json()],
     example="resnet-launch wait resnet152-v4-32 --timeout 2h",
 )
 def command(
