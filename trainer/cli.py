@@ -8,6 +8,7 @@ import json
 import sys
 from pathlib import Path
 
+from trainer.arguments import Parser
 from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
 from trainer.errors import ConfigError, TrainError
 from trainer.registry import LIBRARIES
@@ -21,11 +22,6 @@ EXAMPLES = """examples:
   resnet-train train --run-dir runs/tuned --data gs://bucket/flowers --set train.init=resnet50.safetensors
 """
 TARGETS = ("safetensors", *LIBRARIES, "onnx")
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise ConfigError(message, f"{self.prog} --help")
 
 
 def main(arguments: list[str] | None = None) -> int:
