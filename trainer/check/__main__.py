@@ -38,6 +38,25 @@ def main(arguments: list[str]) -> int:
       arguments: flags of the check, "--", flags of the trainer.
     """
     cut = arguments.index("--") if "--" in arguments else len(arguments)
+    flags = parser()
+    try:
+        args = flags.parse_args(arguments[:cut])
+        if not args.estimate and not (args.topology and args.host_bounds):
+            flags.error("--topology and --host-bounds: must be set without --estimate")
+        config = parse([*arguments[cut + 1 :], "--run-dir", "unused"])
+        # The compiler may still be writing to the folder when it is removed.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            tpu_layout.dump_to(folder)
+            args.folder = folder
+            print(json.dumps(steps.check(config, args)))
+        return 0
+    except TrainError as error:
+        print(f"{ERROR}{error}", file=sys.stderr)
+        return error.exit_code
+
+
+def parser() -> Parser:
+    """Return the parser of the check's own flags."""
     parser = Parser(prog="python -m trainer.check", description="Compile for a TPU slice that is not here.")
     parser.add_argument(
         "--estimate",
@@ -75,20 +94,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--slices", type=int, default=1, metavar="NUMBER", help="number of slices")
     parser.add_argument("--steps", default=",".join(STEPS), help="steps to check (default: %(default)s)")
     parser.add_argument("--code", action="store_true", help="generate the code too, as a run does")
-    try:
-        args = parser.parse_args(arguments[:cut])
-        if not args.estimate and not (args.topology and args.host_bounds):
-            parser.error("--topology and --host-bounds: must be set without --estimate")
-        config = parse([*arguments[cut + 1 :], "--run-dir", "unused"])
-        # The compiler may still be writing to the folder when it is removed.
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            tpu_layout.dump_to(folder)
-            args.folder = folder
-            print(json.dumps(steps.check(config, args)))
-        return 0
-    except TrainError as error:
-        print(f"{ERROR}{error}", file=sys.stderr)
-        return error.exit_code
+    return parser
 
 
 def like(pattern: str, example: str) -> Callable[[str], str]:
