@@ -25,6 +25,7 @@ from commands import Command, command
 from pod_runs import SHORT, TINY, Run
 from testcluster import Cluster, image, requirements
 from testcluster.api import Object
+from testcluster.objects import eventually
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +93,9 @@ def _namespace(cluster: Cluster) -> Iterator[str]:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     manifest: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
     cluster.api.apply([manifest])
+    # A controller makes the service account a moment after the namespace; until then a submission is refused.
+    accounts = f"/api/v1/namespaces/{name}/serviceaccounts"
+    assert eventually(lambda: cluster.api.request("GET", accounts)["items"] != [])
     yield name
     cluster.api.delete(manifest)
 

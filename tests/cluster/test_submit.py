@@ -121,7 +121,9 @@ def test_a_namespace_that_does_not_exist(control_plane: Cluster, capsys: pytest.
 
 
 def test_a_kind_that_the_cluster_does_not_have(launch: Command) -> None:
-    result = launch("submit --slice gb200-72 --arch resnet50 --data digits --bucket b-1 --image r/i:1")
+    result = launch(
+        "submit --slice gb200-72 --arch resnet50 --data digits --batch 72 --bucket b-1 --image r/i:1"
+    )
     assert result.code == 1
     assert result.err.splitlines()[0] == "error: this cluster has no computedomains.resource.nvidia.com"
 
