@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import Any
 
 from launcher import keys
 from launcher.contract import variable
@@ -46,24 +46,51 @@ EXPLANATIONS = {
     "shm": "the default /dev/shm is only 64 MiB",
     "numNodes": "number of hosts that share GPU memory over NVLink",
 }
-LINE = re.compile(r"(?P<indent> *)(?:- )?(?:name: )?(?P<key>[^:\s]+)(?::|$)")
 
 
 def explain(manifest: str) -> str:
-    """Return the same YAML with a comment above each field that is not obvious."""
-    return "\n".join(_lines(manifest.split("\n")))
+    """Return the same YAML with a comment above each field that is not obvious.
+
+    Positions come from the parsed documents, so that text within a value is never taken for a field, and the
+    result is parsed again and compared with the original.
+
+    Raises:
+      ValueError: the comments would change what a reader reads.
+    """
+    import yaml
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    lines = manifest.split("\n")
+    for line, explanation in sorted(_positions(yaml.compose_all(manifest, loader)).items(), reverse=True):
+        indent = " " * (len(lines[line]) - len(lines[line].lstrip(" ")))
+        lines.insert(line, f"{indent}# {explanation}")
+    explained = "\n".join(lines)
+    if [*yaml.load_all(explained, loader)] != [*yaml.load_all(manifest, loader)]:
+        raise ValueError("the comments would change the manifest")
+    return explained
 
 
-def _lines(lines: list[str]) -> Iterator[str]:
+def _positions(documents: Iterable[Any]) -> dict[int, str]:
+    """Return line -> explanation: of a key, of an item's name, of an item that is itself text."""
     unused = dict(EXPLANATIONS)
-    block_indent = None  # indentation of the block scalar that is being copied
-    for line in lines:
-        match = LINE.match(line)
-        indent = len(line) - len(line.lstrip(" "))
-        if block_indent is not None and line.strip() and indent <= block_indent:
-            block_indent = None
-        if block_indent is None and match and match["key"] in unused:
-            yield f"{match['indent']}# {unused.pop(match['key'])}"
-        if block_indent is None and line.endswith("|"):
-            block_indent = indent
-        yield line
+    positions: dict[int, str] = {}
+
+    def mark(node: Any) -> None:
+        line = node.start_mark.line
+        if node.value in unused and line not in positions:
+            positions[line] = unused.pop(node.value)
+
+    def visit(node: Any) -> None:
+        if node.id == "mapping":
+            for key, value in node.value:
+                mark(key)
+                if key.value == "name" and value.id == "scalar":
+                    mark(value)
+                visit(value)
+        elif node.id == "sequence":
+            for item in node.value:
+                mark(item) if item.id == "scalar" else visit(item)
+
+    for document in documents:
+        visit(document)
+    return positions

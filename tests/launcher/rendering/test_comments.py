@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from launcher.rendering import comments
+from launcher.rendering.jobset import render
+from launcher.rendering.manifest import to_yaml
+from launcher.request.job import TrainingJob
 
 FILES = sorted((Path(__file__).parents[3] / "manifests").glob("*.yaml"))
 
@@ -25,3 +29,27 @@ def test_every_explanation_is_used_once_per_manifest():
         lines = comments.explain(file.read_text()).split("\n")
         added = [line.strip() for line in lines if line.lstrip().startswith("#")]
         assert len(set(added)) == len(added)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "command: a |\nsuspend: false\n- shm\n",  # ends a line with the sign of a block
+        "a\n  b |\nsuspend: now\n",
+        "\nparallelism: 4\nmaxRestarts: 3",
+        "a\u2028suspend: x\n",
+        "# a\n\n\n# suspend\n",
+    ],
+)
+def test_a_value_of_several_lines_stays_as_it_is(value):
+    job = TrainingJob(slice="cpu-2x1", arch="resnet18", env={"SCRIPT": value}, annotation={"note": value})
+    manifest = to_yaml(render(job))
+    explained = comments.explain(manifest)
+    assert list(yaml.safe_load_all(explained)) == list(yaml.safe_load_all(manifest)) == render(job)
+    assert explained.count("# ") > 5
+
+
+def test_what_would_alter_the_manifest_is_never_printed(monkeypatch):
+    monkeypatch.setitem(comments.EXPLANATIONS, "kind", "a\nnamespace: other")
+    with pytest.raises(ValueError, match="change the manifest"):
+        comments.explain(to_yaml(render(TrainingJob(slice="cpu-1x1", arch="resnet18"))))
