@@ -12,6 +12,9 @@ from markup import NOTE, code, table
 # file of the run directory: what it holds
 RUN_DIRECTORY = {
     "config.json": "Every setting of the run, resolved.",
+    "dataset.json": "The names of the classes in the order of the logits, and image size, mean, standard "
+    "deviation and centre crop of the images. Verbs of `resnet-train` that need no pictures of the dataset "
+    "read this file in its place.",
     "checkpoints/": "The newest checkpoints (`checkpoint.keep`) and those with the best validation accuracy "
     "(`checkpoint.keep_best`). They hold dicts of named arrays and no classes.",
     "metrics.jsonl": "One row per logged step and one per evaluation. A step that a restart repeats is "

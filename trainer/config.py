@@ -251,7 +251,9 @@ class LoopConfig:
         minimum=1,
     )
     init: str = option(
-        "", "weights to start from, a file written by resnet-train import or export; empty: random ones"
+        "",
+        "trained network to start from: a run directory, or a file written by resnet-train import or export; "
+        "empty: random weights",
     )
     freeze: str = option(
         "", "parameters that are not trained, by the start of their names, such as stem,blocks.0"

@@ -12,6 +12,7 @@ from trainer.errors import ConfigError
 from trainer.learning import optimizers, step
 from trainer.models import network
 from trainer.plan import Plan, make_plan
+from trainer.rundir.dataset import DatasetRecord
 from trainer.state import EvalStep, State, TrainStep
 
 
@@ -86,3 +87,16 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
         config=config,
         optimizer=optimizer,
     )
+
+
+def state_shapes(config: TrainConfig, dataset: DatasetRecord) -> State:
+    """Return the state of a run as ShapeDtypeStruct, as its checkpoints hold it; no data is read.
+
+    Raises:
+      ConfigError: the settings contradict each other.
+    """
+    channels = len(dataset.mean)
+    _, init = network.build(config.model, len(dataset.class_names), channels, dataset.image_size, "cpu")
+    # The state of an optimizer counts steps whatever its schedule is.
+    optimizer = optimizers.make_optimizer(config.optim, optax.constant_schedule(0.0))
+    return jax.eval_shape(step.make_init(init, optimizer, config.optim), jax.random.key(config.train.seed))

@@ -38,11 +38,12 @@ from trainer.metrics.wandb import Wandb
 from trainer.plan import Plan
 from trainer.program import Program, make_program
 from trainer.report import page
-from trainer.rundir import directory, events, lease
+from trainer.rundir import dataset, directory, events, lease
 from trainer.rundir.checkpoints import Checkpoints
 from trainer.runtime.agreement import agreed
 from trainer.runtime.clock import Clock
 from trainer.runtime.join import Job
+from trainer.runtime.messages import warn
 from trainer.runtime.preemption import Preemption
 from trainer.runtime.watchdog import Watchdog
 from trainer.state import State
@@ -217,7 +218,8 @@ def set_up(
         watchdog.now(f"restoring from run directory {config.run_dir}")
         checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
     now = restore(checkpoints, program, shardings, stream, log)
-    now = now or fresh(config, program, devices, shardings, stream)
+    now = now or fresh(config, program, train_source, devices, shardings, stream)
+    keep_classes(config, root, train_source)
     log.resume_at(now.step)
 
     # Step: the program of the first one is compiled.
@@ -263,8 +265,12 @@ def open_data(
         train_source, test_source = datasets.load_both(config.data)
         if jax.process_index() == 0:
             with directory.writing_to(config.run_dir):
+                if train_source.num_classes == 1:
+                    warn(one_class(train_source))
                 root = directory.make(config.run_dir)
                 closing.callback(lease.acquire(root, job.owner).release)
+                if warning := dataset.check(root, train_source.record()):
+                    warn(warning)
                 directory.claim(root, config)
             if config.log.tensorboard:
                 mirrors.append(TensorBoard(root))
@@ -328,14 +334,34 @@ def restore(
 
 
 def fresh(
-    config: TrainConfig, program: Program, devices: Mesh, shardings: State, stream: TrainStream
+    config: TrainConfig,
+    program: Program,
+    train_source: Source,
+    devices: Mesh,
+    shardings: State,
+    stream: TrainStream,
 ) -> Position:
     """The position of a run that begins: random parameters, or those of ``train.init``."""
     init_state = compilation.compile_init(program.init_state, program.key, devices, shardings)
     state = init_state(program.key)
     if config.train.init:
-        state = start_from(config.train.init, program, state, shardings)
+        state = start_from(config.train.init, program, train_source.class_names, state, shardings)
     return Position(step=0, leaves=tuple(jax.tree.leaves(state)), accuracy=None, stream=stream)
+
+
+def one_class(source: Source) -> str:
+    """A warning about training data from which nothing can be learnt."""
+    return (
+        f"data: '{source.name}' has one class, {source.class_names[0]!r}: whatever the network learns, its "
+        "accuracy is 100 %; a dataset has a folder or a label for each class"
+    )
+
+
+def keep_classes(config: TrainConfig, root: epath.Path | None, train_source: Source) -> None:
+    """Writes ``dataset.json``, now that the run is known to go on in this directory."""
+    with agreed(), directory.writing_to(config.run_dir):
+        if root:
+            dataset.write(root, train_source.record())
 
 
 def batches_from(setup: Setup, now: Position) -> Iterator[pipeline.Batch]:

@@ -129,7 +129,7 @@ def test_a_run_from_a_weights_file_changes_only_what_is_not_frozen(exported, tmp
         (
             ["evaluate", "{file}", "--data", "synthetic"],
             2,
-            "must have 1 channel and at most 10 classes, got 3 and",
+            "data: images must be 8x8 pixels with 1 channel, got 8x8 pixels with 3 channels",
         ),
         (["export", "{file}", "/nowhere/x", "--to", "onnx"], 2, "/nowhere/x: must be in an existing folder"),
         (
@@ -156,7 +156,7 @@ def test_a_wrong_request_is_one_error(exported, capsys, arguments, code, message
             "train.freeze=neck",
             "train.freeze: must name parts of the network (blocks, head, stem), got 'neck'",
         ),
-        ("train.init=/nowhere", "error: /nowhere: must be a weights file"),
+        ("train.init=/nowhere", "error: /nowhere: must be the directory of a run, got no config"),
     ],
 )
 def test_a_wrong_start_ends_the_run_before_its_first_step(tmp_path, setting, message):

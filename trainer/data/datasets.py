@@ -3,8 +3,9 @@
 import importlib
 
 from trainer.config import DataConfig
+from trainer.data.classes import match, relabelled
 from trainer.data.source import Source
-from trainer.errors import DataError
+from trainer.errors import ConfigError, DataError
 from trainer.registry import DATASETS
 
 
@@ -22,10 +23,10 @@ def load(config: DataConfig, split: str) -> Source:
 
 
 def load_both(config: DataConfig) -> tuple[Source, Source]:
-    """The training and the test split.
+    """The training and the test split, both with the labels of the training split.
 
     Raises:
-      DataError: as `load`, or the test split has more classes than the training split.
+      DataError: as `load`, or the test split has more classes than the training split, or others.
     """
     train, test = load(config, "train"), load(config, "test")
     if test.num_classes > train.num_classes:
@@ -33,4 +34,11 @@ def load_both(config: DataConfig) -> tuple[Source, Source]:
             f"data: the test split of '{train.name}' must have the {train.num_classes} classes of training, "
             f"got {test.num_classes}"
         )
+    try:
+        positions = match(train.class_names, test.class_names).positions
+    except ConfigError as error:
+        reason = error.args[0].removeprefix("data: ")
+        raise DataError(f"data: the test split of '{train.name}' differs from training: {reason}") from None
+    if list(test.class_names) != list(train.class_names):
+        test = relabelled(test, train.class_names, positions)
     return train, test

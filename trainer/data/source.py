@@ -1,12 +1,13 @@
 """Source: decoded examples of one split, as the pipeline reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from trainer.errors import DataError
+from trainer.rundir.dataset import DatasetRecord
 
 
 class Gather(Protocol):
@@ -31,6 +32,8 @@ class Source:
       image_shape: height, width, channels.
       class_names: one per label, in order.
       mean, std: per channel, of pixels scaled to 0..1.
+      crop: share of the shorter side that images without draws are cropped to; 1: whole images.
+      example_name: the file or record of an example, for people; None: it has no name.
     """
 
     name: str
@@ -40,10 +43,22 @@ class Source:
     mean: Sequence[float]
     std: Sequence[float]
     gather: Gather
+    crop: float = 1.0
+    example_name: Callable[[int], str] | None = None
 
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    def record(self) -> DatasetRecord:
+        """What a run keeps of its training data."""
+        return DatasetRecord(
+            class_names=tuple(self.class_names),
+            image_size=self.image_shape[0],
+            mean=tuple(self.mean),
+            std=tuple(self.std),
+            crop=self.crop,
+        )
 
 
 def from_arrays(

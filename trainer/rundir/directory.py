@@ -1,7 +1,7 @@
 """The run directory, local or on a bucket, which outlives every restart of a run.
 
-It holds ``config.json`` (all settings), ``checkpoints/``, ``metrics.jsonl``, ``events.jsonl`` and
-``report.html``.
+It holds ``config.json`` (all settings), ``dataset.json`` (classes), ``checkpoints/``, ``metrics.jsonl``,
+``events.jsonl`` and ``report.html``.
 """
 
 import contextlib

@@ -1,6 +1,7 @@
 """Evaluation and predictions of a trained network, loaded from a run directory or a weights file."""
 
 import dataclasses
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from etils import epath
 
 from trainer.config import DataConfig, TrainConfig
 from trainer.data import datasets, pipeline
+from trainer.data.classes import match, relabelled
 from trainer.data.encoded import BadImage
 from trainer.data.images import crop, decode
 from trainer.data.source import Source
@@ -19,10 +21,13 @@ from trainer.devices import mesh
 from trainer.errors import ConfigError, DataError
 from trainer.learning import step
 from trainer.models import network
-from trainer.program import make_program
-from trainer.registry import DATASETS
+from trainer.program import state_shapes
 from trainer.rundir import directory
 from trainer.rundir.checkpoints import Checkpoints
+from trainer.rundir.dataset import DatasetRecord, listed
+from trainer.rundir.dataset import read as read_record
+from trainer.runtime.agreement import from_first_host
+from trainer.runtime.messages import warn
 from trainer.state import Arrays
 from trainer.weights.file import Weights, load
 
@@ -34,14 +39,15 @@ def load_weights(path: str) -> Weights:
     """Load the best checkpoint of a run directory, or a weights file.
 
     Args:
-      path: run directory, a path or gs://…, or a file that ends with .safetensors.
+      path: run directory, a path or gs://…, or a file. In a job of several hosts, all call this alike.
 
     Raises:
       ConfigError: the path is neither, or the run has no checkpoint yet.
     """
-    if path.endswith(".safetensors"):
+    root = epath.Path(path)
+    if path.endswith(".safetensors") or (not path.startswith("gs://") and root.is_file()):
         return load(path)
-    return load_best(directory.read(epath.Path(path)))
+    return load_best(directory.read(root))
 
 
 def load_best(config: TrainConfig) -> Weights:
@@ -49,30 +55,40 @@ def load_best(config: TrainConfig) -> Weights:
 
     Raises:
       ConfigError: the run has no checkpoint yet.
-      DataError: the dataset of the run is missing or damaged.
+      DataError: the run is of a version that kept no class names, and its dataset is missing or damaged.
     """
-    train, test = datasets.load_both(config.data)
-    program = make_program(config, train, test, jax.devices()[0].platform)
+    dataset = _dataset(config)
     checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
     try:
-        best = checkpoints.best()
+        best = json.loads(from_first_host(json.dumps(checkpoints.best() if jax.process_index() == 0 else 0)))
         if best is None:
             raise ConfigError(f"{config.run_dir}: must hold a checkpoint, got none yet")
-        sharding = mesh.replicated(mesh.make_mesh(1, jax.devices()[:1]))
-        checkpoint = checkpoints.restore(program.shapes, sharding, best)
+        sharding = mesh.replicated(mesh.make_mesh(1, jax.local_devices()[:1]))
+        checkpoint = checkpoints.restore(state_shapes(config, dataset), sharding, best)
     finally:
         checkpoints.close()
     params, stats = step.evaluated(checkpoint.state, config.optim)[""]
-    height = train.image_shape[0]
     return Weights(
-        model=dataclasses.replace(config.model, stem=network.stem(config.model, height)),
-        class_names=list(train.class_names),
-        image_size=height,
-        mean=tuple(train.mean),
-        std=tuple(train.std),
-        crop=1.0 if config.data.name in DATASETS else config.data.eval_crop,
+        model=dataclasses.replace(config.model, stem=network.stem(config.model, dataset.image_size)),
+        class_names=list(dataset.class_names),
+        image_size=dataset.image_size,
+        mean=dataset.mean,
+        std=dataset.std,
+        crop=dataset.crop,
         arrays={name: np.asarray(a) for name, a in (params | stats).items()},
     )
+
+
+def _dataset(config: TrainConfig) -> DatasetRecord:
+    """Return the record of a run's dataset; that of the dataset itself for runs of older versions."""
+    if record := read_record(epath.Path(config.run_dir)):
+        return record
+    record = datasets.load(config.data, "train").record()
+    warn(
+        f"{config.run_dir} was written by a version that kept no class names; those of its dataset now are "
+        f"assumed: {listed(record.class_names)}"
+    )
+    return record
 
 
 def evaluate(weights: Weights, data: DataConfig) -> dict[str, Any]:
@@ -101,21 +117,31 @@ def evaluate(weights: Weights, data: DataConfig) -> dict[str, Any]:
 
 
 def open_test(weights: Weights, data: DataConfig) -> tuple[Source, DataConfig]:
-    """Open the test split of a dataset, with the image size and normalisation of a network.
+    """Open the test split of a dataset with the classes, image size, crop and normalisation of a network.
+
+    The labels become those of the network, by the names of the classes. A warning names what had to be
+    assumed, and the classes of the network that the dataset lacks.
 
     Raises:
-      ConfigError: the images have another number of channels than the network's, or more classes.
+      ConfigError: the images have another number of channels or pixels than the network's, or a class that
+        it does not know.
       DataError: the dataset is missing or damaged.
     """
-    data = dataclasses.replace(data, image_size=weights.image_size)
+    data = dataclasses.replace(data, image_size=weights.image_size, eval_crop=weights.crop)
     test = datasets.load(data, "test")
-    if test.image_shape[2] != len(weights.mean) or test.num_classes > len(weights.class_names):
-        channels = "1 channel" if len(weights.mean) == 1 else f"{len(weights.mean)} channels"
-        raise ConfigError(
-            f"data: must have {channels} and at most {len(weights.class_names)} classes, "
-            f"got {test.image_shape[2]} and {test.num_classes}"
-        )
+    expected = (weights.image_size, weights.image_size, len(weights.mean))
+    if test.image_shape != expected:
+        raise ConfigError(f"data: images must be {_shape(expected)}, got {_shape(test.image_shape)}")
+    matched = match(weights.class_names, test.class_names)
+    if matched.warning:
+        warn(matched.warning)
+    test = relabelled(test, weights.class_names, matched.positions)
     return dataclasses.replace(test, mean=weights.mean, std=weights.std), data
+
+
+def _shape(shape: tuple[int, int, int]) -> str:
+    height, width, channels = shape
+    return f"{height}x{width} pixels with {channels} channel{'' if channels == 1 else 's'}"
 
 
 def predict(weights: Weights, paths: Sequence[str], top: int, max_pixels: int) -> Iterator[dict[str, Any]]:

@@ -57,6 +57,8 @@ def as_source(encoded: Encoded, config: DataConfig) -> Source:
         mean=MEAN,
         std=STD,
         gather=gather,
+        crop=config.eval_crop,
+        example_name=encoded.name,
     )
 
 

@@ -1,0 +1,138 @@
+"""``dataset.json`` of a run directory: the classes of a run and the images that its network expects.
+
+With it a run predicts, evaluates and exports without its training data, and is not resumed on other classes.
+"""
+
+import dataclasses
+import json
+import math
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from etils import epath
+
+from trainer.errors import ConfigError, RunDirectoryError
+
+NAME = "dataset.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRecord:
+    """What a trained network must know of its dataset.
+
+    Attributes:
+      class_names: names of the classes, in the order of the logits.
+      image_size: height and width of the input in pixels.
+      mean: mean of each channel, for images scaled to 0..1.
+      std: standard deviation of each channel, on the same scale.
+      crop: share of an image's shorter side that the centre crop of an evaluation takes, 0 to 1.
+    """
+
+    class_names: tuple[str, ...]
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    crop: float
+
+
+def read(root: epath.Path) -> DatasetRecord | None:
+    """Return the record in a run directory; None in the directories of older versions, which lack it.
+
+    Raises:
+      ConfigError: the file is damaged.
+    """
+    path = root / NAME
+    if not path.exists():
+        return None
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text())
+        lists = {name: tuple(fields[name]) for name in ("class_names", "mean", "std")}
+        values: dict[str, Any] = fields | lists
+        return DatasetRecord(**values)
+    except (ValueError, TypeError, KeyError) as error:
+        hint = "restore the file; without it, the dataset of the run is read for the names of its classes"
+        raise ConfigError(f"{path}: must hold the classes of a run as JSON, got {error}", hint) from None
+
+
+def write(root: epath.Path, record: DatasetRecord) -> None:
+    """Write the record unless the directory holds it already; readers see a whole file or none."""
+    path, text = root / NAME, json.dumps(dataclasses.asdict(record), indent=2) + "\n"
+    if path.exists() and path.read_text() == text:
+        return
+    if str(root).startswith("gs://"):
+        path.write_text(text)  # an object appears as a whole
+        return
+    temporary = root / f".{NAME}.new"
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def check(root: epath.Path, record: DatasetRecord) -> str:
+    """Check that a run continues with the classes and images that it has learnt.
+
+    Args:
+      root: run directory; one without a checkpoint continues nothing, and is not checked.
+      record: that of the dataset as it is now.
+
+    Returns:
+      A warning, empty where nothing had to be assumed.
+
+    Raises:
+      RunDirectoryError: the run has other classes or images; the message states the first difference.
+    """
+    if not _has_checkpoint(root):
+        return ""
+    before = read(root)
+    if before is None:
+        return (
+            f"run directory {root} was written by a version that kept no class names; it is assumed to be "
+            f"trained for those of its dataset now: {listed(record.class_names)}"
+        )
+    if difference := first_difference(before.class_names, record.class_names):
+        hint = "give the classes of the dataset their names back, or start another run with train.init"
+        raise RunDirectoryError(f"run directory {root} holds a run of other classes: {difference}", hint)
+    for name in ("image_size", "mean", "std"):
+        old, new = getattr(before, name), getattr(record, name)
+        if not _close(old, new):
+            hint = "use another --name or --run-dir, or the dataset that the run was started with"
+            raise RunDirectoryError(f"run directory {root} holds a run with {name} {old}, got {new}", hint)
+    return ""
+
+
+def first_difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """Return the first class that differs between two lists; empty if they are the same.
+
+    Names that differ only in how Unicode composes their letters are the same.
+    """
+    old, new = map(normalised, before), map(normalised, now)
+    equal = next((i for i, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), None)
+    if equal is None and len(before) == len(now):
+        return ""
+    position = min(len(before), len(now)) if equal is None else equal
+    was, got = (repr(names[position]) if position < len(names) else "none" for names in (before, now))
+    return f"class {position} of {len(before):,} is {was}, got {got} of {len(now):,}"
+
+
+def normalised(name: str) -> str:
+    """Return a class name as names are compared: in Unicode's normal form C (UAX 15)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names for a message, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
+def _close(old: float | tuple[float, ...], new: float | tuple[float, ...]) -> bool:
+    """Return whether numbers are the same but for the rounding of another processor."""
+    if isinstance(old, tuple) and isinstance(new, tuple):
+        return len(old) == len(new) and all(map(_close, old, new))
+    return not isinstance(old, tuple) and not isinstance(new, tuple) and math.isclose(old, new, rel_tol=1e-6)
+
+
+def _has_checkpoint(root: epath.Path) -> bool:
+    folder = root / "checkpoints"
+    return folder.exists() and any(path.name.isdigit() for path in folder.iterdir())
