@@ -35,7 +35,7 @@ VERBS = {
     "config": "Show each setting and where its value comes from.",
     "completion": "Print the completion script for a shell.",
 }
-HIDDEN = {"default": "Submit a run, or print its manifests where no cluster is configured."}
+HIDDEN = {"default": "Submit a run to the current context."}
 COMPLETE = "_RESNET_LAUNCH_COMPLETE"  # environment variable that a shell sets to ask for completions
 
 

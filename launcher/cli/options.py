@@ -92,12 +92,35 @@ def job(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
 
     Values without a flag come from the environment, from resnet-launch.yaml, then from the sources `more`.
     """
+    job = request(flags, *more)
+    warn(job)
+    return job
+
+
+def request(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
+    """Return the job of a command line without its warnings; as `job` otherwise."""
     values, _ = sources.merge(*sources_of(flags), *more)
     if isinstance(values.get("patch"), str):
         values["patch"] = sources.read("patch", Path(values["patch"]))
-    job = TrainingJob(**values, args=trainer_arguments())
-    warn(job)
-    return job
+    return TrainingJob(**values, args=trainer_arguments())
+
+
+def again(flags: dict[str, Any]) -> list[str]:
+    """Return the fields among parsed flags as arguments of another command line."""
+    arguments = []
+    for name, value in flags.items():
+        if name not in ALL or value in (None, ()):
+            continue
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            arguments.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            arguments += [
+                part
+                for item in (value if isinstance(value, tuple) else [value])
+                for part in (f"--{flag}", item)
+            ]
+    return arguments
 
 
 def warn(job: TrainingJob) -> None:

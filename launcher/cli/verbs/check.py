@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -72,7 +71,7 @@ def command(
     if compare:
         return _compare(compare, flags, price, estimate, code, as_json)
     cluster = None
-    if not no_cluster and (context or kubeconfig or is_configured(os.environ)):
+    if not no_cluster and (context or kubeconfig or is_configured()):
         cluster = target.cluster(context, kubeconfig, options.values(flags).get("namespace"))
     job = options.job(flags, *([submission.defaults(cluster)] if cluster else []))
     document: dict[str, Any] = {}

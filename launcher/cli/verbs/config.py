@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import Any
 
@@ -61,11 +60,11 @@ def _launcher(flags: dict[str, Any], context: str | None, kubeconfig: str | None
 
 def _team(flags: dict[str, Any], context: str | None, kubeconfig: str | None) -> list[sources.Source]:
     """Return the ConfigMap of the namespace, or print a warning where the cluster does not answer."""
-    if not (context or kubeconfig or is_configured(os.environ)):
-        return []
     from launcher.runs import submission
 
     try:
+        if not (context or kubeconfig or is_configured()):
+            return []
         namespace = options.values(flags).get("namespace")
         return [submission.defaults(target.cluster(context, kubeconfig, namespace))]
     except ActionError as error:

@@ -1,9 +1,8 @@
-"""`resnet-launch --slice … --arch …` without a verb: submit, or print the manifests without a cluster."""
+"""`resnet-launch --slice … --arch …` without a verb: submit."""
 
 from __future__ import annotations
 
-import os
-import sys
+import shlex
 from typing import Any
 
 import click
@@ -11,8 +10,7 @@ import click
 from launcher.cli import options
 from launcher.cli.verbs import submit
 from launcher.cluster import kubeconfig
-from launcher.rendering.jobset import render
-from launcher.rendering.manifest import to_yaml
+from launcher.errors import ActionError
 
 
 @click.command(
@@ -23,10 +21,12 @@ from launcher.rendering.manifest import to_yaml
 )
 @click.pass_context
 def command(ctx: click.Context, **flags: Any) -> Any:
-    """Submit a run to the current context, or print its manifests where no context is configured."""
-    if flags["context"] or flags["kubeconfig"] or kubeconfig.is_configured(os.environ):
-        return ctx.invoke(submit.command, **flags)
-    fields = {name: value for name, value in flags.items() if name in options.ALL}
-    click.echo(to_yaml(render(options.job(fields))), nl=False)
-    print("nothing was submitted: no Kubernetes context is configured", file=sys.stderr)
-    return None
+    """Submit a run to the current context. Exit code 1 where no context is configured."""
+    if not (flags["context"] or flags["kubeconfig"] or kubeconfig.is_configured()):
+        options.request({name: value for name, value in flags.items() if name in options.ALL})
+        arguments = [*options.again(flags), *(["--", *ctx.obj] if ctx.obj else [])]
+        raise ActionError(
+            "nothing was submitted: no Kubernetes context is configured",
+            f"resnet-launch render {shlex.join(arguments)}",
+        )
+    return ctx.invoke(submit.command, **flags)

@@ -35,13 +35,30 @@ def test_warnings_are_on_stderr_and_name_their_flag(capsys):
     assert ["--data DATA" in err[0], "--bucket BUCKET" in err[1], "--image IMAGE" in err[2]] == [True] * 3
 
 
-def test_no_verb_and_no_cluster_prints_the_manifests(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--slice cpu-2x1 --arch resnet18 --data digits",
+        "--slice v5e-16 --arch resnet50 --spot --no-fabric --env A=1 --env B=2 -- --seed 3",
+        "--arch resnet18 --label team=a --slice=cpu-1x1",
+    ],
+)
+def test_no_verb_and_no_cluster_is_no_success_and_the_hint_renders(capsys, monkeypatch, tmp_path, flags):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    code, out, err = run(capsys, RENDER.removeprefix("render "))
-    assert code == 0
-    assert out.startswith("apiVersion:")
-    assert err == ["nothing was submitted: no Kubernetes context is configured"]
+    code, out, err = run(capsys, flags)
+    assert (code, out) == (1, "")
+    assert err[0] == "error: nothing was submitted: no Kubernetes context is configured"
+    assert len(err) == 2
+    hint = err[1].removeprefix("hint: resnet-launch ")
+    assert run(capsys, hint)[:2] == run(capsys, f"render {flags}")[:2]
+
+
+def test_a_wrong_request_without_a_cluster_is_still_a_wrong_request(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    code, _, err = run(capsys, "--slice v4-24 --arch resnet18")
+    assert code == 2
+    assert err[0].startswith("error: slice: must be v4-16")
 
 
 @pytest.mark.parametrize(
