@@ -203,7 +203,7 @@ def test_every_variable_that_pods_are_given_is_one_that_the_trainer_reads(capsys
         printed = capsys.readouterr().out
         given |= {word for word in printed.split() if word.startswith("RESNET_")}
     read = {variable["name"] for variable in contract.document()["environment"].values()}
-    assert given == read - {"JOB_COMPLETION_INDEX", "RESNET_PROGRAM"}
+    assert given == read - {"JOB_COMPLETION_INDEX", "RESNET_PROGRAM", "RESNET_CACHE"}
 
 
 def test_the_trainer_names_its_variables_in_their_declaration_only():

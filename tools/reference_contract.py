@@ -19,7 +19,6 @@ LAUNCHER_CODES = (
 LAUNCHER_VARIABLES = {
     "RESNET_LAUNCH_FLAG": "value of a flag, such as RESNET_LAUNCH_BUCKET; commas separate several values",
     "KUBECONFIG": "kubeconfig file; ~/.kube/config if not set",
-    "RESNET_CACHE": "folder of answers of `check`; $XDG_CACHE_HOME/resnet-launch if not set",
     "XDG_CACHE_HOME": "folder of caches; ~/.cache if not set",
 }
 # variable: what the rendered manifest sets besides those of the trainer
@@ -96,8 +95,8 @@ def environment() -> str:
             "## Read by resnet-launch\n",
             variables(LAUNCHER_VARIABLES.items()),
             "## Read by the trainer\n",
-            "The manifest sets these in each pod, except `RESNET_PROGRAM`. Started by hand without them, the "
-            "trainer trains alone.\n",
+            "The manifest sets these in each pod, except `RESNET_PROGRAM` and `RESNET_CACHE`. Started by "
+            "hand without them, the trainer trains alone.\n",
             variables((row["name"], row["help"]) for row in trainer),
             "## Also set in each pod\n",
             "`--env` and `--secret-env` come last and win.\n",

@@ -122,7 +122,11 @@ class DataConfig:
     max_megapixels: int = option(
         100, "largest image in megapixels; a larger one counts as damaged", minimum=1
     )
-    stage: str = option("/tmp/resnet-data", "local folder of each host for shards copied from a bucket")
+    stage: str = option(
+        "",
+        "local folder of each host for shards copied from a bucket; empty: ~/.cache/resnet-launch/data, or "
+        "RESNET_CACHE",
+    )
     stage_gib: float = option(100.0, "disk space in GiB per host for shards copied to data.stage", minimum=0)
 
     @property

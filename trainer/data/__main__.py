@@ -98,7 +98,7 @@ def _add_verb(subparsers, name: str, run: Callable, text: str, example: str) -> 
     verb.set_defaults(run=run)
     verb.add_argument("path", metavar="PATH", help="the dataset: a folder or gs://BUCKET/FOLDER")
     _add_number(verb, "--threads", 0, "N", "threads that read and decode; 0: one per core", least=0)
-    stage_help = "folder on this host for the shards of a bucket"
+    stage_help = "folder on this host for the shards of a bucket; empty: ~/.cache/resnet-launch/data"
     verb.add_argument("--stage", metavar="DIR", default=DEFAULTS.stage, help=stage_help)
     gib_help = "most space that the shards may take in the --stage folder"
     _add_number(verb, "--stage-gib", DEFAULTS.stage_gib, "GIB", gib_help, least=0)

@@ -5,6 +5,7 @@ are refused before anything is fetched. The download overlaps with the compilati
 of one machine share the files: a lock per file lets one process fetch it while the others wait.
 """
 
+import base64
 import contextlib
 import fcntl
 import json
@@ -17,9 +18,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
+
+from trainer.data.names import plain_name
 from trainer.data.storage import Place, storage_errors
 from trainer.errors import DataError, StorageError
 from trainer.runtime.messages import warn
+from trainer.runtime.private import cache_folder, private_folder
 
 GIB = 2**30
 WORKERS = 4  # shards at a time, and parts of each at a time
@@ -36,13 +41,13 @@ class StagedShards:
     Args:
       place: the folder of the bucket.
       sizes: the shards to fetch, name -> bytes.
-      stage: the local folder that receives them.
+      folder: the local folder of this dataset that receives them.
       timeout_seconds: longest silence of a connection.
     """
 
-    def __init__(self, place: Place, sizes: Mapping[str, int], stage: Path, timeout_seconds: float):
+    def __init__(self, place: Place, sizes: Mapping[str, int], folder: Path, timeout_seconds: float):
         self._place, self._sizes, self._timeout = place, sizes, timeout_seconds
-        self._folder = stage / place.path.removeprefix("gs://").strip("/")
+        self._folder = folder
         self._files: dict[str, Future[Path]] = {name: Future() for name in sizes}
         self._pending: queue.PriorityQueue[tuple[int, int, str]] = queue.PriorityQueue()
         for order, name in enumerate(sizes):
@@ -89,7 +94,7 @@ class StagedShards:
 
     def _fetch(self, name: str) -> Path:
         """Fetch a shard under its lock, unless an unchanged copy is there."""
-        target = self._folder / name
+        target = self._folder / plain_name(name, self._place.path)
         with storage_errors(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             with _locked(target.with_name(f".{target.name}.lock")):
@@ -100,9 +105,14 @@ class StagedShards:
         with storage_errors(address):
             blob = self._place.blob(name)
             blob.reload()
+        if blob.size != self._sizes[name]:
+            raise DataError(
+                f"data: shard {address} must have {self._sizes[name]} bytes, got {blob.size}",
+                "copy it, or pack the dataset, again",
+            )
         version_file = target.with_name(f".{target.name}.json")
         version = {"generation": blob.generation, "crc32c": blob.crc32c, "bytes": blob.size}
-        if target.is_file() and _read_json(version_file) == version and target.stat().st_size == blob.size:
+        if target.is_file() and _read_json(version_file) == version and _crc32c(target) == blob.crc32c:
             return target
         partial = target.with_name(f".{target.name}.part")
         for attempt in range(1, ATTEMPTS + 1):
@@ -175,14 +185,18 @@ def open_shards(
 
     Args:
       sizes: name -> bytes.
-      stage: the local folder for shards of a bucket.
+      stage: the local folder for shards of a bucket; "": a folder of this user's cache.
       limit_gib: most GiB that they may take there.
 
     Raises:
-      DataError: the shards are larger than the limit or than the free space of the disk.
+      ConfigError: other users may write to ``stage``, so that what is staged could not be trusted.
+      DataError: a name leads out of the folder, or the shards are larger than the limit or than the free
+        space of the disk.
     """
     if not place.remote:
         return LocalShards(place)
+    for name in sizes:
+        plain_name(name, place.path)
     total_bytes = sum(sizes.values())
     hint = "mount the bucket instead: --mount gcs/BUCKET:/data:ro --data /data/…; or pack smaller images"
     if total_bytes > limit_gib * GIB:
@@ -190,19 +204,19 @@ def open_shards(
             f"data.stage_gib: the shards of {place.path} need {total_bytes / GIB:.3g} GiB, got {limit_gib:g}",
             hint,
         )
-    folder = Path(stage)
-    with storage_errors(stage):
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = folder / place.path.removeprefix("gs://").strip("/")
+    folder = Path(stage) if stage else cache_folder("data")
+    with storage_errors(str(folder)):
+        folder = private_folder(folder, "data.stage")
+        staged = folder / plain_name(place.path.removeprefix("gs://").strip("/"), place.path)
         staged_bytes = sum((staged / name).stat().st_size for name in sizes if (staged / name).is_file())
         free = shutil.disk_usage(folder).free + staged_bytes
     if total_bytes > free:
         raise DataError(
-            f"data.stage: {stage} has {free / GIB:.3g} GiB free, the shards of {place.path} need "
+            f"data.stage: {folder} has {free / GIB:.3g} GiB free, the shards of {place.path} need "
             f"{total_bytes / GIB:.3g}",
             hint,
         )
-    return StagedShards(place, sizes, folder, timeout_seconds)
+    return StagedShards(place, sizes, staged, timeout_seconds)
 
 
 @contextlib.contextmanager
@@ -210,6 +224,15 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _crc32c(file: Path) -> str:
+    """The checksum of a file as the bucket states it: big-endian, in base64."""
+    checksum = google_crc32c.Checksum()
+    with file.open("rb", buffering=0) as content:
+        for _ in checksum.consume(content, CHUNK_BYTES):
+            pass
+    return base64.b64encode(checksum.digest()).decode()
 
 
 def _read_json(file: Path) -> Any:

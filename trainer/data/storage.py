@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.data.names import plain_name
 from trainer.errors import DataError, StorageError, TrainError, is_permanent
 
 ACCESS = "it must exist, and this user needs permission to use it"
@@ -34,7 +35,7 @@ class Place:
 
     def local(self, name: str = "") -> Path:
         """The path of a file of a local folder, or of the folder itself."""
-        return Path(self.path, name)
+        return Path(self.path, plain_name(name, self.path) if name else "")
 
     def address(self, name: str) -> str:
         """The full path or gs:// address of a file."""
@@ -95,7 +96,8 @@ class Place:
 
     def blob(self, name: str) -> Any:
         """The bucket client's object for a file."""
-        return self._bucket.blob(self._key(name))
+        key = self._key(name)
+        return self._bucket.blob(key)
 
     @contextlib.contextmanager
     def _storage_errors(self, name: str = "") -> Iterator[None]:
@@ -116,6 +118,7 @@ class Place:
             return client.bucket(bucket)
 
     def _key(self, name: str) -> str:
+        name = plain_name(name, self.path) if name else ""
         prefix = self.path.removeprefix("gs://").partition("/")[2].strip("/")
         return f"{prefix}/{name}" if prefix else name
 
@@ -124,7 +127,7 @@ class Place:
 
         Folders are listed concurrently, as the pages of one folder (1,000 objects each) come one by one.
         """
-        start = self._key(f"{subfolder}/" if subfolder else "")
+        start = self._key(subfolder) + "/" if subfolder else self._key("")
         folders, objects = self._list(start, delimiter="/")
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             for _, deeper in pool.map(self._list, folders):

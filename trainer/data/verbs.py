@@ -109,7 +109,7 @@ def stage(args: Namespace) -> int:
     files = open_shards(dataset.place, sizes, config.stage, config.stage_gib)
     for name in sizes:
         files.path(name)
-    print(f"next: --data {config.name} --set data.stage={config.stage}")
+    print(f"next: --data {config.name}" + (f" --set data.stage={config.stage}" if config.stage else ""))
     return 0
 
 

@@ -40,3 +40,8 @@ class Variable(enum.StrEnum):
         "RESNET_PROGRAM",
         "the command that started trainer.data, such as `resnet-launch data`, shown in its help",
     )
+    CACHE = (
+        "RESNET_CACHE",
+        "folder of what `check` computed and of shards copied from a bucket; "
+        "$XDG_CACHE_HOME/resnet-launch if not set",
+    )

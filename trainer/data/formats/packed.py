@@ -11,6 +11,7 @@ import functools
 import io
 import itertools
 import json
+import math
 import resource
 import threading
 from pathlib import Path
@@ -21,12 +22,14 @@ import numpy as np
 
 from trainer.config import DataConfig
 from trainer.data.encoded import BadImage, Encoded, check_label
+from trainer.data.names import plain_name, printable
 from trainer.data.staging import LocalShards, StagedShards, open_shards
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
 MANIFEST = "manifest.json"
 FORMAT = "resnet-launch packed 1"
+ENCODINGS = ("jpeg", "raw")
 # crc32c: of the record. height, width: of the stored image; records of raw pixels have no header with them.
 INDEX = np.dtype([("label", "<i4"), ("crc32c", "<u4"), ("bytes", "<u4"), ("height", "<u2"), ("width", "<u2")])
 READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"  # suits single records in any order
@@ -38,24 +41,39 @@ def read_manifest(place: Place) -> dict[str, Any]:
     Raises:
       DataError: it is missing, damaged or of another version.
     """
+    address = place.address(MANIFEST)
     try:
         manifest = json.loads(place.read(MANIFEST))
         version = manifest["format"]
         if version == FORMAT:
-            _check(manifest)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"data: {place.address(MANIFEST)} is damaged: {error!r}", "pack it again") from None
+            _check(manifest, address)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"data: {address} is damaged: {repr(error)[:200]}", "pack it again") from None
     if version != FORMAT:
-        raise DataError(f"data: {place.address(MANIFEST)} must be of format {FORMAT!r}, got {version!r}")
+        raise DataError(f"data: {address} must be of format {FORMAT!r}, got {printable(repr(version))[:100]}")
     return manifest
 
 
-def _check(manifest: dict[str, Any]) -> None:
-    """Raise KeyError, TypeError or AttributeError where an entry is missing or of another type."""
-    _ = manifest["encoding"], len(manifest["classes"])
-    for split in manifest["splits"].values():
-        for shard in split["shards"]:
-            _ = shard["name"].split(), shard["images"] + shard["bytes"]
+def _check(manifest: dict[str, Any], address: str) -> None:
+    """Check every entry that the reader uses, the names of splits and shards first of all.
+
+    Raises:
+      DataError: a name leads out of the folder.
+      KeyError, TypeError, AttributeError, ValueError: an entry is missing, of another type or impossible.
+    """
+    if manifest["encoding"] not in ENCODINGS:
+        raise ValueError(f"encoding {manifest['encoding']!r}")
+    if not all(isinstance(name, str) for name in [*manifest["classes"]]):
+        raise TypeError("classes must be names")
+    for name, split in manifest["splits"].items():
+        if "/" in plain_name(name, address):
+            raise ValueError(f"split {name!r}")
+        shards = [plain_name(shard["name"], address) for shard in split["shards"]]
+        if len(set(shards)) < len(shards):
+            raise ValueError(f"split {name!r} lists a shard twice")
+        for count in (shard[key] for shard in split["shards"] for key in ("images", "bytes")):
+            if type(count) is not int or not 0 <= count < 2**53:
+                raise ValueError(f"a shard of {count!r} images or bytes")
 
 
 def load(place: Place, split: str, config: DataConfig) -> Encoded:
@@ -80,7 +98,10 @@ def load(place: Place, split: str, config: DataConfig) -> Encoded:
         label = check_label(labels[position], classes)
         if not raw:
             return record, label
-        return np.frombuffer(record, np.uint8).reshape(row["height"], row["width"], 3), label
+        shape = int(row["height"]), int(row["width"]), 3
+        if not record or len(record) != math.prod(shape):
+            raise BadImage(f"the record must hold {shape[1]} x {shape[0]} pixels, got {len(record)} bytes")
+        return np.frombuffer(record, np.uint8).reshape(shape), label
 
     return Encoded(
         format="packed",
@@ -95,15 +116,21 @@ def load(place: Place, split: str, config: DataConfig) -> Encoded:
 def _index(place: Place, split: str, images: int) -> np.ndarray:
     """The rows of a split, [images] of INDEX."""
     name = f"{split}.index.npy"
+    data = place.read(name)
+    file = io.BytesIO(data)
     try:
-        index = np.load(io.BytesIO(place.read(name)), allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DataError(f"data: {place.address(name)} is damaged: {error}", "pack it again") from None
-    if index.dtype != INDEX or index.shape != (images,):
-        raise DataError(
-            f"data: {place.address(name)} must hold {images} rows, got {index.shape}", "pack it again"
-        )
-    return index
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("an unknown version of .npy")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    except (ValueError, EOFError, SyntaxError, RecursionError, MemoryError) as error:
+        reason = printable(str(error))[:200]
+        raise DataError(f"data: {place.address(name)} is damaged: {reason}", "pack it again") from None
+    if dtype != INDEX or shape != (images,):
+        raise DataError(f"data: {place.address(name)} must hold {images} rows, got {shape}", "pack it again")
+    rows = data[file.tell() :]
+    if len(rows) != images * INDEX.itemsize:
+        raise DataError(f"data: {place.address(name)} is damaged: its end is missing", "pack it again")
+    return np.frombuffer(rows, INDEX)
 
 
 @functools.cache

@@ -144,7 +144,7 @@ def _locked(place: Place) -> Iterator[None]:
         return
     with storage_errors(place.path):
         place.local().mkdir(parents=True, exist_ok=True)
-        lock = place.local(".lock").open("w")
+        lock = (place.local() / ".lock").open("w")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

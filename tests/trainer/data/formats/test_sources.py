@@ -187,6 +187,22 @@ def manifest(root, change):
     (root / "manifest.json").write_text(json.dumps(described))
 
 
+def first_shard(root, **changes):
+    manifest(root, lambda m: m["splits"]["train"]["shards"][0].update(changes))
+
+
+def claim_rows(root, rows):
+    file = root / "train.index.npy"
+    content = file.read_bytes().replace(b"(96,)", f"({rows},)".encode())
+    file.write_bytes(content[:8] + (len(content) - 96 * 16 - 10).to_bytes(2, "little") + content[10:])
+
+
+def swap_sides(root):
+    index = np.load(root / "train.index.npy")
+    index["height"] = index["height"] + 1
+    np.save(root / "train.index.npy", index)
+
+
 def shard_lengths(root, lengths):
     described = {"splits": [{"name": "train", "shardLengths": lengths}]}
     (root / "dataset_info.json").write_text(json.dumps(described))
@@ -231,6 +247,26 @@ def shard_lengths(root, lengths):
         ),
         ("packed", lambda d: manifest(d, lambda m: m.update(splits="x")), "manifest.json is damaged: Attr"),
         ("packed", lambda d: (d / "train.index.npy").unlink(), "train.index.npy: No such file"),
+        ("packed", lambda d: first_shard(d, name="/etc/passwd"), "manifest.json must hold plain relative"),
+        ("packed", lambda d: first_shard(d, name="../x"), "manifest.json must hold plain relative names"),
+        ("packed", lambda d: first_shard(d, name=["x"]), r"must hold plain relative names, got \['x'\]"),
+        ("packed", lambda d: first_shard(d, images=-1), "damaged: ValueError.*a shard of -1 images"),
+        ("packed", lambda d: first_shard(d, images=1.5), "damaged: ValueError.*a shard of 1.5 images"),
+        ("packed", lambda d: first_shard(d, images=10**18), "damaged: ValueError.*a shard of 1000"),
+        (
+            "packed",
+            lambda d: manifest(d, lambda m: m["splits"].update({"../x": m["splits"]["train"]})),
+            "manifest.json must hold plain relative names, got '../x'",
+        ),
+        ("packed", lambda d: manifest(d, lambda m: m.update(encoding="gif")), "encoding 'gif'"),
+        ("packed", lambda d: manifest(d, lambda m: m.update(classes=[1])), "classes must be names"),
+        (
+            "packed",
+            lambda d: (d / "manifest.json").write_text("[" * 100_000),
+            "manifest.json is damaged: RecursionError",
+        ),
+        ("packed", lambda d: claim_rows(d, 10**12), "train.index.npy must hold 96 rows, got"),
+        ("raw", lambda d: swap_sides(d), r"must hold \d+ x \d+ pixels, got 3072 bytes"),
     ],
 )
 def test_a_damaged_shard_is_named(tmp_path, made, layout, damage, message):
@@ -238,7 +274,7 @@ def test_a_damaged_shard_is_named(tmp_path, made, layout, damage, message):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     damage(tmp_path)
     with pytest.raises(DataError, match=message):
-        datasets.load(DataConfig(name=str(tmp_path), **SMALL), "train").gather(np.arange(96))
+        datasets.load(DataConfig(name=str(tmp_path), bad_images=0, **SMALL), "train").gather(np.arange(96))
 
 
 def test_damaged_images_are_named_and_limited(tmp_path, capfd):
