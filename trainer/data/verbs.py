@@ -50,14 +50,15 @@ def verify(args: Namespace) -> int:
     from trainer.data.formats.detect import find
     from trainer.data.tools.verify import verify
 
-    config, counts = _config(args), {"bad": 0, "duplicate": 0, "conflict": 0}
+    config, counts = _config(args), {"bad": 0, "suspect": 0, "duplicate": 0, "conflict": 0}
     dataset = find(config.name)
     with counting("verify") as advance:
         for finding in verify(dataset, config, advance):
             counts[finding.kind] += 1
             print(f"{finding.kind}: {finding.text}", flush=True)
-    bad, duplicates, conflicts = counts.values()
-    print(f"bad: {bad}, duplicates: {duplicates}, the same image with different labels: {conflicts}")
+    bad, suspect, duplicates, conflicts = counts.values()
+    copies = f"duplicates: {duplicates}, the same image with different labels: {conflicts}"
+    print(f"bad: {bad}, suspect: {suspect}, {copies}")
     return 1 if bad else 0
 
 

@@ -1,53 +1,48 @@
-"""Decoding of JPEG and PNG files: upright RGB pixels, or a crop of them at a given size.
+"""Decoding of image files: upright RGB pixels, or a crop of them at a given size.
 
-A usual JPEG takes one pass of libjpeg-turbo, down to the last row of the crop, and one resize. Rare files
-take a slower path: CMYK, rotation by EXIF, and PNG (recognised by content, not by name).
+A usual JPEG takes one pass of libjpeg-turbo, down to the last row of the crop, and one resize. Other files
+are decoded whole: CMYK and rotated JPEGs by libjpeg-turbo, PNGs by OpenCV, and by Pillow every other kind and
+what the first two complain of. The kind is told by the content, never by the name.
 """
 
 import math
-import struct
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
-import simplejpeg
 
 from trainer.data.encoded import BadImage
-from trainer.data.images import jpeg
+from trainer.data.images import jpeg, kinds, orientation, pillow, png, turbo
 from trainer.data.images.crop import Box
 
 cv2.setNumThreads(0)  # threads decode images side by side; threads within an image would only slow them down
 
 ChooseBox = Callable[[int, int], Box]  # (height, width) of an image -> the part to crop
 
-PNG = b"\x89PNG\r\n\x1a\n"
 SCRATCH_BYTES = 16 * 2**20  # most memory that a thread retains; 16 MiB / 3 bytes = 5.6 megapixels
 EXTRA_ROWS = 2  # decoded below the crop: fancy upsampling mixes their colours into the row above them
-COLOURS = ("YCbCr", "Gray", "RGB")  # colour spaces that libjpeg-turbo converts to RGB
-# EXIF orientation -> counterclockwise quarter turns, and whether to mirror left to right after them.
-TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
 
 
 def crop_into(image: bytes | np.ndarray, choose: ChooseBox, out: np.ndarray, max_pixels: int) -> None:
     """Fill ``out`` with a part of an image, resized.
 
     Args:
-      image: a JPEG or PNG file, or pixels [H, W, 3] uint8.
+      image: an image file of a kind that `kinds` lists as read, or pixels [H, W, 3] uint8.
       choose: returns the part for the size of the upright image.
       out: [side, side, 3] uint8.
 
     Raises:
-      BadImage: the image is damaged within the decoded rows, is of another format, or has more than
-        ``max_pixels`` pixels.
+      BadImage: the image is damaged within the decoded rows, is of another kind, or has more than
+        ``max_pixels`` pixels. ``out`` holds what it held before.
     """
     side = out.shape[0]
     if isinstance(image, np.ndarray):
         pixels, box = image, choose(*image.shape[:2])
-    elif plain := _plain_jpeg(image, max_pixels):
-        size, header = plain
-        pixels, box = _decode_part(image, header, size, choose(*size), side)
+    elif (plain := _plain_jpeg(image, max_pixels)) and (
+        part := _decode_part(image, *plain, choose(*plain[1]), side)
+    ):
+        pixels, box = part
     else:
         pixels = upright(image, max_pixels)
         box = choose(*pixels.shape[:2])
@@ -61,40 +56,55 @@ def crop_into(image: bytes | np.ndarray, choose: ChooseBox, out: np.ndarray, max
 
 
 def upright(data: bytes, max_pixels: int) -> np.ndarray:
-    """All pixels [H, W, 3] uint8 RGB of a JPEG or PNG file, rotated upright by its EXIF orientation.
+    """All pixels [H, W, 3] uint8 RGB of an image file, rotated upright by its EXIF orientation.
 
     Raises:
-      BadImage: the image is damaged, is of another format, or has more than ``max_pixels`` pixels.
+      BadImage: the image is damaged, is of another kind, or has more than ``max_pixels`` pixels.
     """
-    if data.startswith(jpeg.MAGIC):
-        size, colours = _jpeg_size(data, max_pixels)
-        cmyk = colours not in COLOURS
-        pixels = np.empty((*size, 4 if cmyk else 3), np.uint8)
-        _decode_jpeg(data, pixels, colorspace="CMYK" if cmyk else "RGB")
-        return _rotate(_cmyk_to_rgb(pixels) if cmyk else pixels, jpeg.read_header(data).orientation)
-    if data.startswith(PNG):
-        return _decode_png(data, max_pixels)
-    raise BadImage(f"it must be a JPEG or PNG file, got {_describe(data)}")
+    return inspect(data, max_pixels)[0]
+
+
+def inspect(data: bytes, max_pixels: int) -> tuple[np.ndarray, str]:
+    """The pixels of `upright`, and what is suspect about the file although it has pixels; "" for nothing.
+
+    Suspect is a file of which a decoder complained, in the decoder's words, and one of several frames.
+
+    Raises:
+      BadImage: as `upright`.
+    """
+    kind = kinds.image_kind(data)
+    if kind is None or not kind.read:
+        raise BadImage(kinds.refusal(data))
+    try:
+        if kind is kinds.JPEG:
+            return _inspect_jpeg(data, max_pixels)
+        if kind is kinds.PNG:
+            return _inspect_png(data, max_pixels)
+        pixels = pillow.decode(data, kind, max_pixels)
+    except MemoryError:
+        raise BadImage("it needs more memory than this host has") from None
+    return pixels, pillow.SEVERAL_FRAMES if pillow.has_several_frames(data, kind) else ""
 
 
 def is_plain_jpeg(data: bytes, max_pixels: int) -> bool:
-    """Whether the file is a JPEG that needs neither rotation nor conversion from CMYK."""
+    """Whether the file is a JPEG that needs neither rotation, conversion from CMYK nor another decoder."""
     return _plain_jpeg(data, max_pixels) is not None
 
 
-def _plain_jpeg(data: bytes, max_pixels: int) -> tuple[tuple[int, int], jpeg.Header] | None:
-    """(height, width) and the header of a plain JPEG; None for other files."""
-    if not data.startswith(jpeg.MAGIC):
+def _plain_jpeg(data: bytes, max_pixels: int) -> tuple[jpeg.Header, tuple[int, int]] | None:
+    """The header and (height, width) of a plain JPEG; None for other files."""
+    if not data.startswith(jpeg.MAGIC) or not (read := turbo.read_size(data, max_pixels)):
         return None
-    size, colours = _jpeg_size(data, max_pixels)
+    size, colours = read
     header = jpeg.read_header(data)
-    return (size, header) if colours in COLOURS and header.orientation == 1 else None
+    turbo.check_scans(data, header, size, max_pixels)
+    return (header, size) if colours in turbo.PLAIN and header.orientation == 1 else None
 
 
 def _decode_part(
     data: bytes, header: jpeg.Header, size: tuple[int, int], box: Box, side: int
-) -> tuple[np.ndarray, Box]:
-    """The image's rows down to the end of the box, and the box within them.
+) -> tuple[np.ndarray, Box] | None:
+    """The rows down to the end of the box, and the box within them; None where it has to be inspected.
 
     Where the box has pixels to spare, the image is decoded at 1/8 to 4/8 of its size. libjpeg-turbo then
     skips the higher frequencies, most of which the resize would average away.
@@ -109,7 +119,12 @@ def _decode_part(
     cut, height = jpeg.cut_rows(data, header, size[0], rows)
     shape = _scaled(height, eighths), _scaled(size[1], eighths)
     options = {"min_height": shape[0], "min_width": shape[1], "min_factor": 2} if eighths < 8 else {}
-    return _decode_jpeg(cut, SCRATCH.array(*shape, 3), **options), box
+    pixels = SCRATCH.array(*shape, 3)
+    complaint = turbo.decode(cut, pixels, **options)
+    # A cut file leaves its other rows over, up to a restart marker or its end.
+    if complaint and (turbo.AT_THE_END if cut is data else turbo.LEFT_OVER) not in complaint:
+        return None
+    return pixels, box
 
 
 class Scratch(threading.local):
@@ -147,55 +162,55 @@ def _scaled(pixels: int, eighths: int) -> int:
     return -(-pixels * eighths // 8)
 
 
-def _decode_jpeg(data: bytes | bytearray, pixels: np.ndarray, **options: Any) -> np.ndarray:
-    """Decode into ``pixels``, whose shape must fit, and return them; raises BadImage."""
+def _inspect_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, str]:
+    """The upright pixels of a JPEG and the complaint about it; raises BadImage."""
+    if read := turbo.read_size(data, max_pixels):
+        header = jpeg.read_header(data)
+        turbo.check_scans(data, header, read[0], max_pixels)
+        pixels, complaint = turbo.decode_whole(data, *read)
+        if not complaint or turbo.AT_THE_END in complaint:
+            return orientation.turn(pixels, header.orientation), complaint
+    return _inspect_odd_jpeg(data, max_pixels)
+
+
+def _inspect_odd_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, str]:
+    """As `_inspect_jpeg`, of a file that libjpeg-turbo complains of or does not decode as it is.
+
+    The header is cleaned first. Then libjpeg-turbo's first complaint is about the pixels: it tells whether
+    some were left undecoded. Where it has another complaint the pixels are Pillow's.
+    """
+    clean, rubbish = jpeg.cleaned(data)
+    header = jpeg.read_header(clean)
+    suspect = [f"{rubbish} bytes stand between its segments"] if rubbish else []
+    if read := turbo.read_size(clean, max_pixels):
+        turbo.check_scans(clean, header, read[0], max_pixels)
+        pixels, complaint = turbo.decode_whole(clean, *read)
+        if complaint.startswith("Premature end of JPEG file"):  # perhaps of its end alone
+            pixels, inner = turbo.decode_whole(clean + jpeg.END, *read)
+            decoded = not inner
+        else:
+            decoded = not complaint or turbo.AT_THE_END in complaint
+        if any(text in complaint for text in turbo.UNDECODED) and not decoded:
+            raise BadImage(f"it is damaged: {complaint}")
+        suspect += [complaint] if complaint else []
+        if decoded:
+            return orientation.turn(pixels, header.orientation), "; ".join(suspect)
+    else:  # only Pillow reads its size
+        turbo.check_scans(clean, header, (1, max_pixels), max_pixels)
+    pixels = pillow.decode(clean, kinds.JPEG, max_pixels)
+    return orientation.turn(pixels, header.orientation), "; ".join(suspect)
+
+
+def _inspect_png(data: bytes, max_pixels: int) -> tuple[np.ndarray, str]:
+    """The pixels of a PNG and what is suspect about it; raises BadImage."""
+    if png.read_size(data, max_pixels) and (pixels := png.decode(data)) is not None:
+        return pixels, ""
+    problem = png.problem(data)
     try:
-        simplejpeg.decode_jpeg(data, buffer=pixels, **options)
-    except ValueError as error:
-        message = str(error).strip()
-        if "extraneous bytes" not in message:  # padding between segments, or rows cut off: the image is whole
-            raise BadImage(f"it is damaged: {message}") from None
-    return pixels
-
-
-def _jpeg_size(data: bytes, max_pixels: int) -> tuple[tuple[int, int], str]:
-    """(height, width) and colour space of a JPEG; raises BadImage."""
-    try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except (ValueError, KeyError):  # simplejpeg raises KeyError for an unknown colour space
-        raise BadImage("it is damaged: no JPEG after its first bytes") from None
-    return _within(int(height), int(width), max_pixels), colours
-
-
-def _within(height: int, width: int, max_pixels: int) -> tuple[int, int]:
-    """Return the size; raise BadImage for no pixels or more than ``max_pixels``."""
-    if not 0 < height * width <= max_pixels:
-        raise BadImage(f"it must hold at most {max_pixels / 1e6:g} megapixels, got {width} x {height}")
-    return height, width
-
-
-def _decode_png(data: bytes, max_pixels: int) -> np.ndarray:
-    if len(data) < 33 or b"IEND" not in data[-64:]:
-        raise BadImage("it is damaged: the file ends early")
-    width, height = struct.unpack(">II", data[16:24])
-    _within(height, width, max_pixels)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
-    if pixels is None:
-        raise BadImage("it is damaged: not a PNG after its first bytes")
-    return pixels
-
-
-def _cmyk_to_rgb(pixels: np.ndarray) -> np.ndarray:
-    """[H, W, 4] as Adobe writes it, 255 for no ink -> [H, W, 3]."""
-    return (pixels[..., :3].astype(np.uint16) * pixels[..., 3:] // 255).astype(np.uint8)
-
-
-def _rotate(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """The pixels [H, W, 3] upright, from an EXIF orientation 1..8."""
-    turns, mirrored = TURNS.get(orientation, (0, False))
-    pixels = np.rot90(pixels, turns)
-    return np.ascontiguousarray(pixels[:, ::-1] if mirrored else pixels)
-
-
-def _describe(data: bytes) -> str:
-    return f"{len(data)} bytes that begin with {data[:4].hex(' ')}" if data else "an empty file"
+        pixels = pillow.decode(data, kinds.PNG, max_pixels)
+    except BadImage as error:
+        if problem and str(error).startswith("it is damaged"):
+            raise BadImage(f"it is damaged: {problem}") from None
+        raise
+    several = not problem and pillow.has_several_frames(data, kinds.PNG)
+    return pixels, pillow.SEVERAL_FRAMES if several else problem

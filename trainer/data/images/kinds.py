@@ -33,7 +33,7 @@ JPEG = Kind("JPEG", True, (".jpg", ".jpeg", ".jpe", ".jfif", ".jif"), "JPEG")
 PNG = Kind("PNG", True, (".png", ".apng"), "PNG")
 WEBP = Kind("WebP", True, (".webp",), "WEBP")
 GIF = Kind("GIF", True, (".gif",), "GIF")
-BMP = Kind("BMP", True, (".bmp", ".dib"), "BMP")
+BMP = Kind("BMP", True, (".bmp",), "BMP")
 TIFF = Kind("TIFF", True, (".tif", ".tiff"), "TIFF")
 AVIF = Kind("AVIF", True, (".avif",), "AVIF")
 PNM = Kind("PNM", True, (".ppm", ".pgm", ".pbm", ".pnm"), "PPM")
@@ -55,6 +55,7 @@ HDR = Kind("Radiance HDR", False, (".hdr",))
 DDS = Kind("DDS", False, (".dds",))
 TGA = Kind("Targa", False, (".tga",))
 PCX = Kind("PCX", False, (".pcx",))
+DIB = Kind("DIB", False, (".dib",))  # a BMP without its first header
 QOI = Kind("QOI", False, (".qoi",))
 XCF = Kind("GIMP", False, (".xcf",))
 DICOM = Kind("DICOM", False, (".dcm", ".dicom"))
@@ -79,6 +80,7 @@ KINDS = (
         DDS,
         TGA,
         PCX,
+        DIB,
         QOI,
         XCF,
         DICOM,
@@ -125,7 +127,8 @@ MAGICS = (
     (b"DDS ", DDS),
     (b"qoif", QOI),
     (b"gimp xcf", XCF),
-    (b"\x0a\x05\x01\x08", PCX),
+    *((bytes((10, version, 1)), PCX) for version in (0, 2, 3, 4, 5)),
+    (b"\x28\0\0\0", DIB),
     (b"%PDF", PDF),
     (b"%!PS", POSTSCRIPT),
     (b"\x1a\x45\xdf\xa3", VIDEO),  # Matroska, WebM
@@ -137,6 +140,7 @@ BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"), HEIC),
     b"crx ": RAW,
 }
+TGA_END = b"TRUEVISION-XFILE.\0"  # of a whole file, version 2; its beginning has no magic
 CONTAINERS = (b"mif1", b"msf1")  # brands of HEIF; an AVIF file may have them too
 PNM_HEAD = re.compile(rb"P[1-6](?=[\s#])\s*[\d#]")
 XML_HEADS = (b"<?xml", b"<!--", b"<!DOCTYPE svg")
@@ -157,6 +161,8 @@ def image_kind(data: bytes) -> Kind | None:
         return _container_kind(data)
     if data[128:132] == b"DICM":
         return DICOM
+    if data.endswith(TGA_END):
+        return TGA
     if PNM_HEAD.match(data):
         return PNM
     return SVG if _is_svg(data[:HEAD_BYTES]) else None

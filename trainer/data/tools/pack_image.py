@@ -16,7 +16,7 @@ class Packing:
     Args:
       encoding: "jpeg" or "raw" (pixels, uint8).
       short_side: pixels of the shorter side that larger images are shrunk to. A JPEG that is not larger
-        is copied byte for byte.
+        is copied byte for byte, unless the decoder complains of it.
       quality: of the JPEGs that are encoded, 1..100.
       shard_images: examples per shard.
       max_bad: damaged examples to leave out; one more fails the pack.
@@ -31,12 +31,13 @@ class Packing:
 
 def pack_image(image: bytes | np.ndarray, packing: Packing, max_pixels: int) -> tuple[bytes, int, int]:
     """The record of an image, its height and its width; raises BadImage."""
-    pixels = image if isinstance(image, np.ndarray) else decode.upright(image, max_pixels)
+    pixels, suspect = (image, "") if isinstance(image, np.ndarray) else decode.inspect(image, max_pixels)
     shrunk = shrink(pixels, packing.short_side)
     height, width = shrunk.shape[:2]
     if packing.encoding == "raw":
         return np.ascontiguousarray(shrunk).tobytes(), height, width
-    if isinstance(image, bytes) and shrunk is pixels and decode.is_plain_jpeg(image, max_pixels):
+    fits = shrunk is pixels and not suspect
+    if isinstance(image, bytes) and fits and decode.is_plain_jpeg(image, max_pixels):
         return image, height, width
     return simplejpeg.encode_jpeg(np.ascontiguousarray(shrunk), packing.quality), height, width
 

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
 from trainer.config import DataConfig
 from trainer.data.encoded import BadImage, Encoded
 from trainer.data.formats.detect import Dataset, encoded
@@ -23,8 +21,8 @@ class Finding:
     """A problem of one example.
 
     Args:
-      kind: "bad" (damaged), "duplicate" (the bytes and label of another example) or "conflict" (the bytes
-        of another example with a different label).
+      kind: "bad" (damaged), "suspect" (it has pixels, and a decoder complained of it), "duplicate" (the bytes
+        and label of another example) or "conflict" (the bytes of another example with a different label).
       text: the example and the problem.
     """
 
@@ -50,17 +48,19 @@ def _verify_split(
     max_pixels = config.max_pixels
     reported: set[str] = set()  # a missing shard is the same finding for each of its examples
 
-    def check(index: int) -> tuple[bytes, int] | Finding:
-        """The digest of the image and its label, or the finding that it is bad."""
+    def check(index: int) -> tuple[bytes, int, str] | Finding:
+        """The digest of the image, its label and what is suspect; or the finding that it is bad."""
+        suspect = ""
         try:
             image, label = data.read(index)
-            pixels = image if isinstance(image, np.ndarray) else decode.upright(image, max_pixels)
+            if isinstance(image, bytes):
+                _, suspect = decode.inspect(image, max_pixels)
         except BadImage as error:
             return Finding("bad", f"{data.name(index)}: {error}")
         except DataError as error:
             return Finding("bad", error.args[0])
-        content = image if isinstance(image, bytes) else pixels.tobytes()
-        return hashlib.blake2b(content, digest_size=16).digest(), label
+        content = image if isinstance(image, bytes) else image.tobytes()
+        return hashlib.blake2b(content, digest_size=16).digest(), label, suspect
 
     with ThreadPoolExecutor(config.threads or max(cores(), data.concurrent_reads)) as pool:
         for start in range(0, data.size, CHUNK):
@@ -72,7 +72,9 @@ def _verify_split(
                         yield result
                     reported.add(result.text)
                     continue
-                digest, label = result
+                digest, label, suspect = result
+                if suspect:
+                    yield Finding("suspect", f"{data.name(index)}: {suspect}")
                 if digest not in seen:
                     seen[digest] = data.name(index), label
                     continue

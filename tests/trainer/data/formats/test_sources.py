@@ -289,9 +289,8 @@ def test_damaged_images_are_named_and_limited(tmp_path, capfd):
     tolerant.gather(np.arange(96))  # each counts once
     warnings = capfd.readouterr().err
     assert warnings.count("warning") == 2
-    assert (
-        f"{names[7]}: it must be a JPEG or PNG file, got an empty file; a black image replaces it" in warnings
-    )
+    assert f"{names[7]}: it must be an image (JPEG, PNG, WebP, GIF, BMP, " in warnings
+    assert "AVIF or PNM), got an empty file; a black image replaces it" in warnings
     strict = datasets.load(DataConfig(name=str(root), bad_images=1, **SMALL), "train")
     with pytest.raises(DataError, match=r"(?s)0007.png: .* \(damaged images: 2, data.bad_images is 1\)"):
         strict.gather(np.arange(96))

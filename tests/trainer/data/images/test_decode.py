@@ -10,6 +10,7 @@ from pictures import MOST, jpeg, picture, png, with_orientation
 
 from trainer.data.encoded import BadImage
 from trainer.data.images import crop, decode
+from trainer.data.images import png as png_file
 
 
 def whole(height, width):
@@ -85,7 +86,10 @@ def bomb(side):
 
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return (
-        decode.PNG + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+        png_file.MAGIC
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 99))
+        + chunk(b"IEND", b"")
     )
 
 
@@ -100,8 +104,10 @@ def large_jpeg():
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "must be a JPEG or PNG file, got an empty file"),
-        (b"GIF89a", "must be a JPEG or PNG file, got 6 bytes that begin with 47 49 46 38"),
+        (b"", r"must be an image \(JPEG, PNG, .*\), got an empty file"),
+        (b"hello\n", "must be an image .*, got 6 bytes that begin with 68 65 6c 6c"),
+        (b"GIF89a", "is damaged: no GIF after its first bytes"),
+        (b"\xff\x0a\xfa", "JPEG XL image: not read; convert it to JPEG"),
         (jpeg(picture())[:30], "is damaged: no JPEG after its first bytes"),
         (jpeg(picture())[:-60], "is damaged: Premature end of JPEG file"),
         (png(picture())[:-30], "is damaged: the file ends early"),
@@ -109,7 +115,18 @@ def large_jpeg():
         (bomb(50_000), "must hold at most 10 megapixels, got 50000 x 50000"),
         (large_jpeg(), "must hold at most 10 megapixels, got 60000 x 60000"),
     ],
-    ids=["empty", "gif", "header", "cut jpeg", "cut png", "png header", "png bomb", "jpeg bomb"],
+    ids=[
+        "empty",
+        "text",
+        "gif",
+        "jpeg xl",
+        "header",
+        "cut jpeg",
+        "cut png",
+        "png header",
+        "png bomb",
+        "jpeg bomb",
+    ],
 )
 def test_the_reason_why_an_image_cannot_be_used_is_named(data, message):
     for use in (

@@ -155,7 +155,7 @@ def test_verify_names_each_bad_and_each_duplicate_image(damaged, tmp_path, capsy
     assert f"bad: {names[50]}: it is damaged: the file ends early" in lines
     assert f"duplicate: {twin} (label 6) equals {names[60]} (label 6)" in lines
     assert f"conflict: {root}/val/digit 9/wrong.png (label 9) equals {names[0]} (label 0)" in lines
-    assert lines[-1].startswith("bad: 2, duplicates: ")
+    assert lines[-1].startswith("bad: 2, suspect: 0, duplicates: ")
 
 
 def test_verify_names_the_records_that_differ_from_their_checksum(photos, tmp_path, capsys):
