@@ -37,6 +37,12 @@ class ActionError(LauncherError):
     """The request was valid, and carrying it out failed."""
 
 
+class NotKnown(ActionError):
+    """What became of the run is not known: the cluster does not answer, or no longer knows the user."""
+
+    exit_code = 4
+
+
 class RequestError(LauncherError):
     """The request was wrong and nothing was done; `problems` holds every problem, not only the first."""
 

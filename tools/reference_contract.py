@@ -14,6 +14,11 @@ LAUNCHER_CODES = (
     ("1", "the action failed, or for `wait` the run; for `diff` something would change"),
     ("2", "the request was wrong, and nothing was done"),
     ("3", "`wait` and `delete`: not over after `--timeout`"),
+    (
+        "4",
+        "not known: the cluster stopped answering or no longer accepts the credentials, a request that was "
+        "sent got no answer, the command was interrupted (Ctrl-C), or it has a bug",
+    ),
 )
 # variable: what the launcher, `check` and the data verbs take from it
 LAUNCHER_VARIABLES = {

@@ -6,6 +6,7 @@ Each verb is a module of launcher.cli.verbs with a `command`. It is imported whe
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import MutableMapping
@@ -88,8 +89,9 @@ def group() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code.
 
-    0: done. 1: the action failed. 2: the request was wrong.
+    0: done. 1: the action failed. 2: the request was wrong. 3: not over in time. 4: not known.
     """
+    _print_what_the_terminal_can(sys.stdout, sys.stderr)
     arguments = [*(sys.argv[1:] if argv is None else argv)]
     if COMPLETE in os.environ:
         _complete_without_verb(os.environ)
@@ -110,6 +112,13 @@ def main(argv: list[str] | None = None) -> int:
         if debug:
             raise
         return report(error)
+
+
+def _print_what_the_terminal_can(*streams: Any) -> None:
+    """Replace characters that an encoding such as latin-1 lacks, instead of failing at the first one."""
+    for stream in streams:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _complete_without_verb(environ: MutableMapping[str, str]) -> None:
@@ -136,10 +145,11 @@ def report(error: Exception) -> int:
     elif isinstance(error, click.ClickException):
         messages, code = [_usage(error)], 2
     elif isinstance(error, click.Abort):
-        messages, code = [("interrupted", "")], 1
+        interrupted = isinstance(error.__cause__, KeyboardInterrupt)  # else somebody answered no
+        messages, code = [("interrupted" if interrupted else "nothing was done", "")], 4 if interrupted else 1
     else:
         bug = f"this is a bug in resnet-launch: {type(error).__name__}: {error}"
-        messages, code = [(bug, "the same command with --debug prints the traceback")], 1
+        messages, code = [(bug, "the same command with --debug prints the traceback")], 4
     for message, hint in messages:
         print(f"error: {message}", *([f"hint: {hint}"] if hint else []), sep="\n", file=sys.stderr)
     return code

@@ -21,7 +21,7 @@ class Refused(ActionError):
 
     Attributes:
       status: HTTP status.
-      about: subject of the refusal, such as "permission" or "quota"; empty for one that KNOWN does not list.
+      about: subject of the refusal, such as "permission", "quota" or "absent"; empty for one without a name.
     """
 
     def __init__(self, status: int, message: str, hint: str = "", about: str = "") -> None:
@@ -47,9 +47,10 @@ def refusal(status: int, body: Mapping[str, Any], request: str) -> Refused:
         hint = INSTALL_HINTS.get(match["plural"], "") if match else ""
         return Refused(status, f"this cluster has no {kind}", hint)
     if status == 401:
-        return Refused(
-            status, "the cluster does not know who you are", "log in again: the token may have expired"
-        )
+        hint = "log in again: the token may have expired"
+        return Refused(status, "the cluster does not know who you are", hint, "login")
+    if status == 404 and body.get("reason") == "NotFound":
+        return Refused(status, text, about="absent")
     return Refused(status, text)
 
 
@@ -101,14 +102,44 @@ KNOWN = [
     ),
     (
         "webhook",
-        r'admission webhook "([^"]+)" denied the request: (.*)',
+        r'admission webhook "([^"]+)" denied the request:\s*(.*?)\s*$',
         "refused by {0}: {1}",
         "",
     ),
     (
+        "policy",
+        r"ValidatingAdmissionPolicy '([^']+)'(?: with binding '[^']+')? denied request: (.*)",
+        "refused by the policy {0}: {1}",
+        "",
+    ),
+    (
+        "policy",
+        r"image policy webhook backend denied (.*)",
+        "the cluster's image policy refused {0}",
+        "another --image, of a registry that the policy allows",
+    ),
+    (
+        "quota",
+        r"failed quota: ([^:]+): must specify (.*)",
+        "resource quota {0} demands values that the run does not have: {1}",
+        "--cpu and --memory set requests and limits",
+    ),
+    (
+        "limit range",
+        r"is forbidden: \[?((?:maximum|minimum) \w+ usage per .*?)\]?$",
+        "a LimitRange of the namespace does not allow the pod: {0}",
+        "--cpu and --memory set requests and limits",
+    ),
+    (
+        "terminating",
+        r"unable to create new content in namespace (\S+) because it is being terminated",
+        "namespace: {0} is being deleted",
+        "another --namespace",
+    ),
+    (
         "webhook",
-        r'failed calling webhook "([^"]+)"',
-        "the cluster's webhook {0} does not respond, so nothing can be submitted",
+        r'failed calling webhook "([^"]+)": (?:failed to call webhook: )?(.*)',
+        "the cluster's webhook {0} cannot be called, so nothing can be submitted: {1}",
         "ask the cluster's team to look at its controller: kubectl get pods -A",
     ),
 ]

@@ -61,7 +61,8 @@ class Follower:
     """
 
     def __init__(self, cluster: Cluster, name: str, host: tuple[int, int] | None = None, **query: Any):
-        self._cluster, self._name, self._query = cluster, name, query
+        self._cluster, self._name = cluster, name
+        self._query: dict[str, Any] = query
         self._selector = _selector(name, host)
         self._lines: queue.SimpleQueue[Line | ActionError] = queue.SimpleQueue()
         self._streams: dict[str, threading.Thread] = {}
@@ -117,7 +118,7 @@ class Follower:
 
     def _copy(self, pod: str, origin: tuple[int, int, int]) -> None:
         last = printed = ""  # times of the last line read, and of the last one before the stream broke
-        query = self._query
+        query: dict[str, Any] = self._query
         while True:
             try:
                 for line in self._cluster.log(pod, follow=True, timestamps="true", **query):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from launcher.cluster.api import JSON, Cluster
+from launcher.cluster.api import JSON, Cluster, Unanswered
 from launcher.cluster.refusals import Refused
-from launcher.errors import Problem, RequestError
+from launcher.errors import ActionError, NotKnown, Problem, RequestError
 from launcher.rendering.jobset import render
 from launcher.request import sources
 from launcher.runs import diagnosis
@@ -20,12 +20,13 @@ REPLACE_SECONDS = 600.0  # longest wait until the old run's pods have saved and 
 
 
 def defaults(cluster: Cluster) -> sources.Source:
-    """Return the team's defaults for the namespace; none where the ConfigMap may not be read."""
+    """Return the team's defaults for the namespace; none, with a warning, where they may not be read."""
     source = f"ConfigMap {DEFAULTS} of namespace {cluster.namespace}"
     try:
         config_map = cluster.get("ConfigMap", DEFAULTS)
     except Refused as error:
-        if error.status == 403:
+        if error.about == "permission":
+            cluster.warn(f"the team's defaults are not used (image, bucket, queue): {error}")
             return sources.Source(source, {})
         raise
     return sources.configmap(source, (config_map or {}).get("data") or {})
@@ -39,6 +40,7 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False) -> JSON:
 
     Raises:
       RequestError: the name is in use.
+      NotKnown: the server did not answer; the run may have been submitted.
       ActionError: the server refused; nothing was stored.
     """
     objects = _objects(job, cluster)
@@ -47,9 +49,44 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False) -> JSON:
         raise RequestError(name_in_use(job.name, existing))
     _dry_run(job, cluster, objects, existing)
     if existing:
-        cluster.delete("JobSet", job.name)
+        cluster.delete("JobSet", job.name, existing["metadata"]["uid"])
         until_gone(cluster, existing, REPLACE_SECONDS)
-    return [cluster.apply(manifest) for manifest in objects][-1]
+    return _create(job, cluster, objects)
+
+
+def _create(job: TrainingJob, cluster: Cluster, objects: list[JSON]) -> JSON:
+    """Apply the objects of a run and return the JobSet.
+
+    The JobSet comes first: only one of two launchers can create it, and the other changes nothing.
+    """
+    *companions, jobset = objects
+    try:
+        stored = cluster.apply(jobset, create=True)
+    except Refused as error:
+        if error.status != 409:
+            raise
+        if existing := cluster.get("JobSet", job.name):
+            raise RequestError(name_in_use(job.name, existing)) from None
+        if "already exists" not in str(error):
+            raise
+        problem = f"must be new, got {job.name!r}, a run that was created or deleted a moment ago"
+        raise RequestError(Problem("name", problem, "the same command again, or another --name")) from None
+    except Unanswered as error:
+        raise _maybe(job.name, error.cause) from None
+    try:
+        for manifest in companions:
+            cluster.apply(manifest)
+    except Unanswered as error:
+        raise _maybe(job.name, error.cause) from None
+    except ActionError:
+        cluster.delete("JobSet", job.name, stored["metadata"]["uid"])
+        raise
+    return stored
+
+
+def _maybe(name: str, cause: str) -> NotKnown:
+    """Return the error for a run that was sent and may have been stored."""
+    return NotKnown(f"run {name!r} may have been submitted: {cause}", f"resnet-launch status {name}")
 
 
 def dry_run(job: TrainingJob, cluster: Cluster) -> None:

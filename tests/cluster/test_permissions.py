@@ -27,9 +27,12 @@ def test_without_rights_the_error_names_the_missing_one(
         "hint: ask the cluster's team for a role that allows it, or use another --namespace",
     ]
     assert jane("list -A").err.splitlines()[0] == f"error: {who} may not list jobsets at the cluster scope"
-    assert jane(RUN).err.splitlines()[0] == (
-        f'error: {who} may not get jobsets in the namespace "{namespace}"'
+    warning, error, _ = jane(RUN).err.splitlines()
+    assert warning == (
+        "warning: the team's defaults are not used (image, bucket, queue): "
+        f'{who} may not get configmaps in the namespace "{namespace}"'
     )
+    assert error == f'error: {who} may not get jobsets in the namespace "{namespace}"'
 
 
 def test_rights_on_jobsets_and_to_read_pods_suffice(
@@ -74,7 +77,11 @@ def test_a_plugin_without_a_token_is_not_reported_as_missing_rights(
     plugin = {"apiVersion": "client.authentication.k8s.io/v1", "command": "false", "interactiveMode": "Never"}
     config["users"][0]["user"] = {"exec": plugin}
     jane.kubeconfig.write_text(json.dumps(config))
-    assert "error: the cluster does not know who you are" in jane("list").err
+    error = jane("list").err.splitlines()[0]
+    assert error == (
+        "error: the cluster does not know who you are: the credential plugin false of the kubeconfig failed: "
+        "process returned 1"
+    )
 
 
 def test_an_authority_that_has_not_signed_the_server(

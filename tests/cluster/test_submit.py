@@ -68,6 +68,33 @@ def test_replace_makes_a_new_run_of_the_name(control_plane: Cluster, namespace: 
     assert new["uid"] != old
 
 
+def test_one_name_is_created_once_by_two_launchers_that_both_saw_it_free(
+    control_plane: Cluster, namespace: str, launch: Command
+) -> None:
+    """The second one is refused by the server and changes nothing, whatever it asked for."""
+    from launcher import Cluster as Client
+    from launcher.cluster.refusals import Refused
+    from launcher.rendering.jobset import render
+    from launcher.request.job import TrainingJob
+
+    fields: dict[str, Any] = {"slice": "cpu-2x1", "data": "digits", "bucket": "b-1", "image": "r/i:1"}
+    first, second = (
+        render(TrainingJob(arch=arch, name="run", namespace=namespace, **fields))[-1]
+        for arch in ("resnet18", "resnet50")
+    )
+    client = Client(namespace=namespace, kubeconfig=str(control_plane.kubeconfig))
+    uid = client.apply(first, create=True)["metadata"]["uid"]
+    with pytest.raises(Refused) as refused:
+        client.apply(second, create=True)
+    assert refused.value.status == 409
+    metadata = stored(control_plane, namespace)["metadata"]
+    assert (metadata["uid"], metadata["annotations"]["resnet-launch/arch"]) == (uid, "resnet18")
+    with pytest.raises(Refused):
+        client.delete("JobSet", "run", uid="another")
+    assert stored(control_plane, namespace)["metadata"]["uid"] == uid
+    client.delete("JobSet", "run", uid=uid)
+
+
 def test_a_replacement_that_would_be_refused_leaves_the_run_alone(
     control_plane: Cluster, namespace: str, launch: Command
 ) -> None:

@@ -183,7 +183,7 @@ def test_a_bug_is_one_line_and_a_traceback_only_with_debug(capsys, monkeypatch):
 
     monkeypatch.setattr("launcher.cli.verbs.render.render", fail)
     code, _, err = run(capsys, RENDER)
-    assert (code, err[0]) == (1, "error: this is a bug in resnet-launch: ZeroDivisionError: by design")
+    assert (code, err[0]) == (4, "error: this is a bug in resnet-launch: ZeroDivisionError: by design")
     with pytest.raises(ZeroDivisionError):
         main([*RENDER.split(), "--debug"])
 

@@ -59,7 +59,47 @@ QUOTA = "exceeded quota: q, requested: count/pods=1, used: count/pods=2, limited
             "",
             "this cluster has no jobsets.jobset.x-k8s.io",
         ),
-        (401, "Unauthorized", "", "the cluster does not know who you are"),
+        (401, "Unauthorized", "login", "the cluster does not know who you are"),
+        (
+            500,
+            'Internal error occurred: failed calling webhook "mjobset.kb.io": failed to call webhook: Post '
+            '"https://w.svc:443/mutate?timeout=10s": context deadline exceeded',
+            "webhook",
+            "the cluster's webhook mjobset.kb.io cannot be called, so nothing can be submitted: Post "
+            '"https://w.svc:443/mutate?timeout=10s": context deadline exceeded',
+        ),
+        (
+            500,
+            'Internal error occurred: failed calling webhook "v.kb.io": x509: certificate has expired',
+            "webhook",
+            "the cluster's webhook v.kb.io cannot be called, so nothing can be submitted: "
+            "x509: certificate has expired",
+        ),
+        (
+            422,
+            "forbidden: ValidatingAdmissionPolicy 'owner' with binding 'b' denied request: no owner",
+            "policy",
+            "refused by the policy owner: no owner",
+        ),
+        (
+            403,
+            'pods "x" is forbidden: failed quota: compute: must specify limits.cpu for: trainer',
+            "quota",
+            "resource quota compute demands values that the run does not have: limits.cpu for: trainer",
+        ),
+        (
+            403,
+            'pods "x" is forbidden: [maximum cpu usage per Container is 2, but no limit is specified]',
+            "limit range",
+            "a LimitRange of the namespace does not allow the pod: "
+            "maximum cpu usage per Container is 2, but no limit is specified",
+        ),
+        (
+            403,
+            "forbidden: unable to create new content in namespace dev because it is being terminated",
+            "terminating",
+            "namespace: dev is being deleted",
+        ),
         (409, "something new", "", "something new"),
     ],
 )

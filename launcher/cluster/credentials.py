@@ -1,0 +1,99 @@
+"""Credentials for a cluster: from the kubeconfig, its token file or its plugin, and from them once more."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from launcher.cluster.kubeconfig import connect, files
+from launcher.cluster.replies import plain, printable
+from launcher.errors import ActionError
+
+HEADER = "authorization"
+
+
+def login(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str]:
+    """Return (ApiClient, namespace, context) as `connect` does, with the credentials of the kubeconfig.
+
+    The Kubernetes client logs why a plugin or provider failed and continues without credentials. Then the
+    server would only say that it does not know `system:anonymous`.
+
+    Raises:
+      ActionError: the kubeconfig cannot be read, or its credentials cannot be had.
+    """
+    with _logged_errors() as causes:
+        client, namespace, name = connect(context, kubeconfig)
+    # The client would run the plugin again once the credentials have expired, and ignore a failure then too.
+    client.configuration.refresh_api_key_hook = None
+    if not (client.configuration.api_key or client.configuration.cert_file):
+        _refuse_nobody(name, kubeconfig, causes)
+    return client, namespace, name
+
+
+def headers(client: Any) -> dict[str, str]:
+    """Return the headers that say who asks; a token file may end with a line break."""
+    values = {str(s["key"]): str(s["value"]).strip() for s in client.configuration.auth_settings().values()}
+    for value in values.values():
+        if not value.isprintable() or not value.isascii():
+            raise ActionError(
+                "the token of the kubeconfig must be one line of ASCII characters, "
+                f"got {len(value.splitlines())} lines of {len(value)} characters"
+            )
+    return values
+
+
+def _refuse_nobody(context: str, kubeconfig: str | None, causes: list[str]) -> None:
+    """Raise ActionError where the user of a context names a source of credentials and none came of it."""
+    user = _user(context, kubeconfig)
+    if isinstance(plugin := user.get("exec"), dict):
+        command = printable(str(plugin.get("command")))
+        cause = plain(causes[-1].removeprefix("exec: ")) if causes else "it gave no token and no certificate"
+        raise ActionError(
+            "the cluster does not know who you are: "
+            f"the credential plugin {command} of the kubeconfig failed: {cause}",
+            f"does {command} work by itself, and are you logged in?",
+        )
+    if isinstance(provider := user.get("auth-provider"), dict):
+        name = printable(str(provider.get("name")))
+        raise ActionError(
+            "the cluster does not know who you are: "
+            f"the auth provider {name!r} of the kubeconfig gave no credentials",
+            "write the kubeconfig again with a plugin (exec), as kubectl 1.26 and newer need it: "
+            "kubelogin convert-kubeconfig, or gcloud container clusters get-credentials",
+        )
+    if user.get("tokenFile"):
+        raise ActionError(f"the token file {printable(str(user['tokenFile']))} of the kubeconfig is empty")
+
+
+def _user(context: str, kubeconfig: str | None) -> dict[str, Any]:
+    """Return the user entry of a context; an empty one where there is none or in a pod."""
+    from kubernetes.config import kube_config
+
+    try:
+        merged: Any = kube_config.KubeConfigMerger(os.pathsep.join(files(kubeconfig))).config
+        contexts = {entry["name"]: entry["context"] for entry in merged.value["contexts"]}
+        users = {entry["name"]: entry["user"] for entry in merged.value["users"]}
+        user = users[contexts[context]["user"]]
+        return dict(getattr(user, "value", user))
+    except Exception:  # no kubeconfig, or a context without a user: nobody is who is meant
+        return {}
+
+
+@contextmanager
+def _logged_errors() -> Iterator[list[str]]:
+    """Collect what is logged as an error instead of printing it."""
+    messages: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    handler = Collector(logging.ERROR)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logging.getLogger().removeHandler(handler)
