@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import sys
-from pathlib import Path
 
 from trainer.arguments import Parser
 from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
@@ -71,6 +70,7 @@ def parser() -> Parser:
     _verb(verbs, "train", "train on this machine's devices, with the flags of python -m trainer")
     verb = _verb(verbs, "predict", "classify images; prints one line of JSON per image")
     verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
+    _add_classes(verb)
     verb.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG or PNG file")
     verb.add_argument(
         "--top", type=int, default=5, metavar="N", help="number of classes per image (default: 5)"
@@ -80,6 +80,7 @@ def parser() -> Parser:
     verb.add_argument(
         "--data", metavar="DATA", help="dataset: a name, a folder or gs://… (default: that of the run)"
     )
+    _add_classes(verb)
     verb = _verb(verbs, "report", "write a page with a run's curves, goodput and mistakes")
     verb.add_argument("run", metavar="RUN", help="directory of a run, a path or gs://…")
     verb.add_argument(
@@ -89,7 +90,9 @@ def parser() -> Parser:
         "--json", action="store_true", help="print the run's figures as JSON instead of writing the page"
     )
     verb = _verb(verbs, "import", "convert the weights of another library")
-    verb.add_argument("file", metavar="FILE", help="file of that library to convert, .pth or .safetensors")
+    verb.add_argument(
+        "file", metavar="FILE", help="weights or training checkpoint to convert, of torch.save or safetensors"
+    )
     verb.add_argument("out", metavar="OUT", help=".safetensors file to write")
     verb.add_argument(
         "--from",
@@ -109,13 +112,30 @@ def parser() -> Parser:
     verb.add_argument(
         "--set", action="append", default=[], metavar="model.FIELD=VALUE", help="setting of that network"
     )
+    verb.add_argument(
+        "--state",
+        metavar="NAME",
+        help="which network of a training checkpoint, such as state_dict_ema or model_ema "
+        "(default: the one that is not an average)",
+    )
+    _add_classes(verb)
     verb = _verb(verbs, "export", "write the best checkpoint of a run for other programs")
     verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
-    verb.add_argument("out", metavar="OUT", help="file to write")
+    verb.add_argument(
+        "out",
+        metavar="OUT",
+        help="file to write; its suffix says the format: .safetensors, .onnx, or .pth for a library",
+    )
     verb.add_argument(
         "--to", dest="target", required=True, choices=TARGETS, help="format or library to write for"
     )
+    _add_classes(verb)
     return parser
+
+
+def _add_classes(verb: Parser) -> None:
+    text = "names of the classes, in the order of the logits: one per line, or a JSON list"
+    verb.add_argument("--classes", metavar="FILE", help=text)
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -123,9 +143,7 @@ def predict(args: argparse.Namespace) -> None:
 
     if args.top < 1:
         raise ConfigError(f"--top: must be at least 1, got {args.top}")
-    for row in inference.predict(
-        inference.load_weights(args.network), args.images, args.top, DataConfig().max_pixels
-    ):
+    for row in inference.predict(_load_weights(args), args.images, args.top, DataConfig().max_pixels):
         print(json.dumps(row, ensure_ascii=False), flush=True)
 
 
@@ -142,7 +160,7 @@ def evaluate(args: argparse.Namespace) -> None:
         raise ConfigError("--data: must be a dataset for a weights file, got none")
     if args.data:
         data = dataclasses.replace(resolve("", "", "", {"data.name": args.data}).data, root=data.root)
-    print(json.dumps(inference.evaluate(inference.load_weights(args.network), data)))
+    print(json.dumps(inference.evaluate(_load_weights(args), data)))
 
 
 def report(args: argparse.Namespace) -> None:
@@ -150,7 +168,10 @@ def report(args: argparse.Namespace) -> None:
 
     from trainer.report import page
     from trainer.rundir import record
+    from trainer.weights import outputs
 
+    if args.out:
+        outputs.check_suffix(args.out, "report")
     run = record.load(epath.Path(args.run))
     if args.json:
         print(json.dumps(run.result()))
@@ -177,31 +198,44 @@ def _mistakes(config: TrainConfig):
 
 
 def import_weights(args: argparse.Namespace) -> None:
-    from trainer.weights.file import load_torch
+    from trainer.weights import class_names, outputs, torch_import
 
+    outputs.check_name(args.out, "safetensors")
+    if args.image_size < 1:
+        raise ConfigError(f"--image-size: must be at least 1, got {args.image_size}")
     settings = dict(parse_setting(text) for text in args.set)
     model: ModelConfig = resolve("", "", "", {"model.arch": args.arch}, settings).model
-    weights = load_torch(args.file, model, args.image_size)
+    names = class_names.read(args.classes) if args.classes else None
+    imported = torch_import.load_torch(args.file, model, args.image_size, args.state or "", names)
+    weights = imported.weights
     weights.save(args.out)
+    for note in imported.notes:
+        _print_status(f"{args.file}: {note}")
     _print_status(f"{args.out}: {weights.model.arch}, {len(weights.class_names)} classes")
 
 
 def export(args: argparse.Namespace) -> None:
-    from safetensors.numpy import save_file
-
-    from trainer.weights import inference, torch_names
+    from trainer.weights import outputs, torch_import
     from trainer.weights.onnx import write_onnx
 
-    if not Path(args.out).absolute().parent.is_dir():
-        raise ConfigError(f"{args.out}: must be in an existing folder")
-    weights = inference.load_weights(args.network)
+    outputs.check_name(args.out, args.target)
+    weights = _load_weights(args)
     if args.target == "onnx":
         write_onnx(weights, args.out)
     elif args.target == "safetensors":
         weights.save(args.out)
     else:
-        save_file(torch_names.write(weights.model, weights.arrays), args.out)
+        torch_import.save_torch(weights, args.out)
     _print_status(f"{args.out}: {weights.model.arch}, {len(weights.class_names)} classes, for {args.target}")
+
+
+def _load_weights(args: argparse.Namespace):
+    """Return the weights of a run or a file, with the names of ``--classes``."""
+    from trainer.weights import class_names, inference
+
+    names = class_names.read(args.classes) if args.classes else None
+    weights = inference.load_weights(args.network)
+    return weights if names is None else class_names.renamed(weights, names)
 
 
 def _print_status(text: str) -> None:

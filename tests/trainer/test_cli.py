@@ -94,6 +94,33 @@ def test_a_report_without_the_data_says_why(run_dir, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_a_pth_export_is_a_file_of_pytorch_and_classes_are_renamed_from_a_file(exported, tmp_path, capsys):
+    there, back, names = tmp_path / "w.pth", tmp_path / "w.safetensors", tmp_path / "names.txt"
+    names.write_text("\n".join(f"digit {i}" for i in range(10)))
+    assert cli.main(["export", str(exported), str(there), "--to", "torchvision"]) == 0
+    assert there.read_bytes()[:4] == b"PK\x03\x04"
+    of_network = [
+        "--from",
+        "torchvision",
+        "--arch",
+        "resnet-tiny",
+        "--image-size",
+        "8",
+        "--set",
+        "model.width=8",
+    ]
+    assert cli.main(["import", str(there), str(back), *of_network, "--classes", str(names)]) == 2
+    assert "conv1.weight must be (3, 3, 3, 8) in our layout, got (3, 3, 1, 8)" in capsys.readouterr().err
+    renamed = tmp_path / "renamed.safetensors"
+    arguments = ["export", str(exported), str(renamed), "--to", "safetensors", "--classes", str(names)]
+    assert cli.main(arguments) == 0
+    assert load(renamed).class_names == names.read_text().splitlines()
+    names.write_text("one\ntwo")
+    assert cli.main(arguments) == 2
+    assert "--classes: must name the 10 classes of the network, got 2 names" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_a_run_from_a_weights_file_changes_only_what_is_not_frozen(exported, tmp_path):
     arguments = [
         *RUN,
@@ -131,13 +158,29 @@ def test_a_run_from_a_weights_file_changes_only_what_is_not_frozen(exported, tmp
             2,
             "data: images must be 8x8 pixels with 1 channel, got 8x8 pixels with 3 channels",
         ),
-        (["export", "{file}", "/nowhere/x", "--to", "onnx"], 2, "/nowhere/x: must be in an existing folder"),
         (
-            ["import", "{file}", "x", "--from", "timm", "--arch", "resnet18"],
+            ["export", "{file}", "/nowhere/x.onnx", "--to", "onnx"],
             2,
-            "with a head named fc, got none",
+            "/nowhere/x.onnx: must be in an existing",
         ),
-        (["import", "{file}", "x", "--from", "timm", "--arch", "resnet19"], 2, "did you mean resnet1"),
+        (["export", "{file}", "x.pth", "--to", "onnx"], 2, "x.pth: must end with .onnx for onnx, got '.pth'"),
+        (["report", "{file}", "--out", "x.pdf"], 2, "x.pdf: must end with .html or .htm for report"),
+        (["evaluate", "{file}", "--data", "digits", "--classes", "/no"], 2, "--classes: /no must be a file"),
+        (
+            ["import", "{file}", "x.safetensors", "--from", "timm", "--arch", "resnet18"],
+            2,
+            "must hold a ResNet with a tensor named layer1.0.conv1.weight, got blocks.0",
+        ),
+        (
+            ["import", "{file}", "x.pth", "--from", "timm", "--arch", "resnet18"],
+            2,
+            "x.pth: must end with .safetensors",
+        ),
+        (
+            ["import", "{file}", "x.safetensors", "--from", "timm", "--arch", "resnet19"],
+            2,
+            "did you mean resnet1",
+        ),
         (["paint"], 2, "invalid choice: 'paint'"),
     ],
 )

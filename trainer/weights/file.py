@@ -4,7 +4,6 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -12,10 +11,10 @@ import safetensors
 from safetensors.numpy import load_file, save_file
 
 from trainer.config import ModelConfig
-from trainer.errors import ConfigError, TrainError
+from trainer.errors import ConfigError, TrainError, first_line
 from trainer.models import network
 from trainer.models.network import Network
-from trainer.weights import torch_file, torch_names
+from trainer.weights import metadata, outputs, torch_names
 
 KEY = "resnet-launch"  # key of our JSON in the metadata of the file
 # torchvision and timm normalise with these, per channel in RGB order (torchvision.transforms).
@@ -45,8 +44,18 @@ class Weights:
     arrays: dict[str, np.ndarray]
 
     def network(self, platform: str) -> tuple[Network, dict[str, tuple]]:
-        """Return the network and the shapes of its arrays by name."""
-        return describe(self.model, len(self.class_names), len(self.mean), self.image_size, platform)
+        """Return the network and the shapes of its arrays by name.
+
+        Raises:
+          ConfigError: an array is missing, left over or of another shape.
+        """
+        net, shapes = describe(self.model, len(self.class_names), len(self.mean), self.image_size, platform)
+        for name in sorted(shapes.keys() | self.arrays.keys()):
+            got = self.arrays[name].shape if name in self.arrays else None
+            if got != shapes.get(name):
+                expected = shapes.get(name, "absent")
+                raise ConfigError(f"weights of {self.model.arch}: {name} must be {expected}, got {got}")
+        return net, shapes
 
     def save(self, path: str | Path) -> None:
         """Write a weights file.
@@ -54,12 +63,13 @@ class Weights:
         Raises:
           TrainError: the file cannot be written.
         """
-        metadata = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "arrays"}
-        metadata["model"] = dataclasses.asdict(self.model)
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "arrays"}
+        fields["model"] = dataclasses.asdict(self.model)
         arrays = {name: np.ascontiguousarray(a, np.float32) for name, a in self.arrays.items()}
         try:
-            save_file(arrays, path, {KEY: json.dumps(metadata)})
-        except (OSError, safetensors.SafetensorError) as error:
+            with outputs.replaced(path) as temporary:
+                save_file(arrays, temporary, {KEY: json.dumps(fields)})
+        except safetensors.SafetensorError as error:
             raise TrainError(f"{path}: cannot be written: {error}") from None
 
 
@@ -72,51 +82,36 @@ def describe(
     return net, {name: a.shape for name, a in (params | stats).items()}
 
 
-def load(path: str | Path) -> Weights:
+def load(path: str | Path, head: bool = True) -> Weights:
     """Read a weights file.
 
+    Args:
+      path: the file.
+      head: whether the network must have its head; without one it can only be trained further.
+
     Raises:
-      ConfigError: the file is missing, damaged, or written by another program.
+      ConfigError: the file is missing, damaged, or written by another program; or its numbers are not finite.
     """
     hint = "resnet-train import converts a file of torchvision or timm"
     try:
+        if not Path(path).is_file():
+            got = "no regular file" if Path(path).exists() else "no file there"
+            raise ConfigError(f"{path}: must be a weights file, got {got}")
         with safetensors.safe_open(path, "np") as file:
-            metadata: dict[str, Any] = json.loads((file.metadata() or {}).get(KEY, "null"))
+            text = (file.metadata() or {}).get(KEY)
+        if text is None:
+            raise ConfigError(
+                f"{path}: must be a weights file of resnet-train, got one of another program", hint
+            )
         arrays = load_file(path)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise ConfigError(f"{path}: must be a weights file, got {error}", hint) from None
-    if metadata is None:
-        raise ConfigError(f"{path}: must be a weights file of resnet-train, got one of another program", hint)
-    metadata["model"] = ModelConfig(**metadata["model"])
-    metadata |= {name: tuple(metadata[name]) for name in ("mean", "std")}
-    return Weights(**metadata, arrays=arrays)
-
-
-def load_torch(path: str | Path, model: ModelConfig, image_size: int) -> Weights:
-    """Read a ``.pth`` or ``.safetensors`` file of torchvision or timm.
-
-    The result has ImageNet's mean and standard deviation; its classes are numbered.
-
-    Raises:
-      ConfigError: the file is not readable, or holds another network than ``model``.
-    """
-    if str(path).endswith(".safetensors"):
-        try:
-            state_dict = load_file(path)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise ConfigError(f"{path}: must be a safetensors file, got {error}") from None
-    else:
-        state_dict = torch_file.load(path)
-    if "fc.weight" not in state_dict or state_dict["fc.weight"].ndim != 2:
-        raise ConfigError(f"{path}: must hold a ResNet with a head named fc, got none")
-    model = dataclasses.replace(model, stem=network.stem(model, image_size))
-    classes, channels = len(state_dict["fc.weight"]), len(IMAGENET_MEAN)
-    _, shapes = describe(model, classes, channels, image_size, "cpu")
-    return Weights(
-        model=model,
-        class_names=[f"class {i}" for i in range(classes)],
-        image_size=image_size,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        arrays=torch_names.read(model, state_dict, shapes),
-    )
+        fields = metadata.read(text)
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise ConfigError(f"{path}: must be a weights file, got {first_line(error)}", hint) from None
+    arrays = {name: torch_names.as_float32(a, f"{path}: {name}") for name, a in arrays.items()}
+    weights = Weights(**fields, arrays=arrays)
+    if (bias := arrays.get("head.bias")) is not None and bias.shape != (len(weights.class_names),):
+        raise ConfigError(f"{path}: head.bias must be ({len(weights.class_names)},), got {bias.shape}")
+    if head and bias is None:
+        text = "imported from a file without a head: train it with train.init first"
+        raise ConfigError(f"{path}: must have a head for its classes, got none", text)
+    return weights

@@ -30,23 +30,25 @@ from trainer.runtime.agreement import from_first_host
 from trainer.runtime.messages import warn
 from trainer.state import Arrays
 from trainer.weights.file import Weights, load
+from trainer.weights.torch_names import as_float32
 
 BATCH = 256
 GREY = np.array([0.299, 0.587, 0.114], np.float32)  # luma of red, green and blue (ITU-R BT.601)
 
 
-def load_weights(path: str) -> Weights:
+def load_weights(path: str, head: bool = True) -> Weights:
     """Load the best checkpoint of a run directory, or a weights file.
 
     Args:
       path: run directory, a path or gs://…, or a file. In a job of several hosts, all call this alike.
+      head: whether the network must have its head; without one it can only be trained further.
 
     Raises:
       ConfigError: the path is neither, or the run has no checkpoint yet.
     """
     root = epath.Path(path)
     if path.endswith(".safetensors") or (not path.startswith("gs://") and root.is_file()):
-        return load(path)
+        return load(path, head)
     return load_best(directory.read(root))
 
 
@@ -75,7 +77,7 @@ def load_best(config: TrainConfig) -> Weights:
         mean=dataset.mean,
         std=dataset.std,
         crop=dataset.crop,
-        arrays={name: np.asarray(a) for name, a in (params | stats).items()},
+        arrays={n: as_float32(np.asarray(a), f"{config.run_dir}: {n}") for n, a in (params | stats).items()},
     )
 
 

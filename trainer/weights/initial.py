@@ -36,7 +36,7 @@ def start_from(
       ConfigError: the path holds no network, or one that does not fit.
     """
     config, arrays = program.config, state.params | state.stats
-    weights = load_weights(path)
+    weights = load_weights(path, head=False)
     fitting = fitting_arrays(weights, path, arrays, config.model, program.image_size)
     head, reason = fitting_head(weights, class_names)
     if reason and jax.process_index() == 0:

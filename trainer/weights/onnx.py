@@ -6,6 +6,7 @@ import numpy as np
 
 from trainer.errors import TrainError
 from trainer.registry import ARCHS
+from trainer.weights import outputs
 from trainer.weights.file import Weights
 
 OPSET = 17
@@ -37,10 +38,8 @@ def write_onnx(weights: Weights, path: str) -> None:
     model = onnx.helper.make_model(onnx_graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
     model.ir_version = 9  # not the newest, so that older runtimes can read the file
     onnx.checker.check_model(model)
-    try:
-        onnx.save(model, path)
-    except OSError as error:
-        raise TrainError(f"{path}: cannot be written: {error}") from None
+    with outputs.replaced(path) as temporary:
+        onnx.save(model, str(temporary))
 
 
 class _Graph:

@@ -8,14 +8,18 @@ variance follow torchvision.
 import re
 from collections.abc import Iterable, Mapping
 
+import jax.numpy as jnp
 import numpy as np
 
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
 from trainer.registry import ARCHS
+from trainer.weights.pickled import shown
 
 NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 IGNORED = ("num_batches_tracked", ".filt")  # endings: a counter, and timm's constant blur filter
+DAMAGED = "the training that wrote the file diverged, or the file is damaged: take an earlier checkpoint"
+QUANTISED = "weights that were quantised must be turned back into floats first"
 
 
 def names(config: ModelConfig, ours: Iterable[str]) -> dict[str, str]:
@@ -24,7 +28,10 @@ def names(config: ModelConfig, ours: Iterable[str]) -> dict[str, str]:
 
 
 def read(
-    config: ModelConfig, state_dict: Mapping[str, np.ndarray], shapes: Mapping[str, tuple]
+    config: ModelConfig,
+    state_dict: Mapping[str, np.ndarray],
+    shapes: Mapping[str, tuple],
+    source: str = "the file",
 ) -> dict[str, np.ndarray]:
     """Convert a state dict of torchvision or timm to our arrays, float32.
 
@@ -32,25 +39,46 @@ def read(
       config: configuration of the network.
       state_dict: arrays by their names.
       shapes: shapes by our names.
+      source: the file, for errors.
 
     Raises:
-      ConfigError: an array is missing, left over or of another shape; the message names it.
+      ConfigError: an array is missing, left over, of another shape, or not of finite numbers; the message
+        names it.
     """
-    state_dict = {name: array for name, array in state_dict.items() if not name.endswith(IGNORED)}
     mapping = names(config, shapes)
     if missing := [theirs for theirs in mapping.values() if theirs not in state_dict]:
-        raise _different(config, f"{missing[0]} is missing")
-    if extra := state_dict.keys() - set(mapping.values()):
-        raise _different(config, f"{min(extra)} does not belong to it")
+        raise _different(config, source, f"{missing[0]} is missing")
+    present = {name for name in state_dict if not name.endswith(IGNORED)}
+    if extra := present - set(mapping.values()):
+        raise _different(config, source, f"{shown(min(extra))[1:-1]} does not belong to it")
     arrays = {}
     for ours, theirs in mapping.items():
-        array = _layout(state_dict[theirs], shapes[ours])
+        theirs_array = state_dict[theirs]
+        array = _layout(theirs_array, shapes[ours])
         if array.shape != tuple(shapes[ours]):
-            raise _different(
-                config, f"{theirs} must be {tuple(shapes[ours])} in our layout, got {array.shape}"
-            )
-        arrays[ours] = array.astype(np.float32)
+            got = f"{theirs} must be {tuple(shapes[ours])} in our layout, got {array.shape}"
+            raise _different(config, source, got)
+        arrays[ours] = as_float32(array, f"{source}: {theirs}")
+        if ours.endswith(".var") and (arrays[ours] < 0).any():
+            raise ConfigError(f"{source}: {theirs} must be at least 0, got {arrays[ours].min()}", DAMAGED)
     return arrays
+
+
+def as_float32(array: np.ndarray, name: str) -> np.ndarray:
+    """Return an array of weights as float32.
+
+    Raises:
+      ConfigError: it holds integers, or numbers that are not finite in float32; the message has the name.
+    """
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise ConfigError(f"{name} must be of a floating-point type, got {array.dtype}", QUANTISED)
+    with np.errstate(over="ignore"):  # a float64 beyond float32's range is an error below
+        array = np.array(array, np.float32)
+    if not (finite := np.isfinite(array)).all():
+        count = array.size - np.count_nonzero(finite)
+        bad = array.ravel()[np.argmin(finite)]
+        raise ConfigError(f"{name} must be finite in float32, got {bad} in {count} of {array.size}", DAMAGED)
+    return array
 
 
 def write(config: ModelConfig, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -58,9 +86,9 @@ def write(config: ModelConfig, arrays: Mapping[str, np.ndarray]) -> dict[str, np
     return {theirs: _their_layout(theirs, arrays[ours]) for ours, theirs in names(config, arrays).items()}
 
 
-def _different(config: ModelConfig, difference: str) -> ConfigError:
+def _different(config: ModelConfig, source: str, difference: str) -> ConfigError:
     hint = "--arch and --set model.… must describe the network that the file holds"
-    return ConfigError(f"file must hold a {config.arch}: {difference}", hint)
+    return ConfigError(f"{source}: must hold a {config.arch}: {difference}", hint)
 
 
 def _layout(array: np.ndarray, shape: tuple) -> np.ndarray:

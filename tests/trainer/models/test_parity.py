@@ -91,7 +91,7 @@ def test_what_is_written_is_read_back_the_same():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"fc.bias": None}, "file must hold a resnet18: fc.bias is missing"),
+        ({"fc.bias": None}, "must hold a resnet18: fc.bias is missing"),
         ({"layer9.0.conv1.weight": np.zeros(1)}, "layer9.0.conv1.weight does not belong to it"),
         (
             {"fc.weight": np.zeros((1000, 512))},

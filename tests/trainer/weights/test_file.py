@@ -1,8 +1,6 @@
-"""Weights files, PyTorch files and ONNX exports, and the files that are refused."""
+"""Weights files and ONNX exports, and the files that are refused."""
 
 import dataclasses
-import pickle
-import zipfile
 
 import jax
 import numpy as np
@@ -10,7 +8,6 @@ import onnxruntime
 import pytest
 
 from trainer.config import ModelConfig
-from trainer.weights import torch_file
 from trainer.weights.file import Weights, describe, load
 from trainer.weights.initial import fitting_arrays
 from trainer.weights.onnx import write_onnx
@@ -70,50 +67,6 @@ def test_the_onnx_export_computes_the_same_logits(tmp_path, fields):
     images = np.random.RandomState(1).standard_normal((2, SIZE, SIZE, 3)).astype(np.float32)
     [theirs] = session.run(None, {"images": images.transpose(0, 3, 1, 2)})
     np.testing.assert_allclose(theirs, logits(w, images), rtol=1e-4, atol=1e-4)
-
-
-def archive(path, value, files=()):
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("x/data.pkl", value if isinstance(value, bytes) else pickle.dumps(value))
-        for name, data in files:
-            file.writestr(f"x/data/{name}", data)
-    return path
-
-
-def test_a_pickle_that_calls_a_function_is_refused_without_calling_it(tmp_path):
-    class Attack:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "ran"), "w"))
-
-    with pytest.raises(
-        Exception,
-        match=r"must be a state dict that PyTorch saved, got .*io\.open, which is not part of a tensor",
-    ):
-        torch_file.load(archive(tmp_path / "a.pth", {"w": Attack()}))
-    assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a zip"])
-def test_a_file_that_is_not_of_pytorch_is_refused(tmp_path, content):
-    (tmp_path / "a.pth").write_bytes(content)
-    with pytest.raises(Exception, match=r"a\.pth: must be a state dict that PyTorch saved"):
-        torch_file.load(tmp_path / "a.pth")
-
-
-def test_a_tensor_with_strides_and_an_offset_is_read(tmp_path):
-    """The pickle is written by hand as PyTorch writes it: a transposed view of six numbers, at offset 1."""
-    data = np.arange(7, dtype=np.float32)
-    text = (
-        b"\x80\x02}q\x00X\x01\x00\x00\x00wq\x01ctorch._utils\n_rebuild_tensor_v2\nq\x02"
-        b"((X\x07\x00\x00\x00storageq\x03ctorch\nFloatStorage\nq\x04X\x01\x00\x00\x000q\x05"
-        b"X\x03\x00\x00\x00cpuq\x06K\x07tq\x07QK\x01K\x03K\x02\x86q\x08K\x01K\x03\x86q\x09\x89"
-        b"}q\x0atq\x0bRq\x0cs."
-    )
-    path = archive(tmp_path / "a.pth", text, [("0", data.tobytes())])
-    np.testing.assert_array_equal(torch_file.load(path)["w"], [[1, 4], [2, 5], [3, 6]])
-    short = archive(tmp_path / "b.pth", text.replace(b"K\x07tq", b"K\x05tq"), [("0", data[:5].tobytes())])
-    with pytest.raises(Exception, match="a tensor larger than its data"):
-        torch_file.load(short)
 
 
 def test_init_leaves_the_head_to_its_classes_and_refuses_another_network(tmp_path):
