@@ -9,15 +9,16 @@ import os  # noqa: E402
 import sys  # noqa: E402
 import traceback  # noqa: E402
 
-from trainer.arguments import parse  # noqa: E402
-from trainer.errors import ExitCode, TrainError  # noqa: E402
-from trainer.metrics.lines import EventLine, logfmt  # noqa: E402
-from trainer.rundir.events import Preempted  # noqa: E402
+PYTHON = (3, 11)  # as requires-python in pyproject.toml
+if sys.version_info < PYTHON:
+    version = ".".join(map(str, sys.version_info[:3]))
+    print(f"error: the trainer needs Python 3.11 or newer, got {version} ({sys.executable})", file=sys.stderr)
+    sys.exit(44)  # ExitCode.FATAL, whose module an older Python cannot read
+
+# These need the standard library only; `run` imports the rest, so that a missing package has its exit code.
+from trainer.errors import HINT, ExitCode, TrainError  # noqa: E402
 from trainer.runtime.exit import leave, part  # noqa: E402
-from trainer.runtime.join import join, read_environment  # noqa: E402
 from trainer.runtime.messages import complain  # noqa: E402
-from trainer.runtime.preemption import EarlyExit  # noqa: E402
-from trainer.runtime.watchdog import Watchdog  # noqa: E402
 
 
 def main() -> None:
@@ -30,6 +31,10 @@ def main() -> None:
     except TrainError as error:
         complain(str(error))
         code = error.exit_code
+    except (ImportError, SyntaxError) as error:
+        traceback.print_exc()
+        complain(incomplete(error))
+        code = ExitCode.FATAL  # another attempt imports the same files
     except BaseException as error:
         traceback.print_exc()
         complain(f"{type(error).__name__}: {error}")
@@ -39,12 +44,25 @@ def main() -> None:
     leave(code)
 
 
+def incomplete(error: Exception) -> str:
+    """Return the message of an installation in which a module is missing or cannot be read."""
+    problem = f"the trainer is not completely installed for {sys.executable}: {error}"
+    return f"{problem}\n{HINT}an image from this repository, or pip install '.[train]' in a checkout of it"
+
+
 def run(arguments: list[str]) -> None:
     """Join the other hosts and train.
 
     Raises:
       TrainError: states the exit code with which the process must end.
     """
+    from trainer.arguments import parse
+    from trainer.metrics.lines import EventLine, logfmt
+    from trainer.rundir.events import Preempted
+    from trainer.runtime.join import join, read_environment
+    from trainer.runtime.preemption import EarlyExit
+    from trainer.runtime.watchdog import Watchdog
+
     config = parse(arguments)
     job = read_environment(os.environ)
     early = EarlyExit(logfmt(EventLine.KIND, Preempted(step=0).row()))
@@ -63,7 +81,8 @@ def run(arguments: list[str]) -> None:
         from trainer.metrics.prometheus import Exporter
 
         if jax.process_index() == 0:
-            display = Exporter(display, config.log.metrics_port)
+            address = "127.0.0.1" if job.on_one_machine else "0.0.0.0"
+            display = Exporter(display, config.log.metrics_port, address)
     with contextlib.ExitStack() as closing:
         closing.callback(display.close)
         train(config, job, display, watchdog, {"start": STARTED, "joined": joined}, closing)

@@ -316,7 +316,7 @@ class LogConfig:
     wandb_project: str = option("resnet-launch", "project in Weights & Biases")
     wandb_entity: str = option("", "team or user in Weights & Biases; empty: the default of the API key")
     tensorboard: bool = option(
-        False, "write TensorBoard files to the run directory (needs resnet-launch[tensorboard])"
+        False, "write TensorBoard files to the run directory (needs the extra tensorboard)"
     )
     profile_steps: str = option(
         "", "steps to trace with xprof into the run directory, such as 100-104; empty: none"

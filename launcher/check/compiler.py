@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from launcher import extras
 from launcher.contract import CheckResult, StepResult, head
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.hardware import facts, topology
@@ -84,6 +85,7 @@ def _cached(arguments: list[str], show: Show, until: float) -> CheckResult:
     path = _folder() / f"{_key(arguments)}.json"
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8")) | {"cached": True}
+    extras.require("train", "`check`")  # the compiler's own package is named by the trainer
     result = json.loads(_run(arguments, show, until))
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
@@ -138,7 +140,8 @@ def _run(arguments: list[str], show: Show, until: float) -> str:
     with (
         tempfile.TemporaryDirectory() as folder,  # so that nothing the compiler writes is left behind
         subprocess.Popen(
-            [sys.executable, "-m", "trainer.check", *arguments],
+            # -P: no module of the current directory takes the place of an installed one.
+            [sys.executable, "-P", "-m", "trainer.check", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -202,8 +205,6 @@ def _failure(code: int, log: list[str]) -> Exception:
         hint = " ".join(line.removeprefix(head("hint")) for line in log if line.startswith(head("hint")))
         text = " ".join(message).removeprefix(head("error"))
         return ActionError(text, hint)
-    if any("No module named 'trainer" in line or "No module named 'jax'" in line for line in log):
-        return ActionError("the trainer is not installed here", "pip install 'resnet-launch[check]'")
     if code < 0 or code > 128:
         return _crash(code, log)
     return ActionError(f"the compilation failed with exit code {code}: {' '.join(log[-3:])[-500:]}")

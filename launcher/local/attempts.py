@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import socket
 import sys
@@ -141,16 +142,21 @@ def _out_of_restarts(jobset: Mapping[str, Any], pod: str, exit_code: int, restar
 
 def _pods(jobset: Mapping[str, Any], uid: str, attempt: int, environ: Mapping[str, str]) -> list[Pod]:
     """Return the pods of one attempt, adapted to this machine: its Python, its loopback interface."""
-    port = _free_port()
-    pods = []
-    for pod in expand(jobset, uid, attempt, environ):
-        # In a pod, HOME is an emptyDir. Here the same path would be the shared /tmp, without the user's keys.
-        env = {name: value for name, value in pod.env.items() if name != "HOME"}
-        if (coordinator := contract.variable("coordinator")) in env:
-            env[coordinator] = f"127.0.0.1:{port}"
-        command = [sys.executable, *pod.command[1:]] if pod.command[0] == "python" else pod.command
-        pods.append(Pod(pod.name, command, env))
-    return pods
+    # In a pod, HOME is an emptyDir. Here the same path would be the shared /tmp, without the user's keys.
+    machine = {
+        "HOME": environ.get("HOME"),
+        contract.variable("coordinator"): f"127.0.0.1:{_free_port()}",
+    }
+    pods = expand(jobset, uid, attempt, environ, machine)
+    return [dataclasses.replace(pod, command=_command(pod.command)) for pod in pods]
+
+
+def _command(command: list[str]) -> list[str]:
+    """Return a pod's command for this machine: with this Python, and with -P.
+
+    -P: no module of the current directory takes the place of an installed one.
+    """
+    return [sys.executable, "-P", *command[1:]] if command[0] == "python" else command
 
 
 def _free_port() -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from launcher import keys
 from launcher.errors import Problem, RequestError
 
+REFERENCE = re.compile(r"\$(?:\$|\((?P<name>[^)]*)\))")  # $$ or $(NAME)
 FIELD = re.compile(r"metadata\.(?P<table>labels|annotations)\['(?P<key>[^']+)'\]")
 
 
@@ -22,13 +23,23 @@ class Pod:
     env: dict[str, str]
 
 
-def expand(jobset: Mapping[str, Any], uid: str, attempt: int, secrets: Mapping[str, str]) -> list[Pod]:
+def expand(
+    jobset: Mapping[str, Any],
+    uid: str,
+    attempt: int,
+    secrets: Mapping[str, str],
+    machine: Mapping[str, str | None] | None = None,
+) -> list[Pod]:
     """Return the pods of one attempt of a run, slice by slice and host by host.
+
+    References in values and in the command are replaced as the kubelet replaces them: `$(NAME)` by a variable
+    that stands earlier, `$$` by `$`. What does not resolve stays.
 
     Args:
       uid: identity of the submission, as the JobSet's uid on a cluster.
       attempt: restarts of the run so far.
       secrets: name of an environment variable -> value, in place of the namespace's Secrets.
+      machine: name -> value on this machine, in place of the pod's; None leaves the variable out.
 
     Raises:
       RequestError: a variable comes from a Secret and `secrets` does not have it.
@@ -55,25 +66,47 @@ def expand(jobset: Mapping[str, Any], uid: str, attempt: int, secrets: Mapping[s
                         keys.COMPLETION_INDEX: str(index),
                     },
                 }
-                env = dict(_variables(container["env"], metadata, secrets))
-                pods.append(Pod(pod_name, container["command"], env | {"JOB_COMPLETION_INDEX": str(index)}))
+                env = _variables(container["env"], metadata, secrets, machine or {})
+                env["JOB_COMPLETION_INDEX"] = str(index)  # the Job's controller appends it
+                command = [resolve(argument, env) for argument in container["command"]]
+                pods.append(Pod(pod_name, command, env))
     return pods
 
 
+def resolve(text: str, variables: Mapping[str, str]) -> str:
+    """Return the text with `$(NAME)` replaced by the variable, where there is one, and `$$` by `$`."""
+
+    def replace(match: re.Match[str]) -> str:
+        name = match["name"]
+        return "$" if name is None else variables.get(name, match[0])
+
+    return REFERENCE.sub(replace, text)
+
+
 def _variables(
-    entries: list[dict[str, Any]], metadata: Mapping[str, Any], secrets: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
+    entries: list[dict[str, Any]],
+    metadata: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    machine: Mapping[str, str | None],
+) -> dict[str, str]:
+    variables: dict[str, str] = {}
     for entry in entries:
         name = entry["name"]
-        if "value" in entry:
-            yield name, entry["value"]
+        if name in machine:
+            value = machine[name]
+            if value is None:
+                continue
+            variables[name] = value
+        elif "valueFrom" not in entry:
+            variables[name] = resolve(entry.get("value") or "", variables)
         elif "fieldRef" in entry["valueFrom"]:
-            yield name, _field(entry["valueFrom"]["fieldRef"]["fieldPath"], metadata)
+            variables[name] = _field(entry["valueFrom"]["fieldRef"]["fieldPath"], metadata)
         elif name in secrets:
-            yield name, secrets[name]
+            variables[name] = secrets[name]
         else:
             hint = f"export {name}=…: there is no cluster to read the Secret from"
             raise RequestError(Problem("secret-env", f"must find {name} in this environment", hint))
+    return variables
 
 
 def _field(path: str, metadata: Mapping[str, Any]) -> str:

@@ -149,7 +149,9 @@ def topology(args: argparse.Namespace) -> list[Any]:
     try:
         importlib.metadata.version("libtpu")
     except importlib.metadata.PackageNotFoundError:
-        raise ConfigError("the TPU compiler is not installed", "pip install 'resnet-launch[check]'") from None
+        raise ConfigError(
+            "the TPU compiler is not installed", "pip install '.[check]' in a checkout"
+        ) from None
     options: dict[str, Any] = {"chips_per_host_bounds": _numbers(args.host_bounds)}
     if args.chip_config != "default":
         options["chip_config_name"] = args.chip_config

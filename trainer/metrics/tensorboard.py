@@ -24,7 +24,7 @@ class TensorBoard:
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            hint = "pip install 'resnet-launch[tensorboard]'"
+            hint = "pip install '.[tensorboard]' in a checkout of resnet-launch"
             raise ConfigError(f"log.tensorboard: must be false without tensorboardX: {error}", hint) from None
         self._folder = str(root / "tensorboard")
         self._make = SummaryWriter

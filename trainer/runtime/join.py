@@ -5,6 +5,7 @@ sets the coordinator and the counts, Kubernetes sets ``JOB_COMPLETION_INDEX``, a
 switched off. A process that cannot join ends with an error; it never trains alone by accident.
 """
 
+import functools
 import socket
 import time
 from collections.abc import Mapping
@@ -38,6 +39,11 @@ class Job:
     def process_id(self) -> int:
         """The index of this process in the run, from 0."""
         return self.slice_index * self.hosts_per_slice + self.completion_index
+
+    @property
+    def on_one_machine(self) -> bool:
+        """Whether all processes of the run are on this machine, so that nothing listens on the network."""
+        return self.coordinator.rpartition(":")[0] in ("127.0.0.1", "localhost")
 
 
 def read_environment(env: Mapping[str, str]) -> Job:
@@ -92,6 +98,8 @@ def join(job: Job, timeout_seconds: int) -> None:
             jax.distributed.initialize(**_arguments(job, deadline), initialization_timeout=timeout_seconds)
         except (RuntimeError, ValueError) as error:
             raise JoinError(f"could not join {job.hosts} hosts: {error}") from error
+        if job.on_one_machine and job.platform == "cpu":
+            _exchange_over_loopback()
     if job.hosts != jax.process_count():
         raise JoinError(f"hosts must be {job.hosts}, got {jax.process_count()}")
     if job.devices and job.devices != jax.device_count():
@@ -111,11 +119,26 @@ def _arguments(job: Job, deadline: float) -> dict:
         "cluster_detection_method": "deactivate",
     }
     host, _, port = job.coordinator.rpartition(":")
-    if host in ("127.0.0.1", "localhost"):  # all processes on one machine: do not listen on the network
+    if job.on_one_machine:
         arguments["coordinator_bind_address"] = job.coordinator
     elif job.process_id > 0:
         arguments["coordinator_address"] = _answering(host, int(port), deadline)
     return arguments
+
+
+def _exchange_over_loopback() -> None:
+    """Let the CPU collectives listen on 127.0.0.1 instead of the address of this machine's name.
+
+    JAX has no public option for it.
+    """
+    from jax._src import distributed, xla_bridge
+    from jax._src.lib import _jax  # pyright: ignore[reportPrivateImportUsage]
+
+    collectives = _jax.make_gloo_tcp_collectives(
+        distributed_client=distributed.global_state.client, hostname="127.0.0.1"
+    )
+    client = functools.partial(xla_bridge.make_cpu_client, collectives=collectives)
+    xla_bridge.register_backend_factory("cpu", client, priority=0, fail_quietly=False)
 
 
 def _answering(host: str, port: int, deadline: float) -> str:

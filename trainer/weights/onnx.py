@@ -24,7 +24,7 @@ def write_onnx(weights: Weights, path: str) -> None:
     try:
         import onnx
     except ImportError:
-        hint = "pip install 'resnet-launch[onnx]'"
+        hint = "pip install '.[onnx]' in a checkout of resnet-launch"
         raise TrainError("the onnx package must be installed to export to ONNX", hint) from None
     graph = _Graph(weights)
     graph.network()

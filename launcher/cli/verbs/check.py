@@ -58,7 +58,7 @@ def command(
 ) -> int:
     """Compile a run for its slice on this machine, predict its speed, and ask the cluster what it lacks.
 
-    No TPU is needed: the TPU compiler is a package (pip install 'resnet-launch[check]'), and results are
+    No TPU is needed: the TPU compiler is a package (pip install '.[check]'), and results are
     cached. The compiler fuses, schedules and lays out memory; --code also generates the code, which takes
     most of the time. Slices without TPUs are estimated. --batch auto finds the batch with the best predicted
     throughput. Exit code 1: the cluster lacks something. 2: the run does not fit; the error names the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -10,9 +9,9 @@ import sys
 
 import click
 
-from launcher import contract
+from launcher import contract, extras
 from launcher.check import input_demand
-from launcher.errors import ActionError, Problem, RequestError
+from launcher.errors import Problem, RequestError
 from launcher.hardware import slices
 
 DEMAND_FLAGS = ("--slice", "--arch")
@@ -29,11 +28,10 @@ def command(arguments: tuple[str, ...]) -> int:
     verb_and_flags = [*arguments] or ["--help"]
     if verb_and_flags[0] == "bench":
         verb_and_flags = with_need(verb_and_flags)
-    if importlib.util.find_spec("trainer") is None or importlib.util.find_spec("array_record") is None:
-        message = "the verbs of `data` need the trainer's packages, which are not installed here"
-        raise ActionError(message, "pip install 'resnet-launch[train]'")
+    extras.require("train", f"`data {verb_and_flags[0]}`")
     environment = {**os.environ, contract.variable("program"): "resnet-launch data"}
-    process = subprocess.Popen([sys.executable, "-m", "trainer.data", *verb_and_flags], env=environment)
+    # -P: no module of the current directory takes the place of an installed one.
+    process = subprocess.Popen([sys.executable, "-P", "-m", "trainer.data", *verb_and_flags], env=environment)
     # The terminal sends Ctrl-C to both processes; the trainer's decides how to end.
     previous_handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

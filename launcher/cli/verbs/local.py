@@ -37,10 +37,13 @@ def command(**flags: Any) -> None:
     run directory is runs/NAME. The failure policy applies: preempted and hung pods restart, a wrong setting
     fails the run. Ctrl-C and SIGTERM let the run save a checkpoint; a second signal kills it.
     """
+    from launcher import extras
     from launcher.local import attempts
     from launcher.rendering.jobset import render
 
     job = _job(flags)
+    extras.require("train", "`local`")
+    _create(job.run_dir)
     options.warn(job)
     [jobset] = render(job)
     print(f"{job.name}: {'; '.join(summary.lines(job))}", file=sys.stderr, flush=True)
@@ -69,12 +72,13 @@ def _job(flags: dict[str, Any]) -> TrainingJob:
     run_dir = run_dir or f"runs/{job.name}"
     if not run_dir.startswith("gs://"):
         run_dir = str(Path(run_dir).absolute())
-        _create(run_dir)
     return dataclasses.replace(job, run_dir=run_dir)
 
 
 def _create(run_dir: str) -> None:
-    """Create the run directory, so that a wrong path is an error before any pod starts."""
+    """Create a run directory of this machine, so that a wrong path is an error before any pod starts."""
+    if run_dir.startswith("gs://"):
+        return
     try:
         Path(run_dir).mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -84,9 +84,3 @@ def test_a_crash_of_the_compiler_is_not_taken_for_a_fault_of_the_run():
         "SIGSEGV STACK OVERFLOW (see go/cppstackoverflow)"
     )
     assert hint.startswith("a bug in this version of libtpu")
-
-
-def test_a_missing_package_names_the_extra():
-    [(message, hint)] = compiler._failure(1, ["ModuleNotFoundError: No module named 'jax'"]).messages()
-    assert message == "the trainer is not installed here"
-    assert hint == "pip install 'resnet-launch[check]'"

@@ -65,7 +65,7 @@ def test_a_missing_writer_is_named_with_the_command_that_installs_it(tmp_path, m
     monkeypatch.setitem(sys.modules, "tensorboardX", None)  # as where it is not installed
     with pytest.raises(ConfigError, match=r"log\.tensorboard: must be false without tensorboardX") as error:
         TensorBoard(epath.Path(tmp_path))
-    assert "resnet-launch[tensorboard]" in str(error.value)
+    assert "pip install '.[tensorboard]'" in str(error.value)
 
 
 @pytest.mark.slow
