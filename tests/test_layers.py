@@ -21,7 +21,8 @@ ORDER = {
     "trainer": [
         *("__init__", "errors", "registry", "config", "state"),
         *("runtime", "rundir", "devices", "cost"),
-        *("data", "data.names", "data.encoded", "data.storage", "data.staging"),
+        *("data", "data.names", "data.passed_over", "data.listing"),
+        *("data.encoded", "data.storage", "data.staging"),
         *("data.source", "data.classes", "data.permutation"),
         *("data.images", "data.pipeline", "data.formats", "data.datasets", "data.tools", "data.verbs"),
         "data.__main__",

@@ -1,12 +1,15 @@
 """How a dataset is found, by its name or its path."""
 
 import importlib
+from types import ModuleType
+from typing import Any
 
 from trainer.config import DataConfig
 from trainer.data.classes import match, relabelled
 from trainer.data.source import Source
 from trainer.errors import ConfigError, DataError
 from trainer.registry import DATASETS
+from trainer.runtime.messages import note, warn
 
 
 def load(config: DataConfig, split: str) -> Source:
@@ -15,20 +18,37 @@ def load(config: DataConfig, split: str) -> Source:
     Raises:
       DataError: data are missing, truncated or inconsistent; the message names the file.
     """
-    module = importlib.import_module(f"trainer.data.formats.{DATASETS.get(config.name, 'detect')}")
-    source = module.load(split, config)
+    if config.name in DATASETS:
+        return _checked(_module(DATASETS[config.name]).load(split, config), split)
+    detect = _module("detect")
+    return _checked(detect.source(detect.find(config.name), split, config), split)
+
+
+def _checked(source: Source, split: str) -> Source:
     if source.size == 0:
         raise DataError(f"data: split '{split}' of '{source.name}' must hold examples, got none")
     return source
 
 
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"trainer.data.formats.{name}")
+
+
 def load_both(config: DataConfig) -> tuple[Source, Source]:
     """The training and the test split, both with the labels of the training split.
+
+    Of a dataset at a path, a line on stderr states which splits it has and what was passed over.
 
     Raises:
       DataError: as `load`, or the test split has more classes than the training split, or others.
     """
-    train, test = load(config, "train"), load(config, "test")
+    if config.name in DATASETS:
+        train, test = load(config, "train"), load(config, "test")
+    else:
+        detect = _module("detect")
+        dataset = detect.find(config.name)
+        train, test = (_checked(detect.source(dataset, split, config), split) for split in ("train", "test"))
+        _describe(dataset, train, test)
     if test.num_classes > train.num_classes:
         raise DataError(
             f"data: the test split of '{train.name}' must have the {train.num_classes} classes of training, "
@@ -42,3 +62,17 @@ def load_both(config: DataConfig) -> tuple[Source, Source]:
     if list(test.class_names) != list(train.class_names):
         test = relabelled(test, train.class_names, positions)
     return train, test
+
+
+def _describe(dataset: Any, train: Source, test: Source) -> None:
+    """State which splits are used and what is not; images of kinds that are not read are a warning."""
+    splits = dataset.splits
+    unused = f"; not used: {', '.join(map(repr, dataset.unused))}" if dataset.unused else ""
+    note(
+        f"data: {dataset.place.path} ({dataset.kind}): trains on {splits['train']!r} ({train.size:,} images),"
+        f" evaluates on {splits['test']!r} ({test.size:,}){unused}"
+    )
+    for split, source in (("train", train), ("test", test)):
+        if texts := source.passed_over.texts():
+            show = warn if source.passed_over.unread else note
+            show(f"data: {dataset.place.address(splits[split])} passed over: {'; '.join(texts)}")

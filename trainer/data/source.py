@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from trainer.data.passed_over import NOTHING, PassedOver
 from trainer.errors import DataError
 from trainer.rundir.dataset import DatasetRecord
 
@@ -33,6 +34,7 @@ class Source:
       class_names: one per label, in order.
       mean, std: per channel, of pixels scaled to 0..1.
       crop: share of the shorter side that images without draws are cropped to; 1: whole images.
+      passed_over: what the split holds beside its images.
       example_name: the file or record of an example, for people; None: it has no name.
     """
 
@@ -44,6 +46,7 @@ class Source:
     std: Sequence[float]
     gather: Gather
     crop: float = 1.0
+    passed_over: PassedOver = NOTHING
     example_name: Callable[[int], str] | None = None
 
     @property

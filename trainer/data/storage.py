@@ -4,12 +4,13 @@ import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.data.listing import Listing, local_files, read_file, without
 from trainer.data.names import plain_name
 from trainer.errors import DataError, StorageError, TrainError, is_permanent
 
@@ -41,11 +42,16 @@ class Place:
         """The full path or gs:// address of a file."""
         return f"{self.path.rstrip('/')}/{name}"
 
-    def files(self, subfolder: str = "") -> dict[str, int]:
-        """Every file below a subfolder, at any depth: name -> bytes, sorted by name."""
+    def files(self, subfolder: str = "", skip: Callable[[str], bool] = lambda part: False) -> Listing:
+        """Every file below a subfolder, at any depth.
+
+        Args:
+          skip: whether files and folders of a name, without its path, are left out.
+        """
         with self._storage_errors(subfolder):
-            sizes = self._objects(subfolder) if self.remote else dict(_walk(self.local(), subfolder))
-        return dict(sorted(sizes.items()))
+            if not self.remote:
+                return local_files(self.path, subfolder, skip, storage_errors)
+            return without(self._objects(subfolder), skip)
 
     def top_level(self) -> tuple[list[str], dict[str, int]]:
         """Subfolders and files (name -> bytes) directly in it; both empty where it does not exist."""
@@ -62,7 +68,7 @@ class Place:
     def read(self, name: str) -> bytes:
         """The content of a file."""
         with self._storage_errors(name):
-            return self.blob(name).download_as_bytes() if self.remote else self.local(name).read_bytes()
+            return self.blob(name).download_as_bytes() if self.remote else read_file(self.local(name))
 
     def read_if_exists(self, name: str) -> bytes | None:
         """The content of a file; None where it does not exist."""
@@ -143,19 +149,6 @@ class Place:
         return sorted(pages.prefixes), objects
 
 
-def _walk(root: Path, subfolder: str) -> Iterator[tuple[str, int]]:
-    """Every file below a local subfolder: name relative to ``root``, and bytes."""
-
-    def fail(error: OSError) -> None:
-        raise error  # a folder that cannot be listed must not look like an empty one
-
-    for folder, _, names in os.walk(root / subfolder, onerror=fail, followlinks=True):
-        for name in names:
-            path = Path(folder, name)
-            with storage_errors(str(path)):  # a symbolic link may be broken
-                yield path.relative_to(root).as_posix(), path.stat().st_size
-
-
 @contextlib.contextmanager
 def storage_errors(address: str) -> Iterator[None]:
     """Convert the errors of the file system and of the bucket's client, naming the address.
@@ -168,6 +161,8 @@ def storage_errors(address: str) -> Iterator[None]:
         yield
     except TrainError:
         raise
+    except MemoryError as error:
+        raise DataError(f"data: {address} needs more memory than this host has") from error
     except Exception as error:  # each client raises classes of its own
         if is_permanent(error):
             hint = GRANT if address.startswith("gs://") else ACCESS

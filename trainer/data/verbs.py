@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import sys
 from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from trainer.config import DataConfig
 from trainer.data.tools.counter import counting
-from trainer.errors import TrainError
+from trainer.errors import ERROR, TrainError
 
 # Each verb imports the decoders and clients that it needs, so that a wrong flag is reported at once.
 
@@ -50,15 +53,25 @@ def verify(args: Namespace) -> int:
     from trainer.data.formats.detect import find
     from trainer.data.tools.verify import verify
 
-    config, counts = _config(args), {"bad": 0, "suspect": 0, "duplicate": 0, "conflict": 0}
-    dataset = find(config.name)
+    config, counts = _config(args), Counter[str]()
+    dataset, checked = find(config.name), 0
     with counting("verify") as advance:
-        for finding in verify(dataset, config, advance):
+
+        def count(images: int) -> None:
+            nonlocal checked
+            checked += images
+            advance(images)
+
+        for finding in verify(dataset, config, count):
             counts[finding.kind] += 1
             print(f"{finding.kind}: {finding.text}", flush=True)
-    bad, suspect, duplicates, conflicts = counts.values()
+    if dataset.unused:
+        print(f"not checked: {_names(dataset.unused)}, which training does not use")
+    bad, suspect, duplicates, conflicts = (
+        counts[kind] for kind in ("bad", "suspect", "duplicate", "conflict")
+    )
     copies = f"duplicates: {duplicates}, the same image with different labels: {conflicts}"
-    print(f"bad: {bad}, suspect: {suspect}, {copies}")
+    print(f"bad: {bad}, suspect: {suspect}, {copies}, images checked: {checked:,}")
     return 1 if bad else 0
 
 
@@ -72,19 +85,42 @@ def stats(args: Namespace) -> int:
     summary = stats.describe(dataset, config)
     if args.sheet:
         stats.save_sheet(stats.contact_sheet(dataset, args.split, config), args.sheet)
+    problems = [row["problem"] for row in summary["splits"].values() if row["problem"]]
     if args.json:
         print(json.dumps(summary, indent=1))
-        return 0
+        return _report(problems)
     print(f"{summary['path']}: {summary['kind']}, {summary['classes']} classes")
     for split, row in summary["splits"].items():
         print("\n".join(_split_lines(split, row)))
-    return 0
+    if summary["unused"]:
+        print(f"not used: {_names(summary['unused'])}")
+    return _report(problems)
+
+
+def _report(problems: Sequence[str]) -> int:
+    """Print the problems that `stats` met, and return the exit code."""
+    for problem in problems:
+        print(f"{ERROR}{problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _names(names: Sequence[str]) -> str:
+    """Names from the dataset, for people."""
+    from trainer.data.names import printable
+
+    return ", ".join(repr(printable(name)) for name in names)
 
 
 def _split_lines(split: str, row: dict[str, Any]) -> list[str]:
     """The lines of `stats` for one split."""
+    from trainer.data.passed_over import PassedOver
+
     folder = "" if row["called"] == split else f" (named {row['called']} here)"
-    lines = [f"{split}{folder}: {row['images']} images, {row['damaged']} damaged"]
+    lines = [f"{split}{folder}: {row['images']:,} images, {_damage(row)}"]
+    lines += [f"  damaged: {text}" for text in row["bad"]]
+    if row["unlabelled"]:
+        lines.append(f"  images without a valid label: {row['unlabelled']:,}")
+    lines += [f"  passed over: {text}" for text in PassedOver(**row["passed_over"]).texts()]
     if row["images_a_class"]:
         low, middle, high = row["images_a_class"]
         lines.append(f"  images per class: {low} to {high}, median {middle}")
@@ -94,6 +130,19 @@ def _split_lines(split: str, row: dict[str, Any]) -> list[str]:
     if row["empty_classes"]:
         lines.append(f"  classes without images: {', '.join(row['empty_classes'][:10])}")
     return lines
+
+
+def _damage(row: dict[str, Any]) -> str:
+    """How many of the images that were looked at are damaged."""
+    checked, damaged = row["checked"], row["damaged"]
+    if not checked:
+        return "not checked"
+    if checked == row["images"]:
+        return f"{damaged} damaged"
+    return (
+        f"{checked:,} of them checked: {damaged} damaged ({damaged / checked:.1%}); "
+        "`data verify` checks all of them"
+    )
 
 
 def stage(args: Namespace) -> int:

@@ -16,6 +16,11 @@ def warn(message: str) -> None:
     print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
+def note(message: str) -> None:
+    """Print to stderr what is worth knowing and no cause for worry."""
+    print(message, file=sys.stderr, flush=True)
+
+
 def complain(message: str) -> None:
     """Print the error with which the process ends, and leave it for Kubernetes."""
     text = f"{ERROR}{message}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from trainer.data.encoded import CLASS_FILES, BadImage, parse_class_names
+from trainer.data.encoded import CLASS_FILES, BadImage, numbered_classes, parse_class_names
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
@@ -39,4 +39,4 @@ def from_records(place: Place, size: int, total_bytes: int, label: Callable[[int
             largest = max(largest, label(position))
         except BadImage:
             continue
-    return [str(number) for number in range(largest + 1)]
+    return numbered_classes(largest + 1, place.path)

@@ -5,24 +5,32 @@ dimension as a big-endian uint32, then the values.
 """
 
 import gzip
+import io
 import math
+import os
+import re
 import struct
 import zlib
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from trainer.config import DataConfig
+from trainer.data.encoded import Encoded, check_label
 from trainer.data.formats.class_names import from_file
+from trainer.data.formats.dataset import Dataset, Top
 from trainer.data.source import Source, from_arrays
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
+CHUNK_BYTES = 2**24
 DEBIAN_ROOT = "/usr/share/datasets/fashion-mnist"
 # The setting that names the folder -> the hint where a file is missing.
 HINTS = {
     "data.root": "apt-get install dataset-fashion-mnist, or --set data.root=FOLDER with the four .gz files",
     "data": "train-images-idx3-ubyte.gz needs train-labels-idx1-ubyte.gz beside it; t10k-… is the test split",
 }
+FILE = re.compile(r"(?P<split>train|t10k)-images-idx3-ubyte(\.gz)?")
 FILES = {"train": "train", "test": "t10k"}
 CLASSES = (
     "T-shirt",
@@ -61,6 +69,34 @@ def load_folder(place: Place, split: str) -> Source:
     return from_arrays(place.path, images, labels, names, mean=mean, std=std or 1.0)
 
 
+def matches(top: Top) -> Dataset | None:
+    """The dataset of a folder of IDX files."""
+    names = {match["split"] for name in top.files if (match := FILE.fullmatch(name))}
+    splits = {split: name for split, name in FILES.items() if name in names}
+    return Dataset(place=top.place, kind="idx", splits=splits) if splits else None
+
+
+def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
+    """One split, its grey images as RGB pixels.
+
+    Raises:
+      DataError: as `read_split`.
+    """
+    pixels, labels, names = read_split(dataset.place, split)
+
+    def read(index: int) -> tuple[np.ndarray, int]:
+        return np.repeat(pixels[index], 3, axis=-1), check_label(int(labels[index]), len(names))
+
+    return Encoded(
+        format="idx",
+        class_names=names,
+        size=len(labels),
+        read=read,
+        name=lambda index: f"{dataset.place.path} {split} example {index}",
+        labels=labels.astype(np.int32),
+    )
+
+
 def read_split(place: Place, split: str, field: str = "data") -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Images [N, H, W, 1] uint8, labels [N] uint8 and class names of one split; files may be gzipped.
 
@@ -94,28 +130,41 @@ def read_idx(place: Place, name: str, dimensions: int, field: str) -> np.ndarray
     """
     gzipped = place.read_if_exists(f"{name}.gz")
     address = place.address(name if gzipped is None else f"{name}.gz")
-    raw = place.read_if_exists(name) if gzipped is None else _decompress(gzipped, address, field)
-    if raw is None:
+    content = place.read_if_exists(name) if gzipped is None else gzipped
+    if content is None:
         raise DataError(f"{field}: {address}.gz does not exist", HINTS[field])
-    header = 4 + 4 * dimensions
-    if len(raw) < header or raw[:4] != bytes((0, 0, 8, dimensions)):
-        raise DataError(
-            f"{field}: {address} must be an IDX file of {dimensions} dimensions of uint8, got {raw[:4].hex()}"
-        )
-    shape = struct.unpack(f">{dimensions}I", raw[4:header])
-    if len(raw) - header != math.prod(shape):
-        raise DataError(
-            f"{field}: {address} must hold {math.prod(shape)} bytes after its header, "
-            f"got {len(raw) - header}",
-            "download the file again",
-        )
-    return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
-
-
-def _decompress(gzipped: bytes, address: str, field: str) -> bytes:
+    plain = io.BytesIO(content)
+    file: BinaryIO = plain if gzipped is None else cast(BinaryIO, gzip.GzipFile(fileobj=plain))
     try:
-        return gzip.decompress(gzipped)
+        return _parse(file, dimensions, f"{field}: {address}")
     except (EOFError, OSError, zlib.error) as error:
         raise DataError(
             f"{field}: {address} is truncated or damaged: {error}", "download the file again"
         ) from None
+
+
+def _parse(file: BinaryIO, dimensions: int, where: str) -> np.ndarray:
+    """The array in a file, read up to the size in its header, so that no archive fills the memory."""
+    header = file.read(4 + 4 * dimensions)
+    if len(header) < 4 + 4 * dimensions or header[:4] != bytes((0, 0, 8, dimensions)):
+        raise DataError(
+            f"{where} must be an IDX file of {dimensions} dimensions of uint8, got {header[:4].hex()}"
+        )
+    shape = struct.unpack(f">{dimensions}I", header[4:])
+    size = math.prod(shape)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise DataError(
+            f"{where} must fit into the memory of this host, {memory / 2**30:.3g} GiB, "
+            f"got {size / 2**30:.3g}: {' x '.join(map(str, shape))} bytes"
+        )
+    values = bytearray()
+    while len(values) <= size and (part := file.read(min(CHUNK_BYTES, size + 1 - len(values)))):
+        values += part
+    if len(values) != size:
+        more = " or more" if len(values) > size else ""
+        raise DataError(
+            f"{where} must hold {size} bytes after its header, got {len(values)}{more}",
+            "download the file again",
+        )
+    return np.frombuffer(values, np.uint8).reshape(shape)

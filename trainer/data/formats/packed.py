@@ -22,6 +22,7 @@ import numpy as np
 
 from trainer.config import DataConfig
 from trainer.data.encoded import BadImage, Encoded, check_label
+from trainer.data.formats.dataset import Dataset, Top
 from trainer.data.names import plain_name, printable
 from trainer.data.staging import LocalShards, StagedShards, open_shards
 from trainer.data.storage import Place
@@ -76,12 +77,35 @@ def _check(manifest: dict[str, Any], address: str) -> None:
                 raise ValueError(f"a shard of {count!r} images or bytes")
 
 
-def load(place: Place, split: str, config: DataConfig) -> Encoded:
+def matches(top: Top) -> Dataset | None:
+    """The dataset of a folder with a manifest.
+
+    Raises:
+      DataError: the manifest is damaged, or the dataset is not whole.
+    """
+    place = top.place
+    if MANIFEST in top.files:
+        splits = read_manifest(place)["splits"]
+        shards = {s: {shard["name"]: shard["bytes"] for shard in splits[s]["shards"]} for s in splits}
+        return Dataset(place=place, kind="packed", splits={s: s for s in splits}, shards=shards)
+    if "pack.json" in top.files:
+        raise DataError(
+            f"data: {place.path} is not finished", "run the same `data pack` command again to finish it"
+        )
+    if any(name.endswith(".index.npy") for name in top.files):
+        raise DataError(
+            f"data: {place.path} is a packed dataset without its {MANIFEST}", "copy or pack it again"
+        )
+    return None
+
+
+def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
     """One split of a packed dataset; shards of a bucket start to be fetched.
 
     Raises:
       DataError: the manifest, index or a shard is missing or damaged.
     """
+    place = dataset.place
     manifest = read_manifest(place)
     shards = manifest["splits"][split]["shards"]
     index = _index(place, split, sum(shard["images"] for shard in shards))

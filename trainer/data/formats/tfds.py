@@ -2,27 +2,35 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from trainer.config import DataConfig
-from trainer.data.encoded import Encoded, check_label, parse_class_names
+from trainer.data.encoded import Encoded, check_label, numbered_classes, parse_class_names
 from trainer.data.formats import class_names, tf_example
+from trainer.data.formats.dataset import Dataset, Top
 from trainer.data.formats.packed import Records, open_shard
+from trainer.data.formats.shards import dataset_of
 from trainer.data.staging import open_shards
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
+SHARD = re.compile(r".*-(?P<split>[A-Za-z]+)\.array_record-\d{5}-of-(?P<of>\d{5})")
 
-def load(place: Place, sizes: dict[str, int], config: DataConfig) -> Encoded:
+
+def matches(top: Top) -> Dataset | None:
+    """The dataset of ArrayRecord shards with TFDS's names."""
+    return dataset_of(top, "tfds", SHARD)
+
+
+def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
     """One split of TFDS shards.
-
-    Args:
-      sizes: the shards of the split, name -> bytes.
 
     Raises:
       DataError: a shard or file beside it is damaged, or the classes are unknown.
     """
+    place, sizes = dataset.place, dataset.shards[split]
     files = open_shards(place, sizes, config.stage, config.stage_gib)
     counts = _counts(place, next(iter(sizes)))
     if counts is None:
@@ -56,8 +64,14 @@ def _counts(place: Place, shard: str) -> list[int] | None:
     with _json(place, "dataset_info.json") as info:
         for split in info.get("splits", []):
             if split.get("name") == split_name and split.get("shardLengths"):
-                return [int(length) for length in split["shardLengths"]]
+                return [_count(length) for length in split["shardLengths"]]
     return None
+
+
+def _count(length: Any) -> int:
+    if not 0 <= int(length) < 2**53:
+        raise ValueError(f"a shard of {length} records")
+    return int(length)
 
 
 def _class_names(place: Place) -> list[str] | None:
@@ -67,7 +81,7 @@ def _class_names(place: Place) -> list[str] | None:
     with _json(place, "features.json") as document:
         features = document.get("featuresDict", {}).get("features", {})
         count = features.get("label", {}).get("classLabel", {}).get("numClasses")
-        return [str(number) for number in range(int(count))] if count else None
+        return numbered_classes(int(count), place.address("features.json")) if count else None
 
 
 @contextlib.contextmanager
@@ -80,5 +94,5 @@ def _json(place: Place, name: str) -> Iterator[dict[str, Any]]:
     text = place.read_if_exists(name)
     try:
         yield json.loads(text) if text else {}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"data: {place.address(name)} is damaged: {error}", "copy it again") from None

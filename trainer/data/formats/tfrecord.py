@@ -5,6 +5,7 @@ data, all little-endian (tensorflow/core/lib/io/record_writer.h).
 """
 
 import os
+import re
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,25 +14,32 @@ import google_crc32c
 import numpy as np
 
 from trainer.config import DataConfig
-from trainer.data.encoded import BadImage, Encoded, check_label
+from trainer.data.encoded import MAX_IMAGE_BYTES, BadImage, Encoded, check_label
 from trainer.data.formats import class_names, tf_example
+from trainer.data.formats.dataset import Dataset, Top
+from trainer.data.formats.shards import dataset_of
 from trainer.data.staging import open_shards
-from trainer.data.storage import Place
 from trainer.errors import DataError
 
 HEADER, FOOTER = struct.Struct("<QI"), struct.Struct("<I")
 THREADS = 8  # shards that are indexed at a time, mostly waiting for the disk
 
 
-def load(place: Place, sizes: dict[str, int], config: DataConfig) -> Encoded:
-    """One split of TFRecord shards; the headers of every shard are read once.
+SHARD = re.compile(r"(?:.*-)?(?P<split>[A-Za-z]+)(?:\.tfrecord)?-\d{5}-of-(?P<of>\d{5})")
 
-    Args:
-      sizes: the shards of the split, name -> bytes.
+
+def matches(top: Top) -> Dataset | None:
+    """The dataset of TFRecord shards."""
+    return dataset_of(top, "tfrecord", SHARD)
+
+
+def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
+    """One split of TFRecord shards; the headers of every shard are read once.
 
     Raises:
       DataError: a shard is damaged, or the classes are unknown.
     """
+    place, sizes = dataset.place, dataset.shards[split]
     files, names = open_shards(place, sizes, config.stage, config.stage_gib), list(sizes)
     with ThreadPoolExecutor(THREADS) as pool:
         offsets = list(pool.map(lambda name: index(files.path(name), place.address(name)), names))
@@ -89,6 +97,8 @@ def read_record(path: Path, start: int) -> bytes:
     """The data of the record that begins at byte ``start``; raises BadImage where the checksum differs."""
     with path.open("rb", buffering=0) as file:
         length, _ = HEADER.unpack(os.pread(file.fileno(), HEADER.size, start))
+        if length > MAX_IMAGE_BYTES:
+            raise BadImage(f"the record must have at most 1 GiB, got {length / 2**30:.1f}")
         data = os.pread(file.fileno(), length + FOOTER.size, start + HEADER.size)
     if len(data) != length + FOOTER.size or FOOTER.unpack(data[length:])[0] != masked(data[:length]):
         raise BadImage("the record differs from its checksum")

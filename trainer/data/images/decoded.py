@@ -54,6 +54,7 @@ def as_source(encoded: Encoded, config: DataConfig) -> Source:
         size=encoded.size,
         image_shape=(side, side, 3),
         class_names=encoded.class_names,
+        passed_over=encoded.passed_over,
         mean=MEAN,
         std=STD,
         gather=gather,

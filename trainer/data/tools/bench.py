@@ -9,7 +9,8 @@ import numpy as np
 from trainer.config import DataConfig
 from trainer.data import pipeline
 from trainer.data.encoded import BadImage, Encoded, Example
-from trainer.data.formats.detect import Dataset, encoded
+from trainer.data.formats.dataset import Dataset
+from trainer.data.formats.detect import encoded
 from trainer.data.images import decoded
 from trainer.data.source import Source
 from trainer.data.tools.pack_image import Packing, pack_image

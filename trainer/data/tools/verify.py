@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from trainer.config import DataConfig
 from trainer.data.encoded import BadImage, Encoded
-from trainer.data.formats.detect import Dataset, encoded
+from trainer.data.formats.dataset import Dataset
+from trainer.data.formats.detect import check_classes, open_split
 from trainer.data.images import decode
 from trainer.data.pipeline import cores
 from trainer.data.tools.counter import Advance
@@ -22,7 +23,8 @@ class Finding:
 
     Args:
       kind: "bad" (damaged), "suspect" (it has pixels, and a decoder complained of it), "duplicate" (the bytes
-        and label of another example) or "conflict" (the bytes of another example with a different label).
+        and label of another example), "conflict" (the bytes of another example with a different label), or
+        "passed over" (files of a split that are no examples).
       text: the example and the problem.
     """
 
@@ -35,11 +37,17 @@ def verify(dataset: Dataset, config: DataConfig, advance: Advance) -> Iterator[F
     seen: dict[bytes, tuple[str, int]] = {}
     for split in dataset.splits:
         try:
-            data = encoded(dataset, split, config)
+            data = open_split(dataset, split, config)
         except DataError as error:
             yield Finding("bad", error.args[0])
             continue
         yield from _verify_split(data, config, seen, advance)
+        for text in data.passed_over.texts():
+            yield Finding("passed over", f"{dataset.place.address(dataset.splits[split])}: {text}")
+        try:
+            check_classes(dataset, split, data)
+        except DataError as error:
+            yield Finding("bad", error.args[0])
 
 
 def _verify_split(

@@ -71,11 +71,14 @@ def test_images_at_a_path_are_trained_as_imagenet_is():
         (["x-train.array_record-00000-of-00002"], "must be 2 shards, got 1: number 1 is missing"),
         (
             ["train/a/1.jpg"],
-            "must hold a split 'test', got train\nhint: its folders and shards are named validation or val",
+            "must hold a split 'test', got train\nhint: its folders and shards are named val, valid, valid",
         ),
         (["train/1.jpg", "val/a/1.jpg"], "must lie in the folder of a class, got '1.jpg'"),
         (["train/a/1.jpg", "val/b/1.jpg"], "val/b/1.jpg must lie in the folder of a class, got 'b'"),
-        (["train/a/1.gif", "val/a/1.jpg"], "split 'train' of 'folder' must hold examples, got none"),
+        (
+            ["train/a/1.svg", "val/a/1.jpg"],
+            "train must hold examples, got none; images that are not read: 1 (.svg",
+        ),
     ],
 )
 def test_the_reason_why_a_folder_is_no_dataset_is_named(tmp_path, files, message):
@@ -86,7 +89,7 @@ def test_the_reason_why_a_folder_is_no_dataset_is_named(tmp_path, files, message
     with pytest.raises(DataError) as caught:
         datasets.load_both(DataConfig(name=str(tmp_path)))
     assert message in str(caught.value)
-    assert str(tmp_path) in str(caught.value) or "split 'train'" in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
 
 
 def test_a_file_is_no_dataset(tmp_path):
@@ -95,13 +98,6 @@ def test_a_file_is_no_dataset(tmp_path):
         DataError, match=r"x.jpg must be a folder, got a file\nhint: it may hold an image folder"
     ):
         datasets.load_both(DataConfig(name=str(tmp_path / "x.jpg")))
-
-
-def test_a_link_that_leads_nowhere_is_named(tmp_path):
-    root = folder(tmp_path)
-    (root / "train" / "digit 0" / "gone.png").symlink_to("/nowhere")
-    with pytest.raises(DataError, match=r"digit 0/gone.png: No such file or directory\nhint: it must exist"):
-        datasets.load(DataConfig(name=str(root)), "train")
 
 
 def test_an_image_that_vanishes_is_named(tmp_path):
@@ -214,7 +210,7 @@ def shard_lengths(root, lengths):
         ("tfrecord", lambda d: cut(d / "train-00001-of-00002", 3000), "train-00001-of-00002 ends early"),
         ("tfrecord", lambda d: flip(d / "train-00001-of-00002", 8), "-00001-of-00002 is damaged at byte 0"),
         ("tfrecord", lambda d: cut(d / "train-00001-of-00002", 0), "-00001-of-00002 is empty\nhint: copy it"),
-        ("tar", lambda d: cut(d / "train-000001.tar", 5000), "train-000001.tar"),
+        ("tar", lambda d: cut(d / "train-000001.tar", 5000), "train-000001.tar is damaged: unexpected end"),
         ("tar", lambda d: cut(d / "train-000001.tar", 0), "train-000001.tar is damaged: empty file"),
         (
             "tar",

@@ -206,7 +206,8 @@ def test_stats_count_labels_without_a_class_as_damaged(photos, tmp_path, capsys)
     assert main(["stats", str(tmp_path / "p"), "--json"]) == 0
     train = json.loads(capsys.readouterr().out)["splits"]["train"]
     labels = np.load(tmp_path / "p" / "train.index.npy")["label"]
-    assert (train["images"], train["damaged"]) == (96, int((labels > 1).sum())) != (96, 0)
+    assert (train["images"], train["unlabelled"]) == (96, int((labels > 1).sum())) != (96, 0)
+    assert (train["checked"], train["damaged"]) == (96, train["unlabelled"])
 
 
 def test_bench_says_whether_a_host_would_starve(photos, capsys):

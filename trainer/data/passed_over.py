@@ -1,0 +1,66 @@
+"""Files that no dataset uses: those of operating systems and tools, and images of kinds that are not read."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+# Names that file managers, storage boxes and notebooks write beside the user's files, in lower case.
+SYSTEM_NAMES = frozenset(
+    (
+        *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "folder.htt"),  # Windows
+        *("$recycle.bin", "recycler", "system volume information", "found.000"),
+        *("lost+found", "lost.dir"),  # Linux, Android
+        *("@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin"),  # Synology
+        *("@recycle", "@recently-snapshot", "@__thumb", "@transcode"),  # QNAP
+        *("__pycache__", "picasa.ini", "zbthumbnail.info", "sync.ffs_db"),
+    )
+)
+SYSTEM_PREFIXES = (".", "~$")  # hidden files, ._x of macOS among them; locks of office programs
+
+
+def is_system(part: str) -> bool:
+    """Whether a file or folder of this name, without its path, is hidden or a system's own."""
+    return part.startswith(SYSTEM_PREFIXES) or part.casefold() in SYSTEM_NAMES
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassedOver:
+    """What a split holds beside its images.
+
+    Args:
+      system: number of files and folders that are hidden or a system's own.
+      unread: suffix -> number of image files of a kind that is not read.
+      other: suffix -> number of all other files.
+    """
+
+    system: int = 0
+    unread: Mapping[str, int] = field(default_factory=dict)
+    other: Mapping[str, int] = field(default_factory=dict)
+
+    def texts(self) -> list[str]:
+        """What was passed over, for people: one text for each group that has any."""
+        unread, other = sum(self.unread.values()), sum(self.other.values())
+        texts = [f"images that are not read: {unread:,} ({_listed(self.unread)})"] if unread else []
+        texts += [f"other files: {other:,} ({_listed(self.other)})"] if other else []
+        texts += [f"hidden and system files: {self.system:,}"] if self.system else []
+        return texts
+
+
+NOTHING = PassedOver()
+
+
+def suffix(name: str) -> str:
+    """The suffix of a file name in lower case; "no suffix" where it has none."""
+    return PurePosixPath(name).suffix.lower() or "no suffix"
+
+
+def counted(names: Iterable[str]) -> dict[str, int]:
+    """Suffix -> number of names with it, the most frequent first."""
+    return dict(Counter(map(suffix, names)).most_common())
+
+
+def _listed(counts: Mapping[str, int], most: int = 8) -> str:
+    listed = ", ".join(f"{ending} {count:,}" for ending, count in list(counts.items())[:most])
+    return listed + (", …" if len(counts) > most else "")
