@@ -89,6 +89,7 @@ SUBJECT = closed(
     },
     ["kind", "name"],
 )
+IMAGE_PREFIX = r"^[A-Za-z0-9][A-Za-z0-9._/:@-]*$"
 GOOGLE_ACCOUNT = text(r"^[a-z]([-a-z0-9]*[a-z0-9])?@[-a-z0-9.]+\.iam\.gserviceaccount\.com$")
 
 
@@ -127,7 +128,19 @@ def values_schema() -> Json:
             "defaults": defaults(),
             "kueue": closed(kueue),
             "quota": QUANTITIES,
-            "networkPolicy": closed({"enabled": FLAG, "egress": many({"type": "object"})}),
+            "networkPolicy": closed(
+                {"enabled": FLAG, "perRun": FLAG, "egress": many({"type": "object"})}
+            ),
+            "admission": closed(
+                {
+                    "enabled": FLAG,
+                    "images": many(text(IMAGE_PREFIX, 255)),
+                    "serviceAccounts": many(text(DNS)),
+                    "secrets": many(text(DNS)),
+                    "hostPaths": many(text(r"^/[A-Za-z0-9_./-]*[A-Za-z0-9_-]/?$", 255)),
+                    "hostAccess": FLAG,
+                }
+            ),
             "monitoring": closed(
                 {
                     "enabled": FLAG,

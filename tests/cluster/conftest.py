@@ -21,10 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from charts import Helm
 from commands import Command, command
 from pod_runs import SHORT, TINY, Run
 from testcluster import Cluster, image, requirements
 from testcluster.api import Object
+from testcluster.build import binary
 from testcluster.objects import eventually
 
 
@@ -73,6 +75,12 @@ def namespace(control_plane: Cluster) -> Iterator[str]:
     """A namespace of the test's own that enforces Pod Security `restricted`; deleted afterwards."""
     with _namespace(control_plane) as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def helm(control_plane: Cluster) -> Helm:
+    """The pinned helm; skipped without a cluster, because Go is needed to build it."""
+    return Helm(binary("helm"))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from commands import Command, Result
 from releases import Release, kubeconfig_of
 from testcluster import Cluster
 from testcluster.api import Object, Refused
-from testcluster.build import binary
 from testcluster.objects import eventually, queue
 
 from launcher.cli import main
@@ -20,11 +19,6 @@ pytestmark = pytest.mark.usefixtures("nobody_s_settings")
 
 RUN = "slice=cpu-2x1,arch=resnet18,data=digits,bucket=b-1,image=r/i:1"
 JOBSET: Object = {"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet"}
-
-
-@pytest.fixture(scope="module")
-def helm(control_plane: Cluster) -> Helm:  # skipped without a cluster, because Go is needed to build helm
-    return Helm(binary("helm"))
 
 
 @pytest.fixture

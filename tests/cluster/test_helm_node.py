@@ -47,7 +47,17 @@ def platform(cluster: Cluster, namespace: str, release: Release, cpu_image: imag
 def test_the_smoke_job_joins_and_trains(cluster: Cluster, namespace: str, platform: Release) -> None:
     result = platform("test", "team", "--timeout", "600s")
     assert "Phase:          Succeeded" in result.out, result.out
+    assert "progress step=3" in result.out + result.err, "the log of the pods is printed"
     assert eventually(lambda: pods(cluster.api, namespace) == [], 30), "the hooks are deleted when they pass"
+
+
+def test_a_smoke_job_past_its_deadline_leaves_its_log(
+    cluster: Cluster, namespace: str, platform: Release, cpu_image: image.Image
+) -> None:
+    values = json.dumps({"smokeTest": {"image": cpu_image.name, "deadlineSeconds": 3}})
+    platform("upgrade", "team", str(PLATFORM), "--reuse-values", "-f", "-", stdin=values)
+    result = platform("test", "team", "--timeout", "300s", fails=True)
+    assert "event name=" in result.err, result
 
 
 def test_a_run_installed_by_helm_completes_and_is_followed(

@@ -16,6 +16,11 @@ labels:
   {{- include "resnet-platform.labels" (index . 0) | nindent 2 }}
 {{- end -}}
 
+{{- /* The smoke job, its Service and its pods' label. */ -}}
+{{- define "resnet-platform.smoke" -}}
+{{- printf "smoke-%s" .Release.Name | replace "." "-" | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
 {{- /* A string or a number as text: 1000000, not 1e+06. */ -}}
 {{- define "resnet-platform.text" -}}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
