@@ -108,6 +108,7 @@ def values_schema() -> Json:
         "localQueue": text(DNS, 63),
         "clusterQueue": text(DNS, 63),
         "flavors": QUANTITIES,
+        "preempt": FLAG,
         "priorities": {"type": "object", "additionalProperties": {"type": "integer"}},
         "topology": many({"type": "string", "minLength": 1}),
         "topologyFlavors": many({"type": "string"}),

@@ -96,6 +96,7 @@ FORMS: dict[str, Json] = {
     "cpu": or_number(text(QUANTITY)),
     "memory": or_number(text(QUANTITY)),
     "host_network": FLAG,
+    "network_policy": FLAG,
     "grace": SECONDS,
     "platform": {"enum": ["gke", "generic"]},
     "node_selector": LABELS,

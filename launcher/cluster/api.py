@@ -29,6 +29,7 @@ NEW = "1"
 GROUPS = {
     "JobSet": ("jobset.x-k8s.io/v1alpha2", "jobsets"),
     "ComputeDomain": ("resource.nvidia.com/v1beta1", "computedomains"),
+    "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
     "Workload": ("kueue.x-k8s.io/v1beta2", "workloads"),
     "OldWorkload": ("kueue.x-k8s.io/v1beta1", "workloads"),  # Kueue before 0.14
     "Pod": ("v1", "pods"),

@@ -20,8 +20,12 @@ def key(field: str) -> str:
     return first + "".join(word.capitalize() for word in others)
 
 
-def values(job: TrainingJob) -> dict[str, Any]:
+def values(job: TrainingJob, named_by_release: bool = False) -> dict[str, Any]:
     """Return the values with which the chart renders the same objects as `render`, without defaults.
+
+    Args:
+      named_by_release: leave out a name that is the default one, and the run directory that follows from
+        it, so that the run has the name of its release.
 
     >>> from launcher import TrainingJob
     >>> values(TrainingJob(slice="v4-32", arch="resnet152", bucket="my-bucket"))["runDir"]
@@ -36,6 +40,10 @@ def values(job: TrainingJob) -> dict[str, Any]:
         value = getattr(job, field.name)
         if value is not None and value != field.default and value not in ((), {}):
             chart_values[key(field.name)] = WRITERS.get(field.name, _plain)(value)
+    if named_by_release and job.name == job.default_name:
+        del chart_values["name"]
+        if job.run_dir == f"{job.bucket}/{job.name}":
+            del chart_values["runDir"]
     return chart_values
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from launcher import keys
-from launcher.rendering import container, fabric, failure_policy, patch, placement, volumes
+from launcher.rendering import container, fabric, failure_policy, isolation, patch, placement, volumes
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -23,7 +23,8 @@ def render(job: TrainingJob) -> list[dict[str, Any]]:
     ('resnet152-v4-32', 4)
     """
     jobset = _jobset(job)
-    return [*fabric.objects(job), patch.merge(jobset, job.patch) if job.patch else jobset]
+    companions = [*isolation.objects(job), *fabric.objects(job)]  # the order in which Helm creates them
+    return [*companions, patch.merge(jobset, job.patch) if job.patch else jobset]
 
 
 def _jobset(job: TrainingJob) -> dict[str, Any]:

@@ -95,6 +95,9 @@ class Fields:
         kubernetes_names.quantity, "memory of each pod, as request and limit", "QUANTITY", "Pod"
     )
     host_network: bool = option(readers.flag, "use the network of the node", "", "Pod", False)
+    network_policy: bool = option(
+        readers.flag, "let only the run's own pods reach its pods (NetworkPolicy)", "", "Pod", False
+    )
     grace: int = option(
         readers.seconds,
         "time to save after SIGTERM; 5m if not given, 25s on spot nodes",

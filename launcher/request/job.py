@@ -57,10 +57,15 @@ class TrainingJob(Fields):
             return error.problems[0]
         return None
 
+    @property
+    def default_name(self) -> str:
+        """The name of a run that asks for none: `resnet152-v4-32`."""
+        return re.sub(r"[^a-z0-9]+", "-", f"{self.arch}-{self.slice}".lower()).strip("-")
+
     def _resolve(self) -> None:
         """Fill in the fields that follow from others."""
         if self.name is None:
-            self._set("name", re.sub(r"[^a-z0-9]+", "-", f"{self.arch}-{self.slice}".lower()).strip("-"))
+            self._set("name", self.default_name)
         if self.run_dir is None:
             self._set("run_dir", f"{self.bucket or mounts.SCRATCH}/{self.name}")
         if self.image is None:

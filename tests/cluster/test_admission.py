@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from charts import PLATFORM, Helm
-from releases import Release
+from releases import Release, kubeconfig_of
 from testcluster import Cluster
 from testcluster.api import Object, Refused
 from testcluster.objects import eventually
 
 from launcher import TrainingJob, render
+from launcher.cluster import api
+from launcher.errors import ActionError
 
 VALUES: Object = {
     "defaults": {"image": "r.example/team/trainer:1", "secret-env": {"WANDB_API_KEY": "wandb/key"}},
@@ -23,6 +25,9 @@ VALUES: Object = {
         "secrets": ["pull"],
         "hostPaths": ["/mnt/data"],
     },
+    "researchers": [{"kind": "ServiceAccount", "name": "researcher"}],
+    "networkPolicy": {"perRun": True},
+    "kueue": {"enabled": True, "clusterQueue": "admission", "flavors": {"l4": 8}, "priorities": {}},
 }
 
 
@@ -42,17 +47,14 @@ def team(control_plane: Cluster, helm: Helm) -> Iterator[str]:
 
 def jobset(namespace: str, *changes: Callable[[Any, Any], None]) -> Object:
     """Return a run's JobSet after each change was applied to the JobSet and its pod template."""
-    request = TrainingJob(
-        slice="cpu-2x1",
-        arch="resnet18",
-        name="run",
-        namespace=namespace,
-        bucket="b-1",
-        image="r.example/team/trainer:1",
-        service_account="trainer",
-        secret_env={"WANDB_API_KEY": "wandb/key"},
-        mount=["gcs/data:/data", "pvc/claim:/claim"],
-    )
+    fields: Any = {
+        "bucket": "b-1",
+        "image": "r.example/team/trainer:1",
+        "service_account": "trainer",
+        "secret_env": {"WANDB_API_KEY": "wandb/key"},
+        "mount": ["gcs/data:/data", "pvc/claim:/claim"],
+    }
+    request = TrainingJob(slice="cpu-2x1", arch="resnet18", name="run", namespace=namespace, **fields)
     manifest: Any = copy.deepcopy(render(request)[-1])
     for change in changes:
         change(manifest, manifest["spec"]["replicatedJobs"][0]["template"]["spec"]["template"])
@@ -178,6 +180,75 @@ def test_a_second_replicated_job_is_judged_too(control_plane: Cluster, team: str
         manifest["spec"]["replicatedJobs"].append(second)
 
     assert "host access:" in refusal(control_plane, jobset(team, twice))
+
+
+@pytest.fixture(scope="module")
+def researcher(control_plane: Cluster, team: str, tmp_path_factory: pytest.TempPathFactory) -> api.Cluster:
+    """The launcher's client with the rights of a researcher of the namespace."""
+    path = kubeconfig_of(control_plane, team, "researcher", tmp_path_factory.mktemp("researcher") / "config")
+    return api.Cluster(kubeconfig=str(path))
+
+
+def policy(namespace: str, **spec: Any) -> Any:
+    """Return the NetworkPolicy that the launcher renders for a run, with other fields of its spec."""
+    request = TrainingJob(
+        slice="cpu-2x1", arch="resnet18", name="run", namespace=namespace, network_policy=True
+    )
+    manifest: Any = copy.deepcopy(render(request)[0])
+    manifest["spec"].update(spec)
+    return manifest
+
+
+OWN = {"podSelector": {"matchLabels": {"jobset.sigs.k8s.io/jobset-name": "run"}}}
+OTHER = {"podSelector": {"matchLabels": {"jobset.sigs.k8s.io/jobset-name": "other"}}}
+
+
+def test_a_researcher_s_run_has_its_network_policy(researcher: api.Cluster, team: str) -> None:
+    assert researcher.apply(policy(team), dry_run=True)["metadata"]["name"] == "run"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"podSelector": {}},
+        OTHER,
+        {"ingress": [{}]},
+        {"ingress": [{"from": [OWN, OTHER]}]},
+        {"ingress": [{"from": [OWN | {"namespaceSelector": {}}]}]},
+        {"policyTypes": ["Ingress", "Egress"], "egress": [{}]},
+        {"policyTypes": ["Egress"]},
+    ],
+    ids=[
+        "all pods",
+        "another run",
+        "from anywhere",
+        "from others",
+        "from elsewhere",
+        "to anywhere",
+        "nowhere",
+    ],
+)
+def test_a_researcher_writes_no_other_network_policy(researcher: api.Cluster, team: str, spec: Any) -> None:
+    with pytest.raises(ActionError, match="must admit the pods of the run of its name and nothing else"):
+        researcher.apply(policy(team, **spec), dry_run=True)
+
+
+def test_a_researcher_suspends_a_queued_run_and_changes_nothing_else(
+    control_plane: Cluster, researcher: api.Cluster, team: str
+) -> None:
+    queued = jobset(team, lambda manifest, pod: manifest["metadata"].update(name="queued"))
+    queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "resnet"
+    queued["spec"]["suspend"] = True
+    control_plane.api.apply([queued])
+    assert eventually(lambda: bool(researcher.list("Workload")[0]))
+    [workload] = researcher.list("Workload")[0]
+    name = workload["metadata"]["name"]
+    researcher.patch("Workload", name, {"spec": {"active": False}})
+    assert eventually(lambda: researcher.list("Workload")[0][0]["spec"]["active"] is False)
+    for change in ({"priority": 10**6}, {"queueName": "other"}):
+        with pytest.raises(ActionError, match=r"only spec\.active may change"):
+            researcher.patch("Workload", name, {"spec": change})
+    control_plane.api.delete(queued)
 
 
 def test_other_namespaces_are_left_alone(control_plane: Cluster, team: str, namespace: str) -> None:

@@ -49,6 +49,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "topology": {"queue": "team", "topology_required": GKE_BLOCK},
     "topology-preferred": {"queue": "team", "topology_preferred": GKE_BLOCK, "num_slices": 3},
     "network": {"host_network": True},
+    "isolated": {"network_policy": True, "label": {"team": "vision"}, "namespace": "vision"},
     "no-fabric": {"fabric": False, "num_slices": 2},
     "lifetime": {"ttl": "0", "deadline": "2d", "max_restarts": 1000},
     "namespace": {"namespace": "team", "service_account": "trainer", "image": "r/i@sha256:0"},
@@ -227,4 +228,16 @@ def test_the_values_of_render(helm: Helm, tmp_path: Path, monkeypatch: pytest.Mo
     flags = "--slice h100-16 --arch resnet50 --bucket b-1 --env A=1 --queue q --patch patch.yaml"
     values = rendered(f"{flags} --format helm-values")
     objects = helm("template", "other", str(TRAIN), "-f", "-", stdin=values).objects
-    assert objects == list(yaml.load_all(rendered(flags), yaml.CSafeLoader))
+    assert objects == list(yaml.load_all(rendered(f"{flags} --name other"), yaml.CSafeLoader))
+
+
+@pytest.mark.parametrize(
+    "named", ["--name mine", "--name mine --run-dir gs://b-1/mine", "--run-dir gs://b-1/x"]
+)
+def test_a_name_or_directory_of_the_request_stays_in_the_values(helm: Helm, named: str) -> None:
+    flags = f"--slice v4-32 --arch resnet50 --bucket b-1 {named}"
+    objects = helm(
+        "template", "other", str(TRAIN), "-f", "-", stdin=rendered(f"{flags} --format helm-values")
+    ).objects
+    same_name = "" if "--name" in named else "--name other"
+    assert objects == list(yaml.load_all(rendered(f"{flags} {same_name}"), yaml.CSafeLoader))

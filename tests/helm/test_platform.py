@@ -5,6 +5,7 @@ import json
 import pytest
 import yaml
 from charts import PLATFORM, Helm, Object, Result
+from policies import network_policies, reaches
 
 from launcher import TrainingJob
 from launcher.rendering.jobset import render
@@ -144,13 +145,72 @@ def test_the_google_account_and_the_subjects(helm: Helm) -> None:
 
 def test_the_policy_lets_a_run_s_own_ports_through(helm: Helm) -> None:
     policy = made(helm, {})["NetworkPolicy/resnet-launch-runs"]["spec"]
-    [jobset] = render(TrainingJob(slice="cpu-2x1", arch="resnet18", bucket="b-1"))
-    pod = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
-    selected = policy["podSelector"]["matchLabels"]
-    assert selected.items() <= pod["metadata"]["labels"].items()
-    assert policy["ingress"] == [{"from": [{"podSelector": {"matchLabels": selected}}]}]
     ports = {port["port"] for rule in policy["egress"] for port in rule.get("ports", [])}
     assert ports == {53, 80, 443, 988}
+
+
+def pod_labels(name: str, **fields: object) -> dict[str, str]:
+    """Return the labels of a run's pods: those of the request and those that JobSet and Job set over them."""
+    job = TrainingJob(slice="cpu-2x1", arch="resnet18", bucket="b-1", name=name, **fields)  # pyright: ignore
+    pod = render(job)[-1]["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
+    set_by_controllers = {
+        "jobset.sigs.k8s.io/jobset-name": name,
+        "batch.kubernetes.io/job-name": f"{name}-slice-0",
+    }
+    return pod["metadata"]["labels"] | set_by_controllers
+
+
+COORDINATOR = 8476
+SMOKE = {"batch.kubernetes.io/job-name": "smoke-p"}
+
+
+def test_pods_of_a_namespace_reach_one_another_and_no_others(helm: Helm) -> None:
+    policies = network_policies(made(helm, {}).values())
+    one, other = pod_labels("one"), pod_labels("other")
+    assert reaches(policies, one, one, COORDINATOR)
+    assert reaches(policies, other, one, COORDINATOR)
+    assert not reaches(policies, one, {}, COORDINATOR, other_namespace=True)
+    assert not reaches(policies, {}, one, COORDINATOR, from_other_namespace=True)
+
+
+@pytest.mark.parametrize(
+    "labels", [{}, {"app.kubernetes.io/name": "something-else"}, {"team": "x"}], ids=["none", "app", "team"]
+)
+def test_no_label_takes_a_pod_out_of_the_policy(helm: Helm, labels: dict[str, str]) -> None:
+    policies = network_policies(made(helm, {}).values())
+    assert not reaches(policies, labels, {}, COORDINATOR, other_namespace=True)
+    assert not reaches(policies, {}, labels, COORDINATOR, from_other_namespace=True)
+
+
+def test_pods_of_a_run_of_its_own_policy_reach_no_other_run(helm: Helm) -> None:
+    objects = made(helm, {"networkPolicy": {"perRun": True}})
+    shared = sources.configmap("here", objects["ConfigMap/resnet-launch-defaults"]["data"]).values
+    assert shared["network_policy"] is True
+    runs: list[Object] = []
+    for name in ("one", "other"):
+        runs += render(
+            TrainingJob(slice="cpu-2x1", arch="resnet18", bucket="b-1", name=name, network_policy=True)
+        )
+    policies = network_policies([*objects.values(), *runs])
+    one, other = pod_labels("one"), pod_labels("other")
+    assert reaches(policies, one, one, COORDINATOR)
+    assert reaches(policies, other, other, COORDINATOR)
+    assert not reaches(policies, other, one, COORDINATOR)
+    assert not reaches(policies, one, other, COORDINATOR)
+    assert not reaches(policies, {}, one, COORDINATOR)
+    assert reaches(policies, SMOKE, SMOKE, COORDINATOR)
+    assert not reaches(policies, one, SMOKE, COORDINATOR)
+
+
+def test_a_run_s_policy_alone_keeps_the_namespace_out(helm: Helm) -> None:
+    """`--network-policy` without the platform admits the run's pods and cuts off nothing else."""
+    job = TrainingJob(slice="cpu-2x1", arch="resnet18", bucket="b-1", name="one", network_policy=True)
+    policies = network_policies(render(job))
+    one, other = pod_labels("one"), pod_labels("other")
+    assert reaches(policies, one, one, COORDINATOR)
+    assert not reaches(policies, other, one, COORDINATOR)
+    assert reaches(policies, one, other, COORDINATOR)
+    assert reaches(policies, one, {}, 443, other_namespace=True)
 
 
 GOOGLE = "monitoring.googleapis.com/v1/PodMonitoring"
@@ -219,11 +279,14 @@ def test_the_smoke_job_is_what_the_launcher_renders(helm: Helm) -> None:
         )
     )
     expected = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
-    pod = objects["Job/smoke-p"]["spec"]["template"]["spec"]
+    job = objects["Job/smoke-p"]
+    pod = job["spec"]["template"]["spec"]
     env = {entry["name"]: entry.get("value") for entry in pod["containers"][0].pop("env")}
     assert env["RESNET_COORDINATOR"] == "smoke-p-0.smoke-p:8476"
     assert env.keys() == {entry["name"] for entry in expected["containers"][0].pop("env")}
     assert pod.pop("subdomain") == "smoke-p"
+    # A Job past its deadline deletes its pods and with them their logs, so the pods' own comes first.
+    assert (pod.pop("activeDeadlineSeconds"), job["spec"]["activeDeadlineSeconds"]) == (600, 660)
     assert pod == expected
     hooks = [
         objects[name]["metadata"]["annotations"]["helm.sh/hook"]

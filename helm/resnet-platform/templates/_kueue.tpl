@@ -58,6 +58,9 @@ metadata:
     {{- include "resnet-platform.labels" $root | nindent 4 }}
 spec:
   namespaceSelector: {}
+  {{- if $v.preempt }}
+  preemption: {withinClusterQueue: LowerPriority}
+  {{- end }}
   resourceGroups:
   {{- range $resource, $flavors := $groups }}
   - coveredResources: [{{ $resource }}]

@@ -53,10 +53,22 @@
 {{- if $podAnnotations }}{{ $_ := set $pods "annotations" $podAnnotations }}{{ end -}}
 {{- end -}}
 
+{{- /* The NetworkPolicy that lets only the run's own pods reach its pods. */ -}}
+{{- define "resnet-train.isolation" -}}
+{{- $labels := dict "app.kubernetes.io/name" "resnet-launch" "app.kubernetes.io/instance" .name "app.kubernetes.io/managed-by" "resnet-launch" -}}
+{{- include "resnet-train.put" (list $labels (include "resnet-train.pairs" .values.label | fromJson).values) -}}
+{{- $metadata := dict "name" .name "labels" $labels -}}
+{{- if .values.namespace }}{{ $_ := set $metadata "namespace" .values.namespace }}{{ end -}}
+{{- $pods := dict "podSelector" (dict "matchLabels" (dict "jobset.sigs.k8s.io/jobset-name" .name)) -}}
+{{- $spec := merge (dict "policyTypes" (list "Ingress") "ingress" (list (dict "from" (list $pods)))) $pods -}}
+{{- dict "apiVersion" "networking.k8s.io/v1" "kind" "NetworkPolicy" "metadata" $metadata "spec" $spec | toJson -}}
+{{- end -}}
+
 {{- /* Objects that must exist before the JobSet, such as the ComputeDomain of an NVLink domain. */ -}}
 {{- define "resnet-train.companions" -}}
 {{- $run := . -}}
 {{- $objects := list -}}
+{{- if $run.values.networkPolicy }}{{ $objects = append $objects (include "resnet-train.isolation" $run | fromJson) }}{{ end -}}
 {{- range $run.network.objects -}}
 {{- $object := include "resnet-train.fill" (list $run .) | fromJson -}}
 {{- include "resnet-train.put" (list $object.metadata.labels (include "resnet-train.pairs" $run.values.label | fromJson).values) -}}

@@ -50,7 +50,7 @@ def command(form: str, directory: str | None, explain: bool, **flags: Any) -> No
     elif form == "helm-values":
         from launcher.rendering import helm_values
 
-        click.echo(to_yaml([helm_values.values(job)]), nl=False)
+        click.echo(to_yaml([helm_values.values(job, named_by_release=True)]), nl=False)
     else:
         click.echo(_manifest(job, explain), nl=False)
 
