@@ -129,9 +129,7 @@ def values_schema() -> Json:
             "defaults": defaults(),
             "kueue": closed(kueue),
             "quota": QUANTITIES,
-            "networkPolicy": closed(
-                {"enabled": FLAG, "perRun": FLAG, "egress": many({"type": "object"})}
-            ),
+            "networkPolicy": closed({"enabled": FLAG, "perRun": FLAG, "egress": many({"type": "object"})}),
             "admission": closed(
                 {
                     "enabled": FLAG,
