@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,7 @@ from launcher.cli import options
 from launcher.request import kubernetes_names, readers
 
 if TYPE_CHECKING:
-    from launcher.cluster.api import Cluster
+    from launcher.cluster.api import JSON, Cluster
 
 
 def flags(namespace: bool = True) -> list[click.Parameter]:
@@ -33,8 +34,53 @@ def name() -> click.Parameter:
     return click.Argument(["name"], type=options.Checked(kubernetes_names.run))
 
 
-def yes() -> click.Parameter:
-    return click.Option(["--yes", "-y"], is_flag=True, help="do not ask")
+def optional_name() -> click.Parameter:
+    """Return NAME for a verb with `yes_name`, whose value may be the name: see `name_and_yes`."""
+    return click.Argument(
+        ["name"], type=options.Checked(kubernetes_names.run), required=False, metavar="NAME"
+    )
+
+
+def yes_name() -> click.Parameter:
+    """Return --yes, which another person's run needs with its name."""
+    return click.Option(
+        ["--yes", "-y"],
+        is_flag=False,
+        flag_value="",
+        default=None,
+        metavar="[NAME]",
+        help="do not ask; for a run that somebody else submitted, with its name",
+    )
+
+
+def name_and_yes(name: str | None, yes: str | None) -> tuple[str, str | None]:
+    """Return the run's name and the value of --yes, which has taken the name in `delete --yes NAME`."""
+    if name is None and yes:
+        return options.check("name", kubernetes_names.run, yes), ""
+    if name is None:
+        raise click.UsageError("Missing argument 'NAME'.")
+    return name, yes
+
+
+def require_own(cluster: Cluster, jobset: JSON, yes: str | None, verb: str) -> bool:
+    """Refuse to change a JobSet of somebody else; on a terminal ask for the run's name first.
+
+    Returns:
+      Whether the person has typed the name, which confirms.
+
+    Raises:
+      ActionError: the launcher did not make it.
+      RequestError: somebody else submitted it, and its name was not given.
+    """
+    from launcher.runs import objects, ownership
+
+    ownership.require_ours(jobset)
+    typed = ""
+    if yes is None and sys.stdin.isatty() and (owner := ownership.other_owner(cluster, jobset)):
+        question = f"{owner} submitted this run. To {verb} it, type its name"
+        typed = click.prompt(question, default="", show_default=False)
+    ownership.require_own(cluster, jobset, typed or yes or "", verb)
+    return typed == objects.name(jobset)
 
 
 def timeout(default: str) -> click.Parameter:

@@ -39,6 +39,9 @@ GROUPS = {
     "Node": ("v1", "nodes"),
     "Deployment": ("apps/v1", "deployments"),
     "LocalQueue": ("kueue.x-k8s.io/v1beta1", "localqueues"),
+    "NewLocalQueue": ("kueue.x-k8s.io/v1beta2", "localqueues"),
+    "WorkloadPriorityClass": ("kueue.x-k8s.io/v1beta1", "workloadpriorityclasses"),
+    "NewWorkloadPriorityClass": ("kueue.x-k8s.io/v1beta2", "workloadpriorityclasses"),
     "ClusterQueue": ("kueue.x-k8s.io/v1beta1", "clusterqueues"),
     "ResourceFlavor": ("kueue.x-k8s.io/v1beta1", "resourceflavors"),
 }

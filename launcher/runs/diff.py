@@ -11,10 +11,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from launcher import keys
 from launcher.rendering.manifest import to_yaml
 
 # Kueue and the verbs suspend and resume change these spec fields while a run lives: they are its state.
 STATE_FIELDS = ("suspend",)
+# `submit` adds these annotations; a render knows neither who submits nor who suspends.
+STATE_ANNOTATIONS = (keys.SUBMITTED_BY, keys.SUSPENDED)
 
 
 def unified(live: Mapping[str, Any], rendered: Mapping[str, Any], manager: str) -> str:
@@ -74,4 +77,6 @@ def _text(manifest: Mapping[str, Any]) -> str:
     plain["metadata"].pop("namespace", None)  # from the request or the context: the same namespace either way
     for name in STATE_FIELDS:
         plain.get("spec", {}).pop(name, None)
+    for name in STATE_ANNOTATIONS:
+        plain["metadata"].get("annotations", {}).pop(name, None)
     return to_yaml([plain])

@@ -2,80 +2,125 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launcher.cluster.api import JSON, Cluster, Unreachable
+from launcher.cluster.api import JSON, Cluster
 from launcher.cluster.refusals import Refused
-from launcher.runs import diagnosis, lookup, queue, startup, trainer_log
+from launcher.runs import (
+    deaths,
+    diagnosis,
+    events,
+    lookup,
+    objects,
+    obstacles,
+    progress,
+    queue,
+    startup,
+    trainer_log,
+)
 
-TAIL_LINES = 400  # end of the first host's log, which has the newest progress
-HEAD_BYTES = 1 << 18  # start of the same log, which has the events before the first step
+NODES_READ = 3  # nodes whose state is read to explain pods that hang
+HELD = ("Suspended", "Queued")  # phases in which a run has no pods on purpose
 
 
 def status(cluster: Cluster, name: str) -> dict[str, Any]:
     """Return what `resnet-launch status --json` prints. Raises ActionError where there is no such run."""
     jobset = lookup.find(cluster, name)
     pods = lookup.pods_of(cluster, name)
-    row = lookup.row(jobset, pods)
-    log = _read_log(cluster, pods)
-    has_problems = row["restarts"]["total"] or row["phase"] in ("Pending", "Restarting", "Failed")
-    events = _warnings(cluster, name) if has_problems else []
-    failure = diagnosis.last_failure(events)
+    workload, others = _workload(cluster, jobset)
+    row = lookup.row(jobset, pods, workload)
+    phase, is_over = row["phase"], diagnosis.is_over(jobset)
+    log = progress.read(cluster, pods)
+    has_problems = row["restarts"]["total"] or phase in ("Pending", "Restarting", "Failed", "Deleting")
+    warnings = events.warnings(cluster, jobset, pods) if has_problems else []
+    ended, moved = events.last_end(warnings)
+    line = dict(log.progress) or lookup.noted(jobset, "progress")
+    if is_over:
+        line.pop("eta_seconds", None)
     return row | {
-        "pods": dict(Counter(pod["status"].get("phase", "Pending") for pod in pods)),
-        "why": _why(cluster, jobset, pods, row["phase"], events),
-        "last_failure": failure,
-        "failed": diagnosis.first_failure(pods),
-        "progress": log.progress,
-        "evaluation": log.evaluate,
-        "startup_seconds": startup.breakdown(jobset, pods, log.events, failure["at"] if failure else ""),
+        "pods": dict(Counter(objects.text(pod, "status", "phase") or "Pending" for pod in pods)),
+        "why": explain(cluster, jobset, pods, phase, warnings, (workload, others)),
+        "last_failure": None if moved or phase in HELD else ended,
+        "last_preemption": ended if moved else None,
+        "failed": None if phase in (*HELD, "Completed") else deaths.first_failure(pods),
+        "progress": line,
+        "evaluation": dict(log.evaluate) or lookup.noted(jobset, "evaluation"),
+        "best": dict(trainer_log.better(log.best, lookup.noted(jobset, "best"))),  # type: ignore[arg-type]
+        "suspended": lookup.suspension(jobset) if phase == "Suspended" else {},
+        "startup_seconds": startup.breakdown(jobset, pods, log.events, ended["at"] if ended else ""),
     }
 
 
-def _why(cluster: Cluster, jobset: JSON, pods: list[JSON], phase: str, events: list[JSON]) -> list[str]:
-    """Return the sentences that explain a phase in which the run does not train."""
-    name = jobset["metadata"]["name"]
+def explain(
+    cluster: Cluster,
+    jobset: JSON,
+    pods: list[JSON],
+    phase: str,
+    warnings: Sequence[Mapping[str, Any]],
+    workloads: tuple[JSON | None, list[JSON] | None],
+) -> list[str]:
+    """Return the sentences that explain a phase in which a run does not train, or does not end."""
+    name, now = objects.name(jobset), time.time()
+    workload, others = workloads
     if phase == "Failed":
-        failed = diagnosis.condition(jobset, "Failed") or {}
-        return [failed.get("message", "")]
+        return [diagnosis.failure(jobset)]
     if phase == "Suspended":
-        return [f"it was suspended: resnet-launch resume {name}"]
+        return [queue.deactivation(workload, name) if workload else _suspended(jobset)]
     if phase == "Queued":
-        try:
-            _, workload, workloads = lookup.workload(cluster, jobset)
-        except Refused:
+        if others is None:
             return ["queued by Kueue; you may not read the Workloads that say why"]
-        return queue.explain_wait(workload, workloads, name)
-    if phase in ("Pending", "Restarting"):
-        problems = diagnosis.start_problems(pods)
-        if problems and len(pods) == diagnosis.hosts(jobset):
-            return problems
-        return problems + diagnosis.creation_problems(events)
-    return []
+        return queue.explain_wait(workload, others, name)
+    if diagnosis.runs_elsewhere(jobset):
+        return queue.explain_remote(jobset, workload)
+    nodes = _nodes(cluster, obstacles.suspicious_nodes(pods, now))
+    ending = obstacles.ending_problems(pods, nodes, now)
+    if phase == "Completed":
+        return [deaths.cause(death) for death in deaths.deaths(pods)]
+    if phase == "Deleting":
+        return ending + _finalizers(jobset)
+    if phase == "Running":
+        return ending
+    living = [pod for pod in pods if not objects.text(pod, "metadata", "deletionTimestamp")]
+    problems = ending + obstacles.start_problems(pods)
+    problems += obstacles.creation_problems(warnings, pods, len(living) < diagnosis.hosts(jobset))
+    return problems or obstacles.slow_starts(jobset, pods, now)
 
 
-def _warnings(cluster: Cluster, name: str) -> list[JSON]:
-    """Return warning events about the run's jobs and pods, whose names begin with the run's name."""
+def _finalizers(jobset: JSON) -> list[str]:
+    """Return which finalizers keep a deleted JobSet, besides the one that waits for its pods."""
+    kept = objects.mapping(jobset, "metadata").get("finalizers")
+    names = [str(entry) for entry in kept if entry != "foregroundDeletion"] if isinstance(kept, list) else []
+    return [f"finalizers keep its JobSet: {', '.join(names)}"] if names else []
+
+
+def _suspended(jobset: JSON) -> str:
+    note = lookup.suspension(jobset)
+    by = f" by {note['by']}" if note.get("by") else ""
+    return f"it was suspended{by}: resnet-launch resume {objects.name(jobset)}"
+
+
+def _workload(cluster: Cluster, jobset: JSON) -> tuple[JSON | None, list[JSON] | None]:
+    """Return (Kueue's Workload of a run that Kueue may hold, all Workloads); None where none may be read."""
+    held = objects.mapping(jobset, "spec").get("suspend") or diagnosis.runs_elsewhere(jobset)
+    if not held or diagnosis.is_over(jobset):
+        return None, []
     try:
-        events, _ = cluster.list("Event", fieldSelector="type=Warning")
+        _, own, others = lookup.workload(cluster, jobset)
     except Refused:
-        return []
-    return [event for event in events if event["involvedObject"].get("name", "").startswith(f"{name}-")]
+        return None, None
+    return own, others
 
 
-def _read_log(cluster: Cluster, pods: list[JSON]) -> trainer_log.LogSummary:
-    """Return the newest lines of the first host's log; an empty summary where there is no readable log."""
-    first = next(
-        (pod for pod in pods if lookup.slice_and_host(pod) == (0, 0) and startup.container_start(pod)), None
-    )
-    if first is None:
-        return trainer_log.LogSummary()
-    pod = first["metadata"]["name"]
-    try:
-        log = trainer_log.read(cluster.log(pod, tailLines=TAIL_LINES))
-        if log.progress and "first_step" not in log.events:  # a long run: its start is no longer in the tail
-            log.events = trainer_log.read(cluster.log(pod, limitBytes=HEAD_BYTES)).events | log.events
-        return log
-    except (Refused, Unreachable):  # the node is gone or does not respond: show the status without a log
-        return trainer_log.LogSummary()
+def _nodes(cluster: Cluster, names: list[str]) -> dict[str, JSON | None]:
+    """Return these nodes, None for one that does not exist; without those that may not be read."""
+    nodes: dict[str, JSON | None] = {}
+    for name in names[:NODES_READ]:
+        matching = lookup.readable(
+            lambda name=name: cluster.list("Node", "", fieldSelector=f"metadata.name={name}")[0]
+        )
+        if matching is not None:
+            nodes[name] = next((node for node in matching if objects.name(node) == name), None)
+    return nodes

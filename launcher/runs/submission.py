@@ -9,8 +9,7 @@ from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError, NotKnown, Problem, RequestError
 from launcher.rendering.jobset import render
 from launcher.request import sources
-from launcher.runs import diagnosis
-from launcher.runs.watch import until_gone
+from launcher.runs import deletion, diagnosis, lookup, ownership, queueing
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -32,14 +31,15 @@ def defaults(cluster: Cluster) -> sources.Source:
     return sources.configmap(source, (config_map or {}).get("data") or {})
 
 
-def submit(job: TrainingJob, cluster: Cluster, replace: bool = False) -> JSON:
+def submit(job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed: str = "") -> JSON:
     """Try a run on the server, then apply its objects; return the stored JobSet.
 
     Args:
       replace: delete an existing run of the same name, once the dry run of the new one has passed.
+      confirmed: the run's name where the existing run is another person's and is to be replaced.
 
     Raises:
-      RequestError: the name is in use.
+      RequestError: the name, the queue or the priority cannot be used, or the run is another person's.
       NotKnown: the server did not answer; the run may have been submitted.
       ActionError: the server refused; nothing was stored.
     """
@@ -47,10 +47,16 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False) -> JSON:
     existing = cluster.get("JobSet", job.name)
     if existing and not replace:
         raise RequestError(name_in_use(job.name, existing))
+    if existing:
+        ownership.require_ours(existing)
+        ownership.require_own(cluster, existing, confirmed, "replace")
+    queueing.check(job, cluster)
+    ownership.require_free(cluster, objects[:-1], job.name)
     _dry_run(job, cluster, objects, existing)
     if existing:
-        cluster.delete("JobSet", job.name, existing["metadata"]["uid"])
-        until_gone(cluster, existing, REPLACE_SECONDS)
+        lookup.delete(cluster, existing)
+        deletion.until_gone(cluster, existing, REPLACE_SECONDS)
+    ownership.sign(cluster, objects[-1])
     return _create(job, cluster, objects)
 
 

@@ -12,10 +12,11 @@ from launcher import contract
 
 @dataclass
 class LogSummary:
-    """The newest line of each kind, as key -> value; times are unix seconds."""
+    """The newest line of each kind and the best evaluation, as key -> value; times are unix seconds."""
 
     progress: contract.ProgressLine = field(default_factory=contract.ProgressLine)
     evaluate: contract.EvaluateLine = field(default_factory=contract.EvaluateLine)
+    best: contract.EvaluateLine = field(default_factory=contract.EvaluateLine)  # of highest accuracy
     events: dict[str, float] = field(default_factory=dict)  # name -> when it last happened
 
 
@@ -31,9 +32,18 @@ def read(lines: Iterable[str]) -> LogSummary:
             summary.progress = values
         elif kind == "evaluate":
             summary.evaluate = values
+            summary.best = better(summary.best, values)
         elif isinstance(values.get("at"), (int, float)):
             summary.events[str(values.get("name"))] = float(values["at"])
     return summary
+
+
+def better(one: contract.EvaluateLine, other: contract.EvaluateLine) -> contract.EvaluateLine:
+    """Return the evaluation of higher accuracy; the first where they are equal or the second has none."""
+    first, second = one.get("accuracy"), other.get("accuracy")
+    if not isinstance(second, (int, float)):
+        return one
+    return one if isinstance(first, (int, float)) and first >= second else other
 
 
 def _value(text: str) -> Any:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from testcluster import Cluster
+from testcluster.objects import queue
 
 import launcher
 from launcher.cli import main
@@ -43,8 +44,9 @@ def test_config_goes_on_without_a_cluster_that_answers(
 
 
 def test_a_run_is_submitted_from_python(control_plane: Cluster, namespace: str) -> None:
+    control_plane.api.apply(queue(namespace, namespace, cpus=0))
     job = launcher.TrainingJob(
-        slice="cpu-2x1", arch="resnet18", bucket="b-1", name="from-python", queue="none"
+        slice="cpu-2x1", arch="resnet18", bucket="b-1", name="from-python", queue=namespace
     )
     cluster = launcher.Cluster(kubeconfig=str(control_plane.kubeconfig), namespace=namespace)
     stored = launcher.submit(job, cluster)

@@ -64,7 +64,7 @@ def test_a_pod_without_a_node_says_what_no_node_has(launch: Command, hand: Pods)
     assert eventually(lambda: why() != [])
     (reason,) = why()
     assert reason.startswith("no node for the pod: ")
-    assert reason.endswith(" (2 pods)")
+    assert reason.endswith(" (2 pods, such as run-slice-0-0-" + reason[-6:])
 
 
 def test_pods_that_a_quota_keeps_from_being_made_say_so(
@@ -101,12 +101,19 @@ def test_a_counted_restart_and_then_the_end(launch: Command, hand: Pods) -> None
     assert status["phase"] == "Failed"
     assert status["failed"] == {
         "pod": second["metadata"]["name"],
+        "node": "",
+        "container": "trainer",
         "exit_code": 45,
         "meaning": "hung",
         "message": "error: no step for 300 s\nhint: see above",
+        "at": "2026-01-01T00:00:01Z",
     }
     page = launch("status run").out.splitlines()
-    assert "  restarts      1 (1 of 1 counted)" in page
+    assert "  restarts      1 (1 of 1 used)" in page
+    assert (
+        "  why           it failed again after 1 of 1 counted restarts (first failed job: run-slice-0)"
+        in page
+    )
     assert f"  failed first  {second['metadata']['name']}: exit code 45, hung" in page
     assert "                  error: no step for 300 s" in page
 
@@ -160,7 +167,8 @@ def test_suspend_takes_the_pods_and_resume_brings_them_back(
     assert launch("suspend run").out == "run suspended\n"
     assert eventually(lambda: pods(control_plane.api, namespace) == [])
     status = launch("status run --json").json
-    assert (status["phase"], status["why"]) == ("Suspended", ["it was suspended: resnet-launch resume run"])
+    assert status["phase"] == "Suspended"
+    assert status["why"] == [f"it was suspended by {status['submitted_by']}: resnet-launch resume run"]
     assert launch("suspend run --json").json == {"name": "run", "suspended": True, "changed": False}
     assert launch("resume run").out == "run resumed\n"
     hand.attempt(0)
@@ -230,7 +238,8 @@ def test_a_run_of_a_queue_is_suspended_through_kueue_which_would_start_it_again(
     assert launch("suspend run").out == "run suspended\n"
     assert eventually(lambda: pods(control_plane.api, namespace) == [])
     status = launch("status run --json").json
-    assert (status["phase"], status["why"]) == ("Queued", ["it was suspended: resnet-launch resume run"])
+    assert (status["phase"], status["why"]) == ("Suspended", ["it was suspended: resnet-launch resume run"])
+    assert [row["phase"] for row in launch("list --json").json] == ["Suspended"]
     assert launch("suspend run").out == "run was already suspended\n"
     assert launch("resume run").out == "run resumed\n"
     hand.attempt(0)

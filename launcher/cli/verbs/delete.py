@@ -14,12 +14,18 @@ from launcher.cli import options, target
 @click.command(
     "delete",
     cls=options.Command,
-    params=[target.name(), target.yes(), target.timeout("15m"), *target.flags(), target.as_json()],
+    params=[
+        target.optional_name(),
+        target.yes_name(),
+        target.timeout("15m"),
+        *target.flags(),
+        target.as_json(),
+    ],
     example="resnet-launch delete resnet152-v4-32",
 )
 def command(
-    name: str,
-    yes: bool,
+    name: str | None,
+    yes: str | None,
     timeout: int,
     context: str | None,
     kubeconfig: str | None,
@@ -28,23 +34,25 @@ def command(
 ) -> None:
     """Delete a run's objects and wait until its pods are gone. The run directory is not deleted.
 
-    Asks for confirmation on a terminal; elsewhere --yes is required.
+    Asks for confirmation on a terminal; elsewhere --yes is required. Another person's run needs its name
+    after --yes.
     """
     from launcher.errors import Problem, RequestError
-    from launcher.runs import diagnosis, lookup, watch
+    from launcher.runs import deletion, diagnosis, lookup, objects, ownership
 
+    name, yes = target.name_and_yes(name, yes)
     cluster = target.cluster(context, kubeconfig, namespace)
     jobset = lookup.find(cluster, name)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise RequestError(Problem("yes", "must be given when stdin is not a terminal", "--yes"))
+    ownership.require_ours(jobset)
+    if yes is None and not sys.stdin.isatty():
+        raise RequestError(Problem("yes", "must be given when stdin is not a terminal", f"--yes {name}"))
+    if not target.require_own(cluster, jobset, yes, "delete") and yes is None:
         click.confirm(
             f"delete run {name} ({diagnosis.hosts(jobset)} pods) in {cluster.namespace}?", abort=True
         )
-    cluster.delete("JobSet", name)
-    lookup.delete_companions(cluster, name)
-    watch.until_gone(cluster, jobset, timeout)
-    run_dir = jobset["metadata"].get("annotations", {}).get(keys.RUN_DIR, "")
+    lookup.delete(cluster, jobset)
+    deletion.until_gone(cluster, jobset, timeout)
+    run_dir = objects.text(objects.annotations_of(jobset), keys.RUN_DIR)
     if as_json:
         click.echo(json.dumps({"name": name, "deleted": True, "run_dir": run_dir}, indent=2))
     else:

@@ -9,7 +9,8 @@ import click
 
 from launcher.cli import options, table, target
 
-COLUMNS = ("name", "phase", "slice", "arch", "hosts", "restarts", "age")
+COLUMNS = ("name", "phase", "step", "slice", "arch", "hosts", "restarts", "age", "reason")
+REASON_WIDTH = 60  # characters of a reason; `status` shows all of it
 PARAMS = [
     click.Option(["--all-namespaces", "-A"], is_flag=True, help="list the runs of all namespaces"),
     *target.flags(),
@@ -21,11 +22,14 @@ PARAMS = [
 def command(
     all_namespaces: bool, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
 ) -> None:
-    """List the runs of a namespace, newest first. Phases come from JobSet's status; no pods are read."""
-    from launcher.runs import lookup
+    """List the runs of a namespace, newest first, with their step and a short reason.
+
+    Steps and reasons are read for the newest 30 runs. The age of a run that is over is how long it took.
+    """
+    from launcher.runs import listing
 
     cluster = target.cluster(context, kubeconfig, namespace)
-    rows = [lookup.row(jobset) for jobset in lookup.list_runs(cluster, all_namespaces)]
+    rows = listing.rows(cluster, all_namespaces)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -39,4 +43,13 @@ def command(
 
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
     slices = f"{row['slices']} x {row['slice']}" if row["slices"] > 1 else row["slice"]
-    return row | {"slice": slices, "restarts": row["restarts"]["total"], "age": table.age(row["created"])}
+    progress, reason = row["progress"], " ".join(row["reason"].split())
+    step = f"{progress['step']}/{progress.get('steps', '?')}" if "step" in progress else ""
+    age = "" if row["seconds"] is None else table.seconds(row["seconds"])
+    return row | {
+        "slice": slices,
+        "step": step,
+        "restarts": row["restarts"]["total"],
+        "age": f"took {age}" if row["finished"] and age else age,
+        "reason": reason if len(reason) <= REASON_WIDTH else f"{reason[: REASON_WIDTH - 1]}…",
+    }

@@ -3,74 +3,140 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import sys
+import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from launcher import contract
 from launcher.cli import options, table, target
 
+if TYPE_CHECKING:
+    from launcher.cluster.api import Cluster
+
 LAST_LINES = 12  # shown of the message of the pod that failed first
+WATCH_SECONDS = 2.0  # between two looks with --watch
+CLEAR = "\x1b[H\x1b[2J"  # moves to the top of a terminal and clears it
+WATCH = click.Option(["--watch", "-w"], is_flag=True, help="show every change until the run is over")
 
 
 @click.command(
     "status",
     cls=options.Command,
-    params=[target.name(), *target.flags(), target.as_json()],
+    params=[target.name(), WATCH, *target.flags(), target.as_json()],
     example="resnet-launch status resnet152-v4-32",
 )
 def command(
-    name: str, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
+    name: str, watch: bool, context: str | None, kubeconfig: str | None, namespace: str | None, as_json: bool
 ) -> None:
-    """Show a run's phase, pods, restarts, step, throughput and time left, and why it waits or failed."""
+    """Show a run's phase, pods, restarts, step, throughput and time left, and why it waits or failed.
+
+    With --watch and --json it prints one document per line and change.
+    """
     from launcher.runs.status import status
 
-    run = status(target.cluster(context, kubeconfig, namespace), name)
+    cluster = target.cluster(context, kubeconfig, namespace)
+    if watch:
+        _watch(cluster, name, as_json)
+        return
+    run = status(cluster, name)
     click.echo(json.dumps(run, indent=2) if as_json else "\n".join(page(run)))
+
+
+def _watch(cluster: Cluster, name: str, as_json: bool) -> None:
+    """Print a run's status at each change, until the run is over or the reader interrupts."""
+    from launcher.runs.status import status
+
+    shown, in_place = "", sys.stdout.isatty() and not as_json
+    try:
+        while True:
+            run = status(cluster, name)
+            changing = {"seconds": None} if as_json else {}  # grows at each look, which is no change
+            text = json.dumps(run | changing) if as_json else "\n".join(page(run))
+            if text != shown:
+                separator = CLEAR if in_place else "\n" if shown and not as_json else ""
+                click.echo(separator + text)
+                shown = text
+            if run["phase"] in ("Completed", "Failed"):
+                return
+            time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return
 
 
 def page(run: dict[str, Any]) -> list[str]:
     """Return the lines to print for a run's status."""
     restarts, pods = run["restarts"], run["pods"]
     slices = f"{run['slices']} x {run['slice']}" if run["slices"] > 1 else run["slice"]
+    hosts = f"{run['hosts']} host{'s' * (run['hosts'] != 1)}"
     rows = [
         ("phase", run["phase"]),
-        ("slice", f"{slices}, {run['hosts']} hosts, {run['arch']}"),
+        ("slice", ", ".join(filter(None, (slices, hosts, run["arch"])))),
         ("pods", ", ".join(f"{count} {phase}" for phase, count in pods.items()) or "none"),
-        ("restarts", f"{restarts['total']} ({restarts['counted']} of {restarts['max']} counted)"),
-        ("age", table.age(run["created"])),
+        ("restarts", f"{restarts['total']} ({restarts['counted']} of {restarts['max']} used)"),
+        *_times(run),
         ("run dir", run["run_dir"]),
+        ("submitted by", run["submitted_by"]),
     ]
     rows += [("why", text) for text in run["why"]]
     if failed := run["failed"]:
         code = "" if failed["exit_code"] is None else f"exit code {failed['exit_code']}, "
-        rows.append(("failed first", f"{failed['pod']}: {code}{failed['meaning']}"))
+        rows.append(("failed first", f"{_subject(failed)}: {code}{failed['meaning']}"))
         rows += [("", f"  {line}") for line in failed["message"].splitlines()[-LAST_LINES:]]
     elif failure := run["last_failure"]:
-        rows.append(("last failure", f"{table.age(failure['at'])} ago: {failure['message']}"))
-    rows += _training(run["progress"], run["evaluation"])
+        rows.append(("last failure", f"{_ago(failure['at'])}{failure['message']}"))
+    if moved := run["last_preemption"]:
+        rows.append(("preempted", f"{_ago(moved['at'])}{moved['message']}"))
+    rows += _training(run)
     if run["startup_seconds"]:
         milestones = ", ".join(
             f"{name.replace('_', ' ')} {seconds:g} s" for name, seconds in run["startup_seconds"].items()
         )
         rows.append(("start-up", milestones))
-    return [run["name"], *(f"  {key:13} {text}" for key, text in rows)]
+    return [run["name"], *(f"  {key:13} {text}" for key, text in rows if text)]
 
 
-def _training(progress: contract.ProgressLine, evaluation: contract.EvaluateLine) -> list[tuple[str, str]]:
+def _times(run: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the age of a living run, or when one that is over ended and how long it took."""
+    if not run["finished"]:
+        return [("age", table.age(run["created"]) if run["created"] else "")]
+    took = "" if run["seconds"] is None else f", {table.seconds(run['seconds'])} after its submission"
+    return [("finished", f"{run['finished']}{took}")]
+
+
+def _subject(failed: dict[str, Any]) -> str:
+    container = "" if failed["container"] in ("", "trainer") else f"container {failed['container']} of "
+    return f"{container}{failed['pod']}" + (f" on node {failed['node']}" if failed["node"] else "")
+
+
+def _ago(at: str) -> str:
+    return f"{table.age(at)} ago: " if at else ""
+
+
+def _training(run: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
+    progress: contract.ProgressLine = run["progress"]
+    evaluation: contract.EvaluateLine = run["evaluation"]
     if progress:
         loss = _number(progress.get("loss"), ".4f")
-        rows.append(("step", f"{progress.get('step')} of {progress.get('steps')}, loss {loss}"))
+        noted = ", when it was suspended" if run["suspended"] else ""
+        rows.append(("step", f"{progress.get('step')} of {progress.get('steps')}, loss {loss}{noted}"))
     if "images_per_second" in progress:
         wait = f"{_number(progress.get('data_wait'), '.1%')} of the time waiting for data"
         rows.append(("throughput", f"{_number(progress['images_per_second'], ',.0f')} images/s, {wait}"))
-    if isinstance(left := progress.get("eta_seconds"), (int, float)):
+    if run["phase"] == "Running" and isinstance(left := progress.get("eta_seconds"), (int, float)):
         rows.append(("time left", table.seconds(left)))
     if evaluation:
-        accuracy = _number(evaluation.get("accuracy"), ".2%")
-        rows.append(("accuracy", f"{accuracy} at step {evaluation.get('step')}"))
+        rows.append(("accuracy", _accuracy(evaluation)))
+    best: contract.EvaluateLine = run["best"]
+    if best and best.get("step") != evaluation.get("step"):
+        rows.append(("best accuracy", _accuracy(best)))
     return rows
+
+
+def _accuracy(evaluation: contract.EvaluateLine) -> str:
+    return f"{_number(evaluation.get('accuracy'), '.2%')} at step {evaluation.get('step')}"
 
 
 def _number(value: Any, form: str) -> str:

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
 
 REPLACE = click.Option(["--replace"], is_flag=True, help="first delete a run of the same name")
+YES = click.Option(
+    ["--yes"],
+    metavar="NAME",
+    default="",
+    help="with --replace: the name of a run that somebody else submitted",
+)
 CHECK = click.Option(
     ["--check"], is_flag=True, help="run `resnet-launch check` first; do not submit if it finds an error"
 )
-PARAMS = [*options.flags(options.ALL), *target.flags(namespace=False), REPLACE, CHECK, target.as_json()]
+PARAMS = [*options.flags(options.ALL), *target.flags(namespace=False), REPLACE, YES, CHECK, target.as_json()]
 
 
 @click.command(
@@ -30,7 +36,13 @@ PARAMS = [*options.flags(options.ALL), *target.flags(namespace=False), REPLACE, 
     example="resnet-launch submit --slice v4-32 --arch resnet152",
 )
 def command(
-    context: str | None, kubeconfig: str | None, replace: bool, check: bool, as_json: bool, **flags: Any
+    context: str | None,
+    kubeconfig: str | None,
+    replace: bool,
+    yes: str,
+    check: bool,
+    as_json: bool,
+    **flags: Any,
 ) -> None:
     """Submit a run: the server checks all of its objects before any of them is stored.
 
@@ -44,7 +56,7 @@ def command(
     job = options.job(flags, submission.defaults(cluster))
     if check:
         _check(job, cluster, replace)
-    stored = submission.submit(job, cluster, replace)
+    stored = submission.submit(job, cluster, replace, yes)
     if as_json:
         reply = {"name": job.name, "namespace": cluster.namespace, "context": cluster.context}
         reply |= {"run_dir": job.run_dir, "uid": stored["metadata"]["uid"]}

@@ -1,13 +1,8 @@
-"""Why a run waits or failed. The conditions, events and messages are those of a real cluster (1.36)."""
+"""The phase of a run. The conditions are those of a real cluster (1.36)."""
 
 import pytest
 
 from launcher.runs import diagnosis
-
-UNSCHEDULABLE = (
-    "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are "
-    "available: 1 No preemption victims found for incoming pod."
-)
 
 
 def jobset(suspend=False, labels=None, status=None, slices=1, hosts=2, **metadata):
@@ -19,15 +14,11 @@ def jobset(suspend=False, labels=None, status=None, slices=1, hosts=2, **metadat
     }
 
 
-def pod(name="run-slice-0-0-abcde", phase="Pending", conditions=(), **state):
-    container = {"name": "trainer", "image": "r/i:1", "state": state}
-    status = {"phase": phase, "conditions": list(conditions)}
-    return {
-        "metadata": {"name": name},
-        "status": status | ({"containerStatuses": [container]} if state else {}),
-    }
+def pod(phase="Pending", **metadata):
+    return {"metadata": {"name": "run-slice-0-0-abcde", **metadata}, "status": {"phase": phase}}
 
 
+LEAVING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 OVER = {"conditions": [{"type": "Completed", "status": "True"}]}
 QUEUE = {"kueue.x-k8s.io/queue-name": "team"}
 
@@ -44,6 +35,10 @@ QUEUE = {"kueue.x-k8s.io/queue-name": "team"}
         (jobset(status={"restarts": 1}), [pod(phase="Running")] * 2, "Running"),
         (jobset(status={"replicatedJobsStatus": [{"ready": 1, "succeeded": 0}]}, slices=2), None, "Pending"),
         (jobset(status={"replicatedJobsStatus": [{"ready": 1, "succeeded": 1}]}, slices=2), None, "Running"),
+        (jobset(), [pod(phase="Running"), pod(phase="Running", **LEAVING)], "Restarting"),
+        (jobset(), [pod(phase="Running"), pod(phase="Unknown")], "Restarting"),
+        (jobset(), [*[pod(phase="Running")] * 2, pod(phase="Failed", **LEAVING)], "Running"),
+        (jobset(), [{"metadata": {}, "status": None}, pod(phase="Running")], "Pending"),
         (jobset(suspend=True), [], "Suspended"),
         (jobset(suspend=True, labels=QUEUE), [], "Queued"),
         (jobset(status=OVER), [], "Completed"),
@@ -65,92 +60,56 @@ def test_hosts_are_those_of_all_slices():
     assert diagnosis.hosts(jobset(slices=8, hosts=64)) == 512
 
 
-def test_the_same_problem_is_reported_once():
-    condition = {
-        "type": "PodScheduled",
-        "status": "False",
-        "reason": "Unschedulable",
-        "message": UNSCHEDULABLE,
-    }
-    assert diagnosis.start_problems([pod(conditions=[condition])] * 3) == [
-        "no node for the pod: 0/1 nodes are available: 1 Insufficient cpu (3 pods)"
-    ]
+def workload(active=None):
+    return {"metadata": {"name": "jobset-run-12345"}, "spec": {} if active is None else {"active": active}}
 
 
-def test_an_image_that_cannot_be_pulled():
-    waiting = {"reason": "ErrImagePull", "message": "not found"}
-    assert diagnosis.start_problems([pod(waiting=waiting)]) == ["image r/i:1: ErrImagePull: not found"]
+@pytest.mark.parametrize(
+    ("run", "workload", "expected"),
+    [
+        (jobset(suspend=True, labels=QUEUE), workload(), "Queued"),
+        (jobset(suspend=True, labels=QUEUE), workload(True), "Queued"),
+        (jobset(suspend=True, labels=QUEUE), workload(False), "Suspended"),
+        (jobset(suspend=True), workload(), "Queued"),  # Kueue manages JobSets without a queue too
+        (
+            jobset(suspend=True, labels=QUEUE, annotations={"resnet-launch/suspended": "{}"}),
+            None,
+            "Suspended",
+        ),
+        (jobset(suspend=True, annotations={"resnet-launch/suspended": "{}"}), workload(True), "Queued"),
+    ],
+)
+def test_a_run_that_is_held_waits_for_kueue_or_for_a_person(run, workload, expected):
+    assert diagnosis.phase(run, [], workload) == expected
 
 
-def test_a_container_that_is_being_created_is_no_problem():
-    assert diagnosis.start_problems([pod(waiting={"reason": "ContainerCreating"})]) == []
+def test_a_run_of_multikueue_runs_although_its_pods_are_elsewhere():
+    run = jobset(status={"replicatedJobsStatus": [{"ready": 1, "succeeded": 0}]})
+    assert diagnosis.phase(run, []) == "Pending"
+    run["spec"]["managedBy"] = "kueue.x-k8s.io/multikueue"
+    assert diagnosis.phase(run, []) == "Running"
 
 
-def test_pods_that_cannot_be_created_and_volumes_that_do_not_mount():
-    def event(reason, message):
-        return {"reason": reason, "message": message}
-
-    quota = "exceeded quota: q, requested: count/pods=1, used: count/pods=2, limited: count/pods=2"
-    mount = 'MountVolume.SetUp failed for volume "mount-0" : references non-existent secret key: k'
-    events = [
-        event("FailedCreate", f'Error creating: pods "run-slice-0-1-abcde" is forbidden: {quota}'),
-        event("FailedCreate", f'Error creating: pods "run-slice-0-2-fghij" is forbidden: {quota}'),
-        event("FailedScheduling", "another reason"),
-        event("FailedMount", mount),
-    ]
-    assert diagnosis.creation_problems(events) == [
-        "FailedCreate: no pod can be created: exceeded quota: q, requested: count/pods=1, used: "
-        "count/pods=2, limited: count/pods=2",
-        'FailedMount: MountVolume.SetUp failed for volume "mount-0" : references non-existent secret key: k',
-    ]
-
-
-def test_the_pod_that_failed_first_is_named_with_its_last_lines():
-    def ended(code, at, message=""):
-        return {"exitCode": code, "finishedAt": at, "reason": "Error", "message": message}
-
-    pods = [
-        pod("run-slice-0-0-aaaaa", "Failed", terminated=ended(134, "2026-01-01T00:00:09Z")),
-        pod("run-slice-0-1-bbbbb", "Failed", terminated=ended(45, "2026-01-01T00:00:03Z", "error: hung\n")),
-        pod("run-slice-0-2-ccccc", "Succeeded", terminated=ended(0, "2026-01-01T00:00:01Z")),
-    ]
-    assert diagnosis.first_failure(pods) == {
-        "pod": "run-slice-0-1-bbbbb",
-        "exit_code": 45,
-        "meaning": "hung",
-        "message": "error: hung",
-    }
-
-
-def test_a_pod_that_was_evicted_before_its_container_started():
-    evicted = pod("run-slice-0-0-aaaaa", "Failed")
-    evicted["status"] |= {"reason": "Evicted", "message": "The node was low on resource: memory. "}
-    assert diagnosis.first_failure([evicted]) == {
-        "pod": "run-slice-0-0-aaaaa",
-        "exit_code": None,
-        "meaning": "Evicted",
-        "message": "The node was low on resource: memory.",
-    }
-
-
-def test_no_failure():
-    assert (
-        diagnosis.first_failure([pod(phase="Running", running={"startedAt": "2026-01-01T00:00:00Z"})]) is None
-    )
-
-
-def test_the_last_failure_is_the_newest_of_the_jobs():
-    def event(kind, reason, at, message):
-        involved = {"kind": kind, "name": "run-slice-0"}
-        return {"involvedObject": involved, "reason": reason, "lastTimestamp": at, "message": message}
-
-    events = [
-        event("Job", "PodFailurePolicy", "2026-01-01T00:00:09Z", "failed with exit code 42"),
-        event("Job", "BackoffLimitExceeded", "2026-01-01T00:00:01Z", "older"),
-        event("Pod", "FailedScheduling", "2026-01-01T00:00:11Z", "of a pod"),
-    ]
-    assert diagnosis.last_failure(events) == {
-        "at": "2026-01-01T00:00:09Z",
-        "message": "failed with exit code 42",
-    }
-    assert diagnosis.last_failure(events[2:]) is None
+@pytest.mark.parametrize(
+    ("reason", "message", "expected"),
+    [
+        (
+            "FailJobSetFailurePolicyAction",
+            "applying FailJobSet failure policy action (first failed job: run-slice-0)",
+            "it ended in a way that no restart can mend (first failed job: run-slice-0)",
+        ),
+        (
+            "ReachedMaxRestarts",
+            "jobset failed due to reaching max number of restarts (first failed job: run-slice-1)",
+            "it failed again after 3 of 3 counted restarts (first failed job: run-slice-1)",
+        ),
+        ("FailedJobs", "jobset failed due to one or more job failures", "a Job of it failed"),
+        ("Other", "words of a newer JobSet", "words of a newer JobSet"),
+        ("Other", None, "Other"),
+    ],
+)
+def test_a_failure_is_told_without_the_names_of_jobset_s_actions(reason, message, expected):
+    failed = {"type": "Failed", "status": "True", "reason": reason, "message": message}
+    run = jobset(status={"conditions": [failed]})
+    run["spec"]["failurePolicy"] = {"maxRestarts": 3}
+    assert diagnosis.failure(run) == expected

@@ -67,8 +67,8 @@ def test_ages():
     assert table.age("2026-01-01T00:00:00Z", now) == "3h"
 
 
-def test_the_status_of_a_failed_run():
-    run = {
+def run(**more):
+    return {
         "name": "run",
         "phase": "Failed",
         "slice": "v5e-256",
@@ -76,33 +76,61 @@ def test_the_status_of_a_failed_run():
         "hosts": 512,
         "arch": "resnet50",
         "pods": {"Failed": 1},
-        "restarts": {"total": 3, "counted": 1, "max": 10},
+        "restarts": {"total": 3, "counted": 0, "max": 10},
         "created": "2026-01-01T00:00:00Z",
+        "finished": "2026-01-01T02:00:00Z",
+        "seconds": 7200.0,
         "run_dir": "gs://b-1/run",
-        "why": ["jobset failed"],
-        "failed": {
-            "pod": "p",
-            "exit_code": None,
-            "meaning": "Evicted",
-            "message": "The node was low on memory.",
-        },
+        "submitted_by": "jane@example.com",
+        "why": ["a Job of it failed"],
+        "failed": None,
         "last_failure": None,
-        "progress": {"step": 7, "steps": 9, "loss": "nan"},
+        "last_preemption": None,
+        "progress": {"step": 7, "steps": 9, "loss": "nan", "eta_seconds": 0},
         "evaluation": {"step": 5, "accuracy": 0.5},
+        "best": {"step": 4, "accuracy": 0.625},
+        "suspended": {},
         "startup_seconds": {"created": 1.0, "first_step": 2.5, "total": 3.5},
+        **more,
     }
-    lines = page(run)
-    assert lines[:4] == [
+
+
+def test_the_status_of_a_failed_run():
+    failed = {
+        "pod": "p",
+        "node": "n",
+        "container": "trainer",
+        "exit_code": None,
+        "meaning": "evicted by its node, which lacked a resource",
+        "message": "The node was low on memory.",
+    }
+    assert page(run(failed=failed)) == [
         "run",
         "  phase         Failed",
         "  slice         8 x v5e-256, 512 hosts, resnet50",
         "  pods          1 Failed",
-    ]
-    assert lines[7:] == [
-        "  why           jobset failed",
-        "  failed first  p: Evicted",
+        "  restarts      3 (0 of 10 used)",
+        "  finished      2026-01-01T02:00:00Z, 2h after its submission",
+        "  run dir       gs://b-1/run",
+        "  submitted by  jane@example.com",
+        "  why           a Job of it failed",
+        "  failed first  p on node n: evicted by its node, which lacked a resource",
         "                  The node was low on memory.",
         "  step          7 of 9, loss nan",
         "  accuracy      50.00% at step 5",
+        "  best accuracy 62.50% at step 4",
         "  start-up      created 1 s, first step 2.5 s, total 3.5 s",
     ]
+
+
+def test_a_run_that_is_over_has_no_time_left_and_no_age():
+    text = "\n".join(page(run(phase="Completed")))
+    assert "time left" not in text
+    assert "age" not in text
+
+
+def test_a_preemption_that_saved_its_state_is_no_failure():
+    moved = {"at": "", "message": "p had saved its state"}
+    lines = page(run(phase="Running", finished="", why=[], last_preemption=moved))
+    assert "  preempted     p had saved its state" in lines
+    assert not any("fail" in line for line in lines)

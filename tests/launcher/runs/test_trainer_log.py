@@ -42,3 +42,12 @@ def test_a_log_without_lines_of_the_trainer_gives_an_empty_summary():
     assert trainer_log.read(
         ["", "progress", "Traceback (most recent call last):", "event name=x at=soon"]
     ) == (trainer_log.LogSummary())
+
+
+def test_the_best_evaluation_is_kept_beside_the_newest():
+    lines = [
+        f"evaluate step={step} accuracy={accuracy}" for step, accuracy in ((5, 0.5), (10, 0.75), (15, "nan"))
+    ]
+    summary = trainer_log.read([*lines, "evaluate step=20 accuracy=0.7"])
+    assert (summary.evaluate["step"], summary.best["step"]) == (20, 10)
+    assert trainer_log.better({}, {"step": 1}) == {}

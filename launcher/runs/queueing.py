@@ -1,0 +1,59 @@
+"""The queue and priority that a run asks for: whether they exist, before anything is submitted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launcher.cluster.api import JSON, Cluster
+from launcher.cluster.refusals import Refused
+from launcher.errors import Problem, RequestError, closest
+from launcher.runs import objects
+
+if TYPE_CHECKING:
+    from launcher.request.job import TrainingJob
+
+
+def check(job: TrainingJob, cluster: Cluster) -> None:
+    """Refuse a queue or a priority class that does not exist; what may not be read passes.
+
+    Raises:
+      RequestError: the cluster has no Kueue, or the namespace no such queue, or the cluster no such class.
+    """
+    problems = []
+    if job.queue:
+        where = f"in namespace {cluster.namespace}"
+        problems += _problem(cluster, "queue", job.queue, "LocalQueue", None, where)
+    if job.queue and job.priority and not problems:
+        problems += _problem(cluster, "priority", job.priority, "WorkloadPriorityClass", "", "of the cluster")
+    if problems:
+        raise RequestError(*problems)
+
+
+def _problem(
+    cluster: Cluster, field: str, name: str, kind: str, namespace: str | None, where: str
+) -> list[Problem]:
+    try:
+        names = [objects.name(entry) for entry in _list(cluster, kind, namespace)]
+    except Refused as error:
+        if error.status == 404:
+            hint = "install Kueue, or submit without a queue: --no-queue"
+            return [Problem(field, f"must be used where Kueue is installed, got {name!r}", hint)]
+        return []
+    if name in names:
+        return []
+    known = ", ".join(sorted(names)[:10])
+    hint = closest(name, names) or (f"{where}: {known}" if known else f"there is none {where}")
+    return [Problem(field, f"must be a {kind} {where}, got {name!r}", hint)]
+
+
+def _list(cluster: Cluster, kind: str, namespace: str | None) -> list[JSON]:
+    """Return the objects of a kind of Kueue's, by the older version of its API or the newer one.
+
+    Raises Refused, with status 404 where the cluster serves neither.
+    """
+    try:
+        return cluster.list(kind, namespace)[0]
+    except Refused as error:
+        if error.status != 404:
+            raise
+    return cluster.list(f"New{kind}", namespace)[0]
