@@ -11,7 +11,7 @@ import os
 import socket
 
 from launcher import keys
-from launcher.cluster.api import JSON, Cluster
+from launcher.cluster.api import JSON, Cluster, NotUnderstood
 from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.runs import objects
@@ -23,8 +23,8 @@ def username(cluster: Cluster) -> str:
     """Return the name by which the cluster knows the user; USER@HOST where it does not say one."""
     review = {"apiVersion": REVIEW, "kind": "SelfSubjectReview"}
     try:
-        answer = cluster.request("POST", f"/apis/{REVIEW}/selfsubjectreviews", review)
-    except Refused:
+        answer = cluster.request("POST", f"/apis/{REVIEW}/selfsubjectreviews", review, repeatable=True)
+    except (Refused, NotUnderstood):
         return _local_name()
     return objects.text(answer, "status", "userInfo", "username") or _local_name()
 
