@@ -48,8 +48,12 @@ class TrainError(Exception):
 
 
 def first_line(error: Exception, max_length: int = 200) -> str:
-    """Return the first line of another library's error; its type where it has no message."""
-    return (str(error) or type(error).__name__).splitlines()[0][:max_length]
+    """Return the first line of another library's error; its type where it has no message.
+
+    Control characters, which a message may quote from a file, are written as ``\\x1b``.
+    """
+    line = (str(error) or type(error).__name__).splitlines()[0][:max_length]
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 class JoinError(TrainError):

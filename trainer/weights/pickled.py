@@ -7,6 +7,7 @@ amount of memory, and there is a limit to the bytes and to the operations.
 
 import io
 import pickletools
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,9 @@ def read(
     Raises:
       ValueError: the pickle is damaged, too large, or uses what this reader does not know.
     """
-    return _Machine(classes, persistent).run(stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of odd escapes in the text of protocol 0
+        return _Machine(classes, persistent).run(stream)
 
 
 def shown(value: Any, length: int = 80) -> str:

@@ -1,9 +1,11 @@
 """The reader of PyTorch's files: every kind of tensor that torch.save writes, and files that are refused."""
 
 import io
+import itertools
 import os
 import pickle
 import pickletools
+import random
 import resource
 import struct
 import zipfile
@@ -324,3 +326,30 @@ def test_the_pickle_of_a_module_is_named(tmp_path):
     path = torch_files.ZipFile(content).write(tmp_path / "a.pth")
     with pytest.raises(ValueError, match=r"an object of torchvision\.models\.resnet\.ResNet instead of"):
         arrays(path)
+
+
+def elements(count, offset, size, stride):
+    """Return the indices of a view, in its order, by the definition of strides alone."""
+    places = itertools.product(*map(range, size))
+    return [offset + sum(i * s for i, s in zip(place, stride, strict=True)) for place in places]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_random_views_are_what_strides_say_or_refused(tmp_path, write):
+    chance, views, base = random.Random(4), {}, Storage(np.arange(24, dtype=np.float32))
+    for number in range(400):
+        size = tuple(chance.choice([0, 1, 2, 3, 4]) for _ in range(chance.randrange(4)))
+        stride = tuple(chance.choice([-1, 0, 1, 2, 3, 6, 12, 24]) for _ in size)
+        views[str(number)] = chance.choice([-1, 0, 0, 1, 5, 23, 24]), size, stride
+    value = {name: tensor(np.float32([0]), base, *view) for name, view in views.items()}
+    reads = state_dict.flatten(torch_file.read(write(tmp_path / "a.pth", value)))
+    read = 0
+    for name, (offset, size, stride) in views.items():
+        inside = elements(24, offset, size, stride)
+        if min(offset, *stride, 0) < 0 or any(i >= 24 for i in inside) or len(inside) > 24:
+            with pytest.raises(ValueError, match=r"^must (have|lie)"):
+                reads[name]()
+            continue
+        read += 1
+        np.testing.assert_array_equal(reads[name](), np.float32(inside).reshape(size))
+    assert read > 50
