@@ -9,11 +9,11 @@ import sys
 
 from trainer.arguments import Parser
 from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
-from trainer.errors import ConfigError, TrainError
+from trainer.errors import ERROR, ConfigError, DataError, TrainError
 from trainer.registry import LIBRARIES
 
 EXAMPLES = """examples:
-  resnet-train predict runs/resnet18 cat.jpg dog.jpg
+  resnet-train predict runs/resnet18 cat.jpg photos/
   resnet-train evaluate runs/resnet18 --data fashion-mnist
   resnet-train report gs://bucket/resnet50 --out resnet50.html
   resnet-train import resnet50.pth resnet50.safetensors --from torchvision --arch resnet50
@@ -68,10 +68,19 @@ def parser() -> Parser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _verb(verbs, "train", "train on this machine's devices, with the flags of python -m trainer")
-    verb = _verb(verbs, "predict", "classify images; prints one line of JSON per image")
+    verb = _verb(
+        verbs,
+        "predict",
+        "classify images; prints one line of JSON per image, and continues after one that cannot be read",
+    )
     verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
     _add_classes(verb)
-    verb.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG or PNG file")
+    verb.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="picture, folder of pictures, or - for stdin: a picture, or a list of files with one per line",
+    )
     verb.add_argument(
         "--top", type=int, default=5, metavar="N", help="number of classes per image (default: 5)"
     )
@@ -139,12 +148,21 @@ def _add_classes(verb: Parser) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
-    from trainer.weights import inference
+    from trainer.weights import inference, pictures
 
     if args.top < 1:
         raise ConfigError(f"--top: must be at least 1, got {args.top}")
-    for row in inference.predict(_load_weights(args), args.images, args.top, DataConfig().max_pixels):
-        print(json.dumps(row, ensure_ascii=False), flush=True)
+    weights = _load_weights(args)
+    named, answered, failed = pictures.named(args.images, sys.stdin.buffer), 0, 0
+    for result in inference.predict(weights, named, args.top, DataConfig().max_pixels):
+        if isinstance(result, DataError):
+            failed += 1
+            _print_status(f"{ERROR}{result}")
+        else:
+            answered += 1
+            print(json.dumps(result, ensure_ascii=False), flush=True)
+    if failed:
+        raise DataError(f"{failed:,} of {answered + failed:,} pictures could not be classified")
 
 
 def evaluate(args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 34  # margins for the numbers at the axes
 MAX_POINTS = 400  # per line; more are indistinguishable at this width
 
 Point = tuple[float, float]
+Show = Callable[[float], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +42,24 @@ class Scale:
         return round(self.first + fraction * (self.last - self.first), 2)
 
 
-def chart(title: str, lines: Sequence[Line], show: Callable[[float], str] = "{:g}".format) -> str:
+def plain(apart: float) -> Show:
+    """Return the format of the numbers along an axis whose marks are ``apart`` from each other."""
+    return "{:,g}".format
+
+
+def percent(apart: float) -> Show:
+    """Return the format of shares, 0 to 1, with as many digits as tell neighbouring marks from each other."""
+    digits = max(0, -math.floor(math.log10(apart * 100) + 1e-9))
+    return f"{{:.{digits}%}}".format
+
+
+def chart(title: str, lines: Sequence[Line], form: Callable[[float], Show] = plain) -> str:
     """Return a figure with its legend as HTML; empty if no line has a point.
 
     Args:
       title: caption of the figure.
       lines: curves over a common axis of steps.
-      show: formats a value.
+      form: ``plain`` or ``percent``, how values are written.
     """
     lines = [line for line in lines if line.points]
     if not lines:
@@ -57,9 +69,10 @@ def chart(title: str, lines: Sequence[Line], show: Callable[[float], str] = "{:g
     rows, columns = ticks(min(values), max(values)), ticks(min(steps), max(steps), 6)
     across = Scale(low=min(steps), high=max(*steps, min(steps) + 1), first=LEFT, last=WIDTH - RIGHT)
     up = Scale(low=rows[0], high=rows[-1], first=HEIGHT - BOTTOM, last=TOP)
+    show, show_value = form(rows[1] - rows[0]), form((rows[1] - rows[0]) / 10)
     parts = [_row(up(value), show(value)) for value in rows]
     parts += [_column(across(x), f"{x:,.0f}") for x in columns if across.low <= x <= across.high]
-    parts += [_line(number, line, across, up, show) for number, line in enumerate(lines, 1)]
+    parts += [_line(number, line, across, up, show_value) for number, line in enumerate(lines, 1)]
     parts.append(f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">step</text>')
     return (
         f"<figure><figcaption>{escape(title)}{_legend(lines)}</figcaption>"
@@ -98,7 +111,7 @@ def _column(x: float, text: str) -> str:
     return f'<text class="axis" x="{x}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(text)}</text>'
 
 
-def _line(number: int, line: Line, across: Scale, up: Scale, show: Callable[[float], str]) -> str:
+def _line(number: int, line: Line, across: Scale, up: Scale, show: Show) -> str:
     values = thin(line.points)
     points = [(across(x), up(y)) for x, y in values]
     svg = f'<polyline class="s{number}" points="{" ".join(f"{x},{y}" for x, y in points)}"/>'

@@ -19,12 +19,14 @@ class Mistake:
       truth: name of the true class.
       predicted: name of the predicted class.
       probability: softmax probability of the predicted class, 0 to 1.
+      name: file or record of the image.
     """
 
     image: bytes
     truth: str
     predicted: str
     probability: float
+    name: str
 
     @property
     def source(self) -> str:
@@ -110,7 +112,8 @@ def _pictures(analysis: ErrorAnalysis) -> str:
         return ""
     figures = "".join(
         f'<figure><img src="{mistake.source}" alt=""><figcaption><b>{escape(mistake.predicted)}</b> '
-        f"({mistake.probability * 100:.1f} %)<br>true class: {escape(mistake.truth)}</figcaption></figure>"
+        f"({mistake.probability * 100:.1f} %)<br>true class: {escape(mistake.truth)}"
+        f'<br><span class="muted">{escape(mistake.name)}</span></figcaption></figure>'
         for mistake in analysis.mistakes
     )
     return f'<section><h2>Most confident mistakes</h2><div class="mistakes">{figures}</div></section>'

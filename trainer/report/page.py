@@ -10,7 +10,7 @@ from etils import epath
 
 from trainer.config import FIELDS, SECTIONS
 from trainer.report import mistakes
-from trainer.report.chart import Line, chart
+from trainer.report.chart import Line, chart, percent
 from trainer.report.mistakes import ErrorAnalysis
 from trainer.rundir.goodput import KINDS
 from trainer.rundir.record import Record, Row
@@ -85,14 +85,14 @@ def _charts(record: Record) -> str:
                 _line("test", evaluated, "accuracy", True),
                 _line("test, raw weights", evaluated, "raw_accuracy", True),
             ],
-            "{:.0%}".format,
+            percent,
         ),
         chart("Learning rate", [_line("learning rate", trained, "lr")]),
-        chart("Throughput (images/s)", [_line("images/s", trained, "images_per_second")], "{:,g}".format),
+        chart("Throughput (images/s)", [_line("images/s", trained, "images_per_second")]),
         chart(
             "Utilisation of the devices' peaks",
             [_line("MFU", trained, "mfu"), _line("memory bandwidth", trained, "hbm")],
-            "{:.0%}".format,
+            percent,
         ),
     ]
     body = "".join(charts) or '<p class="muted">No step has been logged yet.</p>'
@@ -155,7 +155,8 @@ def duration(seconds: float) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{value * 100:.1f} %"
+    """Return ``62.5 %``; a share below 1 % has two digits that count."""
+    return f"{value * 100:.1f} %" if value >= 0.01 or not value else f"{value * 100:.2g} %"
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,6 +1,7 @@
 """Error analysis of a network: its confusion matrix, and its most confident mistakes as pictures."""
 
 import heapq
+from collections.abc import Callable
 
 import cv2
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 
 from trainer.config import DataConfig
 from trainer.data import pipeline
+from trainer.data.source import Source
 from trainer.learning.step import normalise
 from trainer.report.mistakes import ErrorAnalysis, Mistake
 from trainer.weights import inference
@@ -24,7 +26,7 @@ def analyse_errors(weights: Weights, data: DataConfig) -> ErrorAnalysis:
       ConfigError: the images have another number of channels than the network's, or more classes.
       DataError: the dataset is missing or damaged.
     """
-    test, data = inference.open_test(weights, data)
+    test, data, _ = inference.open_test(weights, data)
     net, params, stats = inference.build_network(weights)
 
     @jax.jit
@@ -49,11 +51,21 @@ def analyse_errors(weights: Weights, data: DataConfig) -> ErrorAnalysis:
                 mistake = (probability, example, image, int(labels[row]), int(predicted[row]))
                 (heapq.heappush if len(mistakes) < MISTAKES else heapq.heappushpop)(mistakes, mistake)
     return ErrorAnalysis(
-        class_names=list(weights.class_names), confusion=confusion, mistakes=_sorted(mistakes, weights)
+        class_names=list(weights.class_names),
+        confusion=confusion,
+        mistakes=_sorted(mistakes, weights, _names(test, data)),
     )
 
 
-def _sorted(mistakes: list[tuple[float, int, np.ndarray, int, int]], weights: Weights) -> list[Mistake]:
+def _names(test: Source, data: DataConfig) -> Callable[[int], str]:
+    """Return a function from the number of a test example to its file or record, below the dataset's path."""
+    example_name = test.example_name or "test example {}".format
+    return lambda example: example_name(example).removeprefix(f"{data.name.rstrip('/')}/")
+
+
+def _sorted(
+    mistakes: list[tuple[float, int, np.ndarray, int, int]], weights: Weights, name: Callable[[int], str]
+) -> list[Mistake]:
     """Return the mistakes with the highest probability first, in the order of the examples among equals."""
     return [
         Mistake(
@@ -61,8 +73,9 @@ def _sorted(mistakes: list[tuple[float, int, np.ndarray, int, int]], weights: We
             truth=weights.class_names[label],
             predicted=weights.class_names[predicted],
             probability=probability,
+            name=name(example),
         )
-        for probability, _, image, label, predicted in sorted(mistakes, key=lambda m: (-m[0], m[1]))
+        for probability, example, image, label, predicted in sorted(mistakes, key=lambda m: (-m[0], m[1]))
     ]
 
 

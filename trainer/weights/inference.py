@@ -2,8 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from trainer.data import datasets, pipeline
 from trainer.data.classes import match, relabelled
 from trainer.data.encoded import BadImage
 from trainer.data.images import crop, decode
+from trainer.data.images.kinds import image_kind, refusal
 from trainer.data.source import Source
 from trainer.devices import mesh
 from trainer.errors import ConfigError, DataError
@@ -30,6 +30,7 @@ from trainer.runtime.agreement import from_first_host
 from trainer.runtime.messages import warn
 from trainer.state import Arrays
 from trainer.weights.file import Weights, load
+from trainer.weights.pictures import Picture
 from trainer.weights.torch_names import as_float32
 
 BATCH = 256
@@ -97,13 +98,14 @@ def evaluate(weights: Weights, data: DataConfig) -> dict[str, Any]:
     """Measure a network on the test split of a dataset.
 
     Returns:
-      data: name of the dataset; accuracy: top-1, 0 to 1; loss: mean cross-entropy; examples: their number.
+      data: name of the dataset; accuracy: top-1, 0 to 1; loss: mean cross-entropy; examples: their number;
+      classes: how many of the network's classes the dataset has.
 
     Raises:
       ConfigError: the images have another number of channels than the network's, or more classes.
       DataError: the dataset is missing or damaged.
     """
-    test, data = open_test(weights, data)
+    test, data, classes = open_test(weights, data)
     net, params, stats = build_network(weights)
     eval_step = jax.jit(step.make_eval_step(net, test))
     rows = np.arange(BATCH)
@@ -115,14 +117,18 @@ def evaluate(weights: Weights, data: DataConfig) -> dict[str, Any]:
         "accuracy": totals["correct"] / examples,
         "loss": totals["loss"] / examples,
         "examples": examples,
+        "classes": classes,
     }
 
 
-def open_test(weights: Weights, data: DataConfig) -> tuple[Source, DataConfig]:
+def open_test(weights: Weights, data: DataConfig) -> tuple[Source, DataConfig, int]:
     """Open the test split of a dataset with the classes, image size, crop and normalisation of a network.
 
     The labels become those of the network, by the names of the classes. A warning names what had to be
     assumed, and the classes of the network that the dataset lacks.
+
+    Returns:
+      The source, the settings that it was opened with, and the number of classes that the dataset has.
 
     Raises:
       ConfigError: the images have another number of channels or pixels than the network's, or a class that
@@ -138,7 +144,7 @@ def open_test(weights: Weights, data: DataConfig) -> tuple[Source, DataConfig]:
     if matched.warning:
         warn(matched.warning)
     test = relabelled(test, weights.class_names, matched.positions)
-    return dataclasses.replace(test, mean=weights.mean, std=weights.std), data
+    return dataclasses.replace(test, mean=weights.mean, std=weights.std), data, len(matched.positions)
 
 
 def _shape(shape: tuple[int, int, int]) -> str:
@@ -146,17 +152,19 @@ def _shape(shape: tuple[int, int, int]) -> str:
     return f"{height}x{width} pixels with {channels} channel{'' if channels == 1 else 's'}"
 
 
-def predict(weights: Weights, paths: Sequence[str], top: int, max_pixels: int) -> Iterator[dict[str, Any]]:
-    """Yield {image, top: [{class, probability}]} for each image file, the most probable class first.
+def predict(
+    weights: Weights, pictures: Iterable[Picture | DataError], top: int, max_pixels: int
+) -> Iterator[dict[str, Any] | DataError]:
+    """Yield {image, top: [{class, probability}]} for each picture, the most probable class first.
 
     Args:
       weights: network to use.
-      paths: JPEG or PNG files.
+      pictures: pictures by name, and errors, which are yielded as they are.
       top: number of classes per image.
       max_pixels: height times width above which an image is refused.
 
-    Raises:
-      DataError: a file is missing or not an image; the message names it.
+    Yields:
+      A DataError in the place of a picture that is missing or cannot be decoded; the message names it.
     """
     net, params, stats = build_network(weights)
     mean, std = (np.array(a, np.float32) for a in (weights.mean, weights.std))
@@ -166,28 +174,39 @@ def predict(weights: Weights, paths: Sequence[str], top: int, max_pixels: int) -
         images = (image[None].astype(jnp.float32) / 255.0 - mean) / std
         return jax.nn.softmax(net.apply(params, stats, images, train=False)[0][0])
 
-    for path in paths:
-        values = np.asarray(probabilities(read_image(path, weights, max_pixels)))
+    for picture in pictures:
+        try:
+            if isinstance(picture, DataError):
+                raise picture
+            image = read_image(picture, weights, max_pixels)
+        except DataError as error:
+            yield error
+            continue
+        values = np.asarray(probabilities(image))
         best = np.argsort(-values, kind="stable")[:top]
         rows = [{"class": weights.class_names[i], "probability": round(float(values[i]), 6)} for i in best]
-        yield {"image": path, "top": rows}
+        yield {"image": picture.name, "top": rows}
 
 
-def read_image(path: str, weights: Weights, max_pixels: int) -> np.ndarray:
-    """Return an image file as evaluation crops it: [image_size, image_size, channels] uint8, 0..255.
+def read_image(picture: Picture, weights: Weights, max_pixels: int) -> np.ndarray:
+    """Return a picture as evaluation crops it: [image_size, image_size, channels] uint8, 0..255.
 
     Raises:
-      DataError: the file is missing, not an image, or has more than ``max_pixels``.
+      DataError: the file is missing, no image, of a kind that is not read, or has more than ``max_pixels``.
     """
+    data = picture.read()
+    kind = image_kind(data)
+    if kind is None or not kind.read:
+        raise DataError(f"{picture.name}: {refusal(data)}")
 
     def choose(height: int, width: int) -> crop.Box:
         return crop.centre_box(height, width, weights.crop)
 
     out = np.empty((weights.image_size, weights.image_size, 3), np.uint8)
     try:
-        decode.crop_into(Path(path).read_bytes(), choose, out, max_pixels)
-    except (OSError, BadImage) as error:
-        raise DataError(f"{path}: must be an image, got {error}") from None
+        decode.crop_into(data, choose, out, max_pixels)
+    except BadImage as error:
+        raise DataError(f"{picture.name}: must be an image, got {error}") from None
     return out if len(weights.mean) == 3 else np.round(out @ GREY)[..., None].astype(np.uint8)
 
 

@@ -1,5 +1,6 @@
 """Export of a trained network to ONNX. The graph is built node by node, without tracing."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ from trainer.weights import outputs
 from trainer.weights.file import Weights
 
 OPSET = 17
+METADATA = ("class_names", "image_size", "mean", "std", "crop")
 
 
 def write_onnx(weights: Weights, path: str) -> None:
     """Write an ONNX file.
 
     Its input ``images`` is [batch, channels, height, width] float32, normalised with the mean and standard
-    deviation of the weights. Its output ``logits`` is [batch, classes] float32.
+    deviation of the weights. Its output ``logits`` is [batch, classes] float32. The metadata of the model
+    (``metadata_props``) holds class_names, image_size, mean, std and crop as JSON, as `Weights` has them.
 
     Raises:
       TrainError: the onnx package is not installed, or the file cannot be written.
@@ -37,6 +40,7 @@ def write_onnx(weights: Weights, path: str) -> None:
     )
     model = onnx.helper.make_model(onnx_graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)])
     model.ir_version = 9  # not the newest, so that older runtimes can read the file
+    onnx.helper.set_model_props(model, {name: json.dumps(getattr(weights, name)) for name in METADATA})
     onnx.checker.check_model(model)
     with outputs.replaced(path) as temporary:
         onnx.save(model, str(temporary))

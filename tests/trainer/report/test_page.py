@@ -14,6 +14,7 @@ from trainer.report.page import render
 
 pytestmark = needs_browser
 
+NAME = "val/a class with a long name/and_a_file_whose_name_has_no_space_anywhere_0123456789.jpg"
 CLASSES = ["airplane", "<dog>", *(f"a class with a long name, number {n}" for n in range(3, 13))]
 
 # Every text that is shown, with its contrast as WCAG 2 defines it: against the nearest opaque background.
@@ -70,7 +71,7 @@ def page(tmp_path_factory):
 
     confusion = rng.integers(0, 500, (len(CLASSES), len(CLASSES)))
     mistakes = [
-        Mistake(image=picture(size), truth=CLASSES[1], predicted=CLASSES[-1], probability=0.9)
+        Mistake(image=picture(size), truth=CLASSES[1], predicted=CLASSES[-1], probability=0.9, name=NAME)
         for size in (8, 28, 300)
     ]
     known = [row | {"mfu": 0.3, "hbm": 0.7} for row in TRAIN]

@@ -1,12 +1,14 @@
 """The page of a run: its numbers, read back from the file; it holds all it needs."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from etils import epath
-from pages import CONFIG, EVENTS, RECORD, TRAIN, Page
+from pages import CONFIG, EVALUATE, EVENTS, RECORD, TRAIN, Page
 
 from trainer.report import mistakes
-from trainer.report.chart import Line, chart, thin, ticks
+from trainer.report.chart import Line, chart, percent, thin, ticks
 from trainer.report.mistakes import ErrorAnalysis, Mistake
 from trainer.report.page import render, write
 from trainer.rundir.record import Record
@@ -14,7 +16,9 @@ from trainer.rundir.record import Record
 ANALYSIS = ErrorAnalysis(
     class_names=["cat", "<dog>"],
     confusion=np.array([[3, 1], [2, 2]]),
-    mistakes=[Mistake(image=b"\x89PNG", truth="<dog>", predicted="cat", probability=0.875)],
+    mistakes=[
+        Mistake(image=b"\x89PNG", truth="<dog>", predicted="cat", probability=0.875, name="val/<dog>/1.jpg")
+    ],
 )
 
 
@@ -48,6 +52,7 @@ def test_the_page_holds_the_numbers_of_the_run():
     assert page.tables["confusion"] == [["", "cat", "<dog>"], ["cat", "3", "1"], ["<dog>", "2", "2"]]
     assert ("h2", "Mistakes of the best checkpoint: 3 of 8 test images") in page.texts
     assert ["model.arch", "resnet18"] in page.tables["settings"]
+    assert ("span", "val/<dog>/1.jpg") in page.texts
     assert page.loads == ["data:image/png;base64,iVBORw=="]  # nothing comes over the network
 
 
@@ -121,3 +126,26 @@ def test_too_many_points_become_means_and_the_newest_stays():
 def test_one_point_and_none_are_drawn_too():
     assert "<circle" in chart("Loss", [Line(name="loss", points=[(1, 2.5)])])
     assert chart("Loss", [Line(name="loss", points=[])]) == ""
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "marks"),
+    [
+        ([0.0, 1.0], ["0%", "20%", "40%", "60%", "80%", "100%"]),
+        ([0.001, 0.004], ["0.0%", "0.1%", "0.2%", "0.3%", "0.4%"][1:]),
+        ([0.0, 0.0005], ["0.00%", "0.01%", "0.02%", "0.03%", "0.04%", "0.05%"]),
+        ([0.991, 0.999], ["99.0%", "99.2%", "99.4%", "99.6%", "99.8%", "100.0%"]),
+    ],
+)
+def test_the_marks_of_an_axis_of_shares_differ(accuracies, marks):
+    figure = chart("Accuracy", [Line(name="test", points=list(enumerate(accuracies)), dots=True)], percent)
+    assert [text for tag, text in Page(figure).texts if tag == "text" and text.endswith("%")] == marks
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "shown"),
+    [(0.625, "62.5 %"), (0.01, "1.0 %"), (0.0012, "0.12 %"), (0.00004, "0.004 %"), (0.0, "0.0 %")],
+)
+def test_a_small_accuracy_is_not_shown_as_none(accuracy, shown):
+    record = dataclasses.replace(RECORD, metrics=[*TRAIN, EVALUATE[0] | {"accuracy": accuracy}])
+    assert Page(render(record, "")).facts()["best test accuracy"] == shown
