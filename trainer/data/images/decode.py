@@ -170,6 +170,7 @@ def _inspect_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, str]:
         pixels, complaint = turbo.decode_whole(data, *read)
         if not complaint or turbo.AT_THE_END in complaint:
             return orientation.turn(pixels, header.orientation), complaint
+        del pixels  # the other decoder takes as much memory
     return _inspect_odd_jpeg(data, max_pixels)
 
 
@@ -195,6 +196,7 @@ def _inspect_odd_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, str]:
         suspect += [complaint] if complaint else []
         if decoded:
             return orientation.turn(pixels, header.orientation), "; ".join(suspect)
+        del pixels
     else:  # only Pillow reads its size
         turbo.check_scans(clean, header, (1, max_pixels), max_pixels)
     pixels = pillow.decode(clean, kinds.JPEG, max_pixels)

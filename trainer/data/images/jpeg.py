@@ -1,6 +1,7 @@
 """The header of a JPEG, segment by segment (ITU-T T.81, annex B): read, cut to its first rows, cleaned."""
 
 import math
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ APP0, APP1, APP2, APP14, SCAN = 0xE0, 0xE1, 0xE2, 0xEE, 0xDA  # second bytes of 
 SEQUENTIAL = (0xC0, 0xC1)  # second bytes of frames stored top to bottom with Huffman coding
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # second bytes of every frame
 IGNORED = {0xFE, *range(0xE0, 0xF0)}  # second bytes of comments and of segments for applications
+MARKER = re.compile(rb"\xff[^\x00\xff]")  # more 0xFF before it are padding; libjpeg passes over 0xFF 0
 ALONE = {0x01, *range(0xD0, 0xDA)}  # second bytes of markers that no length follows
 
 
@@ -124,23 +126,13 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """(marker, bytes passed over before it, start, end) of each segment up to the first scan."""
     at = len(START)
     for _ in range(MARKERS):
-        start = at
-        while True:  # as libjpeg: 0xFF, any number of them, and a byte that is neither 0xFF nor 0
-            start = data.find(b"\xff", start)
-            if start < 0:
-                return
-            while data[start + 1 : start + 9] == b"\xff" * 8:
-                start += 8
-            while data[start + 1 : start + 2] == b"\xff":
-                start += 1
-            if len(data) < start + 4:
-                return
-            if data[start + 1]:
-                break
-            start += 2
-        marker, end = data[start + 1], start + 2
+        match = MARKER.search(data, at)
+        if not match or len(data) < match.end() + 2:
+            return
+        start, end = match.start(), match.end()
+        marker = data[end - 1]
         if marker not in ALONE:
-            end += max(2, int.from_bytes(data[start + 2 : start + 4]))
+            end += max(2, int.from_bytes(data[end : end + 2]))
         yield marker, len(data[at:start].rstrip(b"\xff")), start, end
         at = end
     raise _too_many()

@@ -37,6 +37,7 @@ BMP = Kind("BMP", True, (".bmp",), "BMP")
 TIFF = Kind("TIFF", True, (".tif", ".tiff"), "TIFF")
 AVIF = Kind("AVIF", True, (".avif",), "AVIF")
 PNM = Kind("PNM", True, (".ppm", ".pgm", ".pbm", ".pnm"), "PPM")
+PLAIN_PNM = Kind("plain PNM", False, ())  # numbers in decimal digits, which Pillow reads slowly
 HEIC = Kind("HEIC", False, (".heic", ".heif", ".hif"))
 JPEG_2000 = Kind("JPEG 2000", False, (".jp2", ".j2k", ".jpf", ".jpx", ".j2c"))
 JPEG_XL = Kind("JPEG XL", False, (".jxl",))
@@ -85,7 +86,7 @@ KINDS = (
         XCF,
         DICOM,
     ),
-    *(PDF, POSTSCRIPT, VIDEO),
+    *(PDF, POSTSCRIPT, VIDEO, PLAIN_PNM),
 )
 
 # Suffix of a file name -> the kind that it promises.
@@ -142,7 +143,8 @@ BRANDS = {
 }
 TGA_END = b"TRUEVISION-XFILE.\0"  # of a whole file, version 2; its beginning has no magic
 CONTAINERS = (b"mif1", b"msf1")  # brands of HEIF; an AVIF file may have them too
-PNM_HEAD = re.compile(rb"P[1-6](?=[\s#])\s*[\d#]")
+_NUMBER = rb"(?:\s|#[^\n]*\n)+\d+"
+PNM_HEAD = re.compile(rb"P(?:4(?:%b){2}|[56](?:%b){3}|[1-3](?=[\s#])\s*[\d#])" % (_NUMBER, _NUMBER))
 XML_HEADS = (b"<?xml", b"<!--", b"<!DOCTYPE svg")
 
 
@@ -163,8 +165,8 @@ def image_kind(data: bytes) -> Kind | None:
         return DICOM
     if data.endswith(TGA_END):
         return TGA
-    if PNM_HEAD.match(data):
-        return PNM
+    if PNM_HEAD.match(data[:HEAD_BYTES]):
+        return PNM if data[1:2] in b"456" else PLAIN_PNM
     return SVG if _is_svg(data[:HEAD_BYTES]) else None
 
 

@@ -6,7 +6,7 @@ SCANS = 500  # of a JPEG; libjpeg-turbo's own fuzzing stops there, and encoders 
 # Each scan of a JPEG passes over all pixels, in 0.8 ns per pixel: 4 s for 50 scans of 100 megapixels.
 SCANS_OF_LARGEST = 50
 MARKERS = 10_000  # segments before the pixels of a JPEG; an ICC profile has at most 255
-CHUNKS = 1_000_000  # of a PNG; encoders write one per 8 KB or more
+CHUNKS = 100_000  # of a PNG; encoders write one per 8 KB or more
 
 
 def within(height: int, width: int, max_pixels: int) -> tuple[int, int]:

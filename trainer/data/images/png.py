@@ -5,6 +5,7 @@ import zlib
 import cv2
 import numpy as np
 
+from trainer.data.encoded import BadImage
 from trainer.data.images import limits
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -17,7 +18,7 @@ def read_size(data: bytes, max_pixels: int) -> tuple[int, int] | None:
     """(height, width) of a file that OpenCV may decode: it has its end, one frame, no orientation; else None.
 
     Raises:
-      BadImage: it has more than ``max_pixels`` pixels.
+      BadImage: it has more than ``max_pixels`` pixels, or more chunks than `limits` allows.
     """
     if data[12:16] != b"IHDR" or len(data) < 33:
         return None
@@ -31,7 +32,7 @@ def read_size(data: bytes, max_pixels: int) -> tuple[int, int] | None:
         if name in (b"eXIf", b"acTL", b"") or (name in TEXT and data.startswith(METADATA, at + 8)):
             return None
         at += 12 + int.from_bytes(data[at : at + 4])
-    return None
+    raise BadImage(f"it must hold at most {limits.CHUNKS:,} chunks")
 
 
 def decode(data: bytes) -> np.ndarray | None:
@@ -45,7 +46,7 @@ def decode(data: bytes) -> np.ndarray | None:
 def problem(data: bytes) -> str:
     """What is wrong with the chunks of a file up to its end; "" where nothing is."""
     at = len(MAGIC)
-    for _ in range(limits.CHUNKS):
+    while True:
         size, name = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
         end = at + 8 + size
         if len(data) < end + 4:
@@ -55,4 +56,3 @@ def problem(data: bytes) -> str:
         if name == b"IEND":
             return ""
         at = end + 4
-    return f"it holds more than {limits.CHUNKS:,} chunks"
