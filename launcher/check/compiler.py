@@ -83,11 +83,11 @@ def step_results(result: CheckResult) -> list[StepResult]:
 def _cached(arguments: list[str], show: Show, until: float) -> CheckResult:
     """Return the result for these arguments of trainer.check, from the cache where it has one."""
     path = _folder() / f"{_key(arguments)}.json"
-    if path.exists():
+    if path.exists() and _is_own(path):
         return json.loads(path.read_text(encoding="utf-8")) | {"cached": True}
     extras.require("train", "`check`")  # the compiler's own package is named by the trainer
     result = json.loads(_run(arguments, show, until))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
         json.dump(result, file)
     Path(file.name).replace(path)  # so that no reader ever sees half a file
@@ -237,6 +237,15 @@ def _version(name: str) -> str:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a file and its folder are this user's or root's, and not everybody's to write."""
+    if os.name != "posix":
+        return True
+    entries = path.parent.stat(), path.lstat()
+    trusted = all(entry.st_uid in (0, os.geteuid()) and not entry.st_mode & 0o002 for entry in entries)
+    return trusted and not path.is_symlink()
 
 
 def _folder() -> Path:

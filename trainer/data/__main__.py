@@ -51,6 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     except (RequestError, TrainError) as error:
         print(f"{ERROR}{error}", file=sys.stderr)
         return 2 if isinstance(error, RequestError) else 1
+    except MemoryError:
+        print(f"{ERROR}the dataset needs more memory than this host has", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(
             f"{ERROR}interrupted\nhint: run it again; pack and stage continue where they stopped",

@@ -1,6 +1,8 @@
 """How a dataset is found, by its name or its path."""
 
+import contextlib
 import importlib
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -18,10 +20,20 @@ def load(config: DataConfig, split: str) -> Source:
     Raises:
       DataError: data are missing, truncated or inconsistent; the message names the file.
     """
-    if config.name in DATASETS:
-        return _checked(_module(DATASETS[config.name]).load(split, config), split)
-    detect = _module("detect")
-    return _checked(detect.source(detect.find(config.name), split, config), split)
+    with _memory(config):
+        if config.name in DATASETS:
+            return _checked(_module(DATASETS[config.name]).load(split, config), split)
+        detect = _module("detect")
+        return _checked(detect.source(detect.find(config.name), split, config), split)
+
+
+@contextlib.contextmanager
+def _memory(config: DataConfig) -> Iterator[None]:
+    """Convert a lack of memory, which another attempt would meet again."""
+    try:
+        yield
+    except MemoryError:
+        raise DataError(f"data: {config.name} needs more memory than this host has") from None
 
 
 def _checked(source: Source, split: str) -> Source:
@@ -46,8 +58,10 @@ def load_both(config: DataConfig) -> tuple[Source, Source]:
         train, test = load(config, "train"), load(config, "test")
     else:
         detect = _module("detect")
-        dataset = detect.find(config.name)
-        train, test = (_checked(detect.source(dataset, split, config), split) for split in ("train", "test"))
+        with _memory(config):
+            dataset = detect.find(config.name)
+            splits = ("train", "test")
+            train, test = (_checked(detect.source(dataset, split, config), split) for split in splits)
         _describe(dataset, train, test)
     if test.num_classes > train.num_classes:
         raise DataError(

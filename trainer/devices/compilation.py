@@ -5,7 +5,10 @@ its optimizer state. So a state is flattened once, the compiled program maps lea
 built only while tracing. The leaves of the old state are donated: the new state reuses their memory.
 """
 
+import contextlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,6 +19,8 @@ from jax.stages import Lowered, Traced
 from trainer.devices.cpu_cache import NO_CACHE, Executables
 from trainer.devices.mesh import batch_sharding, replicated
 from trainer.devices.state_sharding import of_state
+from trainer.runtime.messages import warn
+from trainer.runtime.private import others_write
 from trainer.state import Batch, EvalStep, Metrics, State, TrainStep
 
 CACHED_SECONDS = 0.5  # a program that compiles faster is not worth a file in the cache
@@ -141,13 +146,32 @@ def use_cache(choice: str, run_dir: str, platform: str) -> Executables:
       The cache of a CPU host; one without a folder elsewhere, where JAX's own cache is switched on.
     """
     folder = f"{run_dir}/compile-cache" if choice == "auto" else choice
-    if choice == "off":
+    if choice == "off" or not _is_trusted(folder):
         return NO_CACHE
     if platform == "cpu":
         return Executables(folder)
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", CACHED_SECONDS)
     return NO_CACHE
+
+
+def _is_trusted(folder: str) -> bool:
+    """Return whether only this user and root can put programs into a folder; warn if others can."""
+    path = Path(folder)
+    if "://" in folder:
+        return True
+    if not path.exists():
+        with contextlib.suppress(OSError):  # whoever writes a program reports it
+            path.mkdir(mode=0o700, parents=True)
+        return True
+    link = path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid())
+    if not link and not others_write(path):
+        return True
+    warn(
+        f"train.compile_cache: {folder} is not used, because other users may write to it; "
+        f"chmod go-w it, or name a folder of this user"
+    )
+    return False
 
 
 def batch_shapes(local: dict[str, np.ndarray], batch: int) -> dict[str, jax.ShapeDtypeStruct]:

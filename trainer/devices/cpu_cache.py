@@ -17,6 +17,7 @@ from jax.experimental import serialize_executable
 from jax.stages import Compiled, Lowered
 
 from trainer.runtime.messages import warn
+from trainer.runtime.private import others_write
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -52,6 +53,7 @@ class Executables:
                 temporary = path if "://" in str(path) else path.with_name(f"{path.name}.{os.getpid()}")
                 temporary.write_bytes(serialize_executable.serialize(compiled)[0])
                 if temporary != path:
+                    os.chmod(temporary, 0o600)
                     temporary.replace(path)  # so that no reader sees half a program
             except Exception as error:  # every file system raises its own types
                 warn(f"compiled program not saved to {path}: {error}")
@@ -64,6 +66,8 @@ def _load(path: epath.Path, lowered: Lowered) -> Compiled | None:
     try:
         if not path.exists():
             return None
+        if "://" not in str(path) and others_write(Path(path)):
+            raise PermissionError("other users may write to it")
         return serialize_executable.deserialize_and_load(path.read_bytes(), lowered.in_tree, lowered.out_tree)
     except Exception as error:  # damaged, or from another build with the same version
         warn(f"compiled program {path} cannot be used: {error}")

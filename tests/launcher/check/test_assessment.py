@@ -25,7 +25,7 @@ def run(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(run):
+def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(run, tmp_path):
     code, out, err = run(f"--slice v5e-1 {TINY} --batch 1048576 --estimate")
     error, hint = err.splitlines()[-2:]
     assert (code, out) == (2, "")
@@ -39,9 +39,15 @@ def test_a_batch_that_does_not_fit_is_refused_with_the_largest_that_does(run):
     assert (code, document["fits"]) == (0, True)
     # Nine tenths of the memory are in use: not any batch that fits, but about the largest.
     assert document["compiled"]["train"]["peak"] > 0.9 * 16 * 2**30
-    _, out, err = run(f"--slice v5e-1 {TINY} --batch {largest} --estimate --json")
+    again = f"--slice v5e-1 {TINY} --batch {largest} --estimate --json"
+    _, out, err = run(again)
     assert json.loads(out)["compiled"]["cached"]
     assert "tracing" not in err
+    folder = tmp_path / "cache" / "check"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o777)  # anybody may have written the results
+    _, out, _ = run(again)
+    assert not json.loads(out)["compiled"]["cached"]
 
 
 @pytest.mark.slow

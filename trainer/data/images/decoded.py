@@ -35,9 +35,10 @@ def as_source(encoded: Encoded, config: DataConfig) -> Source:
         try:
             image, labels[row] = read()
             decode.crop_into(image, choose, images[row], max_pixels)
-        except BadImage as error:
+        except (BadImage, MemoryError) as error:
+            reason = str(error) if isinstance(error, BadImage) else "it needs more memory than this host has"
             images[row], labels[row] = 0, max(labels[row], 0)
-            damaged.add(index, str(error))
+            damaged.add(index, reason)
 
     def gather(indices: np.ndarray, uniforms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         images = np.empty((len(indices), side, side, 3), np.uint8)
