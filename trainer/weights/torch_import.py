@@ -33,7 +33,7 @@ def load_torch(
 ) -> Imported:
     """Read a ``.pth`` or ``.safetensors`` file of torchvision or timm, or one of their training checkpoints.
 
-    The format is told from the content. The result has ImageNet's mean and standard deviation; without
+    The content tells the format. The result has ImageNet's mean and standard deviation; without
     ``class_names`` its classes are numbered.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from trainer.weights.pickled import Inert, shown
+from trainer.weights.pickled import Inert, plain_dict, shown
 
 # torch.<name> -> dtype of its elements
 STORAGES = {
@@ -140,3 +140,23 @@ def storage_fields(pid: Any) -> tuple[np.dtype | Inert, str, int, Any]:
     module, _, name = kind.name.rpartition(".")
     known = module in ("torch", "torch.cuda") and name in STORAGES
     return STORAGES[name] if known else kind, key, count, pid[5] if len(pid) > 5 else None
+
+
+def _ordered(arguments: tuple) -> dict:
+    """Return an OrderedDict's items, which Python 2 gives as a list of pairs."""
+    pairs = arguments[0] if arguments else []
+    if not isinstance(pairs, list) or not all(isinstance(p, list) and len(p) == 2 for p in pairs):
+        raise ValueError("an OrderedDict of something else than pairs")
+    return plain_dict([part for pair in pairs for part in pair])
+
+
+# What a pickle of PyTorch may make: dotted name -> function of the tuple of arguments.
+CLASSES = {
+    "collections.OrderedDict": _ordered,
+    "collections.defaultdict": lambda arguments: {},
+    "torch.Size": lambda arguments: arguments[0] if arguments else (),
+    "torch._utils._rebuild_tensor": rebuild,
+    "torch._utils._rebuild_tensor_v2": rebuild,
+    "torch._utils._rebuild_parameter": lambda arguments: arguments[0] if arguments else None,
+    "torch._utils._rebuild_parameter_with_state": lambda arguments: arguments[0] if arguments else None,
+}

@@ -9,6 +9,7 @@ import json
 import random
 import resource
 import struct
+import sys
 import time
 
 import numpy as np
@@ -134,7 +135,8 @@ def test_a_changed_file_of_another_library_is_refused_or_read_right(
             assert stored(arrays, mutant), case
     assert kept > 0  # else nothing but refusals was tried
     assert slowest < 5
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10  # KiB
+    if sys.platform == "linux":  # elsewhere the unit is another
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 512 << 10  # KiB
 
 
 def test_a_changed_weights_file_is_refused_or_read_right(tmp_path):
