@@ -3,7 +3,9 @@
 #   docker build --target cpu --tag resnet-launch:cpu .       likewise tpu and gpu
 #
 # It runs as any user but root, on a read-only root file system, and writes to /tmp only.
-# BASE may be any image with Python 3.13 as /usr/local/bin/python and certificates in /etc/ssl/certs.
+# BASE may be any image with Python 3.13 as /usr/local/bin/python and certificates in /etc/ssl/certs. A tag can be
+# moved to another image: for a build that others can repeat, name one by digest,
+# --build-arg BASE=python:3.13-slim@sha256:…
 ARG BASE=python:3.13-slim
 
 # ---- dependencies: one layer, rebuilt only when the pins change ----
@@ -12,7 +14,7 @@ ARG BASE=python:3.13-slim
 FROM ${BASE} AS cpu-packages
 ARG PIP_INDEX_URL
 ARG UV_DEFAULT_INDEX
-COPY pyproject.toml constraints.txt tools/image-packages.sh /opt/venv/
+COPY pyproject.toml constraints.txt tools/image-packages.sh tools/requirements.py /opt/venv/
 RUN --mount=type=cache,target=/var/cache/uv sh /opt/venv/image-packages.sh train
 
 FROM cpu-packages AS tpu-packages

@@ -6,9 +6,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+UV_INSTALL = VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet
 # Long-lived results (the environment's wheels, Go binaries, images) are kept outside the checkout.
 export RESNET_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet-launch
-UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' constraints.txt)
 
 .PHONY: help setup demo test quick soak check lint types test-packages generate verify charts lock clean
 .PHONY: cluster-packages cluster-up cluster-down cluster-status image
@@ -20,8 +20,12 @@ setup: $(VENV)/.ready  ## create the Python environment from constraints.txt
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --compile-bytecode --constraints constraints.txt -e '.[dev]'
+	@sed -n '/^uv==/,/[^\\]$$/p' constraints.txt > $(VENV)/uv.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $(VENV)/uv.txt
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --extra dev --constraints constraints.txt --no-annotate \
+	  --no-header pyproject.toml | $(BIN)/python tools/requirements.py constraints.txt > $(VENV)/requirements.txt
+	$(UV_INSTALL) --compile-bytecode --require-hashes --only-binary :all: --requirement $(VENV)/requirements.txt
+	$(UV_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup  ## train a ResNet on real images, on this machine, through the launcher

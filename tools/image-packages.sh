@@ -8,14 +8,18 @@ export PIP_CERT=$certificates SSL_CERT_FILE=$certificates
 export UV_CACHE_DIR=/var/cache/uv UV_LINK_MODE=copy VIRTUAL_ENV=/opt/venv
 [ -e bin/python ] || python -m venv --without-pip .
 
-# pip checks hashes of requirements only, not of constraints: the entry of uv, to its last hash, becomes one.
+# pip and uv want a hash of each requirement, not of constraints: entries of constraints.txt become requirements.
 tools=$(mktemp -d)
 sed -n '/^uv==/,/[^\\]$/p' constraints.txt > "$tools/uv.txt"
 python -m venv "$tools/venv"
-"$tools/venv/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check --requirement "$tools/uv.txt"
+"$tools/venv/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check --require-hashes \
+  --requirement "$tools/uv.txt"
 uv=$tools/venv/bin/uv
 
-"$uv" pip install --quiet --constraint constraints.txt --requirement pyproject.toml --extra "$1" --extra tensorboard
+"$uv" pip compile --quiet --extra "$1" --extra tensorboard --constraint constraints.txt --no-annotate --no-header \
+  pyproject.toml > "$tools/resolved.txt"
+python requirements.py constraints.txt < "$tools/resolved.txt" > "$tools/requirements.txt"
+"$uv" pip install --quiet --require-hashes --only-binary :all: --requirement "$tools/requirements.txt"
 "$uv" pip uninstall --quiet kubernetes  # 75 MB that only the launcher imports
 find lib -type d -name tests -prune -exec rm -rf {} +
 find lib -type f \( -name '*.pyi' -o -name '*.h' -o -name '*.hpp' -o -name '*.a' \) -delete

@@ -90,7 +90,14 @@ def _inputs() -> list[str | Path]:
     code = [
         path for path in (root / "trainer").rglob("*") if path.is_file() and "__pycache__" not in path.parts
     ]
-    names = ("Dockerfile", ".dockerignore", "pyproject.toml", "constraints.txt", "tools/image-packages.sh")
+    names = (
+        "Dockerfile",
+        ".dockerignore",
+        "pyproject.toml",
+        "constraints.txt",
+        "tools/image-packages.sh",
+        "tools/requirements.py",
+    )
     files = [*(root / name for name in names), *sorted(code)]
     return [part for path in files for part in (str(path.relative_to(root)), path)]
 
