@@ -1,8 +1,11 @@
 """Print what an extra needs, each package with its version and hashes from constraints.txt.
 
-`uv pip compile pyproject.toml --extra dev --constraint constraints.txt --no-annotate --no-header |
-python tools/requirements.py constraints.txt` reads the resolved names and versions from standard input. A package
-that constraints.txt does not list at that version ends it: nothing may be installed without a hash.
+It reads the resolved names and versions from standard input:
+
+    uv pip compile pyproject.toml --extra dev --constraint constraints.txt --no-annotate --no-header |
+    python tools/requirements.py constraints.txt
+
+A package that constraints.txt does not list at that version is an error: nothing is installed without a hash.
 """
 
 from __future__ import annotations
