@@ -10,7 +10,7 @@ UV_INSTALL = VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet
 # Long-lived results (the environment's wheels, Go binaries, images) are kept outside the checkout.
 export RESNET_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet-launch
 
-.PHONY: help setup demo test quick soak check lint types test-packages generate verify charts lock clean
+.PHONY: help setup demo test quick soak check lint types test-packages generate verify charts lock sbom clean
 .PHONY: cluster-packages cluster-up cluster-down cluster-status image
 
 help:  ## show this list
@@ -74,6 +74,13 @@ lock:  ## resolve every pin again (all supported Pythons and extras) into constr
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 	  --custom-compile-command 'make lock' -o constraints.txt
+
+sbom: setup  ## write dist/sbom-KIND.cdx.json: what the images contain, with hashes
+	@mkdir -p dist; set -o pipefail; for kind in cpu tpu gpu; do extra=$${kind/cpu/train}; \
+	  $(BIN)/uv pip compile --quiet --python-version 3.13 --extra $$extra --extra tensorboard \
+	    --constraints constraints.txt --no-annotate --no-header pyproject.toml \
+	    | $(BIN)/python tools/requirements.py constraints.txt | $(BIN)/python tools/sbom.py > dist/sbom-$$kind.cdx.json; \
+	  echo dist/sbom-$$kind.cdx.json; done
 
 generate: setup  ## rewrite what is generated: contract.json, chips.json, docs/reference/, manifests/, helm/
 	$(BIN)/python tools/generate.py

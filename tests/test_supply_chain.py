@@ -1,5 +1,6 @@
 """What is installed is what was pinned: hashes of all packages, actions by commit."""
 
+import json
 import re
 import subprocess
 import sys
@@ -34,7 +35,8 @@ def test_a_package_has_the_hashes_of_its_pin(package: str) -> None:
     result = hashed(f"{package}=={version(package)}\n")
     assert result.returncode == 0, result.stderr
     digests = re.findall(r"--hash=sha256:([0-9a-f]{64})\b", result.stdout)
-    assert digests and all(digest in CONSTRAINTS for digest in digests)
+    assert digests
+    assert all(digest in CONSTRAINTS for digest in digests)
 
 
 @pytest.mark.parametrize("line", ["click==0.0.1", "no-such-package==1", "click @ file:///tmp/click"])
@@ -74,3 +76,18 @@ def test_actions_are_named_by_commit() -> None:
     for path in workflows:
         for action in re.findall(r"uses: (\S+)", path.read_text(encoding="utf-8")):
             assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action), (path.name, action)
+
+
+def test_the_bill_of_materials_lists_what_is_installed() -> None:
+    requirements = hashed(
+        f"jax=={version('jax')}\nopencv-python-headless=={version('opencv-python-headless')}\n"
+    ).stdout
+    command = [sys.executable, str(ROOT / "tools" / "sbom.py")]
+    result = subprocess.run(command, input=requirements, capture_output=True, text=True, timeout=60)
+    document = json.loads(result.stdout)
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    jax, opencv = document["components"]
+    assert jax["purl"] == f"pkg:pypi/jax@{version('jax')}"
+    assert opencv["purl"] == f"pkg:pypi/opencv-python-headless@{version('opencv-python-headless')}"
+    listed = {entry["value"] for entry in opencv["properties"]}
+    assert listed == set(re.findall(r"--hash=sha256:([0-9a-f]{64})", requirements.partition("opencv")[2]))

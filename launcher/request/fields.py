@@ -67,7 +67,10 @@ class Fields:
     )
 
     image: str = option(
-        kubernetes_names.image, "container image; resnet-launch:VERSION-KIND if not given", "IMAGE", "Pod"
+        kubernetes_names.image,
+        "container image; resnet-launch:VERSION-KIND if not given; a tag may be moved, NAME@sha256:… may not",
+        "IMAGE",
+        "Pod",
     )
     namespace: str | None = option(
         kubernetes_names.namespace, "namespace of the run; the context's if not given", "NAME", "Pod"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+# Names of variables whose values are credentials as a rule.
+SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY)S?$", re.IGNORECASE)
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -40,6 +44,15 @@ def warnings(job: TrainingJob) -> Iterator[str]:
         yield f"no bucket is configured: the run keeps nothing{also} (--bucket BUCKET)"
     if job.platform != "local" and "/" not in job.image:
         yield f"image {job.image} names no registry: only nodes that have it can run it (--image IMAGE)"
+    for name in _secret_names(job) if job.platform != "local" else []:
+        readers = "everyone who may read the run can read it"
+        yield f"env {name} looks like a secret, and {readers} (--secret-env {name}=SECRET/KEY)"
+    if job.network_policy and job.host_network:
+        yield "the network policy does not hold pods that use the network of the node (--no-host-network)"
+
+
+def _secret_names(job: TrainingJob) -> list[str]:
+    return [name for name, value in job.env.items() if value and SECRET.search(name)]
 
 
 def _count(number: int, noun: str) -> str:

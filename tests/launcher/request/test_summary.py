@@ -78,3 +78,37 @@ def test_the_batch_of_a_recipe_is_warned_of_where_it_does_not_divide(slice, warn
 def test_batch_and_run_directory():
     job = TrainingJob(slice="v4-32", arch="resnet50", batch=4096, bucket="b-1")
     assert summary.lines(job)[1:] == ["batch 4096 = 256 per device", "run directory gs://b-1/resnet50-v4-32"]
+
+
+@pytest.mark.parametrize(
+    ("env", "names"),
+    [
+        ({"WANDB_API_KEY": "x"}, ["WANDB_API_KEY"]),
+        (
+            {"HF_TOKEN": "x", "DB_PASSWORD": "y", "AWS_SECRET_ACCESS_KEY": "z"},
+            ["HF_TOKEN", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY"],
+        ),
+        ({"TOKENIZERS_PARALLELISM": "false", "KEY": "1", "MONKEY": "1", "HF_TOKEN": ""}, []),
+    ],
+)
+def test_a_variable_that_looks_like_a_secret_is_warned_of(env, names):
+    job = TrainingJob(
+        slice="cpu-2x1", arch="resnet18", data="digits", bucket="my-bucket", image="r/i:1", env=env
+    )
+    warned = [line for line in summary.warnings(job) if "looks like a secret" in line]
+    assert [line.split()[1] for line in warned] == names
+    assert all(f"--secret-env {name}=SECRET/KEY" in line for name, line in zip(names, warned, strict=True))
+
+
+def test_a_network_policy_does_not_hold_the_node_s_network():
+    fields = {
+        "slice": "cpu-2x1",
+        "arch": "resnet18",
+        "data": "digits",
+        "bucket": "my-bucket",
+        "image": "r/i:1",
+    }
+    warned = list(summary.warnings(TrainingJob(**fields, network_policy=True, host_network=True)))
+    assert len(warned) == 1
+    assert warned[0].startswith("the network policy does not hold")
+    assert list(summary.warnings(TrainingJob(**fields, network_policy=True))) == []
