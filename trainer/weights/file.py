@@ -51,9 +51,9 @@ class Weights:
         """
         net, shapes = describe(self.model, len(self.class_names), len(self.mean), self.image_size, platform)
         for name in sorted(shapes.keys() | self.arrays.keys()):
-            got = self.arrays[name].shape if name in self.arrays else None
-            if got != shapes.get(name):
-                expected = shapes.get(name, "absent")
+            got = self.arrays[name].shape if name in self.arrays else "none"
+            expected = shapes.get(name, "absent")
+            if got != expected:
                 raise ConfigError(f"weights of {self.model.arch}: {name} must be {expected}, got {got}")
         return net, shapes
 

@@ -1,6 +1,7 @@
 """Weights files and ONNX exports, and the files that are refused."""
 
 import dataclasses
+import os
 
 import jax
 import numpy as np
@@ -8,6 +9,8 @@ import onnxruntime
 import pytest
 
 from trainer.config import ModelConfig
+from trainer.errors import ConfigError
+from trainer.weights import inference
 from trainer.weights.file import Weights, describe, load
 from trainer.weights.initial import fitting_arrays
 from trainer.weights.onnx import write_onnx
@@ -81,3 +84,48 @@ def test_init_leaves_the_head_to_its_classes_and_refuses_another_network(tmp_pat
     assert "it is a resnet-tiny" in str(caught.value)
     with pytest.raises(Exception, match="must be a weights file, got"):
         load(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "head.bias",
+            np.full(5, np.nan, np.float32),
+            "head.bias must be finite in float32, got nan in 5 of 5",
+        ),
+        ("stem.norm.var", np.full(8, np.inf, np.float32), "stem.norm.var must be finite in float32, got inf"),
+        ("head.bias", np.zeros(4, np.float32), r"head.bias must be \(5,\), got \(4,\)"),
+    ],
+)
+def test_a_weights_file_with_numbers_that_no_training_gives_is_refused(tmp_path, name, value, message):
+    weights = random_weights()
+    dataclasses.replace(weights, arrays=weights.arrays | {name: value}).save(tmp_path / "w.safetensors")
+    with pytest.raises(ConfigError, match=rf"w\.safetensors: {message}"):
+        load(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"head.kernel": np.zeros((9, 5))}, r"head.kernel must be \(16, 5\), got \(9, 5\)"),
+        ({"neck.kernel": np.zeros(1)}, r"neck.kernel must be absent, got \(1,\)"),
+        ({"stem.norm.mean": None}, r"stem.norm.mean must be \(8,\), got none"),
+    ],
+)
+def test_arrays_of_another_network_are_named_before_they_are_used(change, message):
+    weights = random_weights()
+    arrays = {name: a for name, a in (weights.arrays | change).items() if a is not None}
+    with pytest.raises(ConfigError, match=f"weights of resnet-tiny: {message}"):
+        inference.build_network(dataclasses.replace(weights, arrays=arrays))
+
+
+def test_what_is_no_regular_file_is_no_weights_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, got in (
+        (tmp_path, "no regular file"),
+        (tmp_path / "pipe", "no regular"),
+        (tmp_path / "x", "no file"),
+    ):
+        with pytest.raises(ConfigError, match=f"must be a weights file, got {got}"):
+            load(path)
