@@ -164,16 +164,22 @@ def delete(cluster: Cluster, jobset: JSON) -> None:
     """Delete a run's JobSet, if it is still this one, and the objects that were applied with it."""
     name = objects.name(jobset)
     with_uid(cluster.delete, "JobSet", name, objects.uid(jobset))
-    for domain in companions(cluster, name):
-        cluster.delete("ComputeDomain", objects.name(domain), objects.uid(domain))
+    for companion in companions(cluster, name):
+        cluster.delete(companion["kind"], objects.name(companion), objects.uid(companion))
 
 
 def companions(cluster: Cluster, name: str) -> list[JSON]:
-    """Return the objects of a run beside its JobSet: the launcher's ComputeDomains of a run on GB200."""
-    if not cluster.serves("ComputeDomain"):
-        return []
+    """Return the launcher's objects of a run beside its JobSet: ComputeDomain (GB200) and NetworkPolicy.
+
+    Who may not list a kind made none of it, since creating one needs more.
+    """
     ours = f"{keys.INSTANCE}={name},{keys.NAME}={keys.APP}"
-    return cluster.list("ComputeDomain", labelSelector=ours)[0]
+    return [
+        {"kind": kind, **companion}
+        for kind in ("ComputeDomain", "NetworkPolicy")
+        if cluster.serves(kind)
+        for companion in readable(lambda kind=kind: cluster.list(kind, labelSelector=ours)[0]) or []
+    ]
 
 
 def _patch(cluster: Cluster, kind: str, obj: JSON, change: JSON) -> JSON:

@@ -81,13 +81,20 @@ def _create(job: TrainingJob, cluster: Cluster, objects: list[JSON]) -> JSON:
         raise _maybe(job.name, error.cause) from None
     try:
         for manifest in companions:
-            cluster.apply(manifest)
+            cluster.apply(_owned(manifest, stored))
     except Unanswered as error:
         raise _maybe(job.name, error.cause) from None
     except ActionError:
         cluster.delete("JobSet", job.name, stored["metadata"]["uid"])
         raise
     return stored
+
+
+def _owned(manifest: JSON, jobset: JSON) -> JSON:
+    """Return a companion that Kubernetes deletes with its JobSet, whoever deletes that and however."""
+    owner = {"apiVersion": jobset["apiVersion"], "kind": "JobSet"}
+    owner |= {key: jobset["metadata"][key] for key in ("name", "uid")}
+    return manifest | {"metadata": manifest["metadata"] | {"ownerReferences": [owner]}}
 
 
 def _maybe(name: str, cause: str) -> NotKnown:
@@ -112,7 +119,8 @@ def _objects(job: TrainingJob, cluster: Cluster) -> list[JSON]:
 
 def _dry_run(job: TrainingJob, cluster: Cluster, objects: list[JSON], existing: JSON | None) -> None:
     for manifest in objects:
-        cluster.apply(_renamed(manifest) if existing else manifest, dry_run=True)
+        immutable = manifest["kind"] != "NetworkPolicy"
+        cluster.apply(_renamed(manifest) if existing and immutable else manifest, dry_run=True)
     _dry_run_pod(cluster, objects[-1], may_wait=bool(existing or job.queue))
 
 

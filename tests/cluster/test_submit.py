@@ -129,6 +129,26 @@ def test_a_quota_that_has_no_room(control_plane: Cluster, namespace: str, launch
     assert launch("list").out == ""
 
 
+def test_a_network_policy_comes_and_goes_with_its_run(
+    control_plane: Cluster, namespace: str, launch: Command
+) -> None:
+    path = f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies"
+
+    def policies() -> list[str]:
+        return [item["metadata"]["name"] for item in control_plane.api.request("GET", path)["items"]]
+
+    assert launch(f"{RUN} --network-policy").code == 0
+    assert policies() == ["run"]
+    [policy] = control_plane.api.request("GET", path)["items"]
+    assert (
+        policy["metadata"]["ownerReferences"][0]["uid"] == stored(control_plane, namespace)["metadata"]["uid"]
+    )
+    assert launch(f"{RUN} --network-policy --replace").code == 0
+    assert policies() == ["run"]
+    assert launch("delete run --yes").code == 0
+    assert policies() == []
+
+
 def test_what_does_not_exist_is_named(control_plane: Cluster, launch: Command) -> None:
     assert launch(f"{RUN} --service-account nobody").err.splitlines()[0] == (
         "error: service-account: nobody does not exist in the namespace"
