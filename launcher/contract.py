@@ -28,6 +28,7 @@ class Setting(TypedDict):
     minimum: NotRequired[float]
     maximum: NotRequired[float]
     paths: NotRequired[bool]  # whether a path or gs://… is allowed besides the choices
+    local: NotRequired[list[str]]  # of a setting that is a path: what it may also hold
 
 
 class Flag(TypedDict):

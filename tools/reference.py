@@ -11,7 +11,8 @@ from markup import NOTE, code, table
 
 # file of the run directory: what it holds
 RUN_DIRECTORY = {
-    "config.json": "Every setting of the run, resolved.",
+    "config.json": "Every setting of the run, resolved. Written once the state is restored.",
+    "attempts.jsonl": "One row per attempt: its time in Unix seconds, the step it begins at, its settings.",
     "dataset.json": "The names of the classes in the order of the logits, and image size, mean, standard "
     "deviation and centre crop of the images. Verbs of `resnet-train` that need no pictures of the dataset "
     "read this file in its place.",

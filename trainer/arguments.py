@@ -2,7 +2,7 @@
 
 import argparse
 
-from trainer import recipes
+from trainer import paths, recipes
 from trainer.config import TrainConfig, parse_setting, resolve
 from trainer.errors import ConfigError
 
@@ -34,7 +34,8 @@ def parse(arguments: list[str]) -> TrainConfig:
     settings = dict(parse_setting(text) for text in args["set"])
     dataset = (flags | settings).get("data.name")
     recipe = args["recipe"] or recipes.default(dataset)
-    return resolve(args["name"], args["run_dir"], recipe, recipes.load(recipe), flags, settings)
+    run_dir = paths.absolute("--run-dir", args["run_dir"])
+    return resolve(args["name"], run_dir, recipe, recipes.load(recipe), flags, settings)
 
 
 def parser() -> Parser:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import sys
 
+from trainer import paths
 from trainer.arguments import Parser
 from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
-from trainer.errors import ERROR, ConfigError, DataError, TrainError
+from trainer.errors import ERROR, ConfigError, DataError, TrainError, reason
 from trainer.registry import LIBRARIES
 
 EXAMPLES = """examples:
@@ -20,6 +22,8 @@ EXAMPLES = """examples:
   resnet-train export runs/resnet50 resnet50.onnx --to onnx
   resnet-train train --run-dir runs/tuned --data gs://bucket/flowers --set train.init=resnet50.safetensors
 """
+# Arguments that are paths -> what messages call them; --data is a name or a path.
+PATHS = {"network": "RUN", "run": "RUN", "file": "FILE", "out": "OUT", "classes": "--classes"}
 TARGETS = ("safetensors", *LIBRARIES, "onnx")
 
 
@@ -34,8 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
 
         sys.argv[1:] = arguments[1:]
         train()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:
         args = parser().parse_args(arguments)
+        _make_absolute(args)
         VERBS[args.verb](args)
     except TrainError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -43,7 +50,17 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` closes the pipe early
         sys.stderr.close()
         return 1
+    except OSError as error:
+        print(f"error: {reason(error)}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _make_absolute(args: argparse.Namespace) -> None:
+    """Make every path of a request absolute, except the images, whose names are printed as they are typed."""
+    for name, field in PATHS.items():
+        if getattr(args, name, None) is not None:
+            setattr(args, name, paths.absolute(field, getattr(args, name)))
 
 
 def _verb(verbs: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
@@ -87,13 +104,20 @@ def parser() -> Parser:
     verb = _verb(verbs, "evaluate", "measure the accuracy on the test split of a dataset; prints JSON")
     verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
     verb.add_argument(
-        "--data", metavar="DATA", help="dataset: a name, a folder or gs://… (default: that of the run)"
+        "--data",
+        metavar="DATA",
+        help="dataset: a name, a folder or gs://… (default: the run's, if on this machine)",
     )
     _add_classes(verb)
     verb = _verb(verbs, "report", "write a page with a run's curves, goodput and mistakes")
     verb.add_argument("run", metavar="RUN", help="directory of a run, a path or gs://…")
     verb.add_argument(
         "--out", metavar="FILE", help="page to write (default: report.html in the run directory)"
+    )
+    verb.add_argument(
+        "--data",
+        metavar="DATA",
+        help="dataset with the images of the mistakes (default: the run's, if on this machine)",
     )
     verb.add_argument(
         "--json", action="store_true", help="print the run's figures as JSON instead of writing the page"
@@ -171,21 +195,39 @@ def evaluate(args: argparse.Namespace) -> None:
     from trainer.rundir import directory
     from trainer.weights import inference
 
-    data = DataConfig()
-    if not args.network.endswith(".safetensors"):
-        data = directory.read(epath.Path(args.network)).data
-    elif not args.data:
+    if not args.network.endswith(".safetensors") and not epath.Path(args.network).is_file():
+        data = _data(directory.read(epath.Path(args.network)), args.data)
+    elif args.data:
+        data = _dataset(args.data)
+    else:
         raise ConfigError("--data: must be a dataset for a weights file, got none")
-    if args.data:
-        data = dataclasses.replace(resolve("", "", "", {"data.name": args.data}).data, root=data.root)
     print(json.dumps(inference.evaluate(_load_weights(args), data)))
+
+
+def _dataset(text: str) -> DataConfig:
+    """Return the settings of the dataset that ``--data`` names."""
+    return resolve("", "", "", {"data.name": text}).data
+
+
+def _data(config: TrainConfig, text: str | None) -> DataConfig:
+    """Return the settings of the dataset that ``--data`` names, or of the run's own.
+
+    Raises:
+      ConfigError: there is no ``--data``, and the run's own data must be asked for.
+    """
+    from trainer.rundir import directory
+
+    if not text:
+        return directory.data_at_hand(config)
+    data = _dataset(text)
+    return dataclasses.replace(data, root=config.data.root) if data.name == config.data.name else data
 
 
 def report(args: argparse.Namespace) -> None:
     from etils import epath
 
     from trainer.report import page
-    from trainer.rundir import record
+    from trainer.rundir import files, record
     from trainer.weights import outputs
 
     if args.out:
@@ -197,11 +239,15 @@ def report(args: argparse.Namespace) -> None:
     out = epath.Path(args.out or epath.Path(args.run) / "report.html")
     if not out.parent.is_dir():
         raise ConfigError(f"--out: must be in an existing folder, got {out}")
-    out.write_text(page.render(run, _mistakes(run.config)))
+    text = page.render(run, _mistakes(run.config, args.data))
+    if args.out:
+        out.write_text(text)  # the reader's own file, which may be a link or a pipe
+    else:
+        files.write(out, text)
     print(out)
 
 
-def _mistakes(config: TrainConfig):
+def _mistakes(config: TrainConfig, data: str | None):
     """Return the mistakes of the best checkpoint, or the reason why there are none.
 
     A run whose checkpoint or data is missing here still has a report.
@@ -209,7 +255,7 @@ def _mistakes(config: TrainConfig):
     from trainer.weights import confusion, inference
 
     try:
-        return confusion.analyse_errors(inference.load_best(config), config.data)
+        return confusion.analyse_errors(inference.load_best(config), _data(config, data))
     except TrainError as error:
         _print_status(f"warning: the report has no confusion matrix: {error}")
         return str(error).splitlines()[0]

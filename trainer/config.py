@@ -3,10 +3,11 @@
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer import paths
 from trainer.errors import ConfigError, ExitCode
 from trainer.registry import ARCHS, DATASETS
 
@@ -18,6 +19,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     paths: bool = False,
+    local: Collection[str] | None = None,
 ) -> Any:
     """Declare a dataclass field with its help text, choices and bounds.
 
@@ -28,8 +30,9 @@ def option(
       minimum: least value; None: unbounded.
       maximum: greatest value; None: unbounded.
       paths: allow a path or gs://… (anything with a slash) beside the choices.
+      local: the value is a path, which ``resolve`` makes absolute unless it is one of these; None: no path.
     """
-    metadata = {"help": text, "choices": tuple(choices), "paths": paths}
+    metadata = {"help": text, "choices": tuple(choices), "paths": paths, "local": local}
     metadata |= {"minimum": minimum, "maximum": maximum}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -96,7 +99,9 @@ class ModelConfig:
 class DataConfig:
     name: str = option("synthetic", "dataset: a name, a folder or gs://…", DATASETS, paths=True)
     root: str = option(
-        "", "folder with the files of a named dataset; empty: the folder where its package puts them"
+        "",
+        "folder with the files of a named dataset; empty: the folder where its package puts them",
+        local=("",),
     )
     image_size: int = option(224, "height and width in pixels of the decoded images", minimum=8)
     eval_crop: float = option(
@@ -126,6 +131,7 @@ class DataConfig:
         "",
         "local folder of each host for shards copied from a bucket; empty: ~/.cache/resnet-launch/data, or "
         "RESNET_CACHE",
+        local=("",),
     )
     stage_gib: float = option(100.0, "disk space in GiB per host for shards copied to data.stage", minimum=0)
 
@@ -258,6 +264,12 @@ class LoopConfig:
         "",
         "trained network to start from: a run directory, or a file written by resnet-train import or export; "
         "empty: random weights",
+        local=("",),
+    )
+    allow_changes: bool = option(
+        False,
+        "resume although settings differ that change what is learnt, such as the learning rate or the "
+        "augmentation",
     )
     freeze: str = option(
         "", "parameters that are not trained, by the start of their names, such as stem,blocks.0"
@@ -290,7 +302,9 @@ class LoopConfig:
     )
     join_seconds: int = option(300, "longest wait for the other hosts, in seconds", minimum=1)
     compile_cache: str = option(
-        "auto", "cache of compiled programs, a folder; auto: in the run directory; off: none"
+        "auto",
+        "cache of compiled programs, a folder; auto: in the run directory; off: none",
+        local=("auto", "off"),
     )
 
 
@@ -367,7 +381,7 @@ TYPES = {path: type(f.default) for path, f in FIELDS.items()}
 def resolve(name: str, run_dir: str, recipe: str, *layers: Mapping[str, Any]) -> TrainConfig:
     """Merge layers of ``{"section.field": value}`` into a TrainConfig; later layers win.
 
-    A value may be a string, which is converted to the type of the field.
+    A value may be a string, which is converted to the type of the field. Paths become absolute.
 
     Raises:
       ConfigError: names every unknown field (with the closest match) and every bad value.
@@ -394,6 +408,7 @@ def schema() -> list[dict[str, Any]]:
         row |= {key: list(f.metadata[key]) for key in ("choices",) if f.metadata[key]}
         row |= {key: f.metadata[key] for key in ("minimum", "maximum") if f.metadata[key] is not None}
         row |= {"paths": True} if f.metadata["paths"] else {}
+        row |= {"local": list(f.metadata["local"])} if f.metadata["local"] is not None else {}
         rows.append(row)
     return rows
 
@@ -414,7 +429,11 @@ def _read(path: str, value: Any) -> Any:
     if path not in FIELDS:
         close = difflib.get_close_matches(path, FIELDS, n=1, cutoff=0.5)
         raise ConfigError(f"{path}: no such setting" + (f"; did you mean {close[0]}?" if close else ""))
-    kind = TYPES[path]
+    kind, metadata = TYPES[path], FIELDS[path].metadata
+    if isinstance(value, str) and metadata["paths"]:
+        return paths.dataset(path, value, metadata["choices"])
+    if isinstance(value, str) and metadata["local"] is not None and value not in metadata["local"]:
+        return paths.absolute(path, value)
     if not isinstance(value, str) or kind is str:
         return float(value) if kind is float and isinstance(value, int) else value
     try:

@@ -2,6 +2,9 @@
 
 import enum
 import errno
+import os
+import re
+from collections.abc import Iterator
 from typing import Literal
 
 # What the JobSet does once a pod has ended; the launcher renders the failure policy from it.
@@ -30,7 +33,14 @@ class ExitCode(enum.IntEnum):
 
 
 # File-system errors caused by a name or a permission, so that trying again does not help.
-PERMANENT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+PERMANENT = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR),
+    *(errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL, errno.ENXIO),
+)
+# File-system errors of a disk that takes no more bytes; trying again helps once there is space.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# How TensorStore words an error of the system, after the path in quotes and what it tried.
+TENSORSTORE = re.compile(r"(?:\"(?P<path>/[^\"]*)\"[^\"]*)?\[os_error_code='(?P<code>\d+)'")
 
 
 class TrainError(Exception):
@@ -47,7 +57,7 @@ class TrainError(Exception):
         return f"{text}\n{HINT}{self.hint}" if self.hint else text
 
 
-def first_line(error: Exception, max_length: int = 200) -> str:
+def first_line(error: BaseException, max_length: int = 200) -> str:
     """Return the first line of another library's error; its type where it has no message.
 
     Control characters, which a message may quote from a file, are written as ``\\x1b``.
@@ -102,11 +112,51 @@ class PreemptedError(TrainError):
     exit_code = ExitCode.PREEMPTED
 
 
-def is_permanent(error: Exception) -> bool:
+def is_permanent(error: BaseException) -> bool:
     """Return whether an error comes from a name or a permission, so that trying again does not help."""
     code = getattr(error, "code", None)  # HTTP status, in the errors of both bucket clients
     if isinstance(code, int):
         return 400 <= code < 500 and code not in (408, 429)
-    if isinstance(error, OSError) and (error.errno in PERMANENT or str(error).startswith("Forbidden")):
+    if system_error := system_error_of(error):
+        return system_error.errno in PERMANENT
+    if isinstance(error, OSError) and str(error).startswith("Forbidden"):
         return True  # gcsfs raises a plain OSError for a 403
     return isinstance(error, (FileNotFoundError, ValueError))
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether an error comes from a disk without space, a quota or a limit on the size of files."""
+    system_error = system_error_of(error)
+    return system_error is not None and system_error.errno in FULL
+
+
+def system_error_of(error: BaseException) -> OSError | None:
+    """Return the error of the operating system behind an exception, its causes and TensorStore's texts.
+
+    None where there is none, as for errors of the clients of buckets.
+    """
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno:
+            return cause
+        if match := TENSORSTORE.search(str(cause)):
+            code = int(match["code"])
+            return OSError(code, os.strerror(code), match["path"])
+    return None
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed, on one line: the system's reason and the path that it is about."""
+    system_error = system_error_of(error)
+    if system_error is None or not system_error.strerror:
+        return first_line(error)
+    path = system_error.filename
+    path = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
+    return f"{path}: {system_error.strerror}" if path else system_error.strerror
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those that it was raised from."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__

@@ -39,7 +39,9 @@ from trainer.plan import Plan
 from trainer.program import Program, make_program
 from trainer.report import page
 from trainer.rundir import dataset, directory, events, lease
+from trainer.rundir.changes import Change
 from trainer.rundir.checkpoints import Checkpoints
+from trainer.rundir.files import writing_to
 from trainer.runtime.agreement import agreed
 from trainer.runtime.clock import Clock
 from trainer.runtime.join import Job
@@ -179,7 +181,7 @@ def set_up(
 
     # Data, and the directory that everything is written to.
     watchdog.now(f"opening data and run directory {config.run_dir}")
-    train_source, test_source, root, mirrors = open_data(config, job, closing)
+    train_source, test_source, root, mirrors, differences = open_data(config, job, closing)
     log = Log(root, display, mirrors)
     closing.callback(log.close)
     profile = Profiler(profiled_steps, root)
@@ -219,7 +221,7 @@ def set_up(
         checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
     now = restore(checkpoints, program, shardings, stream, log)
     now = now or fresh(config, program, train_source, devices, shardings, stream)
-    keep_classes(config, root, train_source)
+    record_attempt(config, root, train_source, differences, now.step)
     log.resume_at(now.step)
 
     # Step: the program of the first one is compiled.
@@ -255,30 +257,30 @@ def set_up(
 
 def open_data(
     config: TrainConfig, job: Job, closing: contextlib.ExitStack
-) -> tuple[Source, Source, epath.Path | None, list[Mirror]]:
-    """Both splits, the run directory and the mirrors of its log; the last two on the first host only.
+) -> tuple[Source, Source, epath.Path | None, list[Mirror], list[Change]]:
+    """Both splits, the run directory, the mirrors of its log, and what differs from its last attempt.
 
-    One host may fail here: all end with its exit code.
+    The last three are those of the first host. One host may fail here: all end with its exit code.
     """
-    root, mirrors = None, []
+    root, mirrors, differences = None, [], []
     with agreed():
         train_source, test_source = datasets.load_both(config.data)
         if jax.process_index() == 0:
-            with directory.writing_to(config.run_dir):
+            with writing_to(config.run_dir):
                 if train_source.num_classes == 1:
                     warn(one_class(train_source))
                 root = directory.make(config.run_dir)
                 closing.callback(lease.acquire(root, job.owner).release)
                 if warning := dataset.check(root, train_source.record()):
                     warn(warning)
-                directory.claim(root, config)
+                differences = directory.claim(root, config)
             if config.log.tensorboard:
                 mirrors.append(TensorBoard(root))
     if root and config.log.wandb != "off":
         mirrors.append(Wandb(config.log, config.name, root, dataclasses.asdict(config)))
     for mirror in mirrors:
         closing.callback(mirror.close)
-    return train_source, test_source, root, mirrors
+    return train_source, test_source, root, mirrors, differences
 
 
 def compile_ahead(
@@ -357,10 +359,13 @@ def one_class(source: Source) -> str:
     )
 
 
-def keep_classes(config: TrainConfig, root: epath.Path | None, train_source: Source) -> None:
-    """Writes ``dataset.json``, now that the run is known to go on in this directory."""
-    with agreed(), directory.writing_to(config.run_dir):
+def record_attempt(
+    config: TrainConfig, root: epath.Path | None, train_source: Source, differences: list[Change], start: int
+) -> None:
+    """Writes the settings and ``dataset.json``, now that the run is known to go on in this directory."""
+    with agreed():
         if root:
+            directory.record(root, config, differences, start)
             dataset.write(root, train_source.record())
 
 

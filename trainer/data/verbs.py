@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from trainer import paths
 from trainer.config import DataConfig
 from trainer.data.tools.counter import counting
 from trainer.errors import ERROR, TrainError
@@ -20,8 +21,8 @@ class RequestError(TrainError):
 
 
 def _config(args: Namespace) -> DataConfig:
-    path = args.path.rstrip("/") or "/"
-    return DataConfig(name=path, threads=args.threads, stage=args.stage, stage_gib=args.stage_gib)
+    path, stage = paths.absolute("PATH", args.path), args.stage and paths.absolute("--stage", args.stage)
+    return DataConfig(name=path, threads=args.threads, stage=stage, stage_gib=args.stage_gib)
 
 
 def pack(args: Namespace) -> int:
@@ -36,15 +37,15 @@ def pack(args: Namespace) -> int:
         shard_images=args.shard_images,
         max_bad=args.max_bad,
     )
-    config = _config(args)
+    config, target = _config(args), paths.absolute("TARGET", args.target)
     with counting("pack") as advance:
-        manifest = pack.pack(config.name, args.target.rstrip("/"), packing, config, advance)
+        manifest = pack.pack(config.name, target, packing, config, advance)
     for line in manifest["left_out"]:
         print(f"left out: {line}")
     for split, packed in manifest["splits"].items():
         size = sum(shard["bytes"] for shard in packed["shards"])
         print(f"{split}: {packed['images']} images, {size / 1e6:,.1f} MB, shards: {len(packed['shards'])}")
-    print(f"next: --data {args.target}")
+    print(f"next: --data {target}")
     return 0
 
 
@@ -84,7 +85,8 @@ def stats(args: Namespace) -> int:
     dataset = find(config.name)
     summary = stats.describe(dataset, config)
     if args.sheet:
-        stats.save_sheet(stats.contact_sheet(dataset, args.split, config), args.sheet)
+        sheet = paths.absolute("--sheet", args.sheet)
+        stats.save_sheet(stats.contact_sheet(dataset, args.split, config), sheet)
     problems = [row["problem"] for row in summary["splits"].values() if row["problem"]]
     if args.json:
         print(json.dumps(summary, indent=1))

@@ -8,6 +8,7 @@ from typing import Any
 from etils import epath
 
 from trainer.config import LogConfig
+from trainer.rundir import files
 from trainer.runtime.messages import warn
 
 FINISH_SECONDS = 20.0
@@ -62,10 +63,10 @@ class Wandb:
 def run_id(root: epath.Path) -> str:
     """Return the id of the wandb run, written once and the same after every restart."""
     path = root / "wandb-id"
-    if path.exists():
-        return path.read_text().strip()
+    if text := (files.read(path) or "").strip():
+        return text
     identity = os.urandom(4).hex()
-    path.write_text(identity + "\n")
+    files.write(path, identity + "\n")
     return identity
 
 

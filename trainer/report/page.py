@@ -9,9 +9,11 @@ from pathlib import Path
 from etils import epath
 
 from trainer.config import FIELDS, SECTIONS
+from trainer.errors import first_line
 from trainer.report import mistakes
 from trainer.report.chart import Line, chart, percent
 from trainer.report.mistakes import ErrorAnalysis
+from trainer.rundir import files
 from trainer.rundir.goodput import KINDS
 from trainer.rundir.record import Record, Row
 from trainer.runtime.messages import warn
@@ -23,9 +25,9 @@ def write(root: epath.Path, record: Record) -> None:
     """Write the page at the end of a run; a failure is only a warning."""
     try:
         reason = "`resnet-train report` on this run's directory adds it."
-        (root / "report.html").write_text(render(record, reason))
+        files.write(root / "report.html", render(record, reason))
     except Exception as error:  # a bucket's client, a disk, an unexpected row
-        warn(f"{root}/report.html was not written: {error}")
+        warn(f"{root}/report.html was not written: {first_line(error, 1000)}")
 
 
 def render(record: Record, analysis: ErrorAnalysis | str) -> str:

@@ -9,10 +9,10 @@ restored arrays go to the other hosts over the network between the devices.
 
 import concurrent.futures
 import json
-import logging
 import time
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,14 +22,13 @@ from etils import epath
 from jax.sharding import Sharding
 
 from trainer.config import CheckpointConfig
-from trainer.errors import ConfigError, StorageError, TrainError, first_line
-from trainer.rundir.directory import writing_to
+from trainer.errors import ConfigError, TrainError, is_permanent, reason, system_error_of
+from trainer.rundir import damage
+from trainer.rundir.files import failure, writing_to
 from trainer.runtime.agreement import agreed, broadcast, from_first_host
 from trainer.runtime.messages import warn
 from trainer.state import State
 
-# Errors of TensorStore and the bucket's clients while a bucket does not answer; trying again may help.
-UNREACHABLE = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "PERMISSION_DENIED", "503", "429")
 # Pauses between the attempts at a save. In each, the client of a bucket tries for half a minute itself.
 PAUSE_SECONDS = (1, 5, 15, 30)
 
@@ -71,18 +70,29 @@ class Checkpoints:
     """The checkpoints of one run. Call every method on every host, except ``best``.
 
     Saves are asynchronous; an error of a save is raised on all hosts by the next call.
+
+    Args:
+      path: absolute path or gs://… of the folder.
+      config: what is kept.
+      writing: create the folder where it does not exist; otherwise nothing is written or deleted.
+
+    Raises:
+      RunDirectoryError: the folder cannot be used.
+      StorageError: the run directory does not answer.
     """
 
-    def __init__(self, path: Any, config: CheckpointConfig):
-        self.path = path
+    def __init__(self, path: Any, config: CheckpointConfig, writing: bool = True):
+        self.path = path if "://" in str(path) else Path(path).absolute()
         self._manager = None
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "save")
         self._saving: concurrent.futures.Future[None] | None = None
         with agreed():
             if jax.process_index() == 0:
                 with writing_to(str(path)):
-                    epath.Path(path).mkdir(parents=True, exist_ok=True)
-                    self._manager = _make_manager(path, config)
+                    if writing:
+                        epath.Path(path).mkdir(parents=True, exist_ok=True)
+                    if writing or epath.Path(path).is_dir():
+                        self._manager = _make_manager(self.path, config, writing)
 
     def save(
         self,
@@ -123,8 +133,12 @@ class Checkpoints:
                 saving.result()
 
     def best(self) -> int | None:
-        """Return the step with the best validation accuracy, otherwise the newest; on the first host only."""
-        assert self._manager
+        """Return the step with the best validation accuracy, otherwise the newest; on the first host only.
+
+        None where there is no checkpoint.
+        """
+        if not self._manager:
+            return None
         best = self._manager.best_step()
         return self._manager.latest_step() if best is None else best
 
@@ -171,15 +185,18 @@ class Checkpoints:
         arguments = ocp.args.Composite(state=ocp.args.PyTreeSave(named), meta=ocp.args.JsonSave(meta))
         metrics = None if accuracy is None else {"accuracy": accuracy}
         assert self._manager
+        warned = ""
         for pause in (*PAUSE_SECONDS, None):
             try:
                 self._manager.save(step, args=arguments, metrics=metrics, force=True)
                 return
             except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
-                why = f"step {step} could not be saved to run directory {self.path}: {first_line(error)}"
-                if pause is None:
-                    raise StorageError(why) from error
-                warn(f"{why}; trying again")
+                problem = _save_failure(str(self.path), step, error)
+                if pause is None or (system_error_of(error) and is_permanent(error)):
+                    raise problem from error
+                if problem.args[0] != warned:  # a full disk is worth one line, not one for each attempt
+                    warned = problem.args[0]
+                    warn(f"{warned}; trying again")
             time.sleep(pause)
             self._manager.reload()
 
@@ -192,8 +209,8 @@ class Checkpoints:
                 if len(self._manager.all_steps()) == 1:
                     raise
                 warn(f"{error}; restoring the previous one")
-            folder = epath.Path(self.path)
-            (folder / str(step)).rename(folder / f"damaged-{step}")
+            with writing_to(str(self.path)):
+                _set_aside(epath.Path(self.path), step)
             self._manager.reload()
         return None
 
@@ -207,22 +224,25 @@ class Checkpoints:
         try:
             self._check_same_network(step, wanted)
             checkpoint = self._manager.restore(step, args=arguments)
-            self._check_sums(step, checkpoint["state"], checkpoint["meta"].get("checksums") or {})
+            meta = damage.checked_meta(checkpoint["meta"])
+            self._check_sums(step, checkpoint["state"], meta["checksums"])
+            return _Read(
+                named=checkpoint["state"], step=step, accuracy=meta["accuracy"], stream=meta["stream"]
+            )
         except TrainError:
             raise
         except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
-            if any(code in str(error) for code in UNREACHABLE):
-                raise StorageError(f"run directory {self.path} does not answer: {error}") from error
-            raise self._damaged(step, first_line(error)) from error
-        meta = checkpoint["meta"]
-        return _Read(
-            named=checkpoint["state"], step=step, accuracy=meta["accuracy"], stream=meta.get("stream") or {}
-        )
+            unreadable = damage.unreadable(epath.Path(self.path) / str(step))
+            if unreadable or not damage.is_damage(error):
+                raise failure(str(self.path), unreadable or error, "read") from error
+            raise self._damaged(step, reason(error)) from error
 
     def _check_same_network(self, step: int, wanted: Named) -> None:
         assert self._manager
         metadata = self._manager.item_metadata(step)["state"]
         saved = {path: tuple(m.shape) for path, m in _paths(getattr(metadata, "tree", metadata))}
+        if not saved:
+            raise damage.MetaError("state/_METADATA lists no arrays")
         for path, leaf in _paths(wanted):
             if path not in saved:
                 raise self._mismatch(step, f"{path} is missing")
@@ -246,7 +266,24 @@ class Checkpoints:
         )
 
 
-def _make_manager(path: Any, config: CheckpointConfig) -> ocp.CheckpointManager:
+def _set_aside(folder: epath.Path, step: int) -> None:
+    """Rename a damaged checkpoint to damaged-STEP, or to damaged-STEP-2, … where that name is taken."""
+    names = (f"damaged-{step}{suffix}" for suffix in ("", *(f"-{i}" for i in range(2, 1000))))
+    (folder / str(step)).rename(next(folder / name for name in names if not (folder / name).exists()))
+
+
+def _save_failure(path: str, step: int, error: Exception) -> TrainError:
+    """Return the error of a save; its exit code is that of any failure of the run directory."""
+    problem, system_error = failure(path, error), system_error_of(error)
+    # Which of its many files a save was writing says nothing, and differs from attempt to attempt.
+    why = system_error.strerror if system_error else reason(error)
+    return type(problem)(
+        f"step {step} could not be saved to run directory {path}: {why}",
+        problem.hint if system_error else None,
+    )
+
+
+def _make_manager(path: Any, config: CheckpointConfig, writing: bool) -> ocp.CheckpointManager:
     """Return Orbax's manager for the first host alone, which never waits for other hosts."""
     keep: list[Any] = [ocp.checkpoint_managers.LatestN(config.keep)]
     if config.keep_best:
@@ -259,10 +296,11 @@ def _make_manager(path: Any, config: CheckpointConfig) -> ocp.CheckpointManager:
         preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(keep),
         best_fn=_accuracy,
         create=False,
+        read_only=not writing,
         enable_async_checkpointing=False,  # Checkpoints has a thread of its own, which can retry
         multiprocessing_options=alone,
     )
-    logging.getLogger("absl").addFilter(_is_relevant)
+    damage.silence()
     # Named handlers, so that a manager that has saved nothing can read the metadata of another's checkpoints.
     # Compression would make weights a twelfth smaller, but a save would take 2.5 times as long.
     handlers = {
@@ -270,11 +308,6 @@ def _make_manager(path: Any, config: CheckpointConfig) -> ocp.CheckpointManager:
         "meta": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
     }
     return ocp.CheckpointManager(path, options=options, item_handlers=handlers)
-
-
-def _is_relevant(record: logging.LogRecord) -> bool:
-    """Return False for Orbax's warning about a save without metrics, which is intended."""
-    return "tracked_metric" not in str(record.msg)
 
 
 def _accuracy(metrics: Any) -> float:

@@ -14,6 +14,7 @@ from typing import Any
 from etils import epath
 
 from trainer.errors import ConfigError, RunDirectoryError
+from trainer.rundir import files
 
 NAME = "dataset.json"
 
@@ -44,10 +45,11 @@ def read(root: epath.Path) -> DatasetRecord | None:
       ConfigError: the file is damaged.
     """
     path = root / NAME
-    if not path.exists():
+    text = files.read(path)
+    if text is None:
         return None
     try:
-        fields: dict[str, Any] = json.loads(path.read_text())
+        fields: dict[str, Any] = json.loads(text)
         lists = {name: tuple(fields[name]) for name in ("class_names", "mean", "std")}
         values: dict[str, Any] = fields | lists
         return DatasetRecord(**values)
@@ -59,14 +61,8 @@ def read(root: epath.Path) -> DatasetRecord | None:
 def write(root: epath.Path, record: DatasetRecord) -> None:
     """Write the record unless the directory holds it already; readers see a whole file or none."""
     path, text = root / NAME, json.dumps(dataclasses.asdict(record), indent=2) + "\n"
-    if path.exists() and path.read_text() == text:
-        return
-    if str(root).startswith("gs://"):
-        path.write_text(text)  # an object appears as a whole
-        return
-    temporary = root / f".{NAME}.new"
-    temporary.write_text(text)
-    temporary.replace(path)
+    if files.read(path) != text:
+        files.write(path, text)
 
 
 def check(root: epath.Path, record: DatasetRecord) -> str:
@@ -82,7 +78,7 @@ def check(root: epath.Path, record: DatasetRecord) -> str:
     Raises:
       RunDirectoryError: the run has other classes or images; the message states the first difference.
     """
-    if not _has_checkpoint(root):
+    if not files.has_checkpoint(root):
         return ""
     before = read(root)
     if before is None:
@@ -131,8 +127,3 @@ def _close(old: float | tuple[float, ...], new: float | tuple[float, ...]) -> bo
     if isinstance(old, tuple) and isinstance(new, tuple):
         return len(old) == len(new) and all(map(_close, old, new))
     return not isinstance(old, tuple) and not isinstance(new, tuple) and math.isclose(old, new, rel_tol=1e-6)
-
-
-def _has_checkpoint(root: epath.Path) -> bool:
-    folder = root / "checkpoints"
-    return folder.exists() and any(path.name.isdigit() for path in folder.iterdir())

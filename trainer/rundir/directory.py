@@ -1,47 +1,22 @@
 """The run directory, local or on a bucket, which outlives every restart of a run.
 
-It holds ``config.json`` (all settings), ``dataset.json`` (classes), ``checkpoints/``, ``metrics.jsonl``,
-``events.jsonl`` and ``report.html``.
+It holds ``config.json`` (all settings), ``attempts.jsonl`` (those of every attempt), ``dataset.json``
+(classes), ``checkpoints/``, ``metrics.jsonl``, ``events.jsonl`` and ``report.html``.
 """
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Iterator
+import time
 from typing import Any
 
 from etils import epath
 
-from trainer.config import FIELDS, SECTIONS, TrainConfig, resolve
-from trainer.errors import ConfigError, RunDirectoryError, StorageError, TrainError, is_permanent
-
-# A run resumes only if these settings are unchanged: otherwise a step has other data or another network.
-IDENTITY = (
-    "model",
-    *(f"data.{name}" for name in ("name", "root", "image_size", "min_area", "shift_pixels", "flip")),
-    "optim.name",
-    "train.batch",
-    "train.seed",
-)
-
-
-@contextlib.contextmanager
-def writing_to(path: str) -> Iterator[None]:
-    """Convert the exceptions of a file system or a bucket's client into ours.
-
-    Raises:
-      RunDirectoryError: the directory is missing or not writable, which no restart can fix.
-      StorageError: any other failure, such as an overloaded bucket or a network that is down.
-    """
-    try:
-        yield
-    except TrainError:
-        raise
-    except Exception as error:  # each client has its own exceptions
-        if not is_permanent(error):
-            raise StorageError(f"run directory {path} does not answer: {error}") from error
-        hint = "use another --run-dir; on a bucket the pod's service account needs roles/storage.objectAdmin"
-        raise RunDirectoryError(f"run directory {path} cannot be written: {error}", hint) from error
+from trainer.config import SECTIONS, DataConfig, TrainConfig, resolve
+from trainer.errors import ConfigError, RunDirectoryError
+from trainer.registry import DATASETS
+from trainer.rundir import files, jsonlines
+from trainer.rundir.changes import IDENTITY, LEARNING, Change, changes
+from trainer.runtime.messages import warn
 
 
 def make(path: str) -> epath.Path:
@@ -51,63 +26,112 @@ def make(path: str) -> epath.Path:
     return root
 
 
-def claim(root: epath.Path, config: TrainConfig) -> None:
-    """Check that the directory holds this run or none, and write ``config.json``.
+def claim(root: epath.Path, config: TrainConfig) -> list[Change]:
+    """Check that the directory holds this run or none; return the settings that differ from its last attempt.
+
+    Nothing is written. ``record`` does that once the run is known to go on.
 
     Raises:
-      RunDirectoryError: it holds a run with other settings; the message states the first difference.
+      RunDirectoryError: it holds a run with other data or another network, or one with settings that change
+        what is learnt while ``train.allow_changes`` is false. The message states the differences.
     """
-    _check_same_run(str(root), _read_config(root), config)
-    (root / "config.json").write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    before = _read_config(root)
+    if before is None and (root / "config.json").exists() and files.has_checkpoint(root):
+        hint = "attempts.jsonl there has the settings of each attempt in its `config`"
+        raise RunDirectoryError(f"{root}/config.json must be a JSON object, got something else", hint)
+    if before is None:
+        return []
+    differences = changes(before, config)
+    for change in differences:
+        if change.setting in IDENTITY:
+            raise RunDirectoryError(
+                f"run directory {root} holds a run with {change.setting} {change.before!r}, "
+                f"got {change.now!r}",
+                "use another --name or --run-dir, or the settings that the run was started with",
+            )
+    learnt = [str(change) for change in differences if change.setting in LEARNING]
+    if learnt and not config.train.allow_changes and files.has_checkpoint(root):
+        raise RunDirectoryError(
+            f"run directory {root} holds a run with other settings, which change what is learnt: "
+            f"{', '.join(learnt)}",
+            "use the settings of config.json there, another --run-dir, or --set train.allow_changes=true",
+        )
+    return differences
+
+
+def record(root: epath.Path, config: TrainConfig, differences: list[Change], step: int) -> None:
+    """Write ``config.json`` and a row of ``attempts.jsonl``, and print what differs from the last attempt.
+
+    Called once the state is restored, so that an attempt that is refused leaves no trace in them.
+
+    Args:
+      differences: what ``claim`` returned.
+      step: updates done at the start of this attempt.
+
+    Raises:
+      RunDirectoryError, StorageError: the directory cannot be written.
+    """
+    settings = dataclasses.asdict(config)
+    if differences and step:
+        warn(f"step {step} goes on with other settings: {', '.join(map(str, differences))}")
+    attempts = jsonlines.JsonLines(root / "attempts.jsonl")
+    attempts.append({"at": round(time.time(), 3), "step": step, "config": settings})
+    attempts.close()
+    files.write(root / "config.json", json.dumps(settings, indent=2) + "\n")
 
 
 def read(root: epath.Path) -> TrainConfig:
-    """Return the settings of the run in a directory.
+    """Return the settings of the run in a directory; ``data.stage`` has its default.
 
     Args:
       root: epath.Path of etils, such as epath.Path("/runs/first") or epath.Path("gs://my-bucket/first").
 
     Raises:
       ConfigError: it holds no run, or one of another version with settings that this version lacks.
+      RunDirectoryError: its config.json cannot be read.
+      StorageError: the bucket does not answer.
     """
     config = _read_config(root)
     if config is None:
         raise ConfigError(f"{root}: must be the directory of a run, got no config.json in it")
-    settings = {f"{s}.{k}": v for s in SECTIONS for k, v in config.get(s, {}).items()}
-    return resolve(config["name"], str(root), config["recipe"], settings)
+    settings = {f"{s}.{k}": v for s in SECTIONS for k, v in _section(root, config, s).items()}
+    settings.pop("data.stage", None)  # a folder to write to, on the machine of the run
+    texts = [config.get(key, "") for key in ("name", "recipe")]
+    if not all(isinstance(text, str) and (text.isprintable() or not text) for text in texts):
+        raise ConfigError(f"{root}/config.json: name and recipe must be printable text, got {texts}")
+    try:
+        return resolve(texts[0], str(root), texts[1], settings)
+    except ConfigError as error:
+        raise ConfigError(f"{root}/config.json: {error}") from None
+
+
+def data_at_hand(config: TrainConfig) -> DataConfig:
+    """Return the data of a run as its directory names them, if they may be opened unasked.
+
+    Whoever wrote the run chose them. So no bucket is fetched, and a run in a bucket opens no folder here.
+
+    Raises:
+      ConfigError: they may not.
+    """
+    data = config.data
+    folders = [path for path in (data.root, data.name) if path and path not in DATASETS]
+    for path in folders:
+        if path.startswith("gs://") or config.run_dir.startswith("gs://"):
+            where = "a bucket" if path.startswith("gs://") else "a folder, and the run is in a bucket"
+            raise ConfigError(f"the data of this run are in {where}: {path}", f"--data {path} uses them")
+    return data
 
 
 def _read_config(root: epath.Path) -> dict[str, Any] | None:
-    path = root / "config.json"
-    if not path.exists():
-        return None
     try:
-        return json.loads(path.read_text())
-    except ValueError:
-        return None  # a kill in the middle of the first write: there is no checkpoint yet either
+        config = json.loads(files.read(root / "config.json") or "null")
+    except (ValueError, RecursionError):
+        return None
+    return config if isinstance(config, dict) else None
 
 
-def _check_same_run(path: str, before: dict[str, Any] | None, config: TrainConfig) -> None:
-    if before is None:
-        return
-    now = dataclasses.asdict(config)
-    for name in IDENTITY:
-        old, new = _lookup(before, name), _lookup(now, name)
-        if isinstance(
-            old, dict
-        ):  # a run of an older version lacks newer settings, which count as their defaults
-            old = {k: FIELDS[f"{name}.{k}"].default for k in new} | old
-        if old != new:
-            keys = [k for k in new if old.get(k) != new[k]] if isinstance(new, dict) and old else []
-            field = f"{name}.{keys[0]}" if keys else name
-            was, got = (old.get(keys[0]), new[keys[0]]) if keys else (old, new)
-            raise RunDirectoryError(
-                f"run directory {path} holds a run with {field} {was!r}, got {got!r}",
-                "use another --name or --run-dir, or the settings that the run was started with",
-            )
-
-
-def _lookup(config: dict[str, Any], name: str) -> Any:
-    section, _, field = name.partition(".")
-    value = config.get(section)
-    return value.get(field) if value and field else value
+def _section(root: epath.Path, config: dict[str, Any], name: str) -> dict[str, Any]:
+    section = config.get(name, {})
+    if not isinstance(section, dict):
+        raise ConfigError(f"{root}/config.json: {name} must be an object, got {section!r}")
+    return section

@@ -8,6 +8,7 @@ from typing import Any
 
 from etils import epath
 
+from trainer.rundir import files
 from trainer.runtime.messages import warn
 
 UPLOAD_SECONDS = (
@@ -19,23 +20,29 @@ class JsonLines:
     """Rows that outlive the process: a local row is on disk at once, one on a bucket after an upload.
 
     Uploads run one after another in a thread of their own, so that no step waits for a slow bucket.
+
+    Raises:
+      RunDirectoryError: the file cannot be read or written, or is not a regular file.
+      StorageError: the disk is full, or the bucket does not answer.
     """
 
     def __init__(self, path: epath.Path):
         self._path = path
         self._uploads = None
-        if "://" in str(path):
+        if files.is_bucket(path):
             self._uploads = concurrent.futures.ThreadPoolExecutor(1, path.name)
         self._waiting: concurrent.futures.Future[None] | None = None
         self._asked = 0.0
-        self.rows = read(path)
+        text = files.read(path) or ""
+        self.rows = _rows(path, text)
+        if text and not text.endswith("\n") and not self._uploads:
+            self._write(self.rows)  # the next row must not continue the one that a kill cut off
 
     def append(self, row: dict[str, Any]) -> None:
         """Add a row."""
         self.rows.append(row)
         if not self._uploads:
-            with open(self._path, "a") as file:
-                file.write(_line(row))
+            files.append(self._path, _line(row))
         elif time.monotonic() - self._asked > UPLOAD_SECONDS:
             self.upload()
 
@@ -70,22 +77,33 @@ class JsonLines:
             warn(f"{self._path} lacks the newest rows: {error}")
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
-        temporary = self._path if self._uploads else self._path.with_name(self._path.name + ".new")
-        temporary.write_text("".join(map(_line, rows)))
-        if not self._uploads:
-            temporary.replace(self._path)  # atomic: never a half-written file
+        files.write(self._path, "".join(map(_line, rows)))
 
 
 def read(path: epath.Path) -> list[dict[str, Any]]:
-    """Return the rows of a file, none if it does not exist; a truncated last line is left out."""
-    if not path.exists():
-        return []
-    rows = []
-    for line in path.read_text().splitlines():
+    """Return the rows of a file, none if it does not exist; a truncated last line is left out.
+
+    Raises:
+      RunDirectoryError: it cannot be read, or is not a regular file.
+      StorageError: the bucket does not answer.
+    """
+    return _rows(path, files.read(path) or "")
+
+
+def _rows(path: epath.Path, text: str) -> list[dict[str, Any]]:
+    """Return the objects of the lines; a warning counts the lines between that hold none."""
+    lines, rows, bad = text.split("\n"), [], []
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except ValueError:  # a kill in the middle of the last line
-            break
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        elif line.strip() and number < len(lines):  # the last one may have been cut off by a kill
+            bad.append(number)
+    if bad:
+        warn(f"{path}: line {bad[0]} must be a JSON object; lines left out: {len(bad)}")
     return rows
 
 

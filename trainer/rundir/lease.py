@@ -15,7 +15,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from etils import epath
+
 from trainer.errors import RunDirectoryError
+from trainer.rundir import files
 
 LOCK_SECONDS = 15.0  # a process that was just killed needs a moment to release it
 RENEW_SECONDS = 10.0
@@ -40,7 +43,7 @@ class FileLock:
     """An exclusive lock on ``<run dir>/.lock``."""
 
     def __init__(self, root: Path):
-        self._fd = os.open(root / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        self._fd = files.open_lock(epath.Path(root / ".lock"))
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
@@ -48,15 +51,18 @@ class FileLock:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise _in_use(
-                        str(root), os.pread(self._fd, 100, 0).decode() or "another process"
-                    ) from None
+                    raise _in_use(str(root), self._holder()) from None
             time.sleep(0.2)
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"process {os.getpid()}".encode(), 0)
+        with files.writing_to(str(root)):
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"process {os.getpid()}".encode(), 0)
 
     def release(self) -> None:
         os.close(self._fd)
+
+    def _holder(self) -> str:
+        text = os.pread(self._fd, 100, 0).decode(errors="replace")
+        return text if text and text.isprintable() else "another process"
 
 
 class BucketLease:

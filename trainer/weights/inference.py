@@ -61,7 +61,7 @@ def load_best(config: TrainConfig) -> Weights:
       DataError: the run is of a version that kept no class names, and its dataset is missing or damaged.
     """
     dataset = _dataset(config)
-    checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
+    checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint, writing=False)
     try:
         best = json.loads(from_first_host(json.dumps(checkpoints.best() if jax.process_index() == 0 else 0)))
         if best is None:
@@ -86,7 +86,7 @@ def _dataset(config: TrainConfig) -> DatasetRecord:
     """Return the record of a run's dataset; that of the dataset itself for runs of older versions."""
     if record := read_record(epath.Path(config.run_dir)):
         return record
-    record = datasets.load(config.data, "train").record()
+    record = datasets.load(directory.data_at_hand(config), "train").record()
     warn(
         f"{config.run_dir} was written by a version that kept no class names; those of its dataset now are "
         f"assumed: {listed(record.class_names)}"

@@ -15,6 +15,7 @@ import click
 
 from launcher.cli import options
 from launcher.errors import ActionError, Problem, RequestError
+from launcher.local import paths
 from launcher.request import sources, summary
 from launcher.request.job import TrainingJob
 
@@ -55,7 +56,7 @@ def command(**flags: Any) -> None:
 def _job(flags: dict[str, Any]) -> TrainingJob:
     """Return the job of a command line, on a slice that this machine can run."""
     merged, _ = sources.merge(*options.sources_of(flags))
-    values = {name: value for name, value in merged.items() if name in FIELDS}
+    values = paths.resolve({name: value for name, value in merged.items() if name in FIELDS})
     if values.get("slice") == "local-gpu":
         values["slice"] = f"local-gpu-{count_gpus(os.environ)}"
     run_dir = values.pop("run_dir", None)
@@ -69,9 +70,7 @@ def _job(flags: dict[str, Any]) -> TrainingJob:
                 f"--slice cpu-{shape.hosts}x{shape.devices_per_host} has as many hosts and devices",
             )
         )
-    run_dir = run_dir or f"runs/{job.name}"
-    if not run_dir.startswith("gs://"):
-        run_dir = str(Path(run_dir).absolute())
+    run_dir = run_dir or paths.absolute("run-dir", f"runs/{job.name}")
     return dataclasses.replace(job, run_dir=run_dir)
 
 

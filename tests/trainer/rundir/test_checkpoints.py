@@ -1,16 +1,21 @@
 """Checkpoints: what is kept, what comes back on another mesh, what is refused."""
 
+import functools
+import os
 import resource
+import shutil
+import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from disks import as_another_user, read_only, small_disk
 
 from trainer.config import CheckpointConfig, resolve
 from trainer.devices import mesh
-from trainer.errors import ConfigError, StorageError
+from trainer.errors import ConfigError, RunDirectoryError, StorageError
 from trainer.learning import optimizers, step
 from trainer.models import network
 from trainer.rundir.checkpoints import Checkpoints
@@ -19,6 +24,7 @@ from trainer.rundir.checkpoints import Checkpoints
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+@functools.cache
 def states(width=8):
     config = resolve("r", "/d", "", {"model.arch": "resnet-tiny", "model.width": width})
     _, init = network.build(config.model, 10, 1, 8, "cpu")
@@ -187,6 +193,162 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(opened, capsys, ch
     assert f"warning: checkpoint 2 in {writer.path} is damaged: " in capsys.readouterr().err
     reader.save(saved[1], 2, None, wait=True)
     assert opened(keep=3).newest(shapes, on(1)).step == 2
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A folder of checkpoints 1 and 2; the modules that a restore imports late are there already."""
+    init_state, shapes = states()
+    writer = Checkpoints(tmp_path_factory.mktemp("written"), CheckpointConfig(keep=3))
+    for at in (1, 2):
+        writer.save(init_state(jax.random.key(at)), at, None, wait=True)
+    assert writer.newest(shapes, on(1)).step == 2
+    writer.close()
+    return writer.path
+
+
+@pytest.fixture
+def two_checkpoints(written, tmp_path):
+    """A copy of the folder, in which ``opened`` looks."""
+    return shutil.copytree(written, tmp_path / "checkpoints")
+
+
+def largest(checkpoint):
+    files = (path for path in (checkpoint / "state").rglob("*") if path.is_file())
+    return max(files, key=lambda path: path.stat().st_size)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads of /proc/self/mem fail as those of a bad disk do")
+@pytest.mark.parametrize(
+    "name", ["meta/metadata", "state/_METADATA", "state/manifest.ocdbt", "largest"], ids=lambda n: n[-9:]
+)
+@pytest.mark.parametrize(
+    ("target", "reason"), [("/proc/self/mem", "Input/output error"), ("{itself}", "Too many levels of")]
+)
+def test_a_checkpoint_that_cannot_be_read_is_not_set_aside(opened, two_checkpoints, name, target, reason):
+    _, shapes = states()
+    path = largest(two_checkpoints / "2") if name == "largest" else two_checkpoints / "2" / name
+    path.unlink()
+    path.symlink_to(target.format(itself=path))
+    with pytest.raises((StorageError, RunDirectoryError)) as raised:
+        opened(keep=3).newest(shapes, on(1))
+    assert f"{path}: {reason}" in str(raised.value)
+    assert "damaged" not in str(raised.value)
+    assert sorted(p.name for p in two_checkpoints.iterdir()) == ["1", "2"]
+
+
+def test_a_missing_permission_is_no_damage(opened, two_checkpoints):
+    _, shapes = states()
+    reader = opened(keep=3)
+    two_checkpoints.parent.chmod(0o700)
+    with as_another_user(), pytest.raises(RunDirectoryError, match=r"cannot be read: .*: Permission denied"):
+        reader.newest(shapes, on(1))
+    assert steps_of(two_checkpoints) == [1, 2]
+    assert reader.newest(shapes, on(1)).step == 2
+
+
+def test_too_few_open_files_are_no_damage(opened, two_checkpoints):
+    _, shapes = states()
+    reader = opened(keep=3)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")), hard))
+    try:
+        with pytest.raises(StorageError, match="Too many open files"):
+            reader.newest(shapes, on(1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert steps_of(two_checkpoints) == [1, 2]
+
+
+def test_damage_that_cannot_be_set_aside_is_named(opened, two_checkpoints):
+    _, shapes = states()
+    spoil(two_checkpoints / "2", flip)
+    reader = opened(keep=3)
+    with read_only(two_checkpoints), pytest.raises(RunDirectoryError, match="Read-only file system"):
+        reader.newest(shapes, on(1))
+    assert steps_of(two_checkpoints) == [1, 2]
+
+
+def test_a_damaged_checkpoint_does_not_replace_another_one(opened, two_checkpoints):
+    _, shapes = states()
+    (two_checkpoints / "damaged-2").mkdir()
+    (two_checkpoints / "damaged-2" / "evidence").write_text("of another day")
+    spoil(two_checkpoints / "2", flip)
+    assert opened(keep=3).newest(shapes, on(1)).step == 1
+    assert sorted(p.name for p in two_checkpoints.iterdir()) == ["1", "damaged-2", "damaged-2-2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("meta/metadata", "{"),
+        ("meta/metadata", "[]"),
+        ("meta/metadata", '{"step": 2}'),
+        ("meta/metadata", '{"step": 2, "accuracy": "high"}'),
+        ("meta/metadata", '{"step": 2, "accuracy": null, "stream": 3}'),
+        ("meta/metadata", None),
+        ("state/_METADATA", "{"),
+        ("state/_METADATA", None),
+        ("state/manifest.ocdbt", "x" * 99),
+        ("state/manifest.ocdbt", None),
+    ],
+)
+def test_a_file_that_cannot_be_decoded_is_damage(opened, two_checkpoints, capsys, name, content):
+    _, shapes = states()
+    path = two_checkpoints / "2" / name
+    path.unlink() if content is None else path.write_text(content)
+    assert opened(keep=3).newest(shapes, on(1)).step == 1
+    assert f"warning: checkpoint 2 in {two_checkpoints} is damaged: " in capsys.readouterr().err
+
+
+def test_a_relative_path_means_the_same_folder(opened, two_checkpoints, monkeypatch):
+    _, shapes = states()
+    monkeypatch.chdir(two_checkpoints.parent)
+    relative = Checkpoints("checkpoints", CheckpointConfig(keep=3))
+    assert relative.newest(shapes, on(1)).step == 2
+    relative.close()
+    assert steps_of(two_checkpoints) == [1, 2]
+
+
+def test_a_full_disk_is_one_line(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("trainer.rundir.checkpoints.PAUSE_SECONDS", (0.1, 0.1, 0.1))
+    init_state, _ = states(width=64)
+    with small_disk(tmp_path / "run", 512) as root:
+        checkpoints = Checkpoints(root / "checkpoints", CheckpointConfig())
+        checkpoints.save(init_state(jax.random.key(0)), 1, None)
+        with pytest.raises(StorageError) as raised:
+            checkpoints.wait()
+        checkpoints.close()
+    reason = f"step 1 could not be saved to run directory {root}/checkpoints: No space left on device"
+    assert str(raised.value).splitlines()[0] == reason
+    time.sleep(0.5)  # for callbacks that come late
+    assert capfd.readouterr().err == f"warning: {reason}; trying again\n"
+
+
+def test_a_missing_permission_is_not_tried_again(tmp_path, capfd):
+    init_state, _ = states()
+    folder = tmp_path / "checkpoints"
+    checkpoints = Checkpoints(folder, CheckpointConfig())
+    with read_only(folder):
+        checkpoints.save(init_state(jax.random.key(0)), 1, None)
+        begun = time.monotonic()
+        with pytest.raises(RunDirectoryError, match=f"directory {folder}: Read-only file"):
+            checkpoints.wait()
+    assert time.monotonic() - begun < 10
+    checkpoints.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_who_only_reads_writes_nothing(tmp_path, two_checkpoints):
+    _, shapes = states()
+    nothing = Checkpoints(tmp_path / "nowhere", CheckpointConfig(), writing=False)
+    assert nothing.best() is None
+    assert not (tmp_path / "nowhere").exists()
+    with read_only(two_checkpoints):
+        reader = Checkpoints(two_checkpoints, CheckpointConfig(), writing=False)
+        assert reader.restore(shapes, on(1), reader.best()).step == 2
+        reader.close()
+    nothing.close()
 
 
 def test_where_all_are_damaged_nothing_is_started_anew(opened):

@@ -8,7 +8,7 @@ from gcsfs.retry import HttpError
 from google.api_core import exceptions as google
 
 from trainer.errors import RunDirectoryError, StorageError
-from trainer.rundir.directory import writing_to
+from trainer.rundir.files import writing_to
 
 
 @pytest.mark.parametrize(
