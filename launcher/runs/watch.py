@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from launcher.cluster.api import JSON, Cluster, Unreachable
 from launcher.cluster.refusals import Refused
-from launcher.errors import ActionError
+from launcher.errors import ActionError, NotKnown
 from launcher.runs import diagnosis
 
-WATCH_SECONDS = 300.0  # length of one watch; the server ends longer ones itself
-RETRY_SECONDS = 1.0  # pause before a broken watch is renewed
+WATCH_SECONDS = 120.0  # length of one watch: so long a dead connection goes unnoticed at most
+RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0)  # pauses before a broken watch is renewed
 UNREACHABLE_SECONDS = 300.0  # longest outage to wait out: upgrading a control plane takes minutes
 # The resource version is too old to watch from (410), or the server is busy or starting.
 RETRIED_STATUSES = (410, 429, 500, 502, 503, 504)
@@ -21,6 +22,22 @@ class TimedOutError(ActionError):
     """The run did not reach the awaited state in time."""
 
     exit_code = 3
+
+
+@contextmanager
+def end_not_known(name: str, *kinds: type[ActionError]) -> Iterator[None]:
+    """Turn errors that leave the end of a run open into NotKnown: an exit code of 1 means that it failed.
+
+    Args:
+      kinds: errors to turn; default: those of a cluster that refuses or does not answer.
+    """
+    turned = kinds or (Refused, Unreachable)
+    try:
+        yield
+    except turned as error:
+        if isinstance(error, NotKnown | TimedOutError):
+            raise
+        raise NotKnown(f"what became of run {name!r} is not known: {error}", error.hint) from None
 
 
 def changes(cluster: Cluster, kind: str, deadline: float, **query: str) -> Iterator[tuple[str, list[JSON]]]:
@@ -35,27 +52,33 @@ def changes(cluster: Cluster, kind: str, deadline: float, **query: str) -> Itera
       query: selectors of the list request.
 
     Raises:
-      Unreachable: the server does not answer for UNREACHABLE_SECONDS.
+      Unreachable: the server does not answer for UNREACHABLE_SECONDS, or at the deadline.
       Refused: the server refuses for a reason that waiting does not change.
     """
     first_failure: float | None = None  # time of the first failure since the last answer
+    failures = 0
     while True:
+        begun = time.monotonic()
         try:
             listed, version = cluster.list(kind, **query)
-            first_failure = None
+            first_failure, failures = None, 0
             yield "LISTED", listed
             seconds = min(WATCH_SECONDS, deadline - time.monotonic())
             if seconds <= 0:
                 return
             for change, obj in cluster.watch(kind, version, seconds, **query):
                 yield change, [obj]
+            if time.monotonic() - begun < RETRY_SECONDS[0]:  # something ends watches at once: do not spin
+                time.sleep(RETRY_SECONDS[0])
         except (Refused, Unreachable) as error:
             if isinstance(error, Refused) and error.status not in RETRIED_STATUSES:
                 raise
             first_failure = first_failure or time.monotonic()
             if time.monotonic() > min(deadline, first_failure + UNREACHABLE_SECONDS):
                 raise
-            time.sleep(RETRY_SECONDS)
+            pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
+            failures += 1
+            time.sleep(max(min(pause, deadline - time.monotonic()), 0.1))
 
 
 def states(cluster: Cluster, name: str, deadline: float) -> Iterator[JSON | None]:

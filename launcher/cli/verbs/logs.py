@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+from typing import Any
 
 import click
 
@@ -42,17 +44,38 @@ def command(
 ) -> None:
     """Print the output of the hosts, each line with its pod as prefix: slice-0-1 is slice 0, host 1.
 
-    After restarts the prefix also has their number: slice-0-1.r2.
+    After restarts the prefix also has their number: slice-0-1.r2. What is no line of a log goes to stderr.
+    With --follow, exit code 0: the run is over and its logs are complete, 4: not known.
     """
-    from launcher.runs import logs, lookup
+    from launcher.errors import ActionError
+    from launcher.runs import logs, lookup, watch
 
     position = parse_host(host)
     cluster = target.cluster(context, kubeconfig, namespace)
-    lookup.find(cluster, name)
+    check_host(position, lookup.find(cluster, name))
     query = {"tailLines": tail, "sinceSeconds": None if since is None else max(since, 1)}
     query = {key: value for key, value in query.items() if value is not None}
-    for line in (logs.Follower if follow else logs.snapshot)(cluster, name, position, **query):
-        click.echo(json.dumps(dataclasses.asdict(line)) if as_json else str(line))
+    lines = (logs.Follower if follow else logs.snapshot)(cluster, name, position, cluster.warn, **query)
+    with watch.end_not_known(name, ActionError) if follow else contextlib.nullcontext():
+        for line in lines:
+            click.echo(json.dumps(dataclasses.asdict(line)) if as_json else str(line))
+
+
+def check_host(position: tuple[int, int] | None, jobset: dict[str, Any]) -> None:
+    """Raise RequestError where a run has no such host."""
+    from launcher.errors import Problem, RequestError
+
+    groups = jobset["spec"]["replicatedJobs"]
+    if position is None or not groups:
+        return
+    slices = max(group.get("replicas", 1) for group in groups)
+    hosts = max(group["template"]["spec"]["parallelism"] for group in groups)
+    if position[0] >= slices:
+        problem = f"must be on slice 0 to {slices - 1}, got slice {position[0]}"
+        raise RequestError(Problem("host", problem, "SLICE-HOST, such as 0-1"))
+    if position[1] >= hosts:
+        problem = f"must be 0 to {hosts - 1}, got {position[1]}"
+        raise RequestError(Problem("host", problem, f"each slice of the run has {hosts} hosts"))
 
 
 def parse_host(text: str | None) -> tuple[int, int] | None:

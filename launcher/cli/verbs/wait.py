@@ -23,12 +23,18 @@ def command(
     namespace: str | None,
     as_json: bool,
 ) -> int:
-    """Wait until a run is over. Exit code 0: completed, 1: failed or deleted, 3: not over in time."""
+    """Wait until a run is over.
+
+    Exit code 0: completed, 1: failed, deleted or no such run, 3: not over in time, 4: not known.
+    """
+    from launcher.errors import ActionError
     from launcher.runs import diagnosis, lookup, watch
 
-    cluster = target.cluster(context, kubeconfig, namespace)
-    lookup.find(cluster, name)
-    jobset = watch.until_over(cluster, name, timeout)
+    with watch.end_not_known(name, ActionError):
+        cluster = target.cluster(context, kubeconfig, namespace)
+    with watch.end_not_known(name):
+        lookup.find(cluster, name)
+        jobset = watch.until_over(cluster, name, timeout)
     failed = diagnosis.condition(jobset, "Failed")
     phase = "Failed" if failed else "Completed"
     if as_json:
