@@ -39,6 +39,13 @@ def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
         raise DataError(
             f"data: {place.address('dataset_info.json')} must list the {len(sizes)} shards, got {len(counts)}"
         )
+    for name, count in zip(sizes, counts, strict=True):
+        if count > sizes[name]:  # a record takes more than a byte
+            raise DataError(
+                f"data: {place.address('dataset_info.json')} must list the records of {place.address(name)}, "
+                f"got {count:,} in {sizes[name]:,} bytes",
+                "copy it again",
+            )
     listed = [{"name": name, "images": count} for name, count in zip(sizes, counts, strict=True)]
     records = Records(files, place, listed)
 

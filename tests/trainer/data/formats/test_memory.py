@@ -59,7 +59,7 @@ def large_label(root: Path) -> None:
 def many_classes(root: Path) -> None:
     features = {"featuresDict": {"features": {"label": {"classLabel": {"numClasses": "1000000000000"}}}}}
     (root / "features.json").write_text(json.dumps(features))
-    (root / "x-train.array_record-00000-of-00001").write_bytes(b"")
+    (root / "x-train.array_record-00000-of-00001").write_bytes(b"x")
     (root / "dataset_info.json").write_text(
         json.dumps({"splits": [{"name": "train", "shardLengths": ["1"]}]})
     )
