@@ -76,7 +76,20 @@ class Flag(click.Option):
 
 def flags(names: Iterable[str]) -> list[click.Parameter]:
     """Return the flags of these fields, for the `params` of a command."""
-    return [Flag(name) for name in names]
+    params: list[click.Parameter] = []
+    for name in names:
+        params.append(Flag(name))
+        if name == "queue":
+            params.append(_no_queue())
+    return params
+
+
+def _no_queue() -> click.Parameter:
+    option: Any = click.Option(
+        ["--no-queue"], is_flag=True, help="submit to no queue, although the team's defaults name one"
+    )
+    option.heading = sources.FIELDS["queue"].metadata["group"]
+    return option
 
 
 ALL = [name for name in sources.FIELDS if name != "args"]
@@ -107,7 +120,7 @@ def request(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
 
 def again(flags: dict[str, Any]) -> list[str]:
     """Return the fields among parsed flags as arguments of another command line."""
-    arguments = []
+    arguments = ["--no-queue"] if flags.get("no_queue") else []
     for name, value in flags.items():
         if name not in ALL or value in (None, ()):
             continue
@@ -130,7 +143,16 @@ def warn(job: TrainingJob) -> None:
 
 
 def sources_of(flags: dict[str, Any]) -> list[sources.Source]:
-    """Return flags, environment and resnet-launch.yaml as sources, the strongest first."""
+    """Return flags, environment and resnet-launch.yaml as sources, the strongest first.
+
+    Raises:
+      RequestError: --queue and --no-queue were given.
+    """
+    flags = dict(flags)
+    if flags.pop("no_queue", False):
+        if flags.get("queue"):
+            raise RequestError(Problem("no-queue", f"must not be used with --queue {flags['queue']}"))
+        flags["queue"] = sources.NOTHING
     path = sources.find_file(Path.cwd())
     strongest = [sources.flags(flags), sources.environment(os.environ)]
     return strongest + ([sources.file(path)] if path else [])

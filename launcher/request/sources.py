@@ -18,6 +18,8 @@ from launcher.request.job import TrainingJob
 FILE = "resnet-launch.yaml"
 PREFIX = "RESNET_LAUNCH_"
 FIELDS = {field.name: field for field in dataclasses.fields(TrainingJob)}
+NOTHING: Any = object()  # value of a flag such as --no-queue: none, whatever weaker sources say
+OF_A_QUEUE = ("priority", "topology_required", "topology_preferred")  # fields that only a queue gives a sense
 NOT_SHARED = {"args", "name"}  # these belong to one run, so no file or variable sets them for all runs
 
 
@@ -128,7 +130,10 @@ def is_repeated(name: str) -> bool:
 
 
 def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return (field -> value, field -> where it comes from); the strongest source comes first."""
+    """Return (field -> value, field -> where it comes from); the strongest source comes first.
+
+    A queue that is NOTHING is left out, with what weaker sources say about it.
+    """
     values: dict[str, Any] = {}
     where: dict[str, str] = {}
     for source in sources:
@@ -138,6 +143,10 @@ def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
                 where[name] = f"{source.where}, {where[name]}" if name in where else source.where
             elif name not in values:
                 values[name], where[name] = value, source.where
+    if values.get("queue") is NOTHING:
+        weaker = [name for name in OF_A_QUEUE if name in values and where[name] != where["queue"]]
+        for name in ("queue", *weaker):
+            del values[name], where[name]
     return values, where
 
 

@@ -24,7 +24,7 @@ def explain_wait(workload: JSON | None, others: Iterable[JSON], name: str) -> li
     if workload is None:
         return ["Kueue has not seen the run yet: is its JobSet integration enabled?"]
     if not is_active(workload):
-        return [deactivation(workload, name)]
+        return [deactivation(workload, name) or f"it was suspended: resnet-launch resume {name}"]
     sentences = [*_without_queue(workload), *_conditions(workload), *_checks(workload), *_requeue(workload)]
     if condition(workload, "QuotaReserved"):
         return sentences or ["Kueue has reserved its quota and admits it soon"]
@@ -49,7 +49,7 @@ def is_active(workload: JSON) -> bool:
 
 
 def deactivation(workload: JSON, name: str) -> str:
-    """Return who took a run out of its queue, and why: a person, or Kueue itself."""
+    """Return why Kueue itself took a run out of its queue; empty where a person did."""
     target, evicted = condition(workload, "DeactivationTarget"), condition(workload, "Evicted")
     reason = objects.text(evicted, "reason")
     by_kueue = reason.startswith(DEACTIVATED_BY_KUEUE) or " due to " in objects.text(evicted, "message")
@@ -63,7 +63,7 @@ def deactivation(workload: JSON, name: str) -> str:
                 f"resnet-launch resume {name} queues it again",
             ]
         )
-    return f"it was suspended: resnet-launch resume {name}"
+    return ""
 
 
 def remote_cluster(workload: JSON | None) -> str:

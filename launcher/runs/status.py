@@ -68,7 +68,8 @@ def explain(
     if phase == "Failed":
         return [diagnosis.failure(jobset)]
     if phase == "Suspended":
-        return [queue.deactivation(workload, name) if workload else _suspended(jobset)]
+        by_kueue = queue.deactivation(workload, name) if workload else ""
+        return [by_kueue or _suspended(jobset)]
     if phase == "Queued":
         if others is None:
             return ["queued by Kueue; you may not read the Workloads that say why"]

@@ -238,7 +238,8 @@ def test_a_run_of_a_queue_is_suspended_through_kueue_which_would_start_it_again(
     assert launch("suspend run").out == "run suspended\n"
     assert eventually(lambda: pods(control_plane.api, namespace) == [])
     status = launch("status run --json").json
-    assert (status["phase"], status["why"]) == ("Suspended", ["it was suspended: resnet-launch resume run"])
+    assert status["phase"] == "Suspended"
+    assert status["why"] == [f"it was suspended by {status['submitted_by']}: resnet-launch resume run"]
     assert [row["phase"] for row in launch("list --json").json] == ["Suspended"]
     assert launch("suspend run").out == "run was already suspended\n"
     assert launch("resume run").out == "run resumed\n"

@@ -34,6 +34,28 @@ def test_the_first_source_wins_and_repeated_fields_add_up(tmp_path):
     assert where["env"] == f"{tmp_path / 'resnet-launch.yaml'}, flag"
 
 
+def test_no_queue_leaves_the_team_s_queue_and_what_belongs_to_it():
+    team = sources.Source("team", {"queue": "team", "priority": "low", "bucket": "b-1"})
+    flag = sources.Source("flag", {"queue": sources.NOTHING})
+    assert sources.merge(flag, team) == ({"bucket": "b-1"}, {"bucket": "team"})
+    # What is asked for beside --no-queue is kept, so that it can be refused.
+    both = sources.Source("flag", {"queue": sources.NOTHING, "priority": "high"})
+    assert sources.merge(both, team)[0] == {"bucket": "b-1", "priority": "high"}
+
+
+def test_no_queue_is_a_flag_of_every_verb_with_a_queue(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESNET_LAUNCH_QUEUE", "team")
+    monkeypatch.setenv("RESNET_LAUNCH_PRIORITY", "low")
+    line = ["render", "--slice", "v4-32", "--arch", "resnet50", "--data", "digits"]
+    assert main(line) == 0
+    assert "kueue.x-k8s.io/queue-name: team" in capsys.readouterr().out
+    assert main([*line, "--no-queue"]) == 0
+    assert "kueue" not in capsys.readouterr().out
+    assert main([*line, "--no-queue", "--queue", "other"]) == 2
+    assert capsys.readouterr().err.startswith("error: no-queue: must not be used with --queue other\n")
+
+
 def test_the_nearest_file_is_used(tmp_path):
     (tmp_path / "resnet-launch.yaml").touch()
     inner = tmp_path / "a" / "b"
