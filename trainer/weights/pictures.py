@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from trainer.data.images.kinds import HEAD_BYTES, PNM, image_kind, suffix_kind
+from trainer.data.images.kinds import HEAD_BYTES, PLAIN_PNM, PNM, image_kind, suffix_kind
 from trainer.errors import DataError, first_line
 from trainer.runtime.messages import warn
 
@@ -61,7 +61,7 @@ def named(arguments: Sequence[str], stdin: BinaryIO) -> Iterator[Picture | DataE
 def _from_stdin(data: bytes) -> Iterator[Picture | DataError]:
     if not data.strip():
         yield DataError("stdin: must hold a picture, or a list of files with one per line, got nothing")
-    elif not _is_text(data) or image_kind(data) is PNM:
+    elif not _is_text(data) or image_kind(data) in (PNM, PLAIN_PNM):
         yield Picture(name=STDIN, data=data)
     else:
         text = os.fsdecode(data)

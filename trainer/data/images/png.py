@@ -11,11 +11,15 @@ from trainer.data.images import limits
 MAGIC = b"\x89PNG\r\n\x1a\n"
 TEXT = (b"tEXt", b"zTXt", b"iTXt")
 METADATA = (b"XML:com.adobe.xmp\0", b"Raw profile type ")  # keywords of texts that may hold an orientation
+# Deflate expands up to 1,032 times, and OpenCV inflates what follows the last row too: 1 GB in some 2 s.
+BYTES = 1_000_000
 READ = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 def read_size(data: bytes, max_pixels: int) -> tuple[int, int] | None:
-    """(height, width) of a file that OpenCV may decode: it has its end, one frame, no orientation; else None.
+    """(height, width) of a file that OpenCV may decode; else None.
+
+    Such a file has its end, one frame, no orientation and at most BYTES.
 
     Raises:
       BadImage: it has more than ``max_pixels`` pixels, or more chunks than `limits` allows.
@@ -28,7 +32,7 @@ def read_size(data: bytes, max_pixels: int) -> tuple[int, int] | None:
     for _ in range(limits.CHUNKS):
         name = data[at + 4 : at + 8]
         if name == b"IEND":
-            return size
+            return size if len(data) <= BYTES else None
         if name in (b"eXIf", b"acTL", b"") or (name in TEXT and data.startswith(METADATA, at + 8)):
             return None
         at += 12 + int.from_bytes(data[at : at + 4])
