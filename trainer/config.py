@@ -122,7 +122,10 @@ class DataConfig:
         4, "batches that each host prepares ahead; raised to data.threads where that is more", minimum=1
     )
     bad_images: int = option(
-        10, "damaged images that each host replaces by black ones before the run fails", minimum=0
+        10,
+        "damaged images that each host passes over before the run fails; in training black ones replace "
+        "them, evaluations leave them out",
+        minimum=0,
     )
     max_megapixels: int = option(
         100, "largest image in megapixels; a larger one counts as damaged", minimum=1

@@ -23,7 +23,7 @@ from trainer.data.source import Source
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import BatchPlacer, check_batch
 from trainer.devices.compilation import Leaves
-from trainer.errors import NonFiniteError, PreemptedError
+from trainer.errors import DataError, NonFiniteError, PreemptedError
 from trainer.learning import step
 from trainer.metrics import profiler
 from trainer.metrics.display import Display
@@ -413,7 +413,10 @@ def evaluation_totals(setup: Setup, now: Position, arrays: Leaves) -> dict[str, 
         setup.watchdog.beat()
         leave_if_preempted(setup, now)
     sums = jax.device_get(sums)
-    return {name: sum(each[name].item() for each in sums) for name in sums[0]}
+    totals = {name: sum(each[name].item() for each in sums) for name in sums[0]}
+    if not totals["examples"]:
+        raise DataError(f"data: none of the {setup.test_source.size:,} test images can be read")
+    return totals
 
 
 def save(setup: Setup, now: Position, accuracy: float | None = None, wait: bool = False) -> None:

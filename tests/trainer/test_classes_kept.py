@@ -116,6 +116,25 @@ def test_a_dataset_of_fewer_classes_is_evaluated_by_name(
         assert err == text
 
 
+@pytest.mark.slow
+def test_images_that_cannot_be_read_are_counted_apart(exported, data, tmp_path, capsys):
+    root = tmp_path / "rgb"
+    shutil.copytree(data, root)
+    for name in ("b_green/0.jpg", "c_blue/7.jpg"):
+        (root / "val" / name).write_bytes(b"\xff\xd8\xff")
+    code, result, err = evaluated(capsys, exported, root)
+    assert (code, result["accuracy"], result["examples"], result["damaged"]) == (0, 1.0, 22, 2)
+    assert f"{root}/val/b_green/0.jpg: " in err
+    for path in (root / "val").glob("*/*.jpg"):
+        if path.name != "0.jpg" or path.parent.name == "c_blue":
+            path.unlink()
+        else:
+            path.write_bytes(b"\xff\xd8\xff")
+    code, result, err = evaluated(capsys, exported, root)
+    assert (code, result) == (1, None)
+    assert "error: data: none of the 2 test images of 'folder' can be read" in err
+
+
 def shards(root, classes):
     """Write tar shards whose labels count the classes of a list."""
     root.mkdir()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.data.source import Source
+from trainer.data.source import DAMAGED, Source
 from trainer.errors import ConfigError
 from trainer.rundir.dataset import first_difference, listed, normalised
 
@@ -70,7 +70,7 @@ def relabelled(source: Source, network: Sequence[str], positions: np.ndarray) ->
 
     def gather(indices: np.ndarray, draws: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         images, labels = source.gather(indices, draws)
-        return images, positions[labels]
+        return images, np.where(labels == DAMAGED, labels, positions[labels])
 
     return dataclasses.replace(source, class_names=list(network), gather=gather)
 

@@ -18,7 +18,7 @@ import numpy as np
 from trainer.config import DataConfig
 from trainer.data.images import crop
 from trainer.data.permutation import permuted
-from trainer.data.source import Source
+from trainer.data.source import DAMAGED, Source
 
 Batch = dict[str, np.ndarray]
 
@@ -116,13 +116,15 @@ def eval_batches(source: Source, batch: int, rows: np.ndarray, config: DataConfi
       rows: [b], the rows of each global batch that this host reads.
 
     Yields:
-      image [b, H, W, C] uint8; label [b] int32; weight [b] float32, 0 for padding and 1 else.
+      image [b, H, W, C] uint8; label [b] int32; weight [b] float32, 0 for padding and damaged images, 1 else.
     """
 
     def make(step: int) -> Batch:
         positions = step * batch + rows
         images, labels = source.gather(np.minimum(positions, source.size - 1))
-        return {"image": images, "label": labels, "weight": (positions < source.size).astype(np.float32)}
+        counted = (positions < source.size) & (labels != DAMAGED)
+        labels = np.where(counted, labels, 0)
+        return {"image": images, "label": labels, "weight": counted.astype(np.float32)}
 
     return _prepared(make, range(eval_steps(source.size, batch)), config)
 

@@ -10,6 +10,8 @@ from trainer.data.passed_over import NOTHING, PassedOver
 from trainer.errors import DataError
 from trainer.rundir.dataset import DatasetRecord
 
+DAMAGED = -1  # label of an example that an evaluation leaves out, because its image cannot be read
+
 
 class Gather(Protocol):
     """The signature of ``Source.gather``."""
@@ -25,7 +27,8 @@ class Source:
 
     ``gather(indices [b] int64, draws [b, DRAWS] float64) -> (images [b, H, W, C] uint8, labels [b] int32)``
     is safe in threads. ``draws`` come from `crop.draws` and choose the random crops of training. Without
-    them, the images are cropped as for evaluation. Sources of small whole images ignore them.
+    them, the images are cropped as for evaluation, and damaged ones have the label DAMAGED. Sources of small
+    whole images ignore them.
 
     Args:
       name: the dataset's, for messages.

@@ -42,11 +42,13 @@ class ErrorAnalysis:
       class_names: names of the classes, in the order of their labels.
       confusion: [true class, predicted class] int64, number of test images.
       mistakes: wrong predictions, highest probability first.
+      damaged: number of test images that could not be read, and are not counted.
     """
 
     class_names: list[str]
     confusion: np.ndarray
     mistakes: list[Mistake]
+    damaged: int = 0
 
     @property
     def accuracy(self) -> float:
@@ -65,9 +67,12 @@ def section(analysis: ErrorAnalysis | str) -> str:
         return f"<section><h2>Mistakes</h2>{reason}</section>"
     total = int(analysis.confusion.sum())
     wrong = total - int(np.trace(analysis.confusion))
+    note = ""
+    if analysis.damaged:
+        note = f'<p class="muted">Damaged test images that are not counted: {analysis.damaged:,}</p>'
     small = len(analysis.class_names) <= MATRIX_CLASSES
     return (
-        f"<section><h2>Mistakes of the best checkpoint: {wrong:,} of {total:,} test images</h2>"
+        f"<section><h2>Mistakes of the best checkpoint: {wrong:,} of {total:,} test images</h2>{note}"
         f'<div class="scroll">{_matrix(analysis) if small else _pairs(analysis)}</div></section>'
         f"{_pictures(analysis)}"
     )

@@ -10,6 +10,7 @@ import numpy as np
 from trainer.config import DataConfig
 from trainer.data import pipeline
 from trainer.data.source import Source
+from trainer.errors import DataError
 from trainer.learning.step import normalise
 from trainer.report.mistakes import ErrorAnalysis, Mistake
 from trainer.weights import inference
@@ -41,7 +42,7 @@ def analyse_errors(weights: Weights, data: DataConfig) -> ErrorAnalysis:
         pipeline.eval_batches(test, inference.BATCH, np.arange(inference.BATCH), data)
     ):
         probabilities, labels = np.asarray(class_probabilities(batch["image"])), batch["label"]
-        predicted, real = probabilities.argmax(-1), batch["weight"] > 0  # padding has weight 0
+        predicted, real = probabilities.argmax(-1), batch["weight"] > 0  # 0: padding and damaged images
         np.add.at(confusion, (labels[real], predicted[real]), 1)
         for row in np.flatnonzero(real & (predicted != labels)):
             probability = float(probabilities[row, predicted[row]])
@@ -50,9 +51,12 @@ def analyse_errors(weights: Weights, data: DataConfig) -> ErrorAnalysis:
                 image = batch["image"][row].copy()
                 mistake = (probability, example, image, int(labels[row]), int(predicted[row]))
                 (heapq.heappush if len(mistakes) < MISTAKES else heapq.heappushpop)(mistakes, mistake)
+    if not confusion.any():
+        raise DataError(f"data: none of the {test.size:,} test images of '{test.name}' can be read")
     return ErrorAnalysis(
         class_names=list(weights.class_names),
         confusion=confusion,
+        damaged=test.size - int(confusion.sum()),
         mistakes=_sorted(mistakes, weights, _names(test, data)),
     )
 

@@ -99,7 +99,7 @@ def evaluate(weights: Weights, data: DataConfig) -> dict[str, Any]:
 
     Returns:
       data: name of the dataset; accuracy: top-1, 0 to 1; loss: mean cross-entropy; examples: their number;
-      classes: how many of the network's classes the dataset has.
+      classes: how many of the network's classes the dataset has; damaged: images that were left out.
 
     Raises:
       ConfigError: the images have another number of channels than the network's, or more classes.
@@ -112,12 +112,15 @@ def evaluate(weights: Weights, data: DataConfig) -> dict[str, Any]:
     sums = [eval_step(params, stats, batch) for batch in pipeline.eval_batches(test, BATCH, rows, data)]
     totals = {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}
     examples = totals["examples"]
+    if not examples:
+        raise DataError(f"data: none of the {test.size:,} test images of '{test.name}' can be read")
     return {
         "data": data.name,
         "accuracy": totals["correct"] / examples,
         "loss": totals["loss"] / examples,
         "examples": examples,
         "classes": classes,
+        "damaged": test.size - examples,
     }
 
 

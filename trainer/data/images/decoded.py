@@ -7,7 +7,7 @@ import numpy as np
 from trainer.config import DataConfig
 from trainer.data.encoded import BadImage, Encoded, Read
 from trainer.data.images import crop, decode
-from trainer.data.source import Source
+from trainer.data.source import DAMAGED, Source
 from trainer.errors import DataError
 from trainer.runtime.messages import warn
 
@@ -18,7 +18,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def as_source(encoded: Encoded, config: DataConfig) -> Source:
     """A source of images [image_size, image_size, 3]: random crops with draws, centre crops without.
 
-    A damaged example becomes a black image, with its label where that can be read and 0 else. ``gather``
+    A damaged example becomes a black image. With draws it has its label where that can be read and 0 else;
+    without, it has the label DAMAGED, so that no evaluation counts a picture that nobody saw. ``gather``
     raises DataError once more than ``data.bad_images`` different examples are damaged.
     """
     side, max_pixels = config.image_size, config.max_pixels
@@ -37,8 +38,9 @@ def as_source(encoded: Encoded, config: DataConfig) -> Source:
             decode.crop_into(image, choose, images[row], max_pixels)
         except (BadImage, MemoryError) as error:
             reason = str(error) if isinstance(error, BadImage) else "it needs more memory than this host has"
-            images[row], labels[row] = 0, max(labels[row], 0)
-            damaged.add(index, reason)
+            images[row], labels[row] = 0, DAMAGED if uniform is None else max(labels[row], 0)
+            consequence = "no evaluation counts it" if uniform is None else "a black image replaces it"
+            damaged.add(index, reason, consequence)
 
     def gather(indices: np.ndarray, uniforms: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         images = np.empty((len(indices), side, side, 3), np.uint8)
@@ -76,7 +78,7 @@ class DamagedImages:
         self._seen: set[int] = set()
         self._lock = threading.Lock()
 
-    def add(self, index: int, reason: str) -> None:
+    def add(self, index: int, reason: str, consequence: str) -> None:
         """Count a damaged example unless it was counted before; warn, or raise DataError beyond the limit."""
         with self._lock:
             if index in self._seen:
@@ -88,4 +90,4 @@ class DamagedImages:
                     f"data: {text} (damaged images: {len(self._seen)}, data.bad_images is {self._limit})",
                     "`resnet-launch data verify` names all of them; repair them, or raise data.bad_images",
                 )
-            warn(f"{text}; a black image replaces it ({len(self._seen)} so far)")
+            warn(f"{text}; {consequence} ({len(self._seen)} so far)")

@@ -149,7 +149,7 @@ def test_what_is_no_file_is_a_damaged_image(tmp_path: Path, odd: str, capsys) ->
         make(tmp_path / "train" / "a" / f"{number}.jpg")
     source = load(tmp_path)
     images, labels = source.gather(np.arange(source.size))
-    assert (source.size, list(labels), images[0].max() > 0, images[1].max()) == (4, [0, 0, 0, 1], True, 0)
+    assert (source.size, list(labels), images[0].max() > 0, images[1].max()) == (4, [0, -1, -1, 1], True, 0)
     assert main(["verify", str(tmp_path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     for number in (3, 4):

@@ -11,6 +11,8 @@ from trainer import recipes
 from trainer.config import DataConfig
 from trainer.data import datasets
 from trainer.data.formats.detect import find
+from trainer.data.images.crop import DRAWS
+from trainer.data.source import DAMAGED
 from trainer.errors import DataError
 
 SMALL = {"image_size": 32, "min_area": 1.0, "eval_crop": 1.0}
@@ -279,10 +281,12 @@ def test_damaged_images_are_named_and_limited(tmp_path, capfd):
     cut(names[3], 60)
     names[7].write_bytes(b"")
     tolerant = datasets.load(DataConfig(name=str(root), bad_images=2, **SMALL), "train")
-    images, labels = tolerant.gather(np.arange(96))
+    images, labels = tolerant.gather(np.arange(96), np.full((96, DRAWS), 0.5))
     assert (images[3].max(), images[7].max(), images[4].max()) == (0, 0, 255)
     assert list(labels) == [label for _, label in examples("train")]
-    tolerant.gather(np.arange(96))  # each counts once
+    _, evaluated = tolerant.gather(np.arange(96))  # each is named once
+    assert (evaluated != labels).nonzero()[0].tolist() == [3, 7]
+    assert evaluated[[3, 7]].tolist() == [DAMAGED, DAMAGED]
     warnings = capfd.readouterr().err
     assert warnings.count("warning") == 2
     assert f"{names[7]}: it must be an image (JPEG, PNG, WebP, GIF, BMP, " in warnings
