@@ -43,6 +43,24 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TENSORSTORE = re.compile(r"(?:\"(?P<path>/[^\"]*)\"[^\"]*)?\[os_error_code='(?P<code>\d+)'")
 
 
+CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""Return a text as messages show it: control characters and bytes that are not UTF-8 as ``\x1b``.
+
+    So a name of a file or a class can neither command a terminal nor look like another line of the log.
+    """
+    return CONTROL.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
 class TrainError(Exception):
     """A failure with a message for people, an optional hint, and an exit code."""
 
@@ -53,8 +71,11 @@ class TrainError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        text = super().__str__()
-        return f"{text}\n{HINT}{self.hint}" if self.hint else text
+        text = self._message()
+        return f"{text}\n{HINT}{printable(self.hint)}" if self.hint else text
+
+    def _message(self) -> str:
+        return printable(super().__str__())
 
 
 def first_line(error: BaseException, max_length: int = 200) -> str:
@@ -62,8 +83,7 @@ def first_line(error: BaseException, max_length: int = 200) -> str:
 
     Control characters, which a message may quote from a file, are written as ``\\x1b``.
     """
-    line = (str(error) or type(error).__name__).splitlines()[0][:max_length]
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return printable((str(error) or type(error).__name__).splitlines()[0][:max_length])
 
 
 class JoinError(TrainError):
@@ -71,9 +91,12 @@ class JoinError(TrainError):
 
 
 class ConfigError(TrainError):
-    """The settings contradict each other, the network, the data or the machine."""
+    """The settings contradict each other, the network, the data or the machine; one problem a line."""
 
     exit_code = ExitCode.FATAL
+
+    def _message(self) -> str:
+        return "\n".join(map(printable, Exception.__str__(self).split("\n")))
 
 
 class DataError(TrainError):

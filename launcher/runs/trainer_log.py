@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from launcher import contract
+
+# A field of logfmt; a text with spaces or quotes is a JSON string.
+PAIR = re.compile(r'(?:^| )([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"(?= |$)|[^ "]*(?= |$))')
 
 
 @dataclass
@@ -27,7 +32,7 @@ def read(lines: Iterable[str]) -> LogSummary:
         kind, _, pairs = line.partition(" ")
         if kind not in contract.document()["lines"]:
             continue
-        values: Any = {key: _value(text) for key, _, text in (pair.partition("=") for pair in pairs.split())}
+        values: Any = {key: _value(text) for key, text in PAIR.findall(pairs)}
         if kind == "progress":
             summary.progress = values
         elif kind == "evaluate":
@@ -48,6 +53,11 @@ def better(one: contract.EvaluateLine, other: contract.EvaluateLine) -> contract
 
 def _value(text: str) -> Any:
     """Return an int, a finite float, or the text itself: JSON has no infinity and no NaN."""
+    if text.startswith('"'):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
     try:
         return int(text)
     except ValueError:

@@ -1,13 +1,11 @@
 """Names that data gives: of shards, splits, files and classes."""
 
-import re
 import unicodedata
 from typing import Any
 
-from trainer.errors import DataError
+from trainer.errors import CONTROL, DataError, printable
 
 MAX_PART_BYTES, MAX_BYTES = 255, 4096  # of a part between slashes and of a whole name (Linux)
-CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def plain_name(name: Any, source: str) -> str:
@@ -38,18 +36,6 @@ def _is_plain(name: str) -> bool:
         encoded <= MAX_BYTES
         and all(len(part.encode(errors="surrogateescape")) <= MAX_PART_BYTES for part in name.split("/"))
     )
-
-
-def printable(name: str) -> str:
-    r"""Return a name as messages show it: control characters and bytes that are not UTF-8 as ``\x1b``."""
-    return CONTROL.sub(_escaped, name)
-
-
-def _escaped(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8 (PEP 383)
-        code -= 0xDC00
-    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
 
 
 def class_name(name: str, address: str) -> str:

@@ -4,6 +4,8 @@
 """
 
 import dataclasses
+import json
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -74,14 +76,21 @@ class EventLine:
     at: Annotated[float | None, "when it happened, in unix seconds"] = None
 
 
+PLAIN = re.compile(r"[!#-<>-~]+")  # ASCII without spaces, quotes and equals signs
 LINES = {line.KIND: line for line in (Progress, Evaluation, EventLine)}
 
 
 def logfmt(kind: str, row: dict[str, Any]) -> str:
-    """Return one line of logfmt, such as ``progress step=3 loss=0.5``."""
+    """Return one line of logfmt, such as ``progress step=3 loss=0.5``.
+
+    A text with spaces, quotes, equals signs or control characters is written as a JSON string, so that no
+    value can be taken for another field or another line.
+    """
     return " ".join([kind, *(f"{key}={_text(value)}" for key, value in row.items())])
 
 
 def _text(value: Any) -> str:
-    # Unix seconds need more than six digits.
-    return (f"{value:.3f}" if value > 1e6 else f"{value:.6g}") if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.3f}" if value > 1e6 else f"{value:.6g}"  # unix seconds need more than six digits
+    text = str(value)
+    return text if PLAIN.fullmatch(text) else json.dumps(text)

@@ -10,10 +10,9 @@ from trainer.data.encoded import SPLIT_NAMES, Encoded
 from trainer.data.formats import folder, idx, packed, tar, tfds, tfrecord
 from trainer.data.formats.dataset import Dataset, top_of
 from trainer.data.images import decoded
-from trainer.data.names import printable
 from trainer.data.source import Source
 from trainer.data.storage import Place
-from trainer.errors import DataError
+from trainer.errors import DataError, printable
 
 KINDS = "an image folder, IDX, ArrayRecord (packed or TFDS), TFRecord or tar shards"
 # Name of a format -> its module; the first that matches is taken.
