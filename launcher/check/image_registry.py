@@ -6,15 +6,19 @@ demands one, an anonymous token for public images.
 
 from __future__ import annotations
 
+import http.client
 import json
+import queue
 import re
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-SECONDS = 10.0  # longest wait for a registry's reply
+SECONDS = 10.0  # longest wait for the next bytes of a registry's reply
+TOTAL_SECONDS = 20.0  # longest wait for all that is asked of it
 MAX_MANIFEST_BYTES = 4 * 2**20  # the specification lets registries refuse larger manifests
 INDEXES = (
     "application/vnd.oci.image.index.v1+json",
@@ -25,6 +29,9 @@ MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json",
 )
 HUB, HUB_SERVER = ("docker.io", "index.docker.io"), "registry-1.docker.io"
+LOCAL_NAMES = ("localhost", "127.0.0.1")
+DIGEST = re.compile(r"[a-z0-9+._-]+:[0-9a-fA-F]{32,128}")
+NAME = re.compile(r"[a-z0-9_.-]{1,40}")  # of a system or a processor
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -40,7 +47,7 @@ class Image:
     def url(self) -> str:
         """URL of the repository; a registry on this machine is asked over plain HTTP, as Docker does."""
         name = self.host.rsplit(":", 1)[0]
-        scheme = "http" if name in ("localhost", "127.0.0.1") else "https"
+        scheme = "http" if name in LOCAL_NAMES else "https"
         return f"{scheme}://{HUB_SERVER if self.host in HUB else self.host}/v2/{self.repository}"
 
 
@@ -65,22 +72,53 @@ def platforms(image: Image) -> list[str] | None:
     """Return the platforms of an image, such as `["linux/amd64"]`, or None where it does not exist.
 
     Raises:
-      Closed: the registry asks for credentials, or does not reply.
+      Closed: the registry asks for credentials, does not reply in time, or not as a registry does.
     """
+    answers: queue.SimpleQueue[list[str] | BaseException | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_platforms(image))
+        except BaseException as error:
+            answers.put(error)
+
+    # A thread, because a server that sends a byte now and then never exceeds the timeout of a socket.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=TOTAL_SECONDS)
+    except queue.Empty:
+        raise Closed(f"{image.host} has not replied in full after {TOTAL_SECONDS:.0f} s") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _platforms(image: Image) -> list[str] | None:
     media_types = ", ".join((*INDEXES, *MANIFESTS))
     manifest = _get(image, f"{image.url}/manifests/{image.version}", media_types)
     if manifest is None:
         return None
-    if "manifests" in manifest:
-        configs = [entry.get("platform", {}) for entry in manifest["manifests"]]
+    entries = manifest.get("manifests")
+    if isinstance(entries, list):
+        configs = [entry.get("platform") for entry in entries if isinstance(entry, dict)]
     else:
-        configs = [_get(image, f"{image.url}/blobs/{manifest['config']['digest']}", "*/*") or {}]
-    names = {
-        f"{config['os']}/{config['architecture']}"
-        for config in configs
-        if config.get("os") and "architecture" in config
-    }
+        config = manifest.get("config")
+        digest = config.get("digest") if isinstance(config, dict) else None
+        if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+            raise Closed(f"{image.host} replies with something that is no manifest of an image")
+        configs = [_get(image, f"{image.url}/blobs/{digest}", "*/*")]
+    names = {_name(config) for config in configs} - {""}
     return sorted(names - {"unknown/unknown"})  # the platform of attestations, which an index also lists
+
+
+def _name(config: Any) -> str:
+    """Return the platform of an image's configuration or of an index's entry; "" where it names none."""
+    if not isinstance(config, dict):
+        return ""
+    system, processor = config.get("os"), config.get("architecture")
+    if not (isinstance(system, str) and isinstance(processor, str)):
+        return ""
+    return f"{system}/{processor}" if NAME.fullmatch(system) and NAME.fullmatch(processor) else ""
 
 
 def _get(image: Image, url: str, accept: str) -> dict[str, Any] | None:
@@ -90,37 +128,67 @@ def _get(image: Image, url: str, accept: str) -> dict[str, Any] | None:
         try:
             return _read(url, headers)
         except urllib.error.HTTPError as error:
-            token = _token(error.headers.get("WWW-Authenticate", "")) if error.code == 401 else ""
+            error.close()
+            token = _token(image, error.headers.get("WWW-Authenticate", "")) if error.code == 401 else ""
             if not token:
                 raise
         return _read(url, headers | {"Authorization": f"Bearer {token}"})
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == 404:
             return None
         if error.code in (401, 403):
             raise Closed(f"{image.host} asks for credentials to show {image.repository}") from None
         raise Closed(f"{image.host} replies with status {error.code}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+    # Anything that a server may send: a header of 100 KB, a redirect to nowhere, JSON a thousand levels deep.
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
         raise Closed(f"{image.host} does not answer: {reason}") from None
 
 
-def _token(challenge: str) -> str:
+def _token(image: Image, challenge: str) -> str:
     """Return an anonymous token, as the registry's `WWW-Authenticate` header describes it, or ""."""
     parameters = dict(CHALLENGE.findall(challenge))
     realm = parameters.pop("realm", "")
-    if not realm.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+    if not _is_allowed(realm, image.url):
         return ""
     query = urllib.parse.urlencode(
         {key: parameters[key] for key in ("service", "scope") if key in parameters}
     )
-    reply = _read(f"{realm}?{query}", {})
-    return reply.get("token") or reply.get("access_token", "")
+    reply = _read(f"{realm}{'&' if urllib.parse.urlsplit(realm).query else '?'}{query}", {})
+    token = reply.get("token") or reply.get("access_token")
+    return token if isinstance(token, str) and token.isascii() and token.isprintable() else ""
+
+
+def _is_allowed(url: str, origin: str) -> bool:
+    """Return whether a registry may send us to a URL: https, or http on this machine for a registry on it."""
+    try:
+        target, source = urllib.parse.urlsplit(url), urllib.parse.urlsplit(origin)
+    except ValueError:
+        return False
+    if not target.hostname or target.username or target.password:
+        return False
+    local = target.hostname in LOCAL_NAMES and source.hostname in LOCAL_NAMES
+    return target.scheme == "https" or (target.scheme == "http" and local)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects that _is_allowed, without the token where they lead to another host."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not _is_allowed(newurl, req.full_url):
+            fp.close()
+            raise ValueError(f"a redirect to {newurl[:100]!r}")
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        before, after = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
+        if request and (before.scheme, before.netloc) != (after.scheme, after.netloc):
+            request.remove_header("Authorization")
+        return request
 
 
 def _read(url: str, headers: dict[str, str]) -> dict[str, Any]:
     request = urllib.request.Request(url, headers=headers)
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+    with urllib.request.build_opener(_Redirects).open(request, timeout=SECONDS) as answer:
         document = json.loads(answer.read(MAX_MANIFEST_BYTES))
     if not isinstance(document, dict):
         raise ValueError("the reply is not a manifest")
