@@ -1,9 +1,8 @@
 """Files that no dataset uses: those of operating systems and tools, and images of kinds that are not read."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 # Names that file managers, storage boxes and notebooks write beside the user's files, in lower case.
 SYSTEM_NAMES = frozenset(
@@ -52,13 +51,8 @@ NOTHING = PassedOver()
 
 
 def suffix(name: str) -> str:
-    """The suffix of a file name in lower case; "no suffix" where it has none."""
-    return PurePosixPath(name).suffix.lower() or "no suffix"
-
-
-def counted(names: Iterable[str]) -> dict[str, int]:
-    """Suffix -> number of names with it, the most frequent first."""
-    return dict(Counter(map(suffix, names)).most_common())
+    """The suffix of a file name in lower case, with its dot; empty where it has none."""
+    return os.path.splitext(name)[1].lower()
 
 
 def _listed(counts: Mapping[str, int], most: int = 8) -> str:

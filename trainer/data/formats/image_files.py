@@ -1,24 +1,25 @@
 """Which files are images that the trainer reads, by the suffixes of their names."""
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Iterable
 
 from trainer.data.images import kinds
-from trainer.data.passed_over import PassedOver, counted
+from trainer.data.passed_over import PassedOver, suffix
 
 
 def is_image(name: str) -> bool:
     """Whether a file name promises an image that is read."""
-    kind = kinds.suffix_kind(name)
-    return kind is not None and kind.read
+    return suffix(name) in kinds.READ_SUFFIXES
 
 
-def passed_over(names: Collection[str], system: int) -> PassedOver:
+def passed_over(names: Iterable[str], system: int) -> PassedOver:
     """What is no image that is read.
 
     Args:
       names: those of all files, without hidden and system files.
       system: number of hidden and system files.
     """
-    unread = [name for name in names if kinds.suffix_kind(name) and not is_image(name)]
-    other = [name for name in names if not kinds.suffix_kind(name)]
-    return PassedOver(system=system, unread=counted(unread), other=counted(other))
+    counts = Counter(map(suffix, names)).most_common()
+    unread = {s: count for s, count in counts if s in kinds.SUFFIXES and s not in kinds.READ_SUFFIXES}
+    other = {s or "no suffix": count for s, count in counts if s not in kinds.SUFFIXES}
+    return PassedOver(system=system, unread=unread, other=other)

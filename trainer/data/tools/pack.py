@@ -19,12 +19,12 @@ from trainer import __version__
 from trainer.config import DataConfig
 from trainer.data.encoded import Encoded
 from trainer.data.formats.detect import encoded, find
-from trainer.data.formats.packed import FORMAT, INDEX, MANIFEST
+from trainer.data.formats.packed import FORMAT, INDEX, MANIFEST, read_manifest
 from trainer.data.pipeline import cores
 from trainer.data.storage import Place, storage_errors
 from trainer.data.tools.counter import Advance
 from trainer.data.tools.pack_image import Packing
-from trainer.data.tools.pack_shards import ShardWriter, put_bytes, read_part, shard_names
+from trainer.data.tools.pack_shards import ShardWriter, put_bytes, read_json, read_part, shard_names
 from trainer.errors import DataError
 
 REQUEST = "pack.json"
@@ -58,7 +58,7 @@ def pack(source: str, target: str, packing: Packing, config: DataConfig, advance
         for name in place.top_level()[1]:
             if name.endswith(".part.json") or name == REQUEST:
                 place.delete(name)
-    return json.loads(place.read(MANIFEST))
+    return read_manifest(place)
 
 
 def _request(source: str, splits: Mapping[str, Encoded], packing: Packing) -> dict[str, Any]:
@@ -83,9 +83,10 @@ def _claim_target(place: Place, request: Mapping[str, Any]) -> set[str]:
     """
     folders, files = place.top_level()
     if MANIFEST in files:
-        earlier = json.loads(place.read(MANIFEST)).get("request", {})
+        earlier = read_json(place, MANIFEST).get("request")
+        earlier = earlier if isinstance(earlier, dict) else {}
     elif REQUEST in files:
-        earlier = json.loads(place.read(REQUEST))
+        earlier = read_json(place, REQUEST)
     elif entries := [entry for entry in (*folders, *files) if not entry.startswith(".")]:
         raise DataError(f"data pack: {place.path} must be empty, got {entries[0]}", "name another folder")
     else:
@@ -107,7 +108,12 @@ def _finish(place: Place, splits: Mapping[str, Encoded], packing: Packing, reque
     for split, data in splits.items():
         names = shard_names(split, data.size, packing.shard_images)
         parts = [read_part(place, name) for name in names]
-        index = np.array([tuple(row) for part in parts for row in part["rows"]], INDEX)
+        try:
+            index = np.array([tuple(row) for part in parts for row in part["rows"]], INDEX)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise DataError(
+                f"data pack: a .part.json in {place.path} is damaged: {error}", "pack into an empty folder"
+            ) from None
         buffer = io.BytesIO()
         np.save(buffer, index)
         put_bytes(place, f"{split}.index.npy", buffer.getvalue())

@@ -16,11 +16,13 @@ from typing import Any
 import google_crc32c
 
 from trainer.data.encoded import BadImage, Encoded
+from trainer.data.names import printable
 from trainer.data.storage import Place, storage_errors
 from trainer.data.tools.counter import Advance
 from trainer.data.tools.pack_image import Packing, pack_image
 from trainer.errors import DataError
 
+LISTS = ("rows", "names", "left_out")  # of a part
 WRITER_OPTIONS = "group_size:1,uncompressed"  # images are read one by one, and do not compress further
 
 
@@ -40,7 +42,30 @@ def put_bytes(place: Place, name: str, data: bytes) -> None:
 
 def read_part(place: Place, shard: str) -> dict[str, Any]:
     """The ``.part.json`` of a finished shard: bytes, rows of the index, names, left-out images."""
-    return json.loads(place.read(f"{shard}.part.json"))
+    name = f"{shard}.part.json"
+    part = read_json(place, name)
+    if type(part.get("bytes")) is int and all(type(part.get(key)) is list for key in LISTS):
+        return part
+    raise _damaged(place, name, "an entry is missing or of another type")
+
+
+def read_json(place: Place, name: str) -> dict[str, Any]:
+    """The content of a file of the target.
+
+    Raises:
+      DataError: it holds no JSON object.
+    """
+    try:
+        content = json.loads(place.read(name))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(place, name, printable(str(error))[:200]) from None
+    if isinstance(content, dict):
+        return content
+    raise _damaged(place, name, "it holds no JSON object")
+
+
+def _damaged(place: Place, name: str, reason: str) -> DataError:
+    return DataError(f"data pack: {place.address(name)} is damaged: {reason}", "pack into an empty folder")
 
 
 @dataclass(frozen=True, kw_only=True)

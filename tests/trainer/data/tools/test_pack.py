@@ -221,3 +221,19 @@ def test_bench_says_whether_a_host_would_starve(photos, capsys):
     assert [rate["way"].split()[0] for rate in document["rates"]] == ["as", "data", "data"]
     assert "its chips would starve: with the data as they are, a host needs" in document["verdict"][1]
     assert document["verdict"][3].startswith("data pack SRC DST --raw 256: 0% of the need; a host needs")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "pack.json", "train-00000-of-00005.part.json"])
+@pytest.mark.parametrize("content", ["", "[", "[" * 100_000, "[]", "7", '{"request": 7}', '{"bytes": "x"}'])
+def test_a_target_that_others_wrote_is_refused(photos, tmp_path, name, content):
+    target = tmp_path / "p"
+    with pytest.raises(KeyboardInterrupt):
+        packed(photos, target, stop_at_once)
+    (target / name).write_text(content)
+    with pytest.raises(DataError, match=r"data pack: \S+ (is damaged|holds another pack)"):
+        packed(photos, target)
+    assert name == "manifest.json" or not (target / "manifest.json").exists()
+
+
+def stop_at_once(images):
+    raise KeyboardInterrupt
