@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -54,6 +55,15 @@ class RequestError(LauncherError):
 
     def messages(self) -> list[tuple[str, str]]:
         return [(str(problem), problem.hint) for problem in self.problems]
+
+
+# Control characters, ends of lines, bytes that are not UTF-8, and what turns the direction of text.
+CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Return a text with its control characters written out, such as ``\x1b``; those in `keep` stay."""
+    return CONTROL.sub(lambda match: match[0] if match[0] in keep else ascii(match[0])[1:-1], text)
 
 
 def closest(word: str, known: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from launcher.cli import terminal
 from launcher.errors import LauncherError, closest
 from launcher.version import __version__
 
@@ -92,6 +93,13 @@ def main(argv: list[str] | None = None) -> int:
     0: done. 1: the action failed. 2: the request was wrong. 3: not over in time. 4: not known.
     """
     _print_what_the_terminal_can(sys.stdout, sys.stderr)
+    if COMPLETE in os.environ:  # a shell reads the bytes, no terminal
+        return _main(argv)
+    with terminal.guarded():
+        return _main(argv)
+
+
+def _main(argv: list[str] | None) -> int:
     arguments = [*(sys.argv[1:] if argv is None else argv)]
     if COMPLETE in os.environ:
         _complete_without_verb(os.environ)

@@ -6,6 +6,9 @@ import sys
 from types import TracebackType
 from typing import Any
 
+from launcher.cli import terminal
+from launcher.errors import printable
+
 
 class Spinner:
     """A context manager that shows the latest message until it exits."""
@@ -18,8 +21,9 @@ class Spinner:
             from rich.console import Console
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-            columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-            self._display = Progress(*columns, console=Console(stderr=True), transient=True)
+            columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+            console = Console(file=terminal.raw(sys.stderr))
+            self._display = Progress(*columns, console=console, transient=True)
             self._display.start()
             self._task = self._display.add_task("", total=None)
         return self
@@ -27,7 +31,7 @@ class Spinner:
     def show(self, text: str) -> None:
         """Replace the message on a terminal; elsewhere print it as a line of its own."""
         if self._display:
-            self._display.update(self._task, description=text)
+            self._display.update(self._task, description=printable(text))
         else:
             print(f"{text} …", file=sys.stderr, flush=True)
 

@@ -6,11 +6,13 @@ import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from launcher.errors import printable
+
 
 def lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return a heading and one line per row, with aligned columns and a dash for what is empty."""
     cells = [list(columns)] + [
-        [str(row[c]) if row[c] not in (None, "") else "-" for c in columns] for row in rows
+        [printable(str(row[c])) if row[c] not in (None, "") else "-" for c in columns] for row in rows
     ]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     return ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any, Protocol
 
-from launcher.errors import ActionError, NotKnown
+from launcher.errors import ActionError, NotKnown, printable
 
 JSON = dict[str, Any]
 SHOWN_CHARACTERS = 200  # of a reply that is no document of the API
@@ -104,8 +104,3 @@ def plain(text: str) -> str:
         words = text
     line = " ".join(words.split())
     return printable(line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]} …")
-
-
-def printable(text: str) -> str:
-    """Return text with its control characters written out, such as `\\x1b`."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from launcher import contract
-from launcher.cli import options, table, target
+from launcher.cli import options, table, target, terminal
+from launcher.errors import printable
 
 if TYPE_CHECKING:
     from launcher.cluster.api import Cluster
@@ -55,8 +56,9 @@ def _watch(cluster: Cluster, name: str, as_json: bool) -> None:
             changing = {"seconds": None} if as_json else {}  # grows at each look, which is no change
             text = json.dumps(run | changing) if as_json else "\n".join(page(run))
             if text != shown:
-                separator = CLEAR if in_place else "\n" if shown and not as_json else ""
-                click.echo(separator + text)
+                if in_place:
+                    terminal.raw(sys.stdout).write(CLEAR)
+                click.echo(("\n" if shown and not as_json and not in_place else "") + text)
                 shown = text
             if run["phase"] in ("Completed", "Failed"):
                 return
@@ -94,7 +96,7 @@ def page(run: dict[str, Any]) -> list[str]:
             f"{name.replace('_', ' ')} {seconds:g} s" for name, seconds in run["startup_seconds"].items()
         )
         rows.append(("start-up", milestones))
-    return [run["name"], *(f"  {key:13} {text}" for key, text in rows if text)]
+    return [printable(run["name"]), *(f"  {key:13} {printable(text)}" for key, text in rows if text)]
 
 
 def _times(run: dict[str, Any]) -> list[tuple[str, str]]:
