@@ -21,6 +21,7 @@ from trainer.config import DataConfig
 from trainer.data import datasets
 from trainer.data.formats import packed
 from trainer.data.names import printable
+from trainer.data.source import DAMAGED
 from trainer.data.tools.pack import pack
 from trainer.data.tools.pack_image import Packing
 from trainer.errors import DataError
@@ -142,7 +143,8 @@ def read(config: DataConfig) -> str:
     except DataError as error:
         return error.args[0]
     assert images.dtype == np.uint8
-    assert 0 <= labels.min() <= labels.max() < source.num_classes
+    assert set(labels.tolist()) <= {DAMAGED, *range(source.num_classes)}
+    assert not images[labels == DAMAGED].any()
     return ""
 
 
