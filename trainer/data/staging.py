@@ -21,8 +21,8 @@ from typing import Any
 import google_crc32c
 
 from trainer.data.names import plain_name
-from trainer.data.storage import Place, storage_errors
-from trainer.errors import DataError, StorageError
+from trainer.data.storage import Place, failure, storage_errors
+from trainer.errors import DataError, StorageError, is_full
 from trainer.runtime.messages import warn
 from trainer.runtime.private import cache_folder, private_folder
 
@@ -121,6 +121,8 @@ class StagedShards:
                     self._download(blob, partial)
                 break
             except StorageError as error:
+                if isinstance(cause := error.__cause__, Exception) and is_full(cause):
+                    raise failure(str(partial), cause) from cause
                 if attempt == ATTEMPTS:
                     raise
                 warn(f"{error}; attempt {attempt + 1} of {ATTEMPTS}")
@@ -236,8 +238,8 @@ def _crc32c(file: Path) -> str:
 
 
 def _read_json(file: Path) -> Any:
-    """The content of a JSON file; None where it is missing or damaged."""
+    """The content of a JSON file; None where it is missing or cannot be parsed."""
     try:
         return json.loads(file.read_text())
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return None

@@ -12,7 +12,7 @@ from typing import Any
 
 from trainer.data.listing import Listing, local_files, read_file, without
 from trainer.data.names import plain_name
-from trainer.errors import DataError, StorageError, TrainError, is_permanent
+from trainer.errors import DataError, StorageError, TrainError, is_full, is_permanent
 
 ACCESS = "it must exist, and this user needs permission to use it"
 CONNECTIONS = 64  # concurrent requests to a bucket: each waits tens of milliseconds for its answer
@@ -164,10 +164,18 @@ def storage_errors(address: str) -> Iterator[None]:
     except MemoryError as error:
         raise DataError(f"data: {address} needs more memory than this host has") from error
     except Exception as error:  # each client raises classes of its own
-        if is_permanent(error):
-            hint = GRANT if address.startswith("gs://") else ACCESS
-            raise DataError(f"data: cannot use {address}: {_reason(error)}", hint) from error
-        raise StorageError(f"data: {address} does not answer: {_reason(error)}") from error
+        raise failure(address, error) from error
+
+
+def failure(address: str, error: Exception) -> DataError | StorageError:
+    """Return the error for a file that cannot be used, which names its address and the system's reason."""
+    if is_full(error):
+        hint = "free space or raise the quota there, or choose a folder on another disk"
+        return StorageError(f"data: cannot write {address}: {_reason(error)}", hint)
+    if is_permanent(error):
+        hint = GRANT if address.startswith("gs://") else ACCESS
+        return DataError(f"data: cannot use {address}: {_reason(error)}", hint)
+    return StorageError(f"data: {address} does not answer: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

@@ -137,7 +137,7 @@ def read_idx(place: Place, name: str, dimensions: int, field: str) -> np.ndarray
     file: BinaryIO = plain if gzipped is None else cast(BinaryIO, gzip.GzipFile(fileobj=plain))
     try:
         return _parse(file, dimensions, f"{field}: {address}")
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{field}: {address} is truncated or damaged: {error}", "download the file again"
         ) from None

@@ -25,10 +25,11 @@ from trainer.data.encoded import BadImage, Encoded, check_label
 from trainer.data.formats.dataset import Dataset, Top
 from trainer.data.names import plain_name, printable
 from trainer.data.staging import LocalShards, StagedShards, open_shards
-from trainer.data.storage import Place
+from trainer.data.storage import Place, storage_errors
 from trainer.errors import DataError
 
 MANIFEST = "manifest.json"
+CHUNK_BYTES = 2**24
 FORMAT = "resnet-launch packed 1"
 ENCODINGS = ("jpeg", "raw")
 # crc32c: of the record. height, width: of the stored image; records of raw pixels have no header with them.
@@ -53,6 +54,13 @@ def read_manifest(place: Place) -> dict[str, Any]:
     if version != FORMAT:
         raise DataError(f"data: {address} must be of format {FORMAT!r}, got {printable(repr(version))[:100]}")
     return manifest
+
+
+def _read_through(path: Path) -> None:
+    """Read a file to its end and drop it; an OSError if the disk fails."""
+    with path.open("rb") as file:
+        while file.read(CHUNK_BYTES):
+            pass
 
 
 def _check(manifest: dict[str, Any], address: str) -> None:
@@ -245,6 +253,8 @@ def open_shard(path: Path, address: str, images: int | None = None) -> Any:
         if not reader.ok():
             raise ValueError("its end is missing")
     except (RuntimeError, ValueError, OSError) as error:
+        with storage_errors(address):  # damage is what can be read and makes no sense
+            _read_through(path)
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"data: shard {address} is damaged: {reason}", "copy or pack it again") from None
     if images is not None and records != images:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from trainer.data.names import plain_name, printable
-from trainer.errors import DataError
+from trainer.data.storage import failure
+from trainer.errors import DataError, system_error_of
 
 BLOCK = 512  # bytes (POSIX ustar); two blocks of zeros end an archive
 HEADER_BYTES = 2**20  # longest header that is read; that of a long name has a few hundred bytes
@@ -44,6 +45,8 @@ def files(path: Path, address: str) -> Iterator[tuple[str, int, int]]:
                     cast(Any, tar).members = []  # or every header stays in memory
             _check_end(file, tar.offset, size, address)
     except (tarfile.TarError, OSError, ValueError, ArithmeticError, RecursionError) as error:
+        if system_error_of(error):  # a disk that fails, and not what the file holds
+            raise failure(address, error) from error
         reason = printable(str(error))[:200]
         raise DataError(f"data: shard {address} is damaged: {reason}", "copy it again") from None
 
