@@ -10,14 +10,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a request: the field, "must be X, got Y", and a hint that says what to do."""
+    """One thing wrong with a request: the field, "must be X, got Y", and a hint that says what to do.
+
+    place: where the value stands, such as a variable or the line of a file; empty for a flag.
+    """
 
     field: str
     message: str
     hint: str = ""
+    place: str = ""
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.message}"
+        return f"{self.field}: {self.message}" + (f" (from {self.place})" if self.place else "")
 
 
 class LauncherError(Exception):

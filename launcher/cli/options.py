@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,16 +107,43 @@ def job(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
     Values without a flag come from the environment, from resnet-launch.yaml, then from the sources `more`.
     """
     job = request(flags, *more)
+    announce(flags)
     warn(job)
     return job
 
 
+def announce(flags: dict[str, Any], fields: Iterable[str] = ALL) -> None:
+    """Print on stderr which resnet-launch.yaml is used, and for which of these fields."""
+    for source in sources_of(flags):
+        names = [name.replace("_", "-") for name in source.values if name in fields]
+        if names and source.where not in ("flag", "environment"):
+            print(f"using {source.where} for {', '.join(names)}", file=sys.stderr)
+
+
+def place(name: str, flags: dict[str, Any], *more: sources.Source) -> str:
+    """Return where the value of a field that is not repeated comes from; empty for a flag or a default."""
+    origins = (source for source in [*sources_of(flags), *more] if name in source.values)
+    origin = next(origins, None)
+    return origin.place(name) if origin and origin.where != "flag" else ""
+
+
 def request(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
     """Return the job of a command line without its warnings; as `job` otherwise."""
-    values, _ = sources.merge(*sources_of(flags), *more)
-    if isinstance(values.get("patch"), str):
-        values["patch"] = sources.read("patch", Path(values["patch"]))
-    return TrainingJob(**values, args=trainer_arguments())
+    origins = [*sources_of(flags), *more]
+    values, _ = sources.merge(*origins)
+    with located(origins):
+        if isinstance(values.get("patch"), str):
+            values["patch"] = sources.read("patch", Path(values["patch"]))
+        return TrainingJob(**values, args=trainer_arguments())
+
+
+@contextmanager
+def located(origins: Iterable[sources.Source]) -> Iterator[None]:
+    """Add to each RequestError from the block where the wrong values stand."""
+    try:
+        yield
+    except RequestError as error:
+        raise RequestError(*sources.located(error.problems, origins)) from None
 
 
 def again(flags: dict[str, Any]) -> list[str]:
@@ -146,16 +174,20 @@ def sources_of(flags: dict[str, Any]) -> list[sources.Source]:
     """Return flags, environment and resnet-launch.yaml as sources, the strongest first.
 
     Raises:
-      RequestError: --queue and --no-queue were given.
+      RequestError: --queue and --no-queue were given, or the file may not be used.
     """
     flags = dict(flags)
     if flags.pop("no_queue", False):
         if flags.get("queue"):
             raise RequestError(Problem("no-queue", f"must not be used with --queue {flags['queue']}"))
         flags["queue"] = sources.NOTHING
-    path = sources.find_file(Path.cwd())
     strongest = [sources.flags(flags), sources.environment(os.environ)]
-    return strongest + ([sources.file(path)] if path else [])
+    try:
+        directory = Path.cwd()
+    except OSError:  # it has been deleted
+        return strongest
+    nearest = sources.nearest(directory)
+    return strongest + ([nearest] if nearest else [])
 
 
 def trainer_arguments() -> tuple[str, ...]:

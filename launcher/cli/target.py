@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from launcher.cli import options
-from launcher.request import kubernetes_names, readers
+from launcher.request import kubernetes_names, readers, sources
 
 if TYPE_CHECKING:
     from launcher.cluster.api import JSON, Cluster
@@ -100,9 +100,11 @@ def cluster(context: str | None, kubeconfig: str | None, namespace: str | None) 
     """
     from launcher.cluster.api import Cluster
 
-    namespace = options.values({"namespace": namespace}).get("namespace")
+    origins = options.sources_of({"namespace": namespace})
+    namespace = sources.merge(*origins)[0].get("namespace")
     if namespace:
-        namespace = options.check("namespace", kubernetes_names.namespace, namespace)
+        with options.located(origins):
+            namespace = options.check("namespace", kubernetes_names.namespace, namespace)
     return Cluster(context, namespace, kubeconfig)
 
 

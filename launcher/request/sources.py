@@ -7,28 +7,48 @@ all sources.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from launcher.errors import Problem, RequestError, closest
-from launcher.request.job import TrainingJob
+from launcher.request import documents
+from launcher.request.discovery import FILE, find_file
+from launcher.request.field_values import (
+    FIELDS,
+    NOT_SHARED,
+    from_node,
+    is_repeated,
+    item_nodes,
+    items,
+    wrong_kinds,
+)
+from launcher.request.readers import Wrong
 
-FILE = "resnet-launch.yaml"
 PREFIX = "RESNET_LAUNCH_"
-FIELDS = {field.name: field for field in dataclasses.fields(TrainingJob)}
 NOTHING: Any = object()  # value of a flag such as --no-queue: none, whatever weaker sources say
 OF_A_QUEUE = ("priority", "topology_required", "topology_preferred")  # fields that only a queue gives a sense
-NOT_SHARED = {"args", "name"}  # these belong to one run, so no file or variable sets them for all runs
 
 
 @dataclass(frozen=True)
 class Source:
-    """Unchecked values and where they come from, such as `flag` or the path of a file."""
+    """Unchecked values and where they come from, such as `flag` or the path of a file.
+
+    places: field -> where exactly its value stands, such as a variable or the line of a file; for a repeated
+      field also (field, number of the item).
+    """
 
     where: str
     values: Mapping[str, Any]
+    places: Mapping[str | tuple[str, int], str] = field(default_factory=dict)
+
+    def place(self, name: str) -> str:
+        """Return where the value of a field stands, or the item of it that its reader refuses."""
+        read = FIELDS[name].metadata["read"]
+        entries = items(self.values[name]) if is_repeated(name) else []
+        wrong = (number for number, entry in enumerate(entries) if _refuses(read, [entry]))
+        return self.places.get((name, next(wrong, -1)), self.places.get(name, self.where))
 
 
 def flags(values: Mapping[str, Any]) -> Source:
@@ -43,90 +63,113 @@ def environment(environ: Mapping[str, str]) -> Source:
         value = environ.get(PREFIX + name.upper())
         if value:
             values[name] = value.split(",") if is_repeated(name) else value
-    return Source("environment", values)
+    return Source("environment", values, {name: PREFIX + name.upper() for name in values})
 
 
-def find_file(directory: Path) -> Path | None:
-    """Return resnet-launch.yaml of a directory, or the nearest one above it, or None."""
-    return next((path / FILE for path in (directory, *directory.parents) if (path / FILE).is_file()), None)
+def nearest(directory: Path) -> Source | None:
+    """Return the values of resnet-launch.yaml of a directory, or of the nearest one above it, or None.
+
+    Raises:
+      RequestError: the file may not be relied on, cannot be read or is wrong.
+    """
+    path = find_file(directory)
+    return file(path) if path else None
 
 
-def read(field: str, path: Path) -> Any:
+def read(name: str, path: Path) -> Any:
     """Return the YAML document in a file.
 
     Raises:
       RequestError: the file cannot be read or is not YAML; the error names the field.
     """
-    import yaml
-
-    try:
-        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(Problem(field, f"must be a readable file, got {str(path)!r}: {error}")) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RequestError(Problem(field, f"must be YAML: {' '.join(str(error).split())}")) from None
+    root = documents.parse(name, documents.read(name, path))
+    return None if root is None else documents.value(root)
 
 
 def file(path: Path) -> Source:
-    """Return the values of resnet-launch.yaml.
+    """Return the values of resnet-launch.yaml. A patch that it names is looked for beside it.
 
     Raises:
-      RequestError: the file cannot be read, is not a mapping or has unknown keys.
+      RequestError: the file cannot be read, is not a mapping, or has unknown keys or values of a wrong kind.
     """
-    return table(str(path), read(str(path), path))
+    source = table(str(path), documents.parse(str(path), documents.read(str(path), path)), f"{path}:")
+    patch = source.values.get("patch")
+    if isinstance(patch, str):
+        return dataclasses.replace(source, values={**source.values, "patch": str(path.parent / patch)})
+    return source
 
 
-def table(where: str, document: Any) -> Source:
+def table(where: str, root: documents.Node | None, line_prefix: str) -> Source:
     """Return the values of a mapping whose keys are flags without dashes: `num-slices` or `num_slices`.
 
+    Args:
+      where: the file, for errors.
+      root: its document; None where it is empty.
+      line_prefix: stands before the number of a line in the place of a value.
+
     Raises:
-      RequestError: the document is not a mapping or has unknown keys.
+      RequestError: the document is not a mapping, has unknown keys or values of a wrong kind.
     """
-    if document is None:
+    if root is None:
         return Source(where, {})
-    if not isinstance(document, Mapping):
+    if root.id != "mapping":
+        if documents.kind(root) == "null":
+            return Source(where, {})
         raise RequestError(Problem(where, "must be a mapping such as bucket: my-bucket"))
-    known = {name.replace("_", "-") for name in FIELDS.keys() - NOT_SHARED}
-    problems, values = [], {}
-    for key, value in document.items():
-        name = str(key).replace("_", "-")
-        if name not in known:
-            hint = closest(name, known) or f"it may hold {', '.join(sorted(known))}"
-            problems.append(Problem(where, f"must have known keys, got {str(key)[:60]!r}", hint))
-        elif value is not None:
-            values[name.replace("-", "_")] = value
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    places: dict[str | tuple[str, int], str] = {}
+    for key, node in documents.entries(root):
+        name = key.value.replace("-", "_")
+        if name not in FIELDS or name in NOT_SHARED:
+            problems.append(_unknown(where, key.value, f" in line {documents.line(key)}"))
+        elif documents.kind(node) != "null":
+            problems += wrong_kinds(where, name, node)
+            values[name] = from_node(name, node)
+            places[name] = f"{line_prefix}{documents.line(key)}"
+            for number, item in enumerate(item_nodes(node)):
+                places[name, number] = f"{line_prefix}{documents.line(item)}"
     if problems:
         raise RequestError(*problems)
-    return Source(where, values)
+    return Source(where, values, places)
 
 
 def configmap(where: str, data: Mapping[str, str]) -> Source:
     """Return the values of a ConfigMap: a key per field, or the key resnet-launch.yaml with a whole file.
 
+    A patch is a mapping in it. It is never a path, which would name a file of whoever submits.
+
     Raises:
       RequestError: the file is not YAML, is not a mapping or has unknown keys.
     """
-    import yaml
-
-    document: Any = {
-        key: value.split(",")
-        if key.replace("-", "_") in FIELDS and is_repeated(key.replace("-", "_"))
-        else value
-        for key, value in data.items()
-        if key != FILE
-    }
+    source = Source(where, {})
     if FILE in data:
-        try:
-            document = yaml.safe_load(data[FILE]) or {}
-        except yaml.YAMLError as error:
-            raise RequestError(Problem(where, f"must be YAML: {' '.join(str(error).split())}")) from None
-    return table(where, document)
-
-
-def is_repeated(name: str) -> bool:
-    """Whether the flag of a field may be repeated."""
-    return FIELDS[name].default == () and name != "args"
+        document = documents.parse(where, data[FILE])
+        source = table(where, document, f"{where}, {FILE} line ")
+    problems: list[Problem] = []
+    values = dict(source.values)
+    places = dict(source.places)
+    for key, text in data.items():
+        name = key.replace("-", "_")
+        if key == FILE:
+            continue
+        if name not in FIELDS or name in NOT_SHARED:
+            problems.append(_unknown(where, key))
+        elif name in values:
+            problems.append(Problem(where, f"must have each key once, got {key!r} also in {FILE}"))
+        elif name == "patch":
+            root = documents.parse(f"{where}, {key}", text)
+            values[name] = None if root is None else documents.value(root)
+            places[name] = f"{where}, {key}"
+        else:
+            values[name] = text.split(",") if is_repeated(name) else text
+            places[name] = f"{where}, {key}"
+    if isinstance(values.get("patch"), str):
+        hint = "a file of your machine is never sent because a cluster names it"
+        problems.append(Problem(where, f"must have a mapping as patch, got {values['patch'][:60]!r}", hint))
+    if problems:
+        raise RequestError(*problems)
+    return Source(where, values, places)
 
 
 def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
@@ -139,7 +182,7 @@ def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
     for source in sources:
         for name, value in source.values.items():
             if is_repeated(name):
-                values[name] = _items(value) + values.get(name, [])
+                values[name] = items(value) + values.get(name, [])
                 where[name] = f"{source.where}, {where[name]}" if name in where else source.where
             elif name not in values:
                 values[name], where[name] = value, source.where
@@ -150,8 +193,33 @@ def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
     return values, where
 
 
-def _items(value: Any) -> list[Any]:
-    """Return the value of a repeated field as a list of texts that its flag accepts."""
-    if isinstance(value, Mapping):
-        return [f"{key}={entry}" for key, entry in value.items()]
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+def located(problems: Iterable[Problem], sources: Iterable[Source]) -> Iterator[Problem]:
+    """Yield each problem with the variable, the line of a file or the ConfigMap that its value comes from.
+
+    The name of a flag is the field's, so nothing is added for flags.
+    """
+    sources = [*sources]
+    for problem in problems:
+        name = problem.field.replace("-", "_")
+        owners = [source for source in sources if name in source.values] if name in FIELDS else []
+        if owners and is_repeated(name):
+            read = FIELDS[name].metadata["read"]
+            owners = [source for source in owners if _refuses(read, items(source.values[name]))] or owners
+        else:
+            owners = owners[:1]
+        places = [source.place(name) for source in owners if source.where != "flag"]
+        yield dataclasses.replace(problem, place=" and ".join(places)) if places else problem
+
+
+def _refuses(read: Any, value: Any) -> bool:
+    try:
+        read(value)
+    except (Wrong, RequestError):
+        return True
+    return False
+
+
+def _unknown(where: str, key: str, line: str = "") -> Problem:
+    known = {name.replace("_", "-") for name in FIELDS.keys() - NOT_SHARED}
+    hint = closest(key.replace("_", "-"), known) or f"it may hold {', '.join(sorted(known))}"
+    return Problem(where, f"must have known keys, got {key[:60]!r}{line}", hint)

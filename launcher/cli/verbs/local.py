@@ -45,6 +45,7 @@ def command(**flags: Any) -> None:
     job = _job(flags)
     extras.require("train", "`local`")
     _create(job.run_dir)
+    options.announce(flags, FIELDS)
     options.warn(job)
     [jobset] = render(job)
     print(f"{job.name}: {'; '.join(summary.lines(job))}", file=sys.stderr, flush=True)
@@ -55,12 +56,15 @@ def command(**flags: Any) -> None:
 
 def _job(flags: dict[str, Any]) -> TrainingJob:
     """Return the job of a command line, on a slice that this machine can run."""
-    merged, _ = sources.merge(*options.sources_of(flags))
-    values = paths.resolve({name: value for name, value in merged.items() if name in FIELDS})
+    origins = options.sources_of(flags)
+    merged, _ = sources.merge(*origins)
+    with options.located(origins):
+        values = paths.resolve({name: value for name, value in merged.items() if name in FIELDS})
     if values.get("slice") == "local-gpu":
         values["slice"] = f"local-gpu-{count_gpus(os.environ)}"
     run_dir = values.pop("run_dir", None)
-    job = TrainingJob(**values, args=options.trainer_arguments(), platform="local")
+    with options.located(origins):
+        job = TrainingJob(**values, args=options.trainer_arguments(), platform="local")
     if job.shape.kind == "tpu" or job.shape.accelerator:
         shape = job.shape
         raise RequestError(

@@ -53,7 +53,8 @@ def command(
 
     values = options.values(flags)
     cluster = target.cluster(context, kubeconfig, values.get("namespace"))
-    job = options.job(flags, submission.defaults(cluster))
+    defaults = submission.defaults(cluster)
+    job = options.job(flags, defaults)
     if check:
         _check(job, cluster, replace)
     stored = submission.submit(job, cluster, replace, yes)
@@ -65,7 +66,9 @@ def command(
         click.echo(job.name)
     queue = f", queue {job.queue}" if job.queue else ""
     destination = f"context {cluster.context}, namespace {cluster.namespace}{queue}"
-    print(*summary.lines(job), destination, sep="\n", file=sys.stderr)
+    origin = options.place("image", flags, defaults)
+    image = f"image {job.image}" + (f" (from {origin})" if origin else "")
+    print(*summary.lines(job), image, destination, sep="\n", file=sys.stderr)
     cluster_flags = target.again(context, kubeconfig, values.get("namespace"))
     print("next:", file=sys.stderr)
     for verb in ("status", "logs -f", "delete"):

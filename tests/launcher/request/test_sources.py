@@ -116,6 +116,9 @@ def test_a_file_gives_two_flags_the_rest(capsys, monkeypatch, tmp_path):
     )
     assert main(["render", "--slice", "v4-32", "--arch", "resnet50"]) == 0
     out, err = capsys.readouterr()
-    assert err == ""
+    assert err.startswith(
+        f"using {tmp_path / 'resnet-launch.yaml'} for bucket, image, queue, data, namespace, "
+    )
+    assert len(err.splitlines()) == 1
     for line in ("namespace: vision", "kueue.x-k8s.io/queue-name: team", "image: r/i:1", "suspend: false"):
         assert line in out
