@@ -20,8 +20,7 @@ def serving(objects: dict[str, bytes]) -> Iterator[str]:
             url = urllib.parse.urlsplit(self.path)
             name = urllib.parse.unquote(url.path.rpartition("/o/")[2])
             if url.path.endswith("/o"):
-                items = [{"name": key, "size": str(len(data))} for key, data in objects.items()]
-                self.reply(200, json.dumps({"items": items}).encode())
+                self.reply(200, json.dumps(listed(objects, urllib.parse.parse_qs(url.query))).encode())
             elif name not in objects:
                 self.reply(404, b"{}")
             elif "media" in url.query:
@@ -45,6 +44,21 @@ def serving(objects: dict[str, bytes]) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def listed(objects: dict[str, bytes], query: dict[str, list[str]]) -> dict[str, object]:
+    """A page of names as the bucket answers: those below a prefix, up to the next delimiter."""
+    (start,), delimiter = query.get("prefix", [""]), query.get("delimiter", [""])[0]
+    items, prefixes = [], set()
+    for name, data in objects.items():
+        if not name.startswith(start):
+            continue
+        first, slash, _ = name.removeprefix(start).partition(delimiter) if delimiter else (name, "", "")
+        if slash:
+            prefixes.add(f"{start}{first}{delimiter}")
+        else:
+            items.append({"name": name, "size": str(len(data))})
+    return {"items": items, "prefixes": sorted(prefixes)}
 
 
 def described(name: str, data: bytes) -> dict[str, str]:

@@ -5,7 +5,8 @@ import threading
 import numpy as np
 import pytest
 
-from trainer.data.encoded import BadImage, Encoded
+from trainer.data.encoded import BadImage, Encoded, parse_class_names
+from trainer.errors import DataError
 
 
 def dataset(concurrent_reads: int, most: list[int]) -> Encoded:
@@ -39,3 +40,22 @@ def test_reads_are_concurrent_and_come_in_order(concurrent_reads: int) -> None:
             results.append(str(error))
     assert results == [0, 1, 2, 3, 4, "it is damaged", 6, 7, 8, 9, 10, 11]
     assert most == [concurrent_reads]
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b"cat\ndog\n", ["cat", "dog"]),
+        (b"cat\r\ndog\r\n\r\n", ["cat", "dog"]),
+        (b"\xef\xbb\xbfcat\ndog", ["cat", "dog"]),
+        (b"sea lion\ncafe\xcc\x81", ["sea lion", "caf\u00e9"]),
+    ],
+)
+def test_a_file_of_class_names_has_one_per_line(content, names):
+    assert parse_class_names(content, "classes.txt") == names
+
+
+@pytest.mark.parametrize("content", [b"cat\n\ndog\n", b"cat\x0bdog\n", "cat\u2028dog".encode(), b"\x1b[2J\n"])
+def test_a_line_that_is_no_class_name_is_refused(content):
+    with pytest.raises(DataError, match=r"data: classes.txt line \d must be a class name"):
+        parse_class_names(content, "classes.txt")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from local_bucket import serving
 from pictures import jpeg, picture
 
 from trainer.config import DataConfig
@@ -288,3 +289,36 @@ def test_stats_without_a_readable_image_fail(tmp_path: Path, capsys) -> None:
 def test_stats_count_the_classes_of_training(tmp_path: Path, capsys) -> None:
     write(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/b/1.jpg")
     assert stats(tmp_path, capsys)["classes"] == 2
+
+
+def test_a_folder_in_a_bucket_is_read_as_one_on_a_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    photos(tmp_path, test="Valid")
+    system = ("train/a/._1.jpg", "train/@eaDir/1.jpg/x.jpg", "train/@eaDir/2.jpg/x.jpg", "train/.DS_Store")
+    write(tmp_path, *system, "train/b/3.heic", "train/b/notes.txt", "val2/a/1.jpg")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    objects = {f"photos/{path.relative_to(tmp_path)}": path.read_bytes() for path in files}
+    with serving({"photos/train/": b"", **objects}) as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        sources = datasets.load_both(DataConfig(name="gs://b/photos", **SMALL))
+        images, labels = sources[0].gather(np.arange(2))
+    here = load(tmp_path)
+    assert sources[0].passed_over == here.passed_over
+    assert (here.passed_over.system, here.passed_over.unread) == (3, {".heic": 1})
+    assert [source.size for source in sources] == [2, 2]
+    np.testing.assert_array_equal(images, here.gather(np.arange(2))[0])
+    assert list(labels) == [0, 1]
+    line = "trains on 'train' (2 images), evaluates on 'Valid' (2); not used: 'val2'"
+    assert f"data: gs://b/photos (folder): {line}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["train/../../x/1.jpg", "train/a/../1.jpg", "train/./a/2.jpg"])
+def test_an_object_whose_name_leads_elsewhere_is_passed_over(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = {f"photos/{one}": PHOTO for one in ("train/a/1.jpg", "val/a/1.jpg", name)}
+    with serving(objects) as address:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        source = datasets.load(DataConfig(name="gs://b/photos", **SMALL), "train")
+    assert (source.size, source.passed_over.system) == (1, 1)
