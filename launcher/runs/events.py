@@ -61,7 +61,8 @@ def last_end(events: Iterable[JSON]) -> tuple[dict[str, str] | None, bool]:
     ended = [
         event
         for event in events
-        if objects.text(event, "involvedObject", "kind") == "Job" and objects.text(event, "reason") in JOB_FAILED
+        if objects.text(event, "involvedObject", "kind") == "Job"
+        and objects.text(event, "reason") in JOB_FAILED
     ]
     if not ended:
         return None, False

@@ -50,9 +50,11 @@ def _reason(jobset: JSON, pods: list[JSON] | None, workload: JSON | None, row: d
         case "Failed":
             failure = deaths.first_failure(pods or [])
             return failure["meaning"] if failure else diagnosis.failure(jobset)
-        case "Suspended" | "Queued" if workload is not None:
+        case "Queued" if workload is not None:
             return queue.explain_wait(workload, [], row["name"])[0]
         case "Suspended":
+            if by_kueue := queue.deactivation(workload or {}, row["name"]):
+                return by_kueue
             by = lookup.suspension(jobset).get("by")
             return f"suspended by {by}" if by else "suspended"
         case "Pending" | "Restarting" | "Running":

@@ -95,7 +95,7 @@ def test_a_counted_restart_and_then_the_end(launch: Command, hand: Pods) -> None
     ended = launch("wait run --timeout 30s")
     assert (ended.code, ended.out) == (
         1,
-        "run failed: jobset failed due to reaching max number of restarts (first failed job: run-slice-0)\n",
+        "run failed: it failed again after 1 of 1 counted restarts (first failed job: run-slice-0)\n",
     )
     status = launch("status run --json").json
     assert status["phase"] == "Failed"

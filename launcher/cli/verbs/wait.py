@@ -40,5 +40,5 @@ def command(
     if as_json:
         click.echo(json.dumps({"name": name, "phase": phase, "restarts": lookup.restarts(jobset)}, indent=2))
     else:
-        click.echo(f"{name} {phase.lower()}" + (f": {failed.get('message', '')}" if failed else ""))
+        click.echo(f"{name} {phase.lower()}" + (f": {diagnosis.failure(jobset)}" if failed else ""))
     return 1 if failed else 0

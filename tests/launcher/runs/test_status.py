@@ -112,7 +112,7 @@ def test_a_suspended_run_keeps_its_step_and_accuracy_and_has_not_failed(labels):
     assert "  best accuracy 75.00% at step 20" in lines
     assert not any("failed" in line for line in lines)
     [row] = listing.rows(cluster)
-    assert (row["phase"], row["progress"]["step"]) == ("Suspended", 40)
+    assert (row["phase"], row["progress"]["step"], row["reason"]) == ("Suspended", 40, "suspended by jane")
 
 
 def test_a_note_that_somebody_else_wrote_is_no_traceback():
