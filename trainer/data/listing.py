@@ -84,10 +84,12 @@ def _kind_of_file(mode: int) -> str:
 
 def read_file(path: Path) -> bytes:
     """The content of a regular file; reading a FIFO or a device might never end."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if not stat.S_ISREG(mode):
-            raise DataError(f"data: {path} must be a regular file, got {_kind_of_file(mode)}")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise DataError(f"data: {path} must be a regular file, got {_kind_of_file(mode)}")
+    with os.fdopen(descriptor, "rb") as file:
         return file.read()
 
 
