@@ -51,6 +51,7 @@ def repeated_scan(data: bytes, number: int) -> bytes:
 
 
 JPEG, GIF, BMP, TIFF = saved("JPEG"), saved("GIF"), saved("BMP"), saved("TIFF")
+DISPOSED = saved("GIF", disposal=2, transparency=1)
 FRAME = b"\x2c\0\0\0\0" + struct.pack("<HH", 64, 48)
 AVIF = saved("AVIF")
 ZEROS = zlib.compress(bytes(200_000_000), 9)
@@ -76,6 +77,7 @@ BOMBS = {
     "a WebP canvas of 16384 x 16384": webp_canvas(saved("WEBP")),
     "a GIF screen of 65535 x 65535": patched(GIF, 6, b"\xff" * 4),
     "a GIF frame of 65535 x 65535": GIF.replace(FRAME, b"\x2c" + b"\xff" * 8),
+    "a GIF frame of 65535 x 65535 that is restored": DISPOSED.replace(FRAME, b"\x2c" + b"\xff" * 8),
     "a GIF frame far from its screen": GIF.replace(FRAME, b"\x2c\xff\xee\xff\xee" + FRAME[5:]),
     "a BMP of 60000 x 60000": patched(BMP, 18, struct.pack("<ii", 60000, 60000)),
     "a BMP of the largest size without its data": patched(BMP, 18, struct.pack("<ii", 2000, 2000)),
