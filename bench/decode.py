@@ -72,7 +72,7 @@ def pillow(data: bytes) -> np.ndarray | str:
             image.info.pop("transparency", None)
             return np.array(image.convert("RGB"))
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {str(error).partition(' <_io')[0]}"
 
 
 def ours(data: bytes, fill: int) -> tuple[np.ndarray, np.ndarray, str]:
