@@ -15,6 +15,7 @@ from testcluster.objects import eventually
 from launcher import TrainingJob, render
 from launcher.cluster import api
 from launcher.errors import ActionError
+from launcher.runs import lookup
 
 VALUES: Object = {
     "defaults": {"image": "r.example/team/trainer:1", "secret-env": {"WANDB_API_KEY": "wandb/key"}},
@@ -243,8 +244,11 @@ def test_a_researcher_suspends_a_queued_run_and_changes_nothing_else(
     assert eventually(lambda: bool(researcher.list("Workload")[0]))
     [workload] = researcher.list("Workload")[0]
     name = workload["metadata"]["name"]
-    researcher.patch("Workload", name, {"spec": {"active": False}})
+    run = lookup.find(researcher, "queued")
+    assert lookup.set_suspended(researcher, run, True, {"by": "jane"})
     assert eventually(lambda: researcher.list("Workload")[0][0]["spec"]["active"] is False)
+    assert lookup.set_suspended(researcher, run, False)
+    assert eventually(lambda: researcher.list("Workload")[0][0]["spec"]["active"] is True)
     for change in ({"priority": 10**6}, {"queueName": "other"}):
         with pytest.raises(ActionError, match=r"only spec\.active may change"):
             researcher.patch("Workload", name, {"spec": change})
