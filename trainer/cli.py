@@ -290,6 +290,9 @@ def export(args: argparse.Namespace) -> None:
         weights.save(args.out)
     else:
         torch_import.save_torch(weights, args.out)
+        _print_status(
+            f"{torch_import.sidecar(args.out)}: its class names, mean, deviation, image size and crop"
+        )
     _print_status(f"{args.out}: {weights.model.arch}, {len(weights.class_names)} classes, for {args.target}")
 
 

@@ -268,6 +268,24 @@ def test_onnx_carries_what_a_picture_is_prepared_with(alone, exported, tmp_path,
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "library"), [("rgb.pth", "torchvision"), ("rgb.safetensors", "timm")])
+def test_weights_for_a_library_leave_their_classes_beside_them(exported, tmp_path, capsys, name, library):
+    out, back = tmp_path / name, tmp_path / "back.safetensors"
+    assert cli.main(["export", str(exported), str(out), "--to", library]) == 0
+    assert f"{out}.json: its class names, mean, deviation, image size and crop\n" in capsys.readouterr().err
+    assert json.loads((tmp_path / f"{name}.json").read_text()) == {
+        "class_names": list(COLOURS),
+        "image_size": 32,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "crop": 0.875,
+    }
+    arguments = ["--from", library, "--arch", "resnet-tiny", "--image-size", "32", "--set", "model.width=8"]
+    assert cli.main(["import", str(out), str(back), *arguments, "--classes", f"{out}.json"]) == 0
+    assert load(back).class_names == list(COLOURS)
+
+
+@pytest.mark.slow
 def test_a_report_names_the_files_of_its_mistakes(run_dir, tmp_path, data, capsys):
     wrong = tmp_path / "rgb"
     shutil.copytree(data, wrong)

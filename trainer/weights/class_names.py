@@ -16,6 +16,8 @@ MAX_BYTES = 16 << 20
 def read(path: str | Path) -> list[str]:
     """Read a name per line, or a JSON list of names, in the order of the logits.
 
+    The file that an export writes beside weights, and ``dataset.json`` of a run, are JSON with such a list.
+
     Raises:
       ConfigError: the file cannot be read, or a name is empty or twice in it.
     """
@@ -31,6 +33,8 @@ def read(path: str | Path) -> list[str]:
         raise ConfigError(f"--classes: {path} must be readable, got {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"--classes: {path} must hold names in UTF-8, got {error}", hint) from None
+    if isinstance(names, dict):
+        names = names.get("class_names")
     return _checked(path, names, hint)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from trainer.errors import ConfigError, TrainError, first_line
 from trainer.models import network
 from trainer.weights import outputs, state_dict, torch_file, torch_names, torch_write
 from trainer.weights.file import IMAGENET_MEAN, IMAGENET_STD, Weights, describe
+
+INPUTS = ("class_names", "image_size", "mean", "std", "crop")  # fields of Weights beside a file of tensors
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ def load_torch(
 def save_torch(weights: Weights, path: str | Path) -> None:
     """Write weights for torchvision or timm: a zip file of PyTorch, or safetensors where the path ends so.
 
+    These libraries load tensors alone. The classes and the images that the network expects stand in a second
+    file, ``PATH.json``, with the fields of `Weights`.
+
     Raises:
       TrainError: the file cannot be written.
     """
@@ -78,8 +84,16 @@ def save_torch(weights: Weights, path: str | Path) -> None:
                 save_file(arrays, temporary)
             else:
                 torch_write.write(temporary, arrays)
+        with outputs.replaced(sidecar(path)) as temporary:
+            fields = {name: getattr(weights, name) for name in INPUTS}
+            temporary.write_text(json.dumps(fields, indent=2) + "\n")
     except safetensors.SafetensorError as error:
         raise TrainError(f"{path}: cannot be written: {error}") from None
+
+
+def sidecar(path: str | Path) -> Path:
+    """Return the file beside exported weights that holds what their own format has no place for."""
+    return Path(f"{path}.json")
 
 
 def _tensors(path: str | Path) -> Mapping[str, state_dict.Read]:
