@@ -51,7 +51,9 @@ def _start_problems(pod: JSON) -> Iterator[str]:
         if not (reason or message) or reason in NORMAL_WAITS:
             continue
         if reason in IMAGE_REASONS:
-            subject = f"image {objects.text(status, 'image')}"
+            container = objects.text(status, "name")
+            of_container = "" if container == deaths.TRAINER else f" of container {container}"
+            subject = f"image {objects.text(status, 'image')}{of_container}"
         else:
             subject = f"container {objects.text(status, 'name')}"
         yield ": ".join(filter(None, (subject, reason, message))) + _last_words(status)

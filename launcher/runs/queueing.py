@@ -35,7 +35,7 @@ def _problem(
     try:
         names = [objects.name(entry) for entry in _list(cluster, kind, namespace)]
     except Refused as error:
-        if error.status == 404:
+        if error.status == 404 and not error.about:  # no such kind; "absent" would be about one object
             hint = "install Kueue, or submit without a queue: --no-queue"
             return [Problem(field, f"must be used where Kueue is installed, got {name!r}", hint)]
         return []

@@ -56,6 +56,10 @@ def test_the_same_problem_is_reported_once():
             ["image r/i:1: ErrImagePull: not found (p on node n)"],
         ),
         (
+            container("fetch", waiting={"reason": "ImagePullBackOff", "message": "back-off"}),
+            ["image r/i:1 of container fetch: ImagePullBackOff: back-off (p on node n)"],
+        ),
+        (
             container(waiting={"reason": "CreateContainerConfigError", "message": 'secret "s" not found'}),
             ['container trainer: CreateContainerConfigError: secret "s" not found (p on node n)'],
         ),
