@@ -184,6 +184,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="deadline per file; default 10")
     parser.add_argument("--names", type=int, default=20, metavar="N", help="names per reason; default 20")
     args = parser.parse_args()
+    if not any(True for _ in files(args.folder)):
+        parser.error(f"FOLDER must hold image files, got {str(args.folder)!r}")
     counts: collections.Counter[str] = collections.Counter()
     reasons: dict[tuple[str, str], list[str]] = collections.defaultdict(list)
     worker, slowest = Child(), (0.0, "")
