@@ -126,7 +126,8 @@ class Connection:
         status: int = response.status
         if status < 400:
             place = printable(str(response.headers.get("Location", "nowhere")))
-            return not_understood(str(request), request.expected, f"a redirect ({status}) to {place}")
+            moved = not_understood(str(request), request.expected, f"a redirect ({status}) to {place}")
+            return moved if request.repeatable else Refused(status, str(moved), moved.hint)
         body = _status(data)
         error = refusal(status, body, f"{request.method.lower()} {request.path}")
         if not request.repeatable and _is_undecided(status, body):

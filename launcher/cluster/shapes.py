@@ -326,8 +326,8 @@ def _fit_part(value: JSON, shape: Part, path: str, problems: list[str]) -> Any:
 
 
 def _absent(path: str, expected: str, value: Any, problems: list[str]) -> Any:
-    if value is not None:
-        came = NAMES.get(type(value), "a number")
+    if value is not None or not path:
+        came = "null" if value is None else NAMES.get(type(value), "a number")
         shown = f"{came} {value[:40]!r}" if isinstance(value, str) else came
         problems.append(f"{path or 'the object'} must be {expected}, got {shown}")
     return ABSENT
