@@ -14,13 +14,16 @@ from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, 
 from trainer.errors import ERROR, ConfigError, DataError, TrainError, reason
 from trainer.registry import LIBRARIES
 
-EXAMPLES = """examples:
-  resnet-train predict runs/resnet18 cat.jpg photos/
-  resnet-train evaluate runs/resnet18 --data fashion-mnist
-  resnet-train report gs://bucket/resnet50 --out resnet50.html
-  resnet-train import resnet50.pth resnet50.safetensors --from torchvision --arch resnet50
-  resnet-train export runs/resnet50 resnet50.onnx --to onnx
-  resnet-train train --run-dir runs/tuned --data gs://bucket/flowers --set train.init=resnet50.safetensors
+EXAMPLES = """examples, from pictures in photos/train/CLASS/ and photos/val/CLASS/:
+  resnet-train train --run-dir runs/first --data photos --arch resnet-tiny --batch 4 --steps 4
+  resnet-train predict runs/first cat.jpg photos/
+  resnet-train evaluate runs/first --data photos
+  resnet-train report runs/first --out first.html
+  resnet-train export runs/first first.onnx --to onnx
+  resnet-train export runs/first first.pth --to torchvision
+  resnet-train import resnet18.pth resnet18.safetensors --from torchvision --arch resnet18
+  resnet-train train --run-dir runs/tuned --data photos --arch resnet-tiny --batch 4 --steps 4 \\
+    --set train.init=runs/first
 """
 # Arguments that are paths -> what messages call them; --data is a name or a path.
 PATHS = {"network": "RUN", "run": "RUN", "file": "FILE", "out": "OUT", "classes": "--classes"}
@@ -65,7 +68,8 @@ def _make_absolute(args: argparse.Namespace) -> None:
 
 def _verb(verbs: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
     """Add the parser of a verb, whose help begins with what it does and ends with its examples."""
-    examples = [line for line in EXAMPLES.splitlines() if f"resnet-train {name} " in line]
+    commands = EXAMPLES.replace("\\\n  ", "").splitlines()  # without continued lines
+    examples = [line for line in commands if f"resnet-train {name} " in line]
     return verbs.add_parser(
         name,
         help=text,

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from markdown_pages import CHECKOUT, Block, blocks, commands, inline_code, pages, read
@@ -27,8 +28,10 @@ from PIL import Image
 from launcher.cli import VERBS, main, options
 from trainer import cli as resnet_train
 from trainer.arguments import parser as trainer_parser
-from trainer.config import schema
+from trainer.config import ModelConfig, schema
 from trainer.data.__main__ import parser as data_parser
+from trainer.weights import file as weights_file
+from trainer.weights import torch_import
 
 FIRST_RUN = "docs/guides/first-run.md"  # makes the run that other pages look at
 CLUSTER, CLOUD, MINUTES, COMPILER = "a cluster", "a cloud project", "minutes", "the TPU compiler"
@@ -114,6 +117,19 @@ def test_commands_run(
 
 
 @pytest.mark.slow
+def test_examples_of_help_run(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The examples of `resnet-train --help`, in their order, on a few pictures and a file of torchvision."""
+    write_pictures(tmp_path)
+    shutil.copy(tmp_path / "photos/train/cat/1.jpg", tmp_path / "cat.jpg")
+    write_resnet18(tmp_path / "resnet18.pth")
+    block = Block("resnet-train --help", 1, "sh", resnet_train.EXAMPLES.partition("\n")[2])
+    assert {command.split()[1] for command in commands(block)} == {"train", *resnet_train.VERBS}
+    run(block, tmp_path, environment | {"WANDB_MODE": "disabled", "JAX_PLATFORMS": "cpu"})
+    written = ["first.html", "first.onnx", "first.pth", "resnet18.safetensors", "runs/tuned/report.html"]
+    assert [name for name in written if not (tmp_path / name).is_file()] == []
+
+
+@pytest.mark.slow
 def test_every_file_of_a_run_is_in_the_reference(first_run: Path) -> None:
     page = read("docs/reference/run-directory.md")
     names = [f"{path.name}/" if path.is_dir() else path.name for path in (first_run / "runs/first").iterdir()]
@@ -143,6 +159,21 @@ def write_pictures(folder: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 colour = (20 * i, 200 if label == "cat" else 30, 100 if split == "val" else 50)
                 Image.new("RGB", (80, 64), colour).save(path)
+
+
+def write_resnet18(path: Path) -> None:
+    """Write a ResNet-18 for ten classes as PyTorch does, with torchvision's names; all values are 0.01."""
+    model = ModelConfig(arch="resnet18", stem="imagenet")
+    _, shapes = weights_file.describe(model, 10, 3, 224, "cpu")
+    weights = weights_file.Weights(
+        model=model,
+        class_names=[f"class {i}" for i in range(10)],
+        image_size=224,
+        mean=weights_file.IMAGENET_MEAN,
+        std=weights_file.IMAGENET_STD,
+        arrays={name: np.full(shape, 0.01, np.float32) for name, shape in shapes.items()},
+    )
+    torch_import.save_torch(weights, path)
 
 
 def filled(text: str) -> str:

@@ -285,6 +285,7 @@ def _save_failure(path: str, step: int, error: Exception) -> TrainError:
 
 def _make_manager(path: Any, config: CheckpointConfig, writing: bool) -> ocp.CheckpointManager:
     """Return Orbax's manager for the first host alone, which never waits for other hosts."""
+    damage.silence()
     keep: list[Any] = [ocp.checkpoint_managers.LatestN(config.keep)]
     if config.keep_best:
         best = ocp.checkpoint_managers.BestN(
@@ -300,7 +301,6 @@ def _make_manager(path: Any, config: CheckpointConfig, writing: bool) -> ocp.Che
         enable_async_checkpointing=False,  # Checkpoints has a thread of its own, which can retry
         multiprocessing_options=alone,
     )
-    damage.silence()
     # Named handlers, so that a manager that has saved nothing can read the metadata of another's checkpoints.
     # Compression would make weights a twelfth smaller, but a save would take 2.5 times as long.
     handlers = {

@@ -27,6 +27,8 @@ CHUNK_BYTES = 2**24
 # Log records of Orbax about a failure that reaches the caller as an exception, or about what is intended.
 NOISE = re.compile(
     r"tracked_metric|raised an exception|^Attempted to create temporary directory|Metadata file"
+    r"|could not be restored. Please provide|Task exception was never retrieved"
+    r"|^Given directory is read only|^CheckpointManagerOptions.read_only"
 )
 
 

@@ -339,7 +339,7 @@ def test_a_missing_permission_is_not_tried_again(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_who_only_reads_writes_nothing(tmp_path, two_checkpoints):
+def test_who_only_reads_writes_nothing(tmp_path, two_checkpoints, capfd, caplog):
     _, shapes = states()
     nothing = Checkpoints(tmp_path / "nowhere", CheckpointConfig(), writing=False)
     assert nothing.best() is None
@@ -349,6 +349,7 @@ def test_who_only_reads_writes_nothing(tmp_path, two_checkpoints):
         assert reader.restore(shapes, on(1), reader.best()).step == 2
         reader.close()
     nothing.close()
+    assert (capfd.readouterr().err, caplog.messages) == ("", [])
 
 
 def test_where_all_are_damaged_nothing_is_started_anew(opened):
