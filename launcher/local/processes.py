@@ -112,7 +112,7 @@ class _Lines:
     """One pipe of one pod, copied line by line with the pod's name as a prefix."""
 
     def __init__(self, pod: str, source: IO[bytes], target: Any) -> None:
-        self._prefix, self._source, self._target = f"{pod} | ".encode(), source, target.buffer
+        self._prefix, self._source, self._target = f"{pod} | ", source, target
         self._unfinished = b""
 
     def copy(self) -> bool:
@@ -130,7 +130,8 @@ class _Lines:
 
     def _write(self, lines: list[bytes]) -> None:
         if lines:
-            self._target.write(b"".join(self._prefix + line + b"\n" for line in lines))
+            texts = (line.decode(errors="backslashreplace") for line in lines)
+            self._target.write("".join(f"{self._prefix}{text}\n" for text in texts))
             self._target.flush()
 
 
