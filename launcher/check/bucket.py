@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,31 +35,62 @@ class Bucket:
 
 def look(name: str) -> Bucket:
     """Return the missing permissions (`testIamPermissions`) and the location of a bucket."""
+    return _asked(name, "--bucket", _permissions)
+
+
+def find(address: str) -> Bucket | None:
+    """Return None where an address such as gs://bucket/folder has objects, otherwise the problem."""
+    name, _, prefix = address.removeprefix("gs://").partition("/")
+
+    def first(bucket: Any) -> Bucket:
+        folder = f"{prefix.rstrip('/')}/" if prefix.strip("/") else ""
+        for start in dict.fromkeys((folder, prefix)):  # a folder, or one object
+            if next(iter(bucket.list_blobs(prefix=start, max_results=1, timeout=SECONDS, retry=None)), None):
+                return Bucket(name=name)
+        return Bucket(
+            name=name, problem=f"{address} does not exist", hint="--data names a folder of the bucket"
+        )
+
+    answer = _asked(name, "--data", first)
+    return answer if answer.problem else None
+
+
+def _permissions(bucket: Any) -> Bucket:
+    from google.api_core import exceptions
+
+    name = bucket.name
+    try:
+        granted = bucket.test_iam_permissions([*NEEDED], timeout=SECONDS, retry=None)
+    except exceptions.NotFound:
+        if not bucket.exists(timeout=SECONDS, retry=None):
+            raise
+        problem = f"gs://{name} exists, but its permissions could not be read"
+        return Bucket(name=name, problem=problem, unknown=True)
+    if "storage.buckets.get" in granted:
+        bucket.reload(timeout=SECONDS, retry=None)
+    missing = tuple(permission for permission in NEEDED if permission not in granted)
+    return Bucket(name=name, missing=missing, location=bucket.location or "")
+
+
+def _asked(name: str, flag: str, ask: Callable[[Any], Bucket]) -> Bucket:
+    """Return what `ask` returns for a bucket, or why nothing could be asked."""
     import requests
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
     from google.cloud import storage
 
     try:
-        bucket: Any = storage.Client(project="-").bucket(name)
-        try:
-            granted = bucket.test_iam_permissions([*NEEDED], timeout=SECONDS, retry=None)
-        except exceptions.NotFound:
-            if not bucket.exists(timeout=SECONDS, retry=None):
-                raise
-            problem = f"gs://{name} exists, but its permissions could not be read"
-            return Bucket(name=name, problem=problem, unknown=True)
-        if "storage.buckets.get" in granted:
-            bucket.reload(timeout=SECONDS, retry=None)
-        missing = tuple(permission for permission in NEEDED if permission not in granted)
-        return Bucket(name=name, missing=missing, location=bucket.location or "")
+        return ask(storage.Client(project="-").bucket(name))
     except exceptions.NotFound:
-        hint = f"gcloud storage buckets create gs://{name}, or choose another --bucket"
+        hint = f"gcloud storage buckets create gs://{name}, or choose another {flag}"
         return Bucket(name=name, problem=f"gs://{name} does not exist", hint=hint)
     except GoogleAuthError as error:
         hint = "gcloud auth application-default login"
         problem = f"gs://{name} was not checked: {_line(error)}"
         return Bucket(name=name, problem=problem, hint=hint, unknown=True)
+    except exceptions.Forbidden as error:
+        problem = f"gs://{name} was not checked: {_line(error)}"
+        return Bucket(name=name, problem=problem, hint="your account may not read it", unknown=True)
     except (exceptions.GoogleAPIError, requests.RequestException) as error:
         return Bucket(name=name, problem=f"gs://{name} does not answer: {_line(error)}", unknown=True)
 

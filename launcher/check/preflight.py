@@ -1,4 +1,4 @@
-"""Questions to a cluster: what it lacks for a run, one finding per line, each with what to do.
+"""Questions to a cluster, a bucket and a registry: what they lack for a run, and what to do about it.
 
 Nothing is changed. What could not be read, for lack of a permission, is reported and not guessed.
 """
@@ -16,6 +16,7 @@ from launcher.cluster import controllers
 from launcher.cluster.refusals import Refused
 from launcher.errors import LauncherError
 from launcher.rendering import placement
+from launcher.rendering.jobset import render
 from launcher.runs import submission
 
 if TYPE_CHECKING:
@@ -45,13 +46,16 @@ class Finding:
 Ask = Callable[["TrainingJob", "Cluster"], Iterator[Finding]]
 
 
-def findings(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+def findings(job: TrainingJob, cluster: Cluster | None) -> Iterator[Finding]:
     """Yield the findings of all questions, in the order in which a run would meet the problems.
+
+    Without a cluster only bucket, data and image are looked at.
 
     Raises:
       ActionError: the cluster does not answer at all.
     """
-    for about, ask in QUESTIONS.items():
+    for about, ask in QUESTIONS.items() if cluster else ():
+        assert cluster
         try:
             yield from ask(job, cluster)
         except Refused as error:
@@ -59,6 +63,9 @@ def findings(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
                 yield Finding("warning", about, f"cannot be read: {error}", "ask the cluster's team")
             else:
                 yield Finding("error", about, str(error), error.hint)
+    yield from _bucket(job, cluster)
+    yield from _data(job)
+    yield from _image(job)
 
 
 def _name(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
@@ -112,6 +119,9 @@ def _nodes(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     label = ",".join(f"{key}={value}" for key, value in selector.items())
     nodes, _ = cluster.list("Node", "", **({"labelSelector": label} if label else {}))
     ready = [node for node in nodes if _is_ready(node)]
+    if job.shape.kind == "cpu":
+        yield _cpu_nodes(job, ready)
+        return
     pools = sorted({node["metadata"]["labels"].get(keys.NODEPOOL, "") for node in ready} - {""})
     where = f" in {len(pools)} node pools" if len(pools) > 1 else f" in node pool {pools[0]}" if pools else ""
     text = f"{len(ready)} of {job.hosts} hosts exist and are ready{where}" + (f" ({label})" if label else "")
@@ -120,6 +130,28 @@ def _nodes(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     else:
         hint = "the run waits for hosts, unless a node pool scales up when it is submitted"
         yield Finding("warning", "nodes", text, hint)
+
+
+def _cpu_nodes(job: TrainingJob, ready: list[Any]) -> Finding:
+    """Return how many CPU hosts the nodes have room for: several may share a node, other pods left aside."""
+    template = render(job)[-1]["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
+    requests = template["spec"]["containers"][0]["resources"]["requests"]
+    shown = " and ".join(f"{amount} {name}" for name, amount in requests.items())
+    fitting = 0
+    for node in ready:
+        room = node.get("status", {}).get("allocatable", {})
+        shares = [
+            quota.quantity(room.get(name, "0")) / quota.quantity(str(amount))
+            for name, amount in requests.items()
+        ]
+        fitting += int(min([quota.quantity(room.get("pods", "0")), *shares]))
+    text = f"{len(ready)} ready nodes have room for {fitting} of {job.hosts} hosts"
+    text += (
+        f", if nothing else runs there (each requests {shown})" if shown else ", if nothing else runs there"
+    )
+    if fitting >= job.hosts:
+        return Finding("ok", "nodes", text)
+    return Finding("warning", "nodes", text, "--cpu and --memory ask for less; or the run waits for nodes")
 
 
 def _queue(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
@@ -143,7 +175,7 @@ def _queue(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     yield Finding(level, "queue", f"{job.queue}: {text}", hint)
 
 
-def _bucket(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+def _bucket(job: TrainingJob, cluster: Cluster | None) -> Iterator[Finding]:
     if not job.run_dir.startswith("gs://"):
         return
     access = bucket.look(job.run_dir.removeprefix("gs://").partition("/")[0])
@@ -157,14 +189,28 @@ def _bucket(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
         yield Finding("error", "bucket", f"you lack {', '.join(access.missing)} on gs://{access.name}", hint)
     else:
         yield Finding("ok", "bucket", f"you have all permissions on gs://{access.name} that a run needs")
-    regions = _regions(cluster)
+    regions = _regions(cluster) if cluster else set()
     location = access.location.lower()
     if regions and location and location not in regions | {region[:2] for region in regions}:
         text = f"gs://{access.name} is in {location}, the nodes are in {', '.join(sorted(regions))}"
         yield Finding("warning", "bucket", text, "traffic between regions is slower, and billed")
 
 
-def _image(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+def _data(job: TrainingJob) -> Iterator[Finding]:
+    """Look for a dataset in a bucket; one on a path of the pods cannot be seen from here."""
+    address = str(job.settings["data.name"])
+    if not address.startswith("gs://"):
+        return
+    problem = bucket.find(address)
+    if problem is None:
+        yield Finding("ok", "data", f"{address} has objects")
+    elif problem.unknown:
+        yield Finding("warning", "data", problem.problem, problem.hint)
+    else:
+        yield Finding("error", "data", problem.problem, problem.hint)
+
+
+def _image(job: TrainingJob) -> Iterator[Finding]:
     image, name = image_registry.parse(job.image), job.image
     inspect = f"docker manifest inspect {name}"
     if image is None:
@@ -211,6 +257,4 @@ QUESTIONS: dict[str, Ask] = {
     "service account": _account,
     "queue": _queue,
     "nodes": _nodes,
-    "bucket": _bucket,
-    "image": _image,
 }

@@ -9,6 +9,7 @@ from typing import Any
 from launcher.check import compiler
 from launcher.check.assessment import GIB, Assessment, device_memory
 from launcher.check.prediction import ASSUMPTIONS, Prediction, Range, waiting_seconds
+from launcher.check.prices import Prices
 from launcher.contract import CheckResult, StepResult
 from launcher.request import summary
 
@@ -27,13 +28,14 @@ COLUMNS = (
 )
 
 
-def lines(assessment: Assessment, price: float | None) -> list[str]:
+def lines(assessment: Assessment, prices: Prices) -> list[str]:
     """Return the report of one run, a line per list item.
 
     Args:
-      price: of one chip per hour, in any currency; None leaves the cost out.
+      prices: of one chip per hour; where the slice's is not known, the cost is left out.
     """
     result, train = assessment.result, assessment.result["train"]
+    price = prices.of(assessment.job.shape)
     image = "x".join(map(str, result["image"][:2]))
     work = f"{train['flops'] / 1e12:.3g} TFLOP and {train['bytes'] / 1e9:.3g} GB per step and device"
     rows = [
@@ -97,14 +99,17 @@ def _speed(assessment: Assessment, prediction: Prediction, price: float | None) 
     )
     total = prediction.total
     expected, low, high = (duration(seconds) for seconds in (total.expected, total.low, total.high))
-    yield "run", f"{length} in {expected} ({low} to {high}), {prediction.epochs_a_day:,.0f} epochs per day"
+    # The size of the dataset is assumed where it is not known, and says nothing of its epochs.
+    a_day = "" if result["assumed"] else f", {prediction.epochs_a_day:,.0f} epochs per day"
+    yield "run", f"{length} in {expected} ({low} to {high}){a_day}"
     cost = f", {_range(prediction.chip_hours.times(price))} at {price:g} per chip-hour" if price else ""
     yield "", f"{_range(prediction.chip_hours)} chip-hours{cost}"
 
 
-def row(assessment: Assessment, price: float | None) -> dict[str, Any]:
+def row(assessment: Assessment, prices: Prices) -> dict[str, Any]:
     """Return one row of a comparison, keyed by COLUMNS."""
     prediction, job = assessment.prediction, assessment.job
+    price = prices.of(job.shape)
     cells = {
         "slice": job.slice if job.num_slices == 1 else f"{job.num_slices} x {job.slice}",
         "chips": job.num_slices * job.shape.chips,
@@ -119,18 +124,23 @@ def row(assessment: Assessment, price: float | None) -> dict[str, Any]:
         "images/s per chip": f"{prediction.rate.expected:,.0f}",
         "time": duration(prediction.total.expected),
         "chip-hours": f"{prediction.chip_hours.expected:,.3g}",
-        "cost": f"{prediction.chip_hours.times(price).expected:,.2f}" if price else "",
+        "cost": _cost(prediction.chip_hours.times(price).expected) if price else "",
     }
 
 
-def document(assessment: Assessment, price: float | None) -> dict[str, Any]:
+def document(assessment: Assessment, prices: Prices) -> dict[str, Any]:
     """Return the whole assessment for `--json`, in bytes, FLOPs and seconds."""
     job, prediction = assessment.job, assessment.prediction
+    price = prices.of(job.shape)
     predicted = dataclasses.asdict(prediction) if prediction else None
     if predicted and price and prediction:
         predicted["cost"] = dataclasses.asdict(prediction.chip_hours.times(price))
     request = {"slice": job.slice, "num_slices": job.num_slices, "arch": job.arch}
     return request | {"fits": assessment.fits, "compiled": assessment.result, "predicted": predicted}
+
+
+def _cost(amount: float) -> str:
+    return f"{amount:,.2f}" if amount >= 1 else f"{amount:.2g}"
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """`check` and `submit --check` ask a real API server, Kueue and a bucket; few rights are no error."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from people import Person
 from testcluster import Cluster
 from testcluster.api import Object
 from testcluster.objects import eventually, queue
+
+from launcher.cli import main
 
 pytestmark = pytest.mark.usefixtures("nobody_s_settings")
 
@@ -82,6 +85,45 @@ def test_all_that_is_missing_is_named_at_once_and_submit_refuses(launch: Command
         "error: the check reports 1 error (bucket): nothing was submitted"
     )
     assert launch("list").out == ""
+
+
+def test_data_and_bucket_are_looked_at_without_a_cluster(bucket: str, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    flags = "--slice v4-8 --arch resnet50 --image r/i:1 --no-compile --json"
+    assert main(f"check {flags} --bucket no-such-bucket --data gs://{bucket}/imagenet".split()) == 1
+    findings = {finding["about"]: finding for finding in json.loads(capsys.readouterr().out)["cluster"]}
+    assert findings["bucket"]["text"] == "gs://no-such-bucket does not exist"
+    assert findings["data"]["text"] == f"gs://{bucket}/imagenet does not exist"
+    assert [finding["level"] for finding in findings.values()] == ["error", "error", "warning"]
+
+
+@pytest.mark.parametrize(
+    ("cpus", "flags", "level", "room"),
+    [
+        (["2", "1"], "--cpu 500m", "ok", "2 ready nodes have room for 6 of 4 hosts"),
+        (["2", "1"], "--cpu 1500m", "warning", "2 ready nodes have room for 1 of 4 hosts"),
+        (["400m", "16"], "--cpu 500m --memory 6Gi", "warning", "2 ready nodes have room for 1 of 4 hosts"),
+    ],
+)
+def test_cpu_hosts_share_nodes(
+    control_plane: Cluster, launch: Command, cpus: list[str], flags: str, level: str, room: str
+) -> None:
+    names = []
+    for number, cpu in enumerate(cpus):
+        names.append(f"cpu-node-{number}")
+        allocatable = {"cpu": cpu, "memory": "8Gi", "pods": "110"}
+        status = {
+            "allocatable": allocatable,
+            "capacity": allocatable,
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": names[-1]}, "status": status}
+        control_plane.api.request("POST", "/api/v1/nodes", node)
+    result = launch(f"check --no-compile --slice cpu-4x1 --arch resnet18 --data digits --image r/i:1 {flags}")
+    for name in names:
+        control_plane.api.request("DELETE", f"/api/v1/nodes/{name}")
+    [line] = [line for line in lines(result) if " nodes: " in line]
+    assert line.startswith(f"{level:8} nodes: {room}, if nothing else runs there (each requests ")
 
 
 def test_a_name_in_use_is_an_error_and_a_full_queue_a_warning(

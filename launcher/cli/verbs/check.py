@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from launcher.check import assessment, batch_search, preflight, report
+from launcher.check import assessment, batch_search, preflight, prices, report
 from launcher.check.plot import svg
+from launcher.check.prices import Prices
 from launcher.cli import options, table, target
 from launcher.cli.spinner import Spinner
 from launcher.cluster.kubeconfig import is_configured
@@ -24,15 +25,23 @@ OWN = [
     click.Option(["--estimate"], is_flag=True, help="count operations instead of compiling"),
     click.Option(["--code"], is_flag=True, help="also generate the program's code, which takes minutes"),
     click.Option(["--no-compile"], is_flag=True, help="check the cluster only"),
-    click.Option(["--no-cluster"], is_flag=True, help="check memory and speed only"),
     click.Option(
-        ["--compare"], metavar="SLICE,…", help="compile for several slices and list the fastest first"
+        ["--no-cluster"],
+        is_flag=True,
+        help="check memory and speed only",
+    ),
+    click.Option(
+        ["--compare"],
+        metavar="SLICE,…",
+        help="compile for these slices too, beside --slice, and list the fastest first",
     ),
     click.Option(
         ["--plot"], metavar="FILE", help="with --batch auto: plot throughput and memory by batch, as SVG"
     ),
     click.Option(
-        ["--price"], type=float, metavar="PRICE", help="price of one chip per hour; adds the cost of the run"
+        ["--price"],
+        metavar="PRICE",
+        help="price of one chip per hour, or one per generation: v5e=1.2,v6e=2.7; adds the cost of the run",
     ),
 ]
 
@@ -51,7 +60,7 @@ def command(
     no_compile: bool,
     no_cluster: bool,
     compare: str | None,
-    price: float | None,
+    price: str | None,
     plot: str | None,
     as_json: bool,
     **flags: Any,
@@ -65,11 +74,12 @@ def command(
     largest batch that does.
     """
     auto = flags["batch"] == "auto"
-    _check_flags(auto, price, plot, compare, estimate, code, no_compile)
+    _check_flags(auto, plot, compare, estimate, code, no_compile)
+    chip_prices = prices.read(price)
     if auto:
         flags["batch"] = None
     if compare:
-        return _compare(compare, flags, price, estimate, code, as_json)
+        return _compare(compare, flags, chip_prices, estimate, code, as_json)
     cluster = None
     if not no_cluster and (context or kubeconfig or is_configured()):
         cluster = target.cluster(context, kubeconfig, options.values(flags).get("namespace"))
@@ -80,16 +90,16 @@ def command(
     with Spinner() as spinner:
         if not no_compile:
             assessments = compiled(job, auto, estimate, spinner, code)
-            document |= report.document(assessments[0], price)
-            lines += report.lines(assessments[0], price)
+            document |= report.document(assessments[0], chip_prices)
+            lines += report.lines(assessments[0], chip_prices)
             if plot:
                 _write(Path(plot), svg(assessments))
             if auto:
-                lines += ["", *_table(assessments, price)]
-        if cluster:
-            spinner.show("checking the cluster")
+                lines += ["", *_table(assessments, chip_prices)]
+        if not no_cluster:
+            spinner.show("checking the cluster" if cluster else "checking bucket, data and image")
             findings = [*preflight.findings(job, cluster)]
-    if cluster:
+    if findings:
         document["cluster"] = [dataclasses.asdict(finding) for finding in findings]
         lines += ["", *(line for finding in findings for line in finding.lines())]
     click.echo(json.dumps(document, indent=2) if as_json else "\n".join(lines).strip("\n"))
@@ -98,7 +108,6 @@ def command(
 
 def _check_flags(
     auto: bool,
-    price: float | None,
     plot: str | None,
     compare: str | None,
     estimate: bool,
@@ -106,8 +115,6 @@ def _check_flags(
     no_compile: bool,
 ) -> None:
     """Raise RequestError where a flag is wrong, or does not fit the others."""
-    if price is not None and not 0 < price < 1e6:
-        raise RequestError(Problem("price", f"must be a number above zero, got {price:g}", "--price 3.22"))
     if plot and not (auto and plot.endswith(".svg") and not no_compile):
         text = f"must be an .svg file, together with --batch auto, got {plot!r}"
         raise RequestError(Problem("plot", text, "--batch auto --plot batch.svg"))
@@ -146,19 +153,22 @@ def _write(path: Path, text: str) -> None:
         raise RequestError(Problem("plot", text)) from None
 
 
-def _table(assessments: Iterable[assessment.Assessment], price: float | None) -> list[str]:
-    return table.lines(report.COLUMNS, (report.row(result, price) for result in assessments))
+def _table(assessments: Iterable[assessment.Assessment], chip_prices: Prices) -> list[str]:
+    return table.lines(report.COLUMNS, (report.row(result, chip_prices) for result in assessments))
 
 
 def _compare(
-    names: str, flags: dict[str, Any], price: float | None, estimate: bool, code: bool, as_json: bool
+    names: str, flags: dict[str, Any], chip_prices: Prices, estimate: bool, code: bool, as_json: bool
 ) -> int:
-    """Print a table of slices, including those that the run does not fit."""
-    jobs = [options.job(flags | {"slice": name}) for name in names.split(",") if name.strip()]
+    """Print a table of the run's slice and others, including those that the run does not fit."""
+    listed = [options.values(flags).get("slice", ""), *(name.strip() for name in names.split(","))]
+    first, *others = [name for name in dict.fromkeys(listed) if name] or [""]
+    jobs = [options.job(flags | {"slice": first or None})]  # prints the warnings once
+    jobs += [options.request(flags | {"slice": name}) for name in others]
     with Spinner() as spinner:
         assessments = assessment.compare(jobs, spinner.show, estimate, code)
     if as_json:
-        click.echo(json.dumps([report.document(result, price) for result in assessments], indent=2))
+        click.echo(json.dumps([report.document(result, chip_prices) for result in assessments], indent=2))
     else:
-        click.echo("\n".join(_table(assessments, price)))
+        click.echo("\n".join(_table(assessments, chip_prices)))
     return 0

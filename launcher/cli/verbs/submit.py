@@ -78,11 +78,12 @@ def command(
 def _check(job: TrainingJob, cluster: Cluster, replace: bool) -> None:
     """Print the findings of a check. Raises RequestError or ActionError where the run would fail."""
     from launcher.check import preflight, report
+    from launcher.check.prices import Prices
     from launcher.cli.spinner import Spinner
     from launcher.cli.verbs.check import compiled
 
     with Spinner() as spinner:
-        lines = [*report.lines(compiled(job, False, False, spinner)[0], None), ""]
+        lines = [*report.lines(compiled(job, False, False, spinner)[0], Prices()), ""]
         spinner.show("checking the cluster")
         findings = [
             finding

@@ -55,10 +55,16 @@ def test_an_estimate_says_that_it_is_one_and_compares_slices(run):
     code, out, _ = run(f"--slice h100-8 {TINY} --batch 64 --price 2")
     assert code == 0
     assert "estimated from the run's traced operations, nothing was compiled" in out
-    code, out, _ = run(f"--slice v4-8 {TINY} --batch 64 --estimate --compare v5e-4,h100-8,v6e-4")
+    compare = f"--slice v4-8 {TINY} --batch 64 --estimate --compare v5e-4,h100-8,v4-8"
+    code, out, err = run(f"{compare} --price v5e=1.2,v4=2")
     assert code == 0
-    assert sorted(line.split()[0] for line in out.splitlines()[1:]) == ["h100-8", "v5e-4", "v6e-4"]
-    assert all(line.endswith("estimate") for line in out.splitlines()[1:])
+    rows = {line.split()[0]: line for line in out.splitlines()[1:]}
+    assert sorted(rows) == ["h100-8", "v4-8", "v5e-4"], "the run's slice is one of those compared"
+    assert all(line.endswith("estimate") for line in rows.values())
+    costs = {name: line.split()[-2] for name, line in rows.items()}
+    assert costs["h100-8"] == "-"
+    assert float(costs["v4-8"]) > float(costs["v5e-4"]) > 0
+    assert err.count("no bucket is configured") == 1
 
 
 @pytest.mark.slow
@@ -69,6 +75,9 @@ def test_data_of_the_pods_counts_as_imagenet_and_the_report_says_so(run):
         "1,281,167 images are assumed, as in ImageNet-1k: /mnt/not-on-this-machine is not on this machine"
         in out.splitlines()
     )
+    assert "epochs per day" not in out
+    code, out, _ = run(f"--slice v4-8 {TINY} --estimate --data synthetic --batch 64")
+    assert "epochs per day" in out
     code, _, err = run(f"--slice v4-8 {TINY} --estimate --data {Path(__file__).parent}")
     assert code == 1
     assert "must be an image folder, IDX, " in err

@@ -3,6 +3,7 @@
 import http.server
 import json
 import threading
+import urllib.parse
 from typing import ClassVar
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from launcher.check import bucket
 
 ALL = {*bucket.NEEDED}
+OBJECTS = ["imagenet/train/0.tar", "imagenet-v2/0.tar", "one.tar"]
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -22,6 +24,10 @@ class Answers(http.server.BaseHTTPRequestHandler):
         name, _, action = path.removeprefix("/storage/v1/b/").partition("/")
         if name not in self.granted:
             return self.answer(404, {"error": {"code": 404, "message": "not found"}})
+        if action == "o":
+            prefix = urllib.parse.parse_qs(query).get("prefix", [""])[0]
+            names = [entry for entry in OBJECTS if entry.startswith(prefix)]
+            return self.answer(200, {"items": [{"name": entry, "bucket": name} for entry in names[:1]]})
         if action == "iam/testPermissions":
             asked = {item.removeprefix("permissions=") for item in query.split("&")}
             return self.answer(200, {"permissions": sorted(asked & self.granted[name])})
@@ -73,3 +79,29 @@ def test_nobody_answers(monkeypatch):
     access = bucket.look("all")
     assert access.unknown
     assert access.problem.startswith("gs://all does not answer: ")
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    "address", ["gs://all", "gs://all/", "gs://all/imagenet", "gs://all/imagenet/", "gs://all/one.tar"]
+)
+def test_data_that_are_there(address):
+    assert bucket.find(address) is None
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("address", ["gs://all/mnist", "gs://all/imagenet-v2/val", "gs://nowhere/imagenet"])
+def test_data_that_are_not_there(address):
+    problem = bucket.find(address)
+    assert problem is not None
+    assert problem.problem.startswith("gs://")
+    assert problem.problem.endswith("does not exist")
+    assert "--data" in problem.hint
+    assert not problem.unknown
+
+
+def test_data_in_a_bucket_that_does_not_answer_are_not_said_to_be_missing(monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    problem = bucket.find("gs://all/imagenet")
+    assert problem is not None
+    assert problem.unknown
