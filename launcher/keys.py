@@ -55,6 +55,16 @@ SUBMITTED_BY = "resnet-launch/submitted-by"  # who submitted it, as the cluster 
 SUSPENDED = "resnet-launch/suspended"  # JSON of who suspended it, when, and how far it was, on the JobSet
 
 
+# Keys by which a run, its pods and its policies are found. Nobody else sets them.
+SELECTING = (NAME, INSTANCE, MANAGED_BY)
+RESERVED = ("jobset.sigs.k8s.io/", "batch.kubernetes.io/", f"{APP}/")  # beginnings of such keys
+
+
+def is_reserved(key: str) -> bool:
+    """Return whether a label or annotation belongs to the launcher or to a controller that it relies on."""
+    return key in SELECTING or key.startswith(RESERVED)
+
+
 def labels(run: str) -> dict[str, str]:
     """Return the labels of every object of a run."""
     return {NAME: APP, INSTANCE: run, MANAGED_BY: APP}

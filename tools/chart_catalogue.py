@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from launcher import TrainingJob, render
+from launcher import TrainingJob, keys, render
 from launcher.hardware import facts, slices, topology
 from launcher.rendering import patch
 from launcher.request import job, rules
@@ -91,6 +91,9 @@ def jobset() -> dict[str, Any]:
         "longestName": rules.LONGEST_NAME,
         "flexSeconds": rules.FLEX_SECONDS,
         "reserved": list(rules.RESERVED),
+        "selecting": list(keys.SELECTING),
+        "reservedKeys": list(keys.RESERVED),
+        "queueLabels": [keys.QUEUE, keys.PRIORITY],
         "patchKeys": patch.KEYS,
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from launcher import TrainingJob, contract
 from launcher.rendering import helm_values
-from launcher.request import mounts, trainer_settings
+from launcher.request import kubernetes_names, mounts, trainer_settings
 
 Json = dict[str, Any]
 
@@ -85,7 +85,7 @@ FORMS: dict[str, Json] = {
     "args": many(ANYTHING),
     "bucket": text(rf"^(gs://)?{BUCKET}") | {"not": {"pattern": UPWARD}},
     "run_dir": text(rf"^(gs://{BUCKET}|/[^\x00-\x1f]*$)", 1024) | {"not": {"pattern": UPWARD}},
-    "image": text(r"^[a-z0-9][!-~]*$", 512),
+    "image": text(f"^{kubernetes_names.IMAGE}$", 512),
     "namespace": text(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", 63),
     "service_account": text(DNS),
     "env": pairs(ENV, ANYTHING, ANY),
@@ -112,7 +112,7 @@ FORMS: dict[str, Json] = {
     "topology_required": text(f"^{KEY}$"),
     "topology_preferred": text(f"^{KEY}$"),
     "max_restarts": {"type": "integer", "minimum": 0, "maximum": 1000},
-    "deadline": SECONDS,
+    "deadline": {"anyOf": [{"type": "integer", "minimum": 1}, text(r"^0*[1-9][0-9]{0,8}[smhd]?$")]},
     "ttl": SECONDS,
     "jobset_version": text(r"^v?[0-9]{1,3}\.[0-9]{1,3}(\.[0-9]{1,3})?$"),
     "patch": {"type": "string", "minLength": 1},

@@ -32,6 +32,14 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "run-dir": ({"run_dir": "/qqq"}, {"'/qqq'": "'{got}'"}),
     "mount": ({"mount": ["pvc/a:/qqq", "pvc/b:/qqq"]}, {"/qqq": "path"}),
     "reserved": ({"env": {"RESNET_QQQ": "1"}}, {"env:": "{field}:", "RESNET_QQQ": "name"}),
+    "selecting": (
+        {"label": {"app.kubernetes.io/name": "qqq"}},
+        {"label:": "{field}:", "app.kubernetes.io/name": "key"},
+    ),
+    "queue-label": (
+        {"label": {"kueue.x-k8s.io/queue-name": "qqq"}},
+        {"kueue.x-k8s.io/queue-name": "key"},
+    ),
     "secret-env": ({"env": {"QQQ": "1"}, "secret_env": {"QQQ": "s/k"}}, {"QQQ": "name"}),
     "capacity": (
         {"spot": True, "reservation": "r"},

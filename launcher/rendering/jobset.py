@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from launcher import keys
-from launcher.rendering import container, fabric, failure_policy, isolation, patch, placement, volumes
+from launcher.rendering import (
+    container,
+    fabric,
+    failure_policy,
+    identity,
+    isolation,
+    patch,
+    placement,
+    volumes,
+)
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -24,7 +34,13 @@ def render(job: TrainingJob) -> list[dict[str, Any]]:
     """
     jobset = _jobset(job)
     companions = [*isolation.objects(job), *fabric.objects(job)]  # the order in which Helm creates them
-    return [*companions, patch.merge(jobset, job.patch) if job.patch else jobset]
+    return [*companions, _patched(jobset, job.patch) if job.patch else jobset]
+
+
+def _patched(jobset: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    patched = patch.merge(jobset, change)
+    identity.require_unchanged(jobset, patched)
+    return patched
 
 
 def _jobset(job: TrainingJob) -> dict[str, Any]:

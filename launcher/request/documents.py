@@ -59,7 +59,7 @@ def parse(field: str, text: str) -> Node | None:
         )
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        _bound_depth(field, yaml.parse(text, loader))
+        _bound(field, yaml.parse(text, loader))
         root = yaml.compose(text, loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RequestError(Problem(field, f"must be YAML: {' '.join(str(error).split())}")) from None
@@ -112,15 +112,16 @@ def entries(node: Node) -> Iterator[tuple[Node, Node]]:
     yield from ((key, item) for key, item in node.value if key.tag != f"{TAG}merge")
 
 
-def _bound_depth(field: str, events: Iterator[Any]) -> None:
-    """Raise RequestError where values are nested too deeply; composing a document recurses."""
+def _bound(field: str, events: Iterator[Any]) -> None:
+    """Raise RequestError where there are too many values or levels; composing a document recurses."""
     depth = 0
-    for event in events:
+    for count, event in enumerate(events):
         name = type(event).__name__
         depth += name.endswith(("SequenceStartEvent", "MappingStartEvent"))
         depth -= name.endswith(("SequenceEndEvent", "MappingEndEvent"))
-        if depth > DEPTH:
-            problem = f"must nest at most {DEPTH} levels, got more in line {event.start_mark.line + 1}"
+        if depth > DEPTH or count > 2 * NODES:  # a list or mapping has two events
+            bound = f"nest at most {DEPTH} levels" if depth > DEPTH else f"hold at most {NODES} values"
+            problem = f"must {bound}, got more in line {event.start_mark.line + 1}"
             raise RequestError(Problem(field, problem))
 
 

@@ -157,7 +157,7 @@ class Fields:
     max_restarts: int = option(
         readers.integer(0, 1000), "restarts after failures; preemptions do not count", "N", "Lifetime", 10
     )
-    deadline: int | None = option(readers.seconds, "longest duration of one attempt", "DURATION", "Lifetime")
+    deadline: int | None = option(readers.duration, "longest duration of one attempt", "DURATION", "Lifetime")
     ttl: int | None = option(
         readers.seconds, "time after which a finished run is deleted", "DURATION", "Lifetime"
     )

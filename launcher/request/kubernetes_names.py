@@ -13,6 +13,12 @@ SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 QUALIFIED = r"(?:(?P<domain>[^/]{1,253})/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 SECRET_KEY = r"[-._a-zA-Z0-9]{1,253}"
 VERSION = r"v?([0-9]{1,3})\.([0-9]{1,3})(\.[0-9]{1,3})?"
+# The grammar of image references: github.com/distribution/reference, whose registries have a dot or a port.
+_HOST = r"[a-zA-Z0-9](?:[-a-zA-Z0-9]*[a-zA-Z0-9])?"
+_REGISTRY = rf"(?:{_HOST}(?:\.{_HOST})+(?::[0-9]+)?|{_HOST}:[0-9]+|localhost|\[[a-fA-F0-9:]+\](?::[0-9]+)?)"
+_PATH = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_DIGEST = r"(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})"
+IMAGE = rf"(?:{_REGISTRY}/)?{_PATH}(?:/{_PATH})*(?::[a-zA-Z0-9_][-a-zA-Z0-9_.]{{0,127}})?(?:@{_DIGEST})?"
 TOLERATION = r"(?P<key>[^=:]+)(=(?P<value>[^:]*))?(:(?P<effect>NoSchedule|NoExecute|PreferNoSchedule))?"
 
 
@@ -48,9 +54,19 @@ env = matching(r"[A-Za-z_][A-Za-z0-9_]*", "must be a name such as HF_HOME")
 quantity = matching(
     r"[0-9]{1,15}(\.[0-9]{1,9})?(m|k|[MGTPE]|[KMGTPE]i)?", "must be a quantity such as 4, 500m or 16Gi"
 )
-image = matching(
-    r"[a-z0-9][^\s\x00-\x1f\x7f-\uffff]*", "must be an image such as REGISTRY/resnet-launch:TAG", 512
-)
+
+
+def image(value: Any) -> str:
+    """Read the reference of a container image: [REGISTRY/]NAME[:TAG][@DIGEST]."""
+    if isinstance(value, str) and len(value) <= 512 and re.fullmatch(IMAGE, value):
+        return value
+    hint = ""
+    if isinstance(value, str):
+        closest = re.sub(r"^[a-z]+://", "", value).rstrip("/")
+        path, colon, tag = closest.rpartition(":")
+        closest = path.lower() + colon + tag if colon and "/" not in tag else closest.lower()
+        hint = f"--image {closest}" if len(closest) <= 512 and re.fullmatch(IMAGE, closest) else ""
+    raise Wrong("must be an image such as REGISTRY/resnet-launch:TAG", value, hint)
 
 
 def key(value: Any) -> str:

@@ -50,9 +50,9 @@ class Mount:
         """Return the container's mount of the volume `name`."""
         return {"name": name, "mountPath": self.path} | ({"readOnly": True} if self.read_only else {})
 
-    def holds(self, directory: str) -> bool:
-        """Whether a directory lies under this mount and is writable."""
-        return not self.read_only and (directory + "/").startswith(self.path.rstrip("/") + "/")
+    def holds(self, directory: str, *, to_read: bool = False) -> bool:
+        """Whether a directory lies under this mount and can be written or, with `to_read`, read."""
+        return (to_read or not self.read_only) and (directory + "/").startswith(self.path.rstrip("/") + "/")
 
 
 def mount(value: Any) -> Mount:

@@ -78,6 +78,13 @@ def seconds(value: Any) -> int:
     return value
 
 
+def duration(value: Any) -> int:
+    """Read a duration of at least a second and return seconds: 90, 90s, 10m, 2h or 7d."""
+    if (length := seconds(value)) < 1:
+        raise Wrong("must be a duration of at least 1s", value)
+    return length
+
+
 def one_of(*choices: str) -> Reader:
     """Return a reader of one of these choices."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from launcher import keys
 from launcher.errors import Problem
 from launcher.hardware.slices import LOCAL_GPU
 
@@ -131,6 +132,16 @@ def _queue(job: Fields) -> Iterator[Problem]:
         yield Problem("topology-preferred", "must be left out with --topology-required")
 
 
+def _labels(job: Fields) -> Iterator[Problem]:
+    flags = {keys.QUEUE: "--queue", keys.PRIORITY: "--priority"}
+    for field, pairs in (("label", job.label), ("annotation", job.annotation)):
+        for key in pairs:
+            if keys.is_reserved(key):
+                yield Problem(field, f"must not set {key}: runs are found by it")
+            elif field == "label" and key in flags:
+                yield Problem(field, f"must not set {key}", f"{flags[key]} {pairs[key] or 'NAME'}")
+
+
 def _patch(job: Fields) -> Iterator[Problem]:
     patch = job.patch or {}
     for key in patch:
@@ -141,4 +152,4 @@ def _patch(job: Fields) -> Iterator[Problem]:
         yield Problem("patch", "must not rename the run", "--name and --namespace set its name")
 
 
-ALL = (_names, _batch, _slices, _storage, _environment, _capacity, _platform, _queue, _patch)
+ALL = (_names, _batch, _slices, _storage, _environment, _capacity, _platform, _queue, _labels, _patch)

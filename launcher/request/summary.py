@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -35,6 +36,12 @@ def warnings(job: TrainingJob) -> Iterator[str]:
     """Yield what a person should know before the run starts."""
     if "data.name" not in job.requested and job.settings["data.name"] == "synthetic":
         yield "no data is configured: the run trains on synthetic images (--data DATA)"
+    data = str(job.settings["data.name"])
+    mounted = any(mount.holds(data, to_read=True) for mount in job.mount)
+    if job.platform != "local" and data.startswith("/") and not mounted:
+        text = f"data {data} is under no --mount: the pods find it only if the image has it"
+        folder = os.path.dirname(data.rstrip("/"))
+        yield f"{text} (--mount pvc/NAME:{folder if folder != '/' else data.rstrip('/')}:ro)"
     batch = int(job.settings["train.batch"])
     if "train.batch" not in job.requested and batch % job.devices:
         problem = f"batch {batch} of the recipe does not divide over {job.devices} devices"

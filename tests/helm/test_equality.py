@@ -52,7 +52,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "isolated": {"network_policy": True, "label": {"team": "vision"}, "namespace": "vision"},
     "no-fabric": {"fabric": False, "num_slices": 2},
     "lifetime": {"ttl": "0", "deadline": "2d", "max_restarts": 1000},
-    "namespace": {"namespace": "team", "service_account": "trainer", "image": "r/i@sha256:0"},
+    "namespace": {
+        "namespace": "team",
+        "service_account": "trainer",
+        "image": "r/i@sha256:" + "0123456789abcdef" * 4,
+    },
     "environment": {
         "env": ["B=1", "A=$(B) b: c\n- d", "B=2", "EMPTY=", "C=é☃ '\"{name}", "HOME=/x", "N=0x1F", "Y=yes"],
         "secret_env": ["WANDB_API_KEY=wandb/key", "A_SECRET=s/k"],
@@ -68,7 +72,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         ]
     },
     "labels": {
-        "label": {"team": "vision", "app.kubernetes.io/name": "other", "empty": ""},
+        "label": {"team": "vision", "app.kubernetes.io/part-of": "other", "empty": ""},
         "annotation": {"example.com/why": 'it\'s "quoted"\nand: {hosts}', "empty": "", "n": "1"},
     },
     "resources": {"cpu": "4", "memory": "16Gi"},
@@ -82,7 +86,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "jobset-0.5": {"jobset_version": "0.5"},
     "patch": {
         "patch": {
-            "metadata": {"labels": {"patched": "yes", "app.kubernetes.io/name": None}},
+            "metadata": {"labels": {"patched": "yes", "kueue.x-k8s.io/queue-name": None}},
             "spec": {
                 "network": {"$patch": "replace", "subdomain": "x", "none": None},
                 "failurePolicy": {"rules": [{"name": "only", "action": "FailJobSet"}], "maxRestarts": None},

@@ -51,6 +51,15 @@ MESSAGES: list[tuple[Object, str]] = [
         {"set": ["train.batch=192"], "args": ["--set", "train.batch=100"]},
         "batch: must be a multiple of the run's 192 devices, got 100",
     ),
+    (
+        {"label": {"app.kubernetes.io/name": "x"}},
+        "label: must not set app.kubernetes.io/name: runs are found by it",
+    ),
+    (
+        {"annotation": {"resnet-launch/run-dir": "gs://b/x"}},
+        "annotation: must not set resnet-launch/run-dir: runs are found by it",
+    ),
+    ({"label": ["kueue.x-k8s.io/queue-name=q"]}, "label: must not set kueue.x-k8s.io/queue-name"),
     ({"steps": 7, "epochs": 9}, "steps: must not be used together with epochs, got 7 and 9"),
     ({"run_dir": "/runs/x"}, "run-dir: must be gs://… or lie under a writable --mount, got '/runs/x'"),
     (

@@ -10,7 +10,7 @@
 
 {{- define "resnet-train.rules" -}}
 {{- $run := . -}}
-{{- range list "name" "steps" "batch" "slices" "storage" "environment" "capacity" "queue" "patch" -}}
+{{- range list "name" "steps" "batch" "slices" "storage" "environment" "capacity" "queue" "labels" "patch" -}}
 {{- include (printf "resnet-train.%sRule" .) $run -}}
 {{- end -}}
 {{- end -}}
@@ -62,6 +62,21 @@
 {{- end -}}
 {{- range $secrets -}}
 {{- if has . $env }}{{ include "resnet-train.wrong" (list $run "secret-env" (dict "name" .)) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "resnet-train.labelsRule" -}}
+{{- $run := . -}}
+{{- range $field, $pairs := dict "annotation" .values.annotation "label" .values.label -}}
+{{- range $key := (include "resnet-train.pairs" $pairs | fromJson).names -}}
+{{- $reserved := has $key $run.jobset.selecting -}}
+{{- range $run.jobset.reservedKeys }}{{ if hasPrefix . $key }}{{ $reserved = true }}{{ end }}{{ end -}}
+{{- if $reserved -}}
+{{- include "resnet-train.wrong" (list $run "selecting" (dict "field" $field "key" $key)) -}}
+{{- else if and (eq $field "label") (has $key $run.jobset.queueLabels) -}}
+{{- include "resnet-train.wrong" (list $run "queue-label" (dict "key" $key)) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -133,11 +133,11 @@ BOMBS = {
 
 @pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
 def test_a_bomb_is_refused_at_once(tmp_path, text):
-    begun = time.monotonic()
+    begun = time.process_time()
     assert problems(tmp_path, text)
     with pytest.raises(RequestError):
         sources.configmap("the ConfigMap", {"resnet-launch.yaml": text})
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_only_regular_files_are_read(tmp_path, capsys, monkeypatch):

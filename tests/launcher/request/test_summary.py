@@ -49,7 +49,7 @@ SYNTHETIC = "no data is configured: the run trains on synthetic images (--data D
         ({"data": "synthetic"}, False),
         ({"set": ["data.name=digits"]}, False),
         ({"args": ["--data", "digits"]}, False),
-        ({"args": ["--set", "data.name=/data"]}, False),
+        ({"args": ["--set", "data.name=/data"], "mount": ["pvc/d:/data:ro"]}, False),
         ({"recipe": "digits"}, False),
     ],
 )
@@ -112,3 +112,24 @@ def test_a_network_policy_does_not_hold_the_node_s_network():
     assert len(warned) == 1
     assert warned[0].startswith("the network policy does not hold")
     assert list(summary.warnings(TrainingJob(**fields, network_policy=True))) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        ({"data": "/data/x"}, "--mount pvc/NAME:/data:ro"),
+        ({"data": "/data"}, "--mount pvc/NAME:/data:ro"),
+        ({"set": ["data.name=/a/b/c"]}, "--mount pvc/NAME:/a/b:ro"),
+        ({"data": "/data/x", "mount": ["pvc/other:/datax"]}, "--mount pvc/NAME:/data:ro"),
+        ({"data": "/data/x", "mount": ["pvc/d:/data:ro"]}, None),
+        ({"data": "/data/x", "mount": ["host/disks/1:/data/x"]}, None),
+        ({"data": "/data/x", "platform": "local"}, None),
+        ({"data": "gs://b-1/x"}, None),
+        ({"data": "digits"}, None),
+    ],
+)
+def test_data_that_no_mount_holds(fields, hint):
+    job = TrainingJob(slice="cpu-1x1", arch="resnet18", bucket="b-1", image="r/i:1", **fields)
+    lines = [line for line in summary.warnings(job) if "is under no --mount" in line]
+    assert bool(lines) is bool(hint)
+    assert not hint or lines[0].endswith(f"({hint})")
