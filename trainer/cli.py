@@ -224,7 +224,10 @@ def _data(config: TrainConfig, text: str | None) -> DataConfig:
     if not text:
         return directory.data_at_hand(config)
     data = _dataset(text)
-    return dataclasses.replace(data, root=config.data.root) if data.name == config.data.name else data
+    if data.name != config.data.name:
+        return data
+    kept = {name: getattr(config.data, name) for name in ("root", "val_share", "val_seed")}
+    return dataclasses.replace(data, **kept)
 
 
 def report(args: argparse.Namespace) -> None:

@@ -103,6 +103,14 @@ class DataConfig:
         "folder with the files of a named dataset; empty: the folder where its package puts them",
         local=("",),
     )
+    val_share: float = option(
+        0.0,
+        "share of each class of the training split that is held out for evaluation, as a fraction; "
+        "0: the dataset has a split for evaluation",
+        minimum=0,
+        maximum=0.9,
+    )
+    val_seed: int = option(0, "seed that chooses the examples held out by data.val_share", minimum=0)
     image_size: int = option(224, "height and width in pixels of the decoded images", minimum=8)
     eval_crop: float = option(
         0.875, "centre crop for evaluation, as a fraction of the shorter side", minimum=0.1, maximum=1

@@ -288,7 +288,7 @@ def test_flags_exist(page: str) -> None:
 @pytest.mark.parametrize("page", pages())
 def test_settings_exist(page: str) -> None:
     named = {name for text in inline_code(page) if "/" not in text for name in SETTING.findall(text)}
-    files = {"config.json", "train.py", "data.yaml", "log.jsonl"}
+    files = {"config.json", "train.csv", "train.py", "data.yaml", "log.jsonl"}
     assert sorted(named - SETTINGS - files) == []
 
 

@@ -22,9 +22,14 @@ def load(config: DataConfig, split: str) -> Source:
     """
     with _memory(config):
         if config.name in DATASETS:
+            if config.val_share:
+                raise ConfigError(
+                    f"data.val_share: must be 0 for '{config.name}', which has a split for evaluation, "
+                    f"got {config.val_share:g}"
+                )
             return _checked(_module(DATASETS[config.name]).load(split, config), split)
         detect = _module("detect")
-        return _checked(detect.source(detect.find(config.name), split, config), split)
+        return _checked(detect.source(detect.resolved(config), split, config), split)
 
 
 @contextlib.contextmanager
@@ -59,10 +64,10 @@ def load_both(config: DataConfig) -> tuple[Source, Source]:
     else:
         detect = _module("detect")
         with _memory(config):
-            dataset = detect.find(config.name)
+            dataset = detect.resolved(config)
             splits = ("train", "test")
             train, test = (_checked(detect.source(dataset, split, config), split) for split in splits)
-        _describe(dataset, train, test)
+        _describe(dataset, train, test, config)
     if test.num_classes > train.num_classes:
         raise DataError(
             f"data: the test split of '{train.name}' must have the {train.num_classes} classes of training, "
@@ -78,13 +83,16 @@ def load_both(config: DataConfig) -> tuple[Source, Source]:
     return train, test
 
 
-def _describe(dataset: Any, train: Source, test: Source) -> None:
+def _describe(dataset: Any, train: Source, test: Source, config: DataConfig) -> None:
     """State which splits are used and what is not; images of kinds that are not read are a warning."""
     splits = dataset.splits
     unused = f"; not used: {', '.join(map(repr, dataset.unused))}" if dataset.unused else ""
+    names = {split: repr(name) if name else "all images" for split, name in splits.items()}
+    if dataset.held_out:
+        names["test"] = f"{config.val_share:g} of each class, held out with seed {config.val_seed}"
     note(
-        f"data: {dataset.place.path} ({dataset.kind}): trains on {splits['train']!r} ({train.size:,} images),"
-        f" evaluates on {splits['test']!r} ({test.size:,}){unused}"
+        f"data: {dataset.place.path} ({dataset.kind}): trains on {names['train']} ({train.size:,} images),"
+        f" evaluates on {names['test']} ({test.size:,}){unused}"
     )
     for split, source in (("train", train), ("test", test)):
         if texts := source.passed_over.texts():

@@ -32,16 +32,19 @@ class PassedOver:
       system: number of files and folders that are hidden or a system's own.
       unread: suffix -> number of image files of a kind that is not read.
       other: suffix -> number of all other files.
+      unlisted: number of images that no list of the dataset names.
     """
 
     system: int = 0
     unread: Mapping[str, int] = field(default_factory=dict)
     other: Mapping[str, int] = field(default_factory=dict)
+    unlisted: int = 0
 
     def texts(self) -> list[str]:
         """What was passed over, for people: one text for each group that has any."""
         unread, other = sum(self.unread.values()), sum(self.other.values())
         texts = [f"images that are not read: {unread:,} ({_listed(self.unread)})"] if unread else []
+        texts += [f"images that no list names: {self.unlisted:,}"] if self.unlisted else []
         texts += [f"other files: {other:,} ({_listed(self.other)})"] if other else []
         texts += [f"hidden and system files: {self.system:,}"] if self.system else []
         return texts

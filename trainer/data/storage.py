@@ -39,8 +39,8 @@ class Place:
         return Path(self.path, plain_name(name, self.path) if name else "")
 
     def address(self, name: str) -> str:
-        """The full path or gs:// address of a file."""
-        return f"{self.path.rstrip('/')}/{name}"
+        """The full path or gs:// address of a file, or of the folder itself where the name is empty."""
+        return f"{self.path.rstrip('/')}/{name}" if name else self.path
 
     def files(self, subfolder: str = "", skip: Callable[[str], bool] = lambda part: False) -> Listing:
         """Every file below a subfolder, at any depth.

@@ -22,7 +22,14 @@ class RequestError(TrainError):
 
 def _config(args: Namespace) -> DataConfig:
     path, stage = paths.absolute("PATH", args.path), args.stage and paths.absolute("--stage", args.stage)
-    return DataConfig(name=path, threads=args.threads, stage=stage, stage_gib=args.stage_gib)
+    return DataConfig(
+        name=path,
+        threads=args.threads,
+        stage=stage,
+        stage_gib=args.stage_gib,
+        val_share=args.val_share,
+        val_seed=args.val_seed,
+    )
 
 
 def pack(args: Namespace) -> int:
@@ -51,11 +58,11 @@ def pack(args: Namespace) -> int:
 
 def verify(args: Namespace) -> int:
     """Print every finding and their counts; 1 where an image is bad."""
-    from trainer.data.formats.detect import find
+    from trainer.data.formats.detect import resolved
     from trainer.data.tools.verify import verify
 
     config, counts = _config(args), Counter[str]()
-    dataset, checked = find(config.name), 0
+    dataset, checked = resolved(config), 0
     with counting("verify") as advance:
 
         def count(images: int) -> None:
@@ -78,11 +85,11 @@ def verify(args: Namespace) -> int:
 
 def stats(args: Namespace) -> int:
     """Print counts and sizes, as text or JSON; write a contact sheet where one is asked for."""
-    from trainer.data.formats.detect import find
+    from trainer.data.formats.detect import resolved
     from trainer.data.tools import stats
 
     config = _config(args)
-    dataset = find(config.name)
+    dataset = resolved(config)
     summary = stats.describe(dataset, config)
     if args.sheet:
         sheet = paths.absolute("--sheet", args.sheet)
@@ -117,7 +124,8 @@ def _split_lines(split: str, row: dict[str, Any]) -> list[str]:
     """The lines of `stats` for one split."""
     from trainer.data.passed_over import PassedOver
 
-    folder = "" if row["called"] == split else f" (named {row['called']} here)"
+    folder = "" if row["called"] in (split, "") else f" (named {row['called']} here)"
+    folder = " (held out of the training split)" if row["held_out"] else folder
     lines = [f"{split}{folder}: {row['images']:,} images, {_damage(row)}"]
     lines += [f"  damaged: {text}" for text in row["bad"]]
     if row["unlabelled"]:
@@ -149,11 +157,11 @@ def _damage(row: dict[str, Any]) -> str:
 
 def stage(args: Namespace) -> int:
     """Fetch every shard of a dataset in a bucket, and wait for the last."""
-    from trainer.data.formats.detect import find
+    from trainer.data.formats.detect import resolved
     from trainer.data.staging import open_shards
 
     config = _config(args)
-    dataset = find(config.name)
+    dataset = resolved(config)
     if not dataset.place.remote or not dataset.shards:
         text = f"PATH: must hold shards in a bucket, got {dataset.kind} at {config.name}"
         raise RequestError(text, "`data pack` turns an image folder into shards")
@@ -167,12 +175,12 @@ def stage(args: Namespace) -> int:
 
 def bench(args: Namespace) -> int:
     """Print the images/s of each way of storing the data, and whether they suffice for ``--need``."""
-    from trainer.data.formats.detect import find
+    from trainer.data.formats.detect import resolved
     from trainer.data.pipeline import cores
     from trainer.data.tools import bench
 
     config = dataclasses.replace(_config(args), image_size=args.image_size)
-    rates = bench.measure(find(config.name), config, args.seconds)
+    rates = bench.measure(resolved(config), config, args.seconds)
     comparison = bench.compare(rates, args.need, args.consumer, cores()) if args.need else []
     if args.json:
         rows = [dataclasses.asdict(rate) for rate in rates]

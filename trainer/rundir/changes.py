@@ -13,7 +13,8 @@ from trainer.errors import ConfigError
 IDENTITY = frozenset(
     [
         *(name for name in FIELDS if name.startswith("model.")),
-        *("data.name", "data.root", "data.image_size", "optim.name", "train.batch", "train.seed"),
+        *("data.name", "data.root", "data.val_share", "data.val_seed", "data.image_size"),
+        *("optim.name", "train.batch", "train.seed"),
     ]
 )
 # With another value the run learns, or measures, something else. It resumes with train.allow_changes=true.

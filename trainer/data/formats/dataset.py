@@ -17,6 +17,7 @@ class Dataset:
       splits: the trainer's name of a split -> its name in this dataset.
       unused: names of other splits and folders there, which nothing reads.
       shards: split -> {name of a shard: bytes}; empty for formats without shards.
+      held_out: whether the test split is a part of the training split, by ``data.val_share``.
     """
 
     place: Place
@@ -24,6 +25,7 @@ class Dataset:
     splits: dict[str, str]
     unused: tuple[str, ...] = ()
     shards: dict[str, dict[str, int]] = field(default_factory=dict)
+    held_out: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

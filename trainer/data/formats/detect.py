@@ -7,14 +7,29 @@ from types import ModuleType
 
 from trainer.config import DataConfig
 from trainer.data.encoded import SPLIT_NAMES, Encoded
-from trainer.data.formats import folder, idx, packed, tar, tfds, tfrecord
+from trainer.data.formats import (
+    csv_labels,
+    folder,
+    food101,
+    held_out,
+    idx,
+    imagenet,
+    packed,
+    tar,
+    tfds,
+    tfrecord,
+    unsplit,
+)
 from trainer.data.formats.dataset import Dataset, top_of
 from trainer.data.images import decoded
 from trainer.data.source import Source
 from trainer.data.storage import Place
 from trainer.errors import DataError, printable
 
-KINDS = "an image folder, IDX, ArrayRecord (packed or TFDS), TFRecord or tar shards"
+KINDS = (
+    "an image folder, images with CSV labels, ImageNet as Kaggle ships it, Food-101, IDX, "
+    "ArrayRecord (packed or TFDS), TFRecord or tar shards"
+)
 # Name of a format -> its module; the first that matches is taken.
 FORMATS: dict[str, ModuleType] = {
     "packed": packed,
@@ -22,8 +37,14 @@ FORMATS: dict[str, ModuleType] = {
     "tfds": tfds,
     "tfrecord": tfrecord,
     "tar": tar,
+    "imagenet": imagenet,
+    "food-101": food101,
+    "csv": csv_labels,
     "folder": folder,
+    "unsplit": unsplit,
 }
+# Formats whose classes are folders: one without an image for training is a mistake.
+CLASS_FOLDERS = ("folder", "unsplit", "imagenet", "food-101")
 
 
 def find(path: str) -> Dataset:
@@ -50,6 +71,15 @@ def find(path: str) -> Dataset:
     )
 
 
+def resolved(config: DataConfig) -> Dataset:
+    """Detect the dataset at the path ``config.name``, with the splits that the settings ask for.
+
+    Raises:
+      DataError: as `find`, or ``data.val_share`` cannot be applied.
+    """
+    return held_out.applied(find(config.name), config)
+
+
 def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
     """Open one split, undecoded, whatever its classes hold.
 
@@ -59,9 +89,16 @@ def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
     if split not in dataset.splits:
         raise DataError(
             f"data: {dataset.place.path} must hold a split '{split}', got {', '.join(dataset.splits)}",
-            f"its folders and shards are named {', '.join(SPLIT_NAMES[split])}, in any case",
+            f"its folders and shards are named {', '.join(SPLIT_NAMES[split])}, in any case"
+            + _or_hold_out(split),
         )
+    if dataset.held_out:
+        return held_out.part(FORMATS[dataset.kind].open_split(dataset, "train", config), split, config)
     return FORMATS[dataset.kind].open_split(dataset, split, config)
+
+
+def _or_hold_out(split: str) -> str:
+    return "; --set data.val_share=0.1 holds out a tenth of the training images" if split == "test" else ""
 
 
 def encoded(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
@@ -85,7 +122,7 @@ def check_classes(dataset: Dataset, split: str, data: Encoded) -> None:
     beside = f"; {'; '.join(data.passed_over.texts())}" if data.passed_over.texts() else ""
     if not data.size:
         raise DataError(f"data: split '{split}' in {address} must hold examples, got none{beside}")
-    if dataset.kind == "folder" and split == "train" and (empty := data.empty_classes()):
+    if dataset.kind in CLASS_FOLDERS and split == "train" and (empty := data.empty_classes()):
         names = ", ".join(empty[:10]) + (", …" if len(empty) > 10 else "")
         raise DataError(
             f"data: each class in {address} must have an image that is read, "
@@ -97,5 +134,14 @@ def check_classes(dataset: Dataset, split: str, data: Encoded) -> None:
 def source(dataset: Dataset, split: str, config: DataConfig) -> Source:
     """One split as the trainer reads it: IDX images as stored, all others cropped and resized."""
     if dataset.kind == "idx":
-        return idx.load_folder(dataset.place, split)
+        return _idx_source(dataset, split, config)
     return decoded.as_source(encoded(dataset, split, config), config)
+
+
+def _idx_source(dataset: Dataset, split: str, config: DataConfig) -> Source:
+    """The images of IDX files as stored, or the part of them that is held out."""
+    if not dataset.held_out:
+        return idx.load_folder(dataset.place, split)
+    images = idx.load_folder(dataset.place, "train")
+    labels = idx.read_split(dataset.place, "train")[1]
+    return held_out.source_part(images, labels, split, config)

@@ -18,6 +18,7 @@ import numpy as np
 from trainer import __version__
 from trainer.config import DataConfig
 from trainer.data.encoded import Encoded
+from trainer.data.formats import held_out
 from trainer.data.formats.detect import encoded, find
 from trainer.data.formats.packed import FORMAT, INDEX, MANIFEST, read_manifest
 from trainer.data.pipeline import cores
@@ -40,7 +41,7 @@ def pack(source: str, target: str, packing: Packing, config: DataConfig, advance
     Raises:
       DataError: the source is damaged, or the target holds other files or another pack.
     """
-    dataset, place = find(source), Place(target)
+    dataset, place = held_out.applied(find(source), config), Place(target)
     splits = {split: encoded(dataset, split, config) for split in dataset.splits}
     request = _request(source, splits, packing)
     with _locked(place):

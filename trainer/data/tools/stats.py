@@ -44,6 +44,7 @@ def describe(dataset: Dataset, config: DataConfig) -> dict[str, Any]:
             summary["classes"] = len(data.class_names)
         summary["splits"][split] = {
             "called": dataset.splits[split],
+            "held_out": dataset.held_out and split != "train",
             "images": data.size,
             "checked": min(data.size, SAMPLE),
             "damaged": len(bad),

@@ -76,6 +76,7 @@ def test_images_that_are_not_read_are_counted_by_suffix(tmp_path: Path, capsys) 
         "system": 0,
         "unread": {".heic": 2, ".psd": 1},
         "other": {".txt": 1},
+        "unlisted": 0,
     }
     assert rows["test"]["passed_over"]["unread"] == {".svg": 1}
     assert main(["stats", str(tmp_path)]) == 0

@@ -64,7 +64,7 @@ def test_each_kind_is_read_verified_and_packed(tmp_path: Path, suffix: str, caps
     assert main(["stats", str(kind), "--json"]) == 0
     train = json.loads(capsys.readouterr().out)["splits"]["train"]
     assert (train["images"], train["damaged"], train["median_pixels"]) == (6, 0, [48, 40])
-    assert train["passed_over"] == {"system": 0, "unread": {}, "other": {}}
+    assert train["passed_over"] == {"system": 0, "unread": {}, "other": {}, "unlisted": 0}
     assert main(["verify", str(kind)]) == 0
     assert "bad: 0, suspect: 0" in capsys.readouterr().out
     raw = []

@@ -126,7 +126,7 @@ def test_what_is_beside_the_images_is_counted(tmp_path: Path, capsys) -> None:
     assert main(["stats", str(tmp_path), "--json"]) == 0
     row = json.loads(capsys.readouterr().out)["splits"]["train"]
     assert row["images"] == 1
-    assert row["passed_over"] == {"system": 3, "unread": {".heic": 1}, "other": {".txt": 1}}
+    assert row["passed_over"] == {"system": 3, "unread": {".heic": 1}, "other": {".txt": 1}, "unlisted": 0}
 
 
 @pytest.mark.parametrize("name", ["./0", "/0", "/data/0", "./a/0", "a..b"])
