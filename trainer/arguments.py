@@ -1,10 +1,13 @@
 """The trainer's flags, and how they become a TrainConfig."""
 
 import argparse
+from pathlib import Path
 
 from trainer import paths, recipes
 from trainer.config import TrainConfig, parse_setting, resolve
 from trainer.errors import ConfigError
+from trainer.registry import DATASETS
+from trainer.runtime.messages import warn
 
 # Settings with a flag of their own: the launcher renders these flags, and ``--set`` for every other setting.
 FLAGS = {
@@ -33,9 +36,17 @@ def parse(arguments: list[str]) -> TrainConfig:
     flags = {field: args[field] for field, _ in FLAGS.values() if args[field] is not None}
     settings = dict(parse_setting(text) for text in args["set"])
     dataset = (flags | settings).get("data.name")
-    recipe = args["recipe"] or recipes.default(dataset)
+    warn_of_folder(dataset)
+    place = dataset and paths.dataset("data.name", dataset, DATASETS)
+    recipe = args["recipe"] or recipes.default(place)
     run_dir = paths.absolute("--run-dir", args["run_dir"])
     return resolve(args["name"], run_dir, recipe, recipes.load(recipe), flags, settings)
+
+
+def warn_of_folder(dataset: str | None) -> None:
+    """Warn where the name of a dataset is the name of a folder here too: the dataset is meant."""
+    if dataset in DATASETS and Path(dataset).is_dir():
+        warn(f"data.name: '{dataset}' is the dataset of that name; the folder here is './{dataset}'")
 
 
 def parser() -> Parser:

@@ -9,7 +9,7 @@ import json
 import sys
 
 from trainer import paths
-from trainer.arguments import Parser
+from trainer.arguments import Parser, warn_of_folder
 from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
 from trainer.errors import ERROR, ConfigError, DataError, TrainError, reason
 from trainer.registry import LIBRARIES
@@ -210,6 +210,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def _dataset(text: str) -> DataConfig:
     """Return the settings of the dataset that ``--data`` names."""
+    warn_of_folder(text)
     return resolve("", "", "", {"data.name": text}).data
 
 

@@ -91,3 +91,25 @@ def test_the_schema_has_a_row_a_field():
         "help": "global batch: examples per step, over all hosts",
         "minimum": 1,
     }
+
+
+@pytest.mark.parametrize("word", ["photos", "photos/", "./photos", "my photos", "digits2"])
+def test_a_folder_here_is_a_dataset_with_the_recipe_of_pictures(tmp_path, monkeypatch, capsys, word):
+    (tmp_path / word).mkdir()
+    monkeypatch.chdir(tmp_path)
+    config = parse(["--run-dir", "/d", "--data", word])
+    assert config.data.name == str(tmp_path / word.strip("./"))
+    assert config.recipe == "classic-90"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["digits", "synthetic", "fashion-mnist"])
+def test_a_folder_with_the_name_of_a_dataset_is_named(tmp_path, monkeypatch, capsys, name):
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert parse(["--run-dir", "/d", "--data", name]).data.name == name
+    assert capsys.readouterr().err == (
+        f"warning: data.name: '{name}' is the dataset of that name; the folder here is './{name}'\n"
+    )
+    assert parse(["--run-dir", "/d", "--data", f"./{name}"]).data.name == str(tmp_path / name)
+    assert capsys.readouterr().err == ""
