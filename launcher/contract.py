@@ -160,6 +160,7 @@ class Document(TypedDict):
     path_recipe: str  # recipe of images at a path or in a bucket
     flags: dict[str, Flag]
     fields: list[Setting]
+    identity: list[str]  # settings with another value of which a run is never continued
     exit_codes: dict[str, ExitCode]
     environment: dict[str, Variable]
     events: dict[str, Event]

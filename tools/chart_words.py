@@ -47,7 +47,7 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     ),
     "not-gke": ({**GENERIC, "spot": True}, {"spot:": "{field}:"}),
     "not-cpu": ({"slice": "cpu-1x1", "spot": True}, {"spot:": "{field}:"}),
-    "flex": ({"flex": 777777}, {"777777": "got"}),
+    "flex": ({"flex": 777777}, {"777777s": "got"}),
     "no-flex": ({"slice": "v4-8", "flex": 60}, {"v4-8": "slice"}),
     "placement-policy": ({"slice": "tpu7x-64"}, {"tpu7x-64": "slice"}),
     "queue": ({"priority": "p"}, {"priority:": "{field}:"}),

@@ -15,6 +15,7 @@ from trainer.config import schema
 from trainer.errors import ERROR, HINT, ExitCode
 from trainer.metrics.lines import LINES
 from trainer.registry import ARCHS, DATASETS
+from trainer.rundir.changes import IDENTITY
 from trainer.rundir.events import EVENTS
 from trainer.runtime.environment import Variable
 
@@ -36,6 +37,7 @@ def document() -> Json:
         "path_recipe": recipes.AT_A_PATH,
         "flags": {flag: {"field": field, "help": help} for flag, (field, help) in FLAGS.items()},
         "fields": schema(),
+        "identity": sorted(IDENTITY),
         "exit_codes": {
             code.name.lower(): {"code": int(code), "meaning": code.meaning, "then": code.then}
             for code in ExitCode

@@ -151,7 +151,9 @@ def report(error: Exception) -> int:
     if isinstance(error, LauncherError):
         messages, code = error.messages(), error.exit_code
     elif isinstance(error, click.ClickException):
-        messages, code = [_usage(error)], 2
+        from launcher.cli import usage
+
+        messages, code = [usage.explain(error)], 2
     elif isinstance(error, click.Abort):
         interrupted = isinstance(error.__cause__, KeyboardInterrupt)  # else somebody answered no
         messages, code = [("interrupted" if interrupted else "nothing was done", "")], 4 if interrupted else 1
@@ -161,14 +163,3 @@ def report(error: Exception) -> int:
     for message, hint in messages:
         print(f"error: {message}", *([f"hint: {hint}"] if hint else []), sep="\n", file=sys.stderr)
     return code
-
-
-def _usage(error: click.ClickException) -> tuple[str, str]:
-    """Return (message, hint) for an error of click, in the form of the launcher's own errors."""
-    if isinstance(error, click.NoSuchOption):
-        command = error.ctx.command if error.ctx else group
-        known = [name for option in command.params for name in option.opts if name.startswith("--")]
-        verb = f" {command.name}" if command.name not in (None, "default", "group") else ""
-        hint = closest(error.option_name, known) or f"resnet-launch{verb} --help lists the flags"
-        return f"flag: must be a flag of resnet-launch{verb}, got {error.option_name!r}", hint
-    return error.format_message(), ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,17 +45,23 @@ class Command(click.Command):
                 formatter.write_dl(records)
 
 
+SHORT = {"namespace": ("-n",)}  # field -> its short flag, as kubectl has it
+
+
 class Flag(click.Option):
     """The flag of one field. TrainingJob checks its text, so that all problems are reported together."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, text: str = "") -> None:
         field = sources.FIELDS[name]
         switch, repeated = isinstance(field.default, bool), sources.is_repeated(name)
         default = field.default
         shown = f"; {default} if not given" if default not in (None, ()) and not switch else ""
         super().__init__(
-            ["--" + name.replace("_", "-") + (f"/--no-{name.replace('_', '-')}" if switch else "")],
-            help=field.metadata["help"] + shown + ("; may be repeated" if repeated else ""),
+            [
+                "--" + name.replace("_", "-") + (f"/--no-{name.replace('_', '-')}" if switch else ""),
+                *SHORT.get(name, ()),
+            ],
+            help=(text or field.metadata["help"]) + shown + ("; may be repeated" if repeated else ""),
             metavar=field.metadata["metavar"] or None,
             is_flag=switch,
             default=None,
@@ -75,11 +81,15 @@ class Flag(click.Option):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-def flags(names: Iterable[str]) -> list[click.Parameter]:
-    """Return the flags of these fields, for the `params` of a command."""
+def flags(names: Iterable[str], texts: Mapping[str, str] | None = None) -> list[click.Parameter]:
+    """Return the flags of these fields, for the `params` of a command.
+
+    Args:
+      texts: field -> help that replaces its own, which speaks of a cluster.
+    """
     params: list[click.Parameter] = []
     for name in names:
-        params.append(Flag(name))
+        params.append(Flag(name, (texts or {}).get(name, "")))
         if name == "queue":
             params.append(_no_queue())
     return params

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from launcher.cli import options
+from launcher.cli import options, usage
+from launcher.errors import Problem, RequestError
 from launcher.request import kubernetes_names, readers, sources
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def flags(namespace: bool = True) -> list[click.Parameter]:
         _flag("--kubeconfig", "FILE", "kubeconfig file; KUBECONFIG or ~/.kube/config if not given"),
     ]
     if namespace:
-        params.append(_flag("--namespace", "NAME", "namespace of the run; the context's if not given"))
+        params.append(
+            _flag("--namespace", "NAME", "namespace of the run; the context's if not given", short="-n")
+        )
     return params
 
 
@@ -38,6 +41,13 @@ def optional_name() -> click.Parameter:
     """Return NAME for a verb with `yes_name`, whose value may be the name: see `name_and_yes`."""
     return click.Argument(
         ["name"], type=options.Checked(kubernetes_names.run), required=False, metavar="NAME"
+    )
+
+
+def names() -> click.Parameter:
+    """Return NAME… for a verb with `yes_name`; none, where --yes has taken it: see `names_and_yes`."""
+    return click.Argument(
+        ["names"], type=options.Checked(kubernetes_names.run), nargs=-1, metavar="NAME [NAME …]"
     )
 
 
@@ -58,8 +68,23 @@ def name_and_yes(name: str | None, yes: str | None) -> tuple[str, str | None]:
     if name is None and yes:
         return options.check("name", kubernetes_names.run, yes), ""
     if name is None:
-        raise click.UsageError("Missing argument 'NAME'.")
+        raise RequestError(Problem("name", "must be given", usage.LISTED))
     return name, yes
+
+
+def names_and_yes(names: tuple[str, ...], yes: str | None) -> tuple[list[str], str | None]:
+    """Return the runs' names, each once, and the value of --yes; as `name_and_yes` for one name.
+
+    Raises:
+      RequestError: no name was given, or --yes has taken a word that is none of several names.
+    """
+    if len(names) < 2 and (not names or yes in (None, "")):
+        name, yes = name_and_yes(names[0] if names else None, yes)
+        return [name], yes
+    if yes and yes not in names and len(names) > 1:
+        problem = f"must be the last flag, or the name of one of these runs, got {yes!r}"
+        raise RequestError(Problem("yes", problem, f"resnet-launch delete {' '.join([*names, yes])} --yes"))
+    return [*dict.fromkeys(names)], yes
 
 
 def require_own(cluster: Cluster, jobset: JSON, yes: str | None, verb: str) -> bool:
@@ -114,7 +139,7 @@ def again(context: str | None, kubeconfig: str | None, namespace: str | None) ->
     return "".join(f" {flag} {shlex.quote(value)}" for flag, value in flags.items() if value)
 
 
-def _flag(flag: str, metavar: str, text: str) -> click.Option:
-    option: Any = click.Option([flag], metavar=metavar, help=text)
+def _flag(flag: str, metavar: str, text: str, short: str = "") -> click.Option:
+    option: Any = click.Option([flag, short] if short else [flag], metavar=metavar, help=text)
     option.heading = "Cluster"
     return option

@@ -24,6 +24,11 @@ def slices(only: str | None = None) -> list[Slice]:
     return [shape for row in rows for shape in sorted(_of_generation(row), key=lambda s: (s.chips, s.name))]
 
 
+def generations() -> list[list[Slice]]:
+    """Return the slices of each generation, as `slices` lists them."""
+    return [slices(name) for name in facts.generations()]
+
+
 def _of_generation(row: dict[str, Any]) -> Iterator[Slice]:
     singles = row.get("single_vm", [])
     if row["kind"] == "tpu":

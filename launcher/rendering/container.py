@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
 
 NAME = "trainer"
+PROGRAM = ["python", "-m", "trainer"]  # followed by flags, each with a value
 USER = 1000  # any number but 0: the image works under each
 CPU_REQUEST = "500m"  # for CPU hosts without --cpu: quotas count what a pod requests
 PORT = 8476  # JAX coordinator
@@ -21,7 +22,7 @@ PLATFORMS = {"tpu": "tpu,cpu", "gpu": "cuda,cpu", "cpu": "cpu"}  # JAX's names; 
 def command(job: TrainingJob) -> list[str]:
     """Return the command of every pod; the trainer reads its slice and host from the environment."""
     settings = (part for argument in job.trainer_arguments for part in argument)
-    return ["python", "-m", "trainer", "--name", job.name, "--run-dir", job.run_dir, *settings]
+    return [*PROGRAM, "--name", job.name, "--run-dir", job.run_dir, *settings]
 
 
 def coordinator(job: TrainingJob) -> str:

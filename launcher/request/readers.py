@@ -85,6 +85,12 @@ def duration(value: Any) -> int:
     return length
 
 
+def duration_text(length: int) -> str:
+    """Return seconds as they are typed, in the largest unit that divides them: `90s`, `2h`, `7d`."""
+    unit = next((unit for unit in "dhm" if length and length % UNITS[unit] == 0), "s")
+    return f"{length // UNITS[unit]}{unit}"
+
+
 def one_of(*choices: str) -> Reader:
     """Return a reader of one of these choices."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from launcher import keys
 from launcher.errors import Problem
 from launcher.hardware.slices import LOCAL_GPU
+from launcher.request import readers
 
 if TYPE_CHECKING:
     from launcher.request.fields import Fields
@@ -104,7 +105,9 @@ def _capacity(job: Fields) -> Iterator[Problem]:
         elif job.shape.kind == "cpu":
             yield Problem(flag, "must be left out for CPU slices: choose their nodes with --node-selector")
     if job.flex is not None and not 0 < job.flex <= FLEX_SECONDS:
-        yield Problem("flex", f"must be above 0 and at most 7d, got {job.flex} s", "--flex 24h")
+        yield Problem(
+            "flex", f"must be above 0 and at most 7d, got {readers.duration_text(job.flex)}", "--flex 24h"
+        )
     if job.flex and job.shape.generation in NO_FLEX:
         yield Problem("flex", f"must be left out for {job.slice}: GKE has no flex-start for this generation")
     if job.shape.placement_policy and job.platform == "gke" and not job.placement_policy:

@@ -9,7 +9,7 @@ from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError, NotKnown, Problem, RequestError
 from launcher.rendering.jobset import render
 from launcher.request import sources
-from launcher.runs import deletion, diagnosis, lookup, ownership, queueing
+from launcher.runs import deletion, diagnosis, lookup, ownership, queueing, replacement
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -39,7 +39,8 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed:
       confirmed: the run's name where the existing run is another person's and is to be replaced.
 
     Raises:
-      RequestError: the name, the queue or the priority cannot be used, or the run is another person's.
+      RequestError: the name, the queue or the priority cannot be used, or the run to replace is another
+        person's or of another network.
       NotKnown: the server did not answer; the run may have been submitted.
       ActionError: the server refused; nothing was stored.
     """
@@ -50,6 +51,7 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed:
     if existing:
         ownership.require_ours(existing)
         ownership.require_own(cluster, existing, confirmed, "replace")
+        replacement.require_resumable(existing, job)
     queueing.check(job, cluster)
     ownership.require_free(cluster, objects[:-1], job.name)
     _dry_run(job, cluster, objects, existing)

@@ -67,8 +67,11 @@ def test_a_base_for_kustomize(
     ("arguments", "error"),
     [
         ("--format helm", "error: format: must be jobset, helm-values, kustomize, got 'helm'"),
-        ("--format kustomize", "error: format: must be followed by a directory"),
-        ("--format helm-values base", "error: Got unexpected extra argument (base)"),
+        ("--format kustomize", "error: DIR: must be given with --format kustomize"),
+        (
+            "--format helm-values base",
+            "error: DIR: must be left out unless --format is kustomize, got 'base'",
+        ),
         (
             "--format helm-values --explain",
             "error: explain: must be used with --format jobset, got helm-values",

@@ -145,6 +145,11 @@ def _add_bench(subparsers) -> None:
     computed = ", which --slice and --arch compute" if LAUNCHER else ""
     need_help = f"images/s that the chips of one host consume{computed}; 0: measure only"
     _add_number(verb, "--need", 0.0, "N", need_help, least=0)
+    if LAUNCHER:  # shown here; the launcher has replaced them by --need and --for
+        verb.add_argument("--slice", metavar="SLICE", help="slice whose hosts the images must suffice for")
+        verb.add_argument(
+            "--arch", metavar="ARCH", help="network that its chips train; resnet50 if not given"
+        )
     for_help = "name of the consumer in the output"
     verb.add_argument("--for", dest="consumer", metavar="TEXT", default="the slice", help=for_help)
     verb.add_argument("--json", action="store_true", help="print JSON")

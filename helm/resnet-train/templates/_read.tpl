@@ -12,6 +12,16 @@
 {{- mul (trimSuffix $unit $text | int64) (get (dict "" 1 "s" 1 "m" 60 "h" 3600 "d" 86400) $unit) -}}
 {{- end -}}
 
+{{- /* Seconds -> as they are typed, in the largest unit that divides them: 90s, 2h, 7d. */ -}}
+{{- define "resnet-train.duration" -}}
+{{- $seconds := . -}}
+{{- $text := print $seconds "s" -}}
+{{- range list (list "m" 60) (list "h" 3600) (list "d" 86400) -}}
+{{- if and $seconds (eq 0 (mod $seconds (last .) | int)) }}{{ $text = print (div $seconds (last .)) (first .) }}{{ end -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}
+
 {{- /* A list of NAME=VALUE or a map -> {names, values}; the last value of a name wins, at its first position. */ -}}
 {{- define "resnet-train.pairs" -}}
 {{- $names := list -}}

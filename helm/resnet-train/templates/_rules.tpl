@@ -93,7 +93,7 @@
 {{- else if eq $run.slice.kind "cpu" }}{{ include "resnet-train.wrong" (list $run "not-cpu" (dict "field" .)) }}{{ end -}}
 {{- end -}}
 {{- if and (hasKey $v "flex") (or (le .flex 0) (gt .flex (int64 .jobset.flexSeconds))) -}}
-{{- include "resnet-train.wrong" (list . "flex" (dict "got" .flex)) -}}
+{{- include "resnet-train.wrong" (list . "flex" (dict "got" (include "resnet-train.duration" .flex))) -}}
 {{- end -}}
 {{- if and .flex .slice.row (not .slice.row.flex) -}}
 {{- include "resnet-train.wrong" (list . "no-flex" (dict "slice" .slice.name)) -}}

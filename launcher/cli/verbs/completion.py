@@ -6,9 +6,11 @@ import click
 
 from launcher.cli import options
 
+SHELLS = ("bash", "zsh", "fish")
+
 
 @click.command("completion", cls=options.Command, example='eval "$(resnet-launch completion bash)"')
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(SHELLS))
 def command(shell: str) -> None:
     """Print the script that makes a shell complete verbs, flags, slices and networks."""
     from click.shell_completion import get_completion_class

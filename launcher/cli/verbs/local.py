@@ -23,12 +23,20 @@ from launcher.request.job import TrainingJob
 FIELDS = [name for name, field in sources.FIELDS.items() if field.metadata["group"] == "Run"]
 FIELDS = [name for name in FIELDS if name not in ("args", "bucket")]
 FIELDS += ["env", "secret_env", "grace", "max_restarts"]
+# Field -> its help where there is no cluster.
+TEXTS = {
+    "slice": "processes and devices: cpu-<processes>x<devices per process>, or local-gpu",
+    "data": "dataset: a name, a folder of this machine or gs://…",
+    "run_dir": "directory that keeps the run: a path of this machine or gs://…; runs/NAME if not given",
+    "env": "environment variable of the run's processes",
+    "secret_env": "variable of this environment that the processes get, as a Secret gives it on a cluster",
+}
 
 
 @click.command(
     "local",
     cls=options.Command,
-    params=options.flags(FIELDS),
+    params=options.flags(FIELDS, TEXTS),
     example="resnet-launch local --slice cpu-2x1 --arch resnet18 --data digits",
 )
 def command(**flags: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from launcher.cli import options, target
+from launcher.errors import Problem, RequestError
 from launcher.request import readers
 
 PARAMS = [
@@ -17,7 +18,10 @@ PARAMS = [
     click.Option(["--follow", "-f"], is_flag=True, help="continue until the run is over, across restarts"),
     click.Option(["--host"], metavar="[SLICE-]HOST", help="print one host only, such as 0 or 1-3"),
     click.Option(
-        ["--tail"], type=click.IntRange(min=0), metavar="N", help="print only the last N lines of each host"
+        ["--tail"],
+        type=options.Checked(readers.integer(0)),
+        metavar="N",
+        help="print only the last N lines of each host",
     ),
     click.Option(
         ["--since"],
@@ -84,5 +88,7 @@ def parse_host(text: str | None) -> tuple[int, int] | None:
         return None
     parts = text.split("-")
     if len(parts) > 2 or not all(part.isdecimal() for part in parts):
-        raise click.UsageError(f"--host: must be HOST or SLICE-HOST such as 0 or 1-3, got {text!r}")
+        raise RequestError(
+            Problem("host", f"must be HOST or SLICE-HOST such as 0 or 1-3, got {text!r}", "--host 0")
+        )
     return (int(parts[0]), int(parts[1])) if len(parts) == 2 else (0, int(parts[0]))

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from launcher.cli import options
-from launcher.errors import ActionError, Problem, RequestError
+from launcher.errors import ActionError, Problem, RequestError, closest
 from launcher.rendering.jobset import render
 from launcher.rendering.manifest import to_yaml
 from launcher.request.job import TrainingJob
@@ -18,6 +18,8 @@ FORMATS = {
     "helm-values": "values for the chart helm/resnet-train, which renders the same objects",
     "kustomize": "the objects as a base in the directory DIR",
 }
+
+KUSTOMIZE = "resnet-launch render DIR --format kustomize --slice v4-32 --arch resnet152"
 
 
 @click.command(
@@ -66,11 +68,14 @@ def _manifest(job: TrainingJob, explain: bool) -> str:
 
 def _check(form: str, directory: str | None, explain: bool) -> None:
     if form not in FORMATS:
-        raise RequestError(Problem("format", f"must be {', '.join(FORMATS)}, got {form!r}"))
+        raise RequestError(
+            Problem("format", f"must be {', '.join(FORMATS)}, got {form!r}", closest(form, FORMATS))
+        )
     if form == "kustomize" and not directory:
-        raise RequestError(Problem("format", "must be followed by a directory", "--format kustomize DIR"))
+        raise RequestError(Problem("DIR", "must be given with --format kustomize", KUSTOMIZE))
     if form != "kustomize" and directory:
-        raise click.UsageError(f"Got unexpected extra argument ({directory})")
+        text = f"must be left out unless --format is kustomize, got {directory!r}"
+        raise RequestError(Problem("DIR", text, KUSTOMIZE))
     if form != "jobset" and explain:
         raise RequestError(Problem("explain", f"must be used with --format jobset, got {form}"))
 

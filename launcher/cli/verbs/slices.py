@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from typing import Any
 
 import click
@@ -14,6 +15,23 @@ from launcher.hardware.slices import Slice
 
 COLUMNS = ("name", "hosts", "chips", "devices", "topology", "machine", "fabric")
 
+GENERATION = ("name", "slices", "chips", "machine", "example")
+
+
+def generation_row(listed: list[Slice]) -> dict[str, Any]:
+    """Return the line of one generation: how many slices it has, and their range of chips."""
+    least, most = listed[0], listed[-1]
+    chips = str(least.chips) if least.chips == most.chips else f"{least.chips} to {most.chips}"
+    example = next((s for s in listed if s.hosts > 1), most)
+    machines = list(dict.fromkeys(s.machine for s in listed))
+    return {
+        "name": least.generation,
+        "slices": len(listed),
+        "chips": chips,
+        "machine": machines[0] if len(machines) == 1 else f"{machines[0]} and {len(machines) - 1} more",
+        "example": example.name,
+    }
+
 
 def row(s: Slice) -> dict[str, Any]:
     """Return the fields and computed properties of a slice, for `--json`."""
@@ -23,13 +41,20 @@ def row(s: Slice) -> dict[str, Any]:
 
 @click.command("slices", cls=options.Command, example="resnet-launch slices v4-32 --json")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
-def command(name: str | None, as_json: bool) -> None:
-    """List all slices, the slices of one generation (v5p), or one slice (v4-32).
+@click.option("--all", "every", is_flag=True, help="list every slice of every generation")
+@click.option("--json", "as_json", is_flag=True, help="print JSON; of every slice where no NAME is given")
+def command(name: str | None, every: bool, as_json: bool) -> None:
+    """List the generations, the slices of one generation (v5p), or one slice (v4-32).
 
     The number in a name counts TensorCores for v4, v5p and tpu7x, chips for v5e and v6e, and GPUs for GPU
     slices. cpu-<hosts>x<devices per host> is a group of CPU hosts. v4:4x4x16 asks for a topology.
     """
+    if name is None and not every and not as_json:
+        click.echo("\n".join(table.lines(GENERATION, map(generation_row, catalogue.generations()))))
+        print(
+            "resnet-launch slices NAME lists the slices of a generation, --all all of them", file=sys.stderr
+        )
+        return
     generation = catalogue.generation(name) if name else None
     if name and not generation:
         listed = [slices.parse(name)]

@@ -121,8 +121,37 @@ def test_a_patch_is_read_from_a_file(capsys, tmp_path):
             "did you mean --spot?",
         ),
         ("render", "slice: must be given", "as in --slice v4-32; resnet-launch slices lists them"),
-        ("render --slice", "Option '--slice' requires an argument.", None),
-        ("render extra --slice v4-32", "Got unexpected extra argument (extra)", None),
+        ("render --slice", "slice: must have a value, got none", None),
+        (
+            "render extra --slice v4-32",
+            "DIR: must be left out unless --format is kustomize, got 'extra'",
+            "resnet-launch render DIR --format kustomize --slice v4-32 --arch resnet152",
+        ),
+        (
+            "render --format kustomize --slice v4-32",
+            "DIR: must be given with --format kustomize",
+            "resnet-launch render DIR --format kustomize --slice v4-32 --arch resnet152",
+        ),
+        (
+            "completion",
+            "shell: must be bash, zsh or fish, got none",
+            'eval "$(resnet-launch completion bash)"',
+        ),
+        (
+            "completion csh",
+            "shell: must be bash, zsh or fish, got 'csh'",
+            'eval "$(resnet-launch completion bash)"',
+        ),
+        (
+            "slices v4 v5e",
+            "arguments: must be at most 1 for resnet-launch slices, got 'v5e' too",
+            "resnet-launch slices v4-32 --json",
+        ),
+        (
+            "render --slice v5e-16 --arch resnet50 --flex 10d",
+            "flex: must be above 0 and at most 7d, got 10d",
+            "--flex 24h",
+        ),
         (
             "slices v4-33",
             "slice: must be v4-32 (16 chips) or v4-64 (32 chips), got 'v4-33'",
@@ -151,9 +180,15 @@ def test_a_run_directory_that_cannot_be_written(capsys, tmp_path):
 
 
 def test_slices(capsys):
-    code, out, err = run(capsys, "slices")
+    code, out, err = run(capsys, "slices --all")
     assert (code, err) == (0, [])
     assert len(out.splitlines()) > 300
+    code, out, err = run(capsys, "slices")
+    assert code == 0
+    assert err == ["resnet-launch slices NAME lists the slices of a generation, --all all of them"]
+    names = [line.split()[0] for line in out.splitlines()]
+    assert names[:4] == ["name", "v4", "v5e", "v5p"]
+    assert "v5e        9       1 to 256   ct5lp-hightpu-1t and 2 more   v5e-8" in out.splitlines()
     code, out, _ = run(capsys, "slices v4-32 --json")
     shape = json.loads(out)
     assert (shape["hosts"], shape["chips"], shape["topology"], shape["machine"]) == (

@@ -30,8 +30,16 @@ def _no_settings(monkeypatch, tmp_path):
             "list --namespace A/B",
             "namespace: must be at most 63 lower-case letters, digits and '-', got 'A/B'",
         ),
-        ("logs run --host 1-2-3", "--host: must be HOST or SLICE-HOST such as 0 or 1-3, got '1-2-3'"),
-        ("delete", "Missing argument 'NAME'."),
+        ("logs run --host 1-2-3", "host: must be HOST or SLICE-HOST such as 0 or 1-3, got '1-2-3'"),
+        ("delete", "name: must be given"),
+        ("suspend --yes", "name: must be given"),
+        ("status", "name: must be given"),
+        ("logs run --tail -4", "tail: must be a whole number of at least 0, got '-4'"),
+        ("list b", "arguments: must be flags only for resnet-launch list, got 'b' too"),
+        (
+            "delete a b --yes c",
+            "yes: must be the last flag, or the name of one of these runs, got 'c'",
+        ),
     ],
 )
 def test_wrong_arguments(capsys, line, error):
