@@ -227,7 +227,7 @@ def _data(config: TrainConfig, text: str | None) -> DataConfig:
     data = _dataset(text)
     if data.name != config.data.name:
         return data
-    kept = {name: getattr(config.data, name) for name in ("root", "val_share", "val_seed")}
+    kept = {name: getattr(config.data, name) for name in ("root", "subset", "val_share", "val_seed")}
     return dataclasses.replace(data, **kept)
 
 

@@ -111,6 +111,9 @@ class DataConfig:
         maximum=0.9,
     )
     val_seed: int = option(0, "seed that chooses the examples held out by data.val_share", minimum=0)
+    subset: str = option(
+        "", "which of several datasets at one path, such as EMNIST's letters; coarse: CIFAR-100's 20 classes"
+    )
     image_size: int = option(224, "height and width in pixels of the decoded images", minimum=8)
     eval_crop: float = option(
         0.875, "centre crop for evaluation, as a fraction of the shorter side", minimum=0.1, maximum=1

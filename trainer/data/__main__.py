@@ -105,6 +105,8 @@ def _add_verb(subparsers, name: str, run: Callable, text: str, example: str) -> 
     verb.add_argument("--stage", metavar="DIR", default=DEFAULTS.stage, help=stage_help)
     gib_help = "most space that the shards may take in the --stage folder"
     _add_number(verb, "--stage-gib", DEFAULTS.stage_gib, "GIB", gib_help, least=0)
+    subset_help = "which of several datasets at PATH, such as letters of EMNIST"
+    verb.add_argument("--subset", metavar="NAME", default=DEFAULTS.subset, help=subset_help)
     share_help = "share of each class of the training split that is held out for evaluation"
     _add_number(verb, "--val-share", DEFAULTS.val_share, "SHARE", share_help, least=0, most=0.9)
     _add_number(verb, "--val-seed", DEFAULTS.val_seed, "N", "seed that chooses what is held out", least=0)

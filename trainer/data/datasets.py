@@ -22,14 +22,21 @@ def load(config: DataConfig, split: str) -> Source:
     """
     with _memory(config):
         if config.name in DATASETS:
-            if config.val_share:
-                raise ConfigError(
-                    f"data.val_share: must be 0 for '{config.name}', which has a split for evaluation, "
-                    f"got {config.val_share:g}"
-                )
+            _check_whole(config)
             return _checked(_module(DATASETS[config.name]).load(split, config), split)
         detect = _module("detect")
         return _checked(detect.source(detect.resolved(config), split, config), split)
+
+
+def _check_whole(config: DataConfig) -> None:
+    """Raise ConfigError for settings that choose a part of a dataset that comes in one piece."""
+    if config.val_share:
+        raise ConfigError(
+            f"data.val_share: must be 0 for '{config.name}', which has a split for evaluation, "
+            f"got {config.val_share:g}"
+        )
+    if config.subset:
+        raise ConfigError(f"data.subset: must be empty for '{config.name}', got {config.subset!r}")
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ def _config(args: Namespace) -> DataConfig:
         threads=args.threads,
         stage=stage,
         stage_gib=args.stage_gib,
+        subset=args.subset,
         val_share=args.val_share,
         val_seed=args.val_seed,
     )

@@ -13,7 +13,7 @@ from trainer.errors import ConfigError
 IDENTITY = frozenset(
     [
         *(name for name in FIELDS if name.startswith("model.")),
-        *("data.name", "data.root", "data.val_share", "data.val_seed", "data.image_size"),
+        *("data.name", "data.root", "data.subset", "data.val_share", "data.val_seed", "data.image_size"),
         *("optim.name", "train.batch", "train.seed"),
     ]
 )

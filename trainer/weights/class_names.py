@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import ConfigError
+from trainer.pickled import shown
 from trainer.weights.file import Weights
-from trainer.weights.pickled import shown
 
 MAX_BYTES = 16 << 20
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from trainer.config import ModelConfig, resolve
 from trainer.errors import ConfigError, first_line
-from trainer.weights.pickled import shown
+from trainer.pickled import shown
 
 REQUIRED = ("model", "class_names", "image_size", "mean", "std")
 MAX_IMAGE_PIXELS = 16_384  # of a side

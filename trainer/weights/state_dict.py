@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from trainer.errors import ConfigError
-from trainer.weights.pickled import Inert, shown
+from trainer.pickled import Inert, shown
 from trainer.weights.torch_tensor import Tensor
 
 ANCHOR = "layer1.0.conv1.weight"  # in every ResNet of torchvision and timm, under this name

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.weights import pickled
-from trainer.weights.pickled import Inert
+from trainer import pickled
+from trainer.pickled import Inert
 from trainer.weights.torch_tensor import CLASSES, Storage, storage_fields
 
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001  # torch.serialization: MAGIC_NUMBER, PROTOCOL_VERSION

@@ -13,8 +13,8 @@ import numpy as np
 
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
+from trainer.pickled import shown
 from trainer.registry import ARCHS
-from trainer.weights.pickled import shown
 
 NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 IGNORED = ("num_batches_tracked", ".filt")  # endings: a counter, and timm's constant blur filter

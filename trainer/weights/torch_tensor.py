@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from trainer.weights.pickled import Inert, plain_dict, shown
+from trainer.pickled import Inert, plain_dict, shown
 
 # torch.<name> -> dtype of its elements
 STORAGES = {

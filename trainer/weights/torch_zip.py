@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.weights import pickled
-from trainer.weights.pickled import Inert
+from trainer import pickled
+from trainer.pickled import Inert
 from trainer.weights.torch_tensor import CLASSES, Storage, storage_fields
 
 LOCAL_HEADER = struct.Struct("<4s22x2H")  # of a zip member: signature, length of the name, of the extra field

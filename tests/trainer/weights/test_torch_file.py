@@ -17,7 +17,7 @@ import pytest
 import torch_files
 from torch_files import Made, Name, Storage, legacy_file, ordered, pickled, tensor, zip_file, zip_parts
 
-from trainer.weights import pickled as reader
+from trainer import pickled as reader
 from trainer.weights import state_dict, torch_file
 
 WRITERS = [zip_file, legacy_file]

@@ -17,6 +17,7 @@ class Dataset:
       splits: the trainer's name of a split -> its name in this dataset.
       unused: names of other splits and folders there, which nothing reads.
       shards: split -> {name of a shard: bytes}; empty for formats without shards.
+      subset: which of several datasets there it is; empty: the only one.
       held_out: whether the test split is a part of the training split, by ``data.val_share``.
     """
 
@@ -25,6 +26,7 @@ class Dataset:
     splits: dict[str, str]
     unused: tuple[str, ...] = ()
     shards: dict[str, dict[str, int]] = field(default_factory=dict)
+    subset: str = ""
     held_out: bool = False
 
 
@@ -35,20 +37,23 @@ class Top:
     Args:
       folders: sorted names.
       files: name -> bytes.
+      subset: which of several datasets there is asked for; empty: the only one.
     """
 
     place: Place
     folders: list[str]
     files: dict[str, int]
+    subset: str = ""
 
 
-def top_of(place: Place) -> Top:
+def top_of(place: Place, subset: str = "") -> Top:
     """List a folder; both parts are empty where it does not exist."""
     folders, files = place.top_level()
     return Top(
         place=place,
         folders=[name for name in folders if not is_system(name)],
         files={name: size for name, size in files.items() if not is_system(name)},
+        subset=subset,
     )
 
 

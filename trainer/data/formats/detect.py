@@ -8,6 +8,7 @@ from types import ModuleType
 from trainer.config import DataConfig
 from trainer.data.encoded import SPLIT_NAMES, Encoded
 from trainer.data.formats import (
+    cifar,
     csv_labels,
     folder,
     food101,
@@ -27,13 +28,14 @@ from trainer.data.storage import Place
 from trainer.errors import DataError, printable
 
 KINDS = (
-    "an image folder, images with CSV labels, ImageNet as Kaggle ships it, Food-101, IDX, "
+    "an image folder, images with CSV labels, ImageNet as Kaggle ships it, Food-101, CIFAR, IDX, "
     "ArrayRecord (packed or TFDS), TFRecord or tar shards"
 )
 # Name of a format -> its module; the first that matches is taken.
 FORMATS: dict[str, ModuleType] = {
     "packed": packed,
     "idx": idx,
+    "cifar": cifar,
     "tfds": tfds,
     "tfrecord": tfrecord,
     "tar": tar,
@@ -47,22 +49,27 @@ FORMATS: dict[str, ModuleType] = {
 CLASS_FOLDERS = ("folder", "unsplit", "imagenet", "food-101")
 
 
-def find(path: str) -> Dataset:
+def find(path: str, subset: str = "") -> Dataset:
     """Detect the dataset at a path from the names of its files alone.
 
+    Args:
+      subset: which of several datasets there; empty: the only one.
+
     Raises:
-      DataError: the path does not exist, holds no dataset, or lacks shards.
+      DataError: the path does not exist, holds no dataset, or lacks shards, or has no such subset.
     """
     if printable(path) != path:
         raise DataError(f"data: '{printable(path)}' must be a path in UTF-8 without control characters")
     place = Place(path)
-    top = top_of(place)
+    top = top_of(place, subset)
     if not place.remote and place.local().exists() and not place.local().is_dir():
         raise DataError(f"data: {path} must be a folder, got a file", f"it may hold {KINDS}")
     if not top.folders and not top.files:
         raise DataError(f"data: {path} must be a dataset, got nothing there", f"it may be {KINDS}")
     for module in FORMATS.values():
         if dataset := module.matches(top):
+            if dataset.subset != subset:
+                raise DataError(f"data.subset: must be empty for {path} ({dataset.kind}), got {subset!r}")
             return dataset
     names = ", ".join([*(f"{name}/" for name in top.folders), *top.files][:5])
     raise DataError(
@@ -77,7 +84,7 @@ def resolved(config: DataConfig) -> Dataset:
     Raises:
       DataError: as `find`, or ``data.val_share`` cannot be applied.
     """
-    return held_out.applied(find(config.name), config)
+    return held_out.applied(find(config.name, config.subset), config)
 
 
 def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
@@ -141,7 +148,6 @@ def source(dataset: Dataset, split: str, config: DataConfig) -> Source:
 def _idx_source(dataset: Dataset, split: str, config: DataConfig) -> Source:
     """The images of IDX files as stored, or the part of them that is held out."""
     if not dataset.held_out:
-        return idx.load_folder(dataset.place, split)
-    images = idx.load_folder(dataset.place, "train")
-    labels = idx.read_split(dataset.place, "train")[1]
-    return held_out.source_part(images, labels, split, config)
+        return idx.source(dataset, split)
+    labels = idx.read_split(dataset.place, dataset.splits["train"])[1]
+    return held_out.source_part(idx.source(dataset, "train"), labels, split, config)

@@ -1,37 +1,28 @@
 """IDX files, and Fashion-MNIST (Xiao et al. 2017, arXiv:1708.07747) as Debian packages it.
 
-The IDX format (yann.lecun.com/exdb/mnist): two zero bytes, 0x08 for uint8, the number of dimensions, each
-dimension as a big-endian uint32, then the values.
+Names have a dash or a dot before "idx". EMNIST (`emnist`) is IDX too: several datasets in one folder.
 """
 
-import gzip
-import io
-import math
-import os
 import re
-import struct
-import zlib
-from typing import BinaryIO, cast
 
 import numpy as np
 
 from trainer.config import DataConfig
 from trainer.data.encoded import Encoded, check_label
+from trainer.data.formats import emnist
 from trainer.data.formats.class_names import from_file
 from trainer.data.formats.dataset import Dataset, Top
+from trainer.data.formats.idx_file import read_idx
 from trainer.data.source import Source, from_arrays
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
-CHUNK_BYTES = 2**24
 DEBIAN_ROOT = "/usr/share/datasets/fashion-mnist"
-# The setting that names the folder -> the hint where a file is missing.
-HINTS = {
-    "data.root": "apt-get install dataset-fashion-mnist, or --set data.root=FOLDER with the four .gz files",
-    "data": "train-images-idx3-ubyte.gz needs train-labels-idx1-ubyte.gz beside it; t10k-… is the test split",
-}
-FILE = re.compile(r"(?P<split>train|t10k)-images-idx3-ubyte(\.gz)?")
-FILES = {"train": "train", "test": "t10k"}
+# The name of a file of images; EMNIST's names begin with that of one of its datasets.
+FILE = re.compile(
+    r"(?P<stem>(?:emnist-(?P<subset>[a-z]+)-)?(?P<split>train|t10k|test))-images[-.]idx3-ubyte(?:\.gz)?"
+)
+SPLITS = {"train": "train", "t10k": "test", "test": "test"}
 CLASSES = (
     "T-shirt",
     "trouser",
@@ -52,28 +43,47 @@ def load(split: str, config: DataConfig) -> Source:
     Raises:
       DataError: as `read_split`.
     """
-    images, labels, _ = read_split(Place(config.root or DEBIAN_ROOT), split, "data.root")
+    stem = "train" if split == "train" else "t10k"
+    images, labels, _ = read_split(Place(config.root or DEBIAN_ROOT), stem, "data.root")
     # Mean and standard deviation of the training pixels, scaled to 0..1.
     return from_arrays("fashion-mnist", images, labels, CLASSES, mean=0.2860, std=0.3530)
 
 
-def load_folder(place: Place, split: str) -> Source:
-    """One split of any folder of IDX files, with the mean and deviation of its training pixels.
+def source(dataset: Dataset, split: str) -> Source:
+    """One split as it is stored, with the mean and deviation of its training pixels.
 
     Raises:
       DataError: as `read_split`.
     """
-    images, labels, names = read_split(place, split)
-    training_images = images if split == "train" else read_split(place, "train")[0]
+    place, stems = dataset.place, dataset.splits
+    images, labels, names = read_split(place, stems[split])
+    training_images = images if split == "train" else read_split(place, stems["train"])[0]
     mean, std = float(training_images.mean() / 255), float(training_images.std() / 255)
     return from_arrays(place.path, images, labels, names, mean=mean, std=std or 1.0)
 
 
 def matches(top: Top) -> Dataset | None:
-    """The dataset of a folder of IDX files."""
-    names = {match["split"] for name in top.files if (match := FILE.fullmatch(name))}
-    splits = {split: name for split, name in FILES.items() if name in names}
-    return Dataset(place=top.place, kind="idx", splits=splits) if splits else None
+    """The dataset of a folder of IDX files; a split is called by the beginning of its files' names.
+
+    Raises:
+      DataError: the folder holds several datasets of EMNIST, and ``data.subset`` names none of them.
+    """
+    files = [match for name in top.files if (match := FILE.fullmatch(name))]
+    subsets = sorted({match["subset"] or "" for match in files})
+    subset = subsets[0] if len(subsets) == 1 else top.subset
+    if files and subset not in subsets:
+        listed = ", ".join(name or "one without a name" for name in subsets)
+        raise DataError(
+            f"data.subset: must be one of the datasets in {top.place.path}, {listed}, got {subset!r}",
+            f"--set data.subset={subsets[-1]}",
+        )
+    splits = {SPLITS[match["split"]]: match["stem"] for match in files if (match["subset"] or "") == subset}
+    if not splits:
+        return None
+    others = tuple(f"emnist-{name}" for name in subsets if name != subset)
+    asked = top.subset if top.subset == subset else ""
+    ordered = {split: splits[split] for split in ("train", "test") if split in splits}
+    return Dataset(place=top.place, kind="idx", splits=ordered, unused=others, subset=asked)
 
 
 def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
@@ -82,7 +92,7 @@ def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
     Raises:
       DataError: as `read_split`.
     """
-    pixels, labels, names = read_split(dataset.place, split)
+    pixels, labels, names = read_split(dataset.place, dataset.splits[split])
 
     def read(index: int) -> tuple[np.ndarray, int]:
         return np.repeat(pixels[index], 3, axis=-1), check_label(int(labels[index]), len(names))
@@ -97,74 +107,25 @@ def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
     )
 
 
-def read_split(place: Place, split: str, field: str = "data") -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Images [N, H, W, 1] uint8, labels [N] uint8 and class names of one split; files may be gzipped.
+def read_split(place: Place, stem: str, field: str = "data") -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Images [N, H, W, 1] uint8, labels [N] and class names of one split; files may be gzipped.
 
     Args:
+      stem: the beginning of the names of its files.
       field: the setting that names the folder, for messages.
 
     Raises:
       DataError: as `read_idx`, or the numbers of images and labels differ.
     """
-    images = read_idx(place, f"{FILES[split]}-images-idx3-ubyte", 3, field)[..., None]
-    labels = read_idx(place, f"{FILES[split]}-labels-idx1-ubyte", 1, field)
+    images = read_idx(place, f"{stem}-images", 3, field)[..., None]
+    labels = read_idx(place, f"{stem}-labels", 1, field)
     if len(images) != len(labels):
         raise DataError(
-            f"{field}: {split} of {place.path} must hold one label per image, "
+            f"{field}: {stem} of {place.path} must hold one label per image, "
             f"got {len(images)} images and {len(labels)} labels"
         )
+    if subset := emnist.subset(stem):
+        return emnist.upright(images), *emnist.classes(place, subset, labels)
     classes = int(labels.max()) + 1 if labels.size else 0
     names = from_file(place) or [str(number) for number in range(classes)]
     return images, labels, names
-
-
-def read_idx(place: Place, name: str, dimensions: int, field: str) -> np.ndarray:
-    """Read one IDX file of uint8, gzipped or not.
-
-    Args:
-      name: the file's, without .gz.
-      dimensions: how many it must have.
-
-    Raises:
-      DataError: the file is missing, truncated, longer than its header says, or not IDX.
-    """
-    gzipped = place.read_if_exists(f"{name}.gz")
-    address = place.address(name if gzipped is None else f"{name}.gz")
-    content = place.read_if_exists(name) if gzipped is None else gzipped
-    if content is None:
-        raise DataError(f"{field}: {address}.gz does not exist", HINTS[field])
-    plain = io.BytesIO(content)
-    file: BinaryIO = plain if gzipped is None else cast(BinaryIO, gzip.GzipFile(fileobj=plain))
-    try:
-        return _parse(file, dimensions, f"{field}: {address}")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(
-            f"{field}: {address} is truncated or damaged: {error}", "download the file again"
-        ) from None
-
-
-def _parse(file: BinaryIO, dimensions: int, where: str) -> np.ndarray:
-    """The array in a file, read up to the size in its header, so that no archive fills the memory."""
-    header = file.read(4 + 4 * dimensions)
-    if len(header) < 4 + 4 * dimensions or header[:4] != bytes((0, 0, 8, dimensions)):
-        raise DataError(
-            f"{where} must be an IDX file of {dimensions} dimensions of uint8, got {header[:4].hex()}"
-        )
-    shape = struct.unpack(f">{dimensions}I", header[4:])
-    size = math.prod(shape)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > memory:
-        raise DataError(
-            f"{where} must fit into the memory of this host, {memory / 2**30:.3g} GiB, "
-            f"got {size / 2**30:.3g}: {' x '.join(map(str, shape))} bytes"
-        )
-    values = bytearray()
-    while len(values) <= size and (part := file.read(min(CHUNK_BYTES, size + 1 - len(values)))):
-        values += part
-    if len(values) != size:
-        more = " or more" if len(values) > size else ""
-        raise DataError(
-            f"{where} must hold {size} bytes after its header, got {len(values)}{more}",
-            "download the file again",
-        )
-    return np.frombuffer(values, np.uint8).reshape(shape)

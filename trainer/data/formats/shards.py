@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from trainer.data.formats.dataset import Dataset, Top, named_splits
+from trainer.data.formats.dataset import Dataset, Top, named_splits, top_of
 from trainer.data.storage import Place
 from trainer.errors import DataError
 from trainer.runtime.messages import warn
@@ -15,7 +15,8 @@ def dataset_of(
     """The dataset of the files whose names match ``pattern``; None where they are no splits.
 
     Args:
-      pattern: of a whole name, with a group ``split`` and, where names state the number of shards, ``of``.
+      pattern: of a whole name, with groups ``split`` and ``number`` and, where names state the number of
+        shards, ``of``.
       more: shards that lie elsewhere: name of a split -> {name: bytes}.
 
     Raises:
@@ -40,26 +41,36 @@ def dataset_of(
     )
 
 
+def split_folders(top: Top, suffixes: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    """Folders of splits that hold nothing but shards: folder -> {path of a shard: bytes}."""
+    shards = {}
+    for folder in named_splits(top.folders).values():
+        inside = top_of(Place(top.place.address(folder)))
+        if inside.files and not inside.folders and all(name.endswith(suffixes) for name in inside.files):
+            shards[folder] = {f"{folder}/{name}": size for name, size in inside.files.items()}
+    return shards
+
+
 def _check_complete(place: Place, shards: dict[str, int], pattern: re.Pattern[str]) -> None:
     """Raise DataError where the names state a number of shards and some are missing; else warn of gaps."""
-    if "of" not in pattern.groupindex:
-        _warn_of_gaps(place, shards, pattern)
+    matches = [match for name in shards if (match := pattern.fullmatch(name))]
+    counts = {int(match["of"]) for match in matches if match.groupdict().get("of")}
+    if not counts:
+        _warn_of_gaps(place, matches)
         return
-    counts = {int(match["of"]) for name in shards if (match := pattern.fullmatch(name))}
     if counts != {len(shards)}:
-        first = next(iter(shards))
-        numbers = {int(name[-14:-9]) for name in shards}
+        numbers = {int(match["number"]) for match in matches}
         missing = next(number for number in itertools.count() if number not in numbers)
         raise DataError(
-            f"data: {place.address(first)} and the like must be {max(counts)} shards, got {len(shards)}"
-            + (f": number {missing} is missing" if missing < max(counts) else ""),
+            f"data: {place.address(matches[0][0])} and the like must be {max(counts)} shards, "
+            f"got {len(shards)}" + (f": number {missing} is missing" if missing < max(counts) else ""),
             "copy the missing shards",
         )
 
 
-def _warn_of_gaps(place: Place, shards: dict[str, int], pattern: re.Pattern[str]) -> None:
+def _warn_of_gaps(place: Place, matches: list[re.Match[str]]) -> None:
     """Warn of missing numbers; no error, as these names do not state a total and a gap may be intended."""
-    numbers = sorted((int(name[:-4].rpartition("-")[2]), name) for name in shards if pattern.fullmatch(name))
+    numbers = sorted((int(match["number"]), match[0]) for match in matches if match["number"])
     for (before, name), (after, _) in itertools.pairwise(numbers):
         if after > before + 1:
             warn(f"data: shard {before + 1} is missing after {place.address(name)}")

@@ -13,16 +13,16 @@ import numpy as np
 from trainer.config import DataConfig
 from trainer.data.encoded import MAX_IMAGE_BYTES, BadImage, Encoded, check_label, numbered_classes
 from trainer.data.formats import class_names, tar_index
-from trainer.data.formats.dataset import Dataset, Top, named_splits
+from trainer.data.formats.dataset import Dataset, Top
 from trainer.data.formats.image_files import is_image, passed_over
-from trainer.data.formats.shards import dataset_of
+from trainer.data.formats.shards import dataset_of, split_folders
 from trainer.data.names import class_name, printable
 from trainer.data.passed_over import is_system
 from trainer.data.staging import LocalShards, StagedShards, open_shards
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
-SHARD = re.compile(r"(?:.*-)?(?P<split>[A-Za-z]+)-\d+\.tar")
+SHARD = re.compile(r"(?:.*-)?(?P<split>[A-Za-z]+)-(?P<number>\d+)\.tar")
 LABELS = (".cls", ".json")  # the first wins
 LABEL_BYTES = 2**20
 LABEL_LIMIT = 2**31
@@ -52,18 +52,7 @@ class Index:
 
 def matches(top: Top) -> Dataset | None:
     """The dataset of tar shards, in one folder or in one folder per split."""
-    return dataset_of(top, "tar", SHARD, _split_folders(top))
-
-
-def _split_folders(top: Top) -> dict[str, dict[str, int]]:
-    """Folders of splits that hold nothing but tar shards: folder -> {path of a shard: bytes}."""
-    shards = {}
-    for split_folder in named_splits(top.folders).values():
-        folders, files = Place(top.place.address(split_folder)).top_level()
-        names = [name for name in files if not is_system(name)]
-        if names and all(map(is_system, folders)) and all(name.endswith(".tar") for name in names):
-            shards[split_folder] = {f"{split_folder}/{name}": files[name] for name in names}
-    return shards
+    return dataset_of(top, "tar", SHARD, split_folders(top, (".tar",)))
 
 
 def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:

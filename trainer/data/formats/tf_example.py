@@ -13,7 +13,7 @@ from trainer.data.encoded import BadImage
 # Names of the features that hold the encoded image and the label, and the label of the first class: the usual
 # ImageNet layout counts classes from 1, and its 0 is "background".
 IMAGES = ("image/encoded", "image")
-LABELS = {"image/class/label": 1, "label": 0}
+LABELS = {"image/class/label": 1, "label": 0, "class": 0}
 
 
 def parse(record: bytes) -> tuple[bytes, int]:

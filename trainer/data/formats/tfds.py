@@ -16,7 +16,7 @@ from trainer.data.staging import open_shards
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
-SHARD = re.compile(r".*-(?P<split>[A-Za-z]+)\.array_record-\d{5}-of-(?P<of>\d{5})")
+SHARD = re.compile(r".*-(?P<split>[A-Za-z]+)\.array_record-(?P<number>\d{5})-of-(?P<of>\d{5})")
 
 
 def matches(top: Top) -> Dataset | None:

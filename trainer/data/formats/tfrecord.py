@@ -17,7 +17,7 @@ from trainer.config import DataConfig
 from trainer.data.encoded import MAX_IMAGE_BYTES, BadImage, Encoded, check_label
 from trainer.data.formats import class_names, tf_example
 from trainer.data.formats.dataset import Dataset, Top
-from trainer.data.formats.shards import dataset_of
+from trainer.data.formats.shards import dataset_of, split_folders
 from trainer.data.staging import open_shards
 from trainer.errors import DataError
 
@@ -25,12 +25,19 @@ HEADER, FOOTER = struct.Struct("<QI"), struct.Struct("<I")
 THREADS = 8  # shards that are indexed at a time, mostly waiting for the disk
 
 
-SHARD = re.compile(r"(?:.*-)?(?P<split>[A-Za-z]+)(?:\.tfrecord)?-\d{5}-of-(?P<of>\d{5})")
+# train-00000-of-00010, NAME-train.tfrecord-00000-of-00010, train-00000-of-00010.tfrecord; train.tfrecord,
+# train_007.tfrecords, train07-2071.tfrec (whose last number counts its records).
+SUFFIXES = (".tfrecord", ".tfrecords", ".tfrec")
+SUFFIX = r"\.tfrec(?:ords?)?"
+SHARD = re.compile(
+    rf"(?:.*?[-_.])??(?P<split>(?!tfrec)[A-Za-z]+)(?:{SUFFIX})?"
+    rf"(?:-(?P<number>\d{{5}})-of-(?P<of>\d{{5}})(?:{SUFFIX})?|[-_.]?(?P<plain>\d{{1,7}})?(?:-\d+)?{SUFFIX})"
+)
 
 
 def matches(top: Top) -> Dataset | None:
     """The dataset of TFRecord shards."""
-    return dataset_of(top, "tfrecord", SHARD)
+    return dataset_of(top, "tfrecord", SHARD, split_folders(top, SUFFIXES))
 
 
 def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:

@@ -41,7 +41,7 @@ def pack(source: str, target: str, packing: Packing, config: DataConfig, advance
     Raises:
       DataError: the source is damaged, or the target holds other files or another pack.
     """
-    dataset, place = held_out.applied(find(source), config), Place(target)
+    dataset, place = held_out.applied(find(source, config.subset), config), Place(target)
     splits = {split: encoded(dataset, split, config) for split in dataset.splits}
     request = _request(source, splits, packing)
     with _locked(place):

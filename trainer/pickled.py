@@ -36,6 +36,14 @@ class Inert:
     name: str
 
 
+class Buildable:
+    """An object of the reader's own that takes the state which a pickle gives it (BUILD)."""
+
+    def build(self, state: Any) -> None:
+        """Take the state; raises ValueError where it is none."""
+        raise NotImplementedError
+
+
 Construct = Callable[[tuple], Any]
 
 
@@ -100,7 +108,7 @@ class _Machine:
         elif handler := getattr(self, f"_do_{name.lower()}", None):
             handler(argument)
         else:
-            raise ValueError(f"a pickle with the operation {name}, which torch.save does not write")
+            raise ValueError(f"a pickle with the operation {name}, which this reader does not know")
 
     def _put(self, entry: int) -> None:
         if not 0 <= entry < MAX_OPERATIONS:
@@ -224,8 +232,9 @@ class _Machine:
         self._make(Inert(_dotted(*names.split(" ", 1))), tuple(self._pop_marked()))
 
     def _do_build(self, _: None) -> None:
-        self._pop()  # attributes of an object, such as the versions in a state dict's _metadata
-        self._top()
+        state = self._pop()  # also of inert objects, such as the versions in a state dict's _metadata
+        if isinstance(target := self._top(), Buildable):
+            target.build(state)
 
     def _do_persid(self, pid: str) -> None:
         self._stack.append(self._persistent(pid))
