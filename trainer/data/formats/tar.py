@@ -12,17 +12,18 @@ import numpy as np
 
 from trainer.config import DataConfig
 from trainer.data.encoded import MAX_IMAGE_BYTES, BadImage, Encoded, check_label, numbered_classes
-from trainer.data.formats import class_names, tar_index
+from trainer.data.formats import class_names, tar_gzip, tar_index
 from trainer.data.formats.dataset import Dataset, Top
 from trainer.data.formats.image_files import is_image, passed_over
 from trainer.data.formats.shards import dataset_of, split_folders
+from trainer.data.formats.unpacked import UnpackedShards
 from trainer.data.names import class_name, printable
 from trainer.data.passed_over import is_system
-from trainer.data.staging import LocalShards, StagedShards, open_shards
+from trainer.data.staging import open_shards
 from trainer.data.storage import Place
 from trainer.errors import DataError
 
-SHARD = re.compile(r"(?:.*-)?(?P<split>[A-Za-z]+)-(?P<number>\d+)\.tar")
+SHARD = re.compile(r"(?:.*-)?(?P<split>[A-Za-z]+)-(?P<number>\d+)\.(?:tar(?:\.gz)?|tgz)")
 LABELS = (".cls", ".json")  # the first wins
 LABEL_BYTES = 2**20
 LABEL_LIMIT = 2**31
@@ -52,7 +53,7 @@ class Index:
 
 def matches(top: Top) -> Dataset | None:
     """The dataset of tar shards, in one folder or in one folder per split."""
-    return dataset_of(top, "tar", SHARD, split_folders(top, (".tar",)))
+    return dataset_of(top, "tar", SHARD, split_folders(top, (".tar", *tar_gzip.SUFFIXES)))
 
 
 def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
@@ -99,9 +100,12 @@ def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
     )
 
 
-def _open(dataset: Dataset, split: str, config: DataConfig) -> tuple[StagedShards | LocalShards, list[Index]]:
+def _open(dataset: Dataset, split: str, config: DataConfig) -> tuple[UnpackedShards, list[Index]]:
     place, sizes = dataset.place, dataset.shards[split]
-    files = open_shards(place, sizes, config.stage, config.stage_gib)
+    shards = open_shards(place, sizes, config.stage, config.stage_gib)
+    files = UnpackedShards(
+        shards, place, tar_gzip.unpack, config, packed=tar_gzip.is_gzipped, most_times=tar_gzip.MOST_TIMES
+    )
     with ThreadPoolExecutor(THREADS) as pool:
         parts = pool.map(lambda name: index(files.path(name), name, place.address(name)), sizes)
         return files, list(parts)
