@@ -19,6 +19,7 @@ if sys.version_info < PYTHON:
 from trainer.errors import HINT, ExitCode, TrainError  # noqa: E402
 from trainer.runtime.exit import leave, part  # noqa: E402
 from trainer.runtime.messages import complain  # noqa: E402
+from trainer.runtime.streams import quieten, reserve_stdout  # noqa: E402
 
 
 def main() -> None:
@@ -56,8 +57,9 @@ def run(arguments: list[str]) -> None:
     Raises:
       TrainError: states the exit code with which the process must end.
     """
+    quieten(os.environ)
     from trainer.arguments import parse
-    from trainer.metrics.lines import EventLine, logfmt
+    from trainer.metrics.lines import EventLine, format_of
     from trainer.rundir.events import Preempted
     from trainer.runtime.join import join, read_environment
     from trainer.runtime.preemption import EarlyExit
@@ -65,7 +67,8 @@ def run(arguments: list[str]) -> None:
 
     config = parse(arguments)
     job = read_environment(os.environ)
-    early = EarlyExit(logfmt(EventLine.KIND, Preempted(step=0).row()))
+    early = EarlyExit(format_of(config.log.format)(EventLine.KIND, Preempted(step=0).row()))
+    reserve_stdout(hosts_on_cpu=job.platform == "cpu" and job.hosts > 1)  # its thread inherits the mask
     watchdog = Watchdog(config.train.first_step_seconds, config.train.hang_seconds)
     join(job, config.train.join_seconds)
     joined = time.time()
@@ -74,7 +77,7 @@ def run(arguments: list[str]) -> None:
     from trainer.train import train  # takes seconds, which a wrong flag or a missing host need not wait for
 
     early.stop()
-    display = make_display()
+    display = make_display(config.log.format)
     if config.log.metrics_port:
         import jax
 

@@ -17,6 +17,7 @@ FLAGS = {
     "--epochs": ("train.epochs", "passes over the training data"),
     "--steps": ("train.steps", "optimizer updates, instead of --epochs"),
     "--profile": ("log.profile_steps", "steps to trace with xprof into the run directory, such as 100-104"),
+    "--log-format": ("log.format", "form of the log lines: auto, logfmt or json"),
     "--seed": ("train.seed", "random seed of the parameters, the data order and the augmentation"),
 }
 
@@ -60,7 +61,7 @@ def parser() -> Parser:
         "--recipe", default="", help=f"recipe: {', '.join(recipes.RECIPES)} (default: that of the dataset)"
     )
     for flag, (field, text) in FLAGS.items():
-        parser.add_argument(flag, dest=field, metavar=flag[2:].upper(), help=text)
+        parser.add_argument(flag, dest=field, metavar=flag[2:].upper().replace("-", "_"), help=text)
     parser.add_argument(
         "--set",
         action="append",

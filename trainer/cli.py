@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import io
 import json
+import os
 import sys
 
 from trainer import paths
@@ -13,6 +14,7 @@ from trainer.arguments import Parser, warn_of_folder
 from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
 from trainer.errors import ERROR, ConfigError, DataError, TrainError, reason
 from trainer.registry import LIBRARIES
+from trainer.runtime.streams import quieten, reserve_stdout
 
 EXAMPLES = """examples, from pictures in photos/train/CLASS/ and photos/val/CLASS/:
   resnet-train train --run-dir runs/first --data photos --arch resnet-tiny --batch 4 --steps 4
@@ -35,12 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
 
     ``train`` does not return; the process ends with an exit code of the trainer.
     """
+    quieten(os.environ)
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["train"]:
         from trainer.__main__ import main as train
 
         sys.argv[1:] = arguments[1:]
         train()
+    reserve_stdout()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     try:

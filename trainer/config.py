@@ -336,6 +336,11 @@ class CheckpointConfig:
 @dataclass(frozen=True, kw_only=True)
 class LogConfig:
     every_steps: int = option(10, "steps between logged training metrics", minimum=1)
+    format: str = option(
+        "auto",
+        "form of the log lines on stdout; auto: for people on a terminal, logfmt elsewhere",
+        ("auto", "logfmt", "json"),
+    )
     wandb: str = option(
         "auto",
         "mode of Weights & Biases; auto: online where WANDB_API_KEY is set, otherwise offline",

@@ -410,6 +410,7 @@ def evaluation_totals(setup: Setup, now: Position, arrays: Leaves) -> dict[str, 
     batch, rows = setup.config.train.batch, setup.placer.rows
     for local in pipeline.eval_batches(setup.test_source, batch, rows, setup.config.data):
         sums.append(setup.eval_program.result()(arrays, setup.placer.place(local)))
+        setup.log.evaluating(min(len(sums) * batch, setup.test_source.size), setup.test_source.size)
         setup.watchdog.beat()
         leave_if_preempted(setup, now)
     sums = jax.device_get(sums)

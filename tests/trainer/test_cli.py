@@ -1,12 +1,14 @@
 """resnet-train on a real run: evaluate, predict, export, report, fine-tune, and errors of wrong requests."""
 
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
 from pages import Page
-from train_runs import finish, rows, start
+from train_runs import environment, finish, rows, start
 
 from trainer import cli
 from trainer.config import DataConfig
@@ -16,6 +18,18 @@ from trainer.weights.file import load
 RUN = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "60", "--set", "model.width=8"]
 RUN += ["--set", "log.wandb=off", "--set", "train.eval_every_epochs=0", "--set", "optim.warmup_epochs=0"]
 
+# resnet-train, with a library in C++ that prints to file descriptor 1 when jax is loaded.
+NOISY = """
+import os, sys
+from importlib.abc import MetaPathFinder
+class Printing(MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name == "jax":
+            os.write(1, b"I am a library in C++\\n")
+sys.meta_path.insert(0, Printing())
+from trainer import cli
+sys.exit(cli.main())
+"""
 REPORT_AGAIN = "`resnet-train report` on this run's directory adds it."
 
 
@@ -32,6 +46,19 @@ def exported(run_dir, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported") / "w.safetensors"
     assert cli.main(["export", str(run_dir), str(path), "--to", "safetensors"]) == 0
     return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_stdout_is_data_only_and_stderr_is_free_of_noise(run_dir, tmp_path, verb):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
+    images = [str(tmp_path / "a.png")] if verb == "predict" else []
+    command = [sys.executable, "-c", NOISY, verb, str(run_dir), *images]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=200)
+    assert done.returncode == 0, done.stderr
+    [line] = done.stdout.splitlines()
+    assert set(json.loads(line)) >= ({"image", "top"} if verb == "predict" else {"accuracy", "examples"})
+    assert done.stderr == "I am a library in C++\n"
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from trainer.check.result import STEPS
 from trainer.cost import tpu_layout
 from trainer.errors import ERROR, TrainError
 from trainer.runtime.exit import leave
+from trainer.runtime.streams import reserve_stdout
 
 
 def main(arguments: list[str]) -> int:
@@ -117,4 +118,5 @@ def end_with(parent: int) -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    reserve_stdout()
     leave(main(sys.argv[1:]))

@@ -15,6 +15,7 @@ from trainer.data import verbs
 from trainer.data.verbs import RequestError
 from trainer.errors import ERROR, TrainError
 from trainer.runtime.environment import Variable
+from trainer.runtime.streams import quieten, reserve_stdout
 
 LAUNCHER = os.environ.get(Variable.PROGRAM)  # the command that started this one, as the user typed it
 PROGRAM = LAUNCHER or "python -m trainer.data"
@@ -182,4 +183,6 @@ def _add_number(
 
 
 if __name__ == "__main__":
+    quieten(os.environ)
+    reserve_stdout()
     sys.exit(main(sys.argv[1:]))

@@ -23,7 +23,7 @@ import google_crc32c
 from trainer.data.names import plain_name
 from trainer.data.storage import Place, failure, storage_errors
 from trainer.errors import DataError, StorageError, is_full
-from trainer.runtime.messages import warn
+from trainer.runtime.messages import note, warn
 from trainer.runtime.private import cache_folder, private_folder
 
 GIB = 2**30
@@ -153,7 +153,7 @@ class StagedShards:
         )
 
     def _report(self, name: str) -> None:
-        """Count a finished shard; print progress every REPORT_SECONDS and after the last."""
+        """Count a finished shard; print progress every REPORT_SECONDS and after the last, on stderr."""
         with self._lock:
             self._done_bytes += self._sizes[name]
             done = sum(file.done() for file in self._files.values())
@@ -161,12 +161,15 @@ class StagedShards:
             if now - self._reported < REPORT_SECONDS and done < len(self._files):
                 return
             self._reported = now
-            total, mib = sum(self._sizes.values()), self._done_bytes / 2**20
-            print(
-                f"stage shards={done}/{len(self._files)} gib={mib / 1024:.3g}/{total / GIB:.3g} "
-                f"mib_per_second={mib / max(now - self._start, 1e-9):.3g}",
-                flush=True,
-            )
+            note(self._progress(done, now - self._start))
+
+    def _progress(self, done: int, seconds: float) -> str:
+        """Return how far the work is, such as ``staging: 12 of 40 shards  3.1 of 12 GiB  450 MiB/s``."""
+        total_bytes, rate = sum(self._sizes.values()), self._done_bytes / max(seconds, 1e-9)
+        left = (total_bytes - self._done_bytes) / rate if rate else 0.0
+        gib = f"{self._done_bytes / GIB:.3g} of {total_bytes / GIB:.3g} GiB"
+        text = f"staging: {done} of {len(self._files)} shards  {gib}  {rate / 2**20:,.0f} MiB/s"
+        return text + (f"  {left:.0f} s left" if left >= 1 else "")
 
 
 class LocalShards:

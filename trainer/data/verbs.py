@@ -10,8 +10,8 @@ from typing import Any
 
 from trainer import paths
 from trainer.config import DataConfig
-from trainer.data.tools.counter import counting
 from trainer.errors import ERROR, TrainError
+from trainer.runtime.counter import counting
 
 # Each verb imports the decoders and clients that it needs, so that a wrong flag is reported at once.
 
@@ -46,7 +46,7 @@ def pack(args: Namespace) -> int:
         max_bad=args.max_bad,
     )
     config, target = _config(args), paths.absolute("TARGET", args.target)
-    with counting("pack") as advance:
+    with counting("packing") as advance:
         manifest = pack.pack(config.name, target, packing, config, advance)
     for line in manifest["left_out"]:
         print(f"left out: {line}")
@@ -64,7 +64,7 @@ def verify(args: Namespace) -> int:
 
     config, counts = _config(args), Counter[str]()
     dataset, checked = resolved(config), 0
-    with counting("verify") as advance:
+    with counting("verifying") as advance:
 
         def count(images: int) -> None:
             nonlocal checked

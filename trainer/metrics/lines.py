@@ -5,7 +5,9 @@
 
 import dataclasses
 import json
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -87,6 +89,26 @@ def logfmt(kind: str, row: dict[str, Any]) -> str:
     value can be taken for another field or another line.
     """
     return " ".join([kind, *(f"{key}={_text(value)}" for key, value in row.items())])
+
+
+def json_line(kind: str, row: dict[str, Any]) -> str:
+    """Return one line of JSON, such as ``{"kind": "progress", "step": 3, "loss": 0.5}``.
+
+    A number that is not finite is text, because JSON has none.
+    """
+    return json.dumps({"kind": kind} | {key: _finite(value) for key, value in row.items()})
+
+
+def _finite(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+FORMATS: dict[str, Callable[[str, dict[str, Any]], str]] = {"logfmt": logfmt, "json": json_line}
+
+
+def format_of(setting: str) -> Callable[[str, dict[str, Any]], str]:
+    """Return the function that writes a line by ``log.format``; ``auto`` is logfmt."""
+    return FORMATS.get(setting, logfmt)
 
 
 def _text(value: Any) -> str:

@@ -97,6 +97,11 @@ class Log:
         if self._metrics and self._display:
             self._display.progress(known(line))
 
+    def evaluating(self, done: int, total: int) -> None:
+        """Display how many of the test images have been evaluated."""
+        if self._metrics and self._display:
+            self._display.evaluating(done, total)
+
     def evaluation(self, line: Evaluation) -> None:
         """Write and display an evaluation."""
         self._row("evaluate", known(line), {})

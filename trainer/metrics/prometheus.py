@@ -60,6 +60,9 @@ class Exporter:
         self._display.progress(row)
         self._set(row, PROGRESS)
 
+    def evaluating(self, done: int, total: int) -> None:
+        self._display.evaluating(done, total)
+
     def evaluation(self, row: dict[str, Any]) -> None:
         self._display.evaluation(row)
         self._set(row, EVALUATION)

@@ -4,6 +4,8 @@ import contextlib
 import os
 import sys
 
+from trainer.runtime import streams
+
 
 def part() -> None:
     """Wait until the other hosts are done too; a coordinator that leaves first would abort them."""
@@ -17,6 +19,5 @@ def part() -> None:
 
 def leave(code: int) -> None:
     """End the process at once with ``code``; JAX's exit handlers would turn it into 134."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    streams.flush()
     os._exit(code)

@@ -13,6 +13,7 @@ from trainer.data.source import Source
 from trainer.errors import DataError
 from trainer.learning.step import normalise
 from trainer.report.mistakes import ErrorAnalysis, Mistake
+from trainer.runtime.counter import counted
 from trainer.weights import inference
 from trainer.weights.file import Weights
 
@@ -38,9 +39,8 @@ def analyse_errors(weights: Weights, data: DataConfig) -> ErrorAnalysis:
     confusion = np.zeros((count, count), np.int64)
     # A heap with the least confident mistake on top: (probability, example, image, truth, predicted).
     mistakes: list[tuple[float, int, np.ndarray, int, int]] = []
-    for number, batch in enumerate(
-        pipeline.eval_batches(test, inference.BATCH, np.arange(inference.BATCH), data)
-    ):
+    batches = pipeline.eval_batches(test, inference.BATCH, np.arange(inference.BATCH), data)
+    for number, batch in enumerate(counted("looking for mistakes", batches, test.size, inference.BATCH)):
         probabilities, labels = np.asarray(class_probabilities(batch["image"])), batch["label"]
         predicted, real = probabilities.argmax(-1), batch["weight"] > 0  # 0: padding and damaged images
         np.add.at(confusion, (labels[real], predicted[real]), 1)

@@ -27,6 +27,7 @@ from trainer.rundir.checkpoints import Checkpoints
 from trainer.rundir.dataset import DatasetRecord, listed
 from trainer.rundir.dataset import read as read_record
 from trainer.runtime.agreement import from_first_host
+from trainer.runtime.counter import counted
 from trainer.runtime.messages import warn
 from trainer.state import Arrays
 from trainer.weights.file import Weights, load
@@ -109,8 +110,11 @@ def evaluate(weights: Weights, data: DataConfig) -> dict[str, Any]:
     net, params, stats = build_network(weights)
     eval_step = jax.jit(step.make_eval_step(net, test))
     rows = np.arange(BATCH)
-    sums = [eval_step(params, stats, batch) for batch in pipeline.eval_batches(test, BATCH, rows, data)]
-    totals = {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}
+    totals = {"loss": 0.0, "correct": 0, "examples": 0}
+    batches = pipeline.eval_batches(test, BATCH, rows, data)
+    for batch in counted("evaluating", batches, test.size, BATCH):
+        sums = eval_step(params, stats, batch)
+        totals = {name: total + np.asarray(sums[name]).item() for name, total in totals.items()}
     examples = totals["examples"]
     if not examples:
         raise DataError(f"data: none of the {test.size:,} test images of '{test.name}' can be read")

@@ -23,10 +23,10 @@ from trainer.data.formats.detect import encoded, find
 from trainer.data.formats.packed import FORMAT, INDEX, MANIFEST, read_manifest
 from trainer.data.pipeline import cores
 from trainer.data.storage import Place, storage_errors
-from trainer.data.tools.counter import Advance
 from trainer.data.tools.pack_image import Packing
 from trainer.data.tools.pack_shards import ShardWriter, put_bytes, read_json, read_part, shard_names
 from trainer.errors import DataError
+from trainer.runtime.counter import Advance
 
 REQUEST = "pack.json"
 

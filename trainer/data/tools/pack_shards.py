@@ -18,9 +18,9 @@ import google_crc32c
 from trainer.data.encoded import BadImage, Encoded
 from trainer.data.names import printable
 from trainer.data.storage import Place, storage_errors
-from trainer.data.tools.counter import Advance
 from trainer.data.tools.pack_image import Packing, pack_image
 from trainer.errors import DataError
+from trainer.runtime.counter import Advance
 
 LISTS = ("rows", "names", "left_out")  # of a part
 WRITER_OPTIONS = "group_size:1,uncompressed"  # images are read one by one, and do not compress further

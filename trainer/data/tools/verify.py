@@ -11,8 +11,8 @@ from trainer.data.formats.dataset import Dataset
 from trainer.data.formats.detect import check_classes, open_split
 from trainer.data.images import decode
 from trainer.data.pipeline import cores
-from trainer.data.tools.counter import Advance
 from trainer.errors import DataError
+from trainer.runtime.counter import Advance
 
 CHUNK = 1024  # examples in flight; bounds the memory
 
