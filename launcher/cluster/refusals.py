@@ -43,8 +43,12 @@ def refusal(status: int, body: Mapping[str, Any], request: str) -> Refused:
             return Refused(status, message.format(*groups, text=text), hint.format(*groups), about)
     if status == 404 and re.search("could not find the requested resource|page not found", text):
         match = PATH.search(request)
-        kind = f"{match['plural']}.{match['group']}" if match else request
-        hint = INSTALL_HINTS.get(match["plural"], "") if match else ""
+        if match is None:
+            path = request.partition(" ")[2] or request
+            return Refused(
+                status, f"no API server answers at {path}: {text}", "is its URL in the kubeconfig right?"
+            )
+        kind, hint = f"{match['plural']}.{match['group']}", INSTALL_HINTS.get(match["plural"], "")
         return Refused(status, f"this cluster has no {kind}", hint)
     if status == 401:
         hint = "log in again: the token may have expired"
