@@ -21,8 +21,12 @@ def test_the_demo_reaches_its_accuracy(tmp_path):
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_"))}
     done = subprocess.run(words, cwd=tmp_path, env=inherited, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    run_dir = tmp_path / "runs" / "resnet18-cpu-2x1"
+    run_dir = tmp_path / "runs" / "resnet18-cpu-2x1-digits"
     last = json.loads((run_dir / "events.jsonl").read_text().splitlines()[-1])
     assert last["name"] == "end"
     assert last["accuracy"] >= 0.97
-    assert str(run_dir) in done.stdout + done.stderr  # says where it is kept
+    assert f"accuracy {last['accuracy']:.2%} after {last['step']} steps" in done.stderr
+    assert f"its page, for a browser: {(run_dir / 'report.html').as_uri()}" in done.stderr
+    again = subprocess.run(words, cwd=tmp_path, env=inherited, capture_output=True, text=True, check=False)
+    assert again.returncode == 0
+    assert f"resnet18-cpu-2x1-digits was already finished: accuracy {last['accuracy']:.2%}" in again.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import click
 from launcher.cli import options
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.local import paths
-from launcher.request import sources, summary
+from launcher.request import rules, sources, summary
 from launcher.request.job import TrainingJob
 
 # The fields that apply without a cluster: what to train, and a few others.
@@ -26,6 +27,7 @@ FIELDS += ["env", "secret_env", "grace", "max_restarts"]
 # Field -> its help where there is no cluster.
 TEXTS = {
     "slice": "processes and devices: cpu-<processes>x<devices per process>, or local-gpu",
+    "name": "name of the run; ARCH-SLICE-DATA if not given",
     "data": "dataset: a name, a folder of this machine or gs://…",
     "run_dir": "directory that keeps the run: a path of this machine or gs://…; runs/NAME if not given",
     "env": "environment variable of the run's processes",
@@ -43,11 +45,12 @@ def command(**flags: Any) -> None:
     """Run the same JobSet on this machine, one process per pod.
 
     CPU slices (cpu-<hosts>x<devices per host>) run everywhere; local-gpu uses all GPUs of this machine. The
-    run directory is runs/NAME. The failure policy applies: preempted and hung pods restart, a wrong setting
-    fails the run. Ctrl-C and SIGTERM let the run save a checkpoint; a second signal kills it.
+    run is ARCH-SLICE-DATA without --name, in runs/NAME. The failure policy applies: preempted and hung pods
+    restart, a wrong setting fails the run. Ctrl-C and SIGTERM let the run save a checkpoint; a second signal
+    kills it.
     """
     from launcher import extras
-    from launcher.local import attempts
+    from launcher.local import attempts, outcome
     from launcher.rendering.jobset import render
 
     job = _job(flags)
@@ -59,7 +62,8 @@ def command(**flags: Any) -> None:
     print(f"{job.name}: {'; '.join(summary.lines(job))}", file=sys.stderr, flush=True)
     started = time.monotonic()
     restarts = attempts.run(jobset, os.environ)
-    print(_farewell(job, restarts, time.monotonic() - started), file=sys.stderr)
+    seconds = time.monotonic() - started
+    print(*outcome.lines(job, flags, restarts, seconds), sep="\n", file=sys.stderr)
 
 
 def _job(flags: dict[str, Any]) -> TrainingJob:
@@ -82,8 +86,17 @@ def _job(flags: dict[str, Any]) -> TrainingJob:
                 f"--slice cpu-{shape.hosts}x{shape.devices_per_host} has as many hosts and devices",
             )
         )
-    run_dir = run_dir or paths.absolute("run-dir", f"runs/{job.name}")
-    return dataclasses.replace(job, run_dir=run_dir)
+    name = job.name if merged.get("name") else _default_name(job)
+    run_dir = run_dir or paths.absolute("run-dir", f"runs/{name}")
+    return dataclasses.replace(job, name=name, run_dir=run_dir)
+
+
+def _default_name(job: TrainingJob) -> str:
+    """Return ARCH-SLICE-DATA, so that runs on different data do not meet in one run directory."""
+    data = os.path.basename(str(job.requested.get("data.name", "")).rstrip("/"))
+    suffix = re.sub(r"[^a-z0-9]+", "-", data.lower())
+    room = rules.LONGEST_NAME - len(rules.longest_pod("", job.num_slices, job.shape.hosts))
+    return f"{job.name}-{suffix}"[:room].rstrip("-")
 
 
 def _create(run_dir: str) -> None:
@@ -113,14 +126,3 @@ def count_gpus(environ: Mapping[str, str]) -> int:
     if not count:
         raise ActionError("this machine has no GPU", "--slice cpu-1x1 runs on its CPU")
     return count
-
-
-def _farewell(job: TrainingJob, restarts: int, seconds: float) -> str:
-    count = "1 restart" if restarts == 1 else f"{restarts} restarts"
-    data = f" --data {job.requested['data.name']}" if "data.name" in job.requested else ""
-    reader = "gcloud storage cat" if job.run_dir.startswith("gs://") else "cat"
-    return f"""\
-{job.name} finished in {seconds:.0f} s with {count}; its results are in {job.run_dir}
-next:
-  {reader} {job.run_dir}/metrics.jsonl
-  resnet-launch render --slice v4-32 --arch {job.arch}{data}   # the same run on a TPU slice"""
