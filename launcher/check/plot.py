@@ -12,6 +12,9 @@ WIDTH, HEIGHT, LEFT, RIGHT = 720, 560, 76, 690
 PANELS = ((70, 270), (330, 500))  # y of the top and of the bottom of each panel
 BLUE, RED, GREY = "#1f5fa8", "#b3341f", "#6b7280"
 Points = Sequence[tuple[float, float]]
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+DIGIT = 8  # width of a digit in pixels
+LABEL_PLACES = (-10, 20, -26, 36)  # y of a label below its point, in the order of preference
 
 
 def svg(assessments: Sequence[Assessment]) -> str:
@@ -50,6 +53,8 @@ class _Panel:
         self.top, self.bottom = top, bottom
         self.x_ticks, self.y_ticks = ticks(right), ticks(most * 1.05)
         self.right, self.most = max(right * 1.03, self.x_ticks[-1]), max(most * 1.08, self.y_ticks[-1])
+        axis = (LEFT, bottom - 2, RIGHT, bottom + 22)
+        self.drawn: list[Box] = [axis]  # what labels must not cover
 
     def x(self, value: float) -> float:
         return LEFT + value / self.right * (RIGHT - LEFT)
@@ -73,12 +78,29 @@ class _Panel:
         for x, y in points:
             yield f'<circle cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="4" fill="{color}"/>'
             label = f"{y:,.0f}" if y >= 100 else f"{y:.3g}"
-            yield _text(self.x(x), self.y(y) - 10, label, anchor="middle", color=color)
+            yield _text(
+                self.x(x), self._free(self.x(x), self.y(y), label), label, anchor="middle", color=color
+            )
+
+    def _free(self, x: float, y: float, label: str) -> float:
+        """Return where a label of the point (x, y) in pixels covers nothing, or else the place above it."""
+        half = len(label) * DIGIT / 2
+        boxes = [(x - half, y + place - 11, x + half, y + place + 3) for place in LABEL_PLACES]
+        free = next(
+            (n for n, box in enumerate(boxes) if not any(_meet(box, other) for other in self.drawn)), 0
+        )
+        self.drawn.append(boxes[free])
+        return y + LABEL_PLACES[free]
 
     def limit(self, value: float) -> Iterator[str]:
         y = self.y(value)
+        self.drawn.append((LEFT, y - 2, RIGHT, y + 2))
         yield f'<path d="M{LEFT} {y:.1f}H{RIGHT}" stroke="{RED}" stroke-dasharray="6 4"/>'
         yield _text(LEFT + 6, y - 6, f"limit: {value:g} GiB per device", color=RED)
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def ticks(most: float) -> list[float]:

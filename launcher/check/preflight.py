@@ -145,10 +145,9 @@ def _cpu_nodes(job: TrainingJob, ready: list[Any]) -> Finding:
             for name, amount in requests.items()
         ]
         fitting += int(min([quota.quantity(room.get("pods", "0")), *shares]))
-    text = f"{len(ready)} ready nodes have room for {fitting} of {job.hosts} hosts"
-    text += (
-        f", if nothing else runs there (each requests {shown})" if shown else ", if nothing else runs there"
-    )
+    nodes = "1 ready node has" if len(ready) == 1 else f"{len(ready)} ready nodes have"
+    text = f"the run needs {job.hosts} hosts; {nodes} room for {fitting} if nothing else runs there"
+    text += f" (each requests {shown})" if shown else ""
     if fitting >= job.hosts:
         return Finding("ok", "nodes", text)
     return Finding("warning", "nodes", text, "--cpu and --memory ask for less; or the run waits for nodes")

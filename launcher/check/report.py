@@ -99,8 +99,12 @@ def _speed(assessment: Assessment, prediction: Prediction, price: float | None) 
     )
     total = prediction.total
     expected, low, high = (duration(seconds) for seconds in (total.expected, total.low, total.high))
-    # The size of the dataset is assumed where it is not known, and says nothing of its epochs.
-    a_day = "" if result["assumed"] else f", {prediction.epochs_a_day:,.0f} epochs per day"
+    # Without a dataset, or with an assumed size, an epoch means nothing.
+    a_day = (
+        ""
+        if result["assumed"] or summary.without_data(assessment.job)
+        else f", {prediction.epochs_a_day:,.0f} epochs per day"
+    )
     yield "run", f"{length} in {expected} ({low} to {high}){a_day}"
     cost = f", {_range(prediction.chip_hours.times(price))} at {price:g} per chip-hour" if price else ""
     yield "", f"{_range(prediction.chip_hours)} chip-hours{cost}"

@@ -32,9 +32,14 @@ def lines(job: TrainingJob) -> list[str]:
     return summary
 
 
+def without_data(job: TrainingJob) -> bool:
+    """Return whether the run trains on synthetic images because nobody named a dataset."""
+    return "data.name" not in job.requested and job.settings["data.name"] == "synthetic"
+
+
 def warnings(job: TrainingJob) -> Iterator[str]:
     """Yield what a person should know before the run starts."""
-    if "data.name" not in job.requested and job.settings["data.name"] == "synthetic":
+    if without_data(job):
         yield "no data is configured: the run trains on synthetic images (--data DATA)"
     data = str(job.settings["data.name"])
     mounted = any(mount.holds(data, to_read=True) for mount in job.mount)

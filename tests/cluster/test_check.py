@@ -100,9 +100,24 @@ def test_data_and_bucket_are_looked_at_without_a_cluster(bucket: str, capsys: An
 @pytest.mark.parametrize(
     ("cpus", "flags", "level", "room"),
     [
-        (["2", "1"], "--cpu 500m", "ok", "2 ready nodes have room for 6 of 4 hosts"),
-        (["2", "1"], "--cpu 1500m", "warning", "2 ready nodes have room for 1 of 4 hosts"),
-        (["400m", "16"], "--cpu 500m --memory 6Gi", "warning", "2 ready nodes have room for 1 of 4 hosts"),
+        (
+            ["2", "1"],
+            "--cpu 500m",
+            "ok",
+            "the run needs 4 hosts; 2 ready nodes have room for 6 if nothing else runs there",
+        ),
+        (
+            ["2", "1"],
+            "--cpu 1500m",
+            "warning",
+            "the run needs 4 hosts; 2 ready nodes have room for 1 if nothing else runs there",
+        ),
+        (
+            ["400m", "16"],
+            "--cpu 500m --memory 6Gi",
+            "warning",
+            "the run needs 4 hosts; 2 ready nodes have room for 1 if nothing else runs there",
+        ),
     ],
 )
 def test_cpu_hosts_share_nodes(

@@ -78,9 +78,12 @@ def test_data_of_the_pods_counts_as_imagenet_and_the_report_says_so(run):
     assert "epochs per day" not in out
     code, out, _ = run(f"--slice v4-8 {TINY} --estimate --data synthetic --batch 64")
     assert "epochs per day" in out
+    code, out, _ = run("--slice v4-8 --arch resnet-tiny --estimate --batch 64")
+    assert code == 0
+    assert "epochs per day" not in out, "no dataset was named"
     code, _, err = run(f"--slice v4-8 {TINY} --estimate --data {Path(__file__).parent}")
     assert code == 1
-    assert "must be an image folder, IDX, " in err
+    assert "must be an image folder, " in err
 
 
 @pytest.mark.slow

@@ -42,6 +42,19 @@ def test_each_batch_is_a_point_of_both_panels():
     assert {"1,800", "1,900", "8", "15", "limit: 16 GiB per device", "batch per device"} <= set(texts)
 
 
+def test_labels_cover_neither_one_another_nor_the_limit():
+    batches = [(64, 4060, 1.77), (128, 3904, 3.17), (190, 3850, 4.5), (1400, 3406, 15.2)]
+    drawn = ElementTree.fromstring(plot.svg([assessment(*batch) for batch in batches]))
+    labels = {text.text: (float(text.get("x")), float(text.get("y"))) for text in drawn.iter(f"{SVG}text")}
+    points = [(float(c.get("cx")), float(c.get("cy"))) for c in drawn.iter(f"{SVG}circle")]
+    # The labels of 64 and 128 are 32 wide and stand 27 apart: one is above its point, the other below.
+    assert labels["4,060"][1] == points[0][1] - 10
+    assert labels["3,904"][1] == points[1][1] + 20
+    assert labels["3,850"][1] == points[2][1] - 10
+    # y of the limit: 500 - 16 / 17.28 of 170 = 342.6; a text above 15.2 would lie across it.
+    assert labels["15.2"][1] == points[-1][1] + 20
+
+
 @pytest.mark.parametrize(
     ("most", "expected"),
     [
