@@ -21,8 +21,8 @@ LAUNCHER = os.environ.get(Variable.PROGRAM)  # the command that started this one
 PROGRAM = LAUNCHER or "python -m trainer.data"
 DEFAULTS = DataConfig()
 DESCRIPTION = (
-    "Pack, check, show and stage datasets: image folders, IDX, ArrayRecord (packed or TFDS), TFRecord "
-    "and tar shards, on a disk or in a bucket."
+    "Pack, check, show and stage datasets: image folders, lists of images, CIFAR, IDX, ArrayRecord (packed "
+    "or TFDS), TFRecord, Parquet and tar shards, on a disk or in a bucket."
 )
 # The launcher turns --slice and --arch into --need and --for; alone, this program knows no slices.
 BENCH_EXAMPLE = "--slice v5e-16 --arch resnet50" if LAUNCHER else "--need 8820 --for v5e-16"

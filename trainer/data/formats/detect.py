@@ -16,6 +16,7 @@ from trainer.data.formats import (
     idx,
     imagenet,
     packed,
+    parquet,
     tar,
     tfds,
     tfrecord,
@@ -29,7 +30,7 @@ from trainer.errors import DataError, printable
 
 KINDS = (
     "an image folder, images with CSV labels, ImageNet as Kaggle ships it, Food-101, CIFAR, IDX, "
-    "ArrayRecord (packed or TFDS), TFRecord or tar shards"
+    "ArrayRecord (packed or TFDS), TFRecord, Parquet or tar shards"
 )
 # Name of a format -> its module; the first that matches is taken.
 FORMATS: dict[str, ModuleType] = {
@@ -39,6 +40,7 @@ FORMATS: dict[str, ModuleType] = {
     "tfds": tfds,
     "tfrecord": tfrecord,
     "tar": tar,
+    "parquet": parquet,
     "imagenet": imagenet,
     "food-101": food101,
     "csv": csv_labels,
