@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,8 +46,11 @@ class Interrupts:
         self.count += 1
 
 
-def run(jobset: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+def run(jobset: Mapping[str, Any], environ: Mapping[str, str], shown: Callable[[str], str] = str) -> int:
     """Run the JobSet to its end and return the number of restarts.
+
+    Args:
+      shown: turns a line that a pod prints into the one to print.
 
     Raises ActionError where the run fails, exceeds maxRestarts or is interrupted.
     """
@@ -56,7 +59,7 @@ def run(jobset: Mapping[str, Any], environ: Mapping[str, str]) -> int:
     interrupts = Interrupts()
     with interrupts.caught():
         while attempt <= max_restarts + FREE_RESTARTS:
-            failed = _attempt(jobset, _pods(jobset, uid, attempt, environ), environ, interrupts)
+            failed = _attempt(jobset, _pods(jobset, uid, attempt, environ), environ, interrupts, shown)
             if failed is None:
                 return attempt
             pod, exit_code = failed
@@ -80,7 +83,11 @@ def run(jobset: Mapping[str, Any], environ: Mapping[str, str]) -> int:
 
 
 def _attempt(
-    jobset: Mapping[str, Any], pods: list[Pod], environ: Mapping[str, str], interrupts: Interrupts
+    jobset: Mapping[str, Any],
+    pods: list[Pod],
+    environ: Mapping[str, str],
+    interrupts: Interrupts,
+    shown: Callable[[str], str],
 ) -> tuple[str, int] | None:
     """Run all pods once.
 
@@ -88,7 +95,7 @@ def _attempt(
     """
     pod_spec = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
     grace_seconds = pod_spec["terminationGracePeriodSeconds"]
-    with Processes(pods, environ) as processes:
+    with Processes(pods, environ, shown) as processes:
         while processes.running:
             exit_codes = processes.wait()
             if interrupts.count:

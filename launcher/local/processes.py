@@ -24,9 +24,15 @@ class Processes:
 
     Each process has a session of its own, so that Ctrl-C in a terminal reaches the launcher alone, which
     then stops all of them. On Linux they die with the launcher, even when it is killed.
+
+    Args:
+      shown: turns a line that a pod prints into the one to print.
     """
 
-    def __init__(self, pods: list[Pod], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, pods: list[Pod], environ: Mapping[str, str], shown: Callable[[str], str] = str
+    ) -> None:
+        self._shown = shown
         self._selector = selectors.DefaultSelector()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         try:
@@ -50,7 +56,9 @@ class Processes:
         for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
             assert source is not None
             os.set_blocking(source.fileno(), False)
-            self._selector.register(source, selectors.EVENT_READ, _Lines(pod.name, source, target))
+            self._selector.register(
+                source, selectors.EVENT_READ, _Lines(pod.name, source, target, self._shown)
+            )
 
     def __enter__(self) -> Processes:
         return self
@@ -111,8 +119,8 @@ class Processes:
 class _Lines:
     """One pipe of one pod, copied line by line with the pod's name as a prefix."""
 
-    def __init__(self, pod: str, source: IO[bytes], target: Any) -> None:
-        self._prefix, self._source, self._target = f"{pod} | ", source, target
+    def __init__(self, pod: str, source: IO[bytes], target: Any, shown: Callable[[str], str]) -> None:
+        self._prefix, self._source, self._target, self._shown = f"{pod} | ", source, target, shown
         self._unfinished = b""
 
     def copy(self) -> bool:
@@ -131,7 +139,7 @@ class _Lines:
     def _write(self, lines: list[bytes]) -> None:
         if lines:
             texts = (line.decode(errors="backslashreplace") for line in lines)
-            self._target.write("".join(f"{self._prefix}{text}\n" for text in texts))
+            self._target.write("".join(f"{self._prefix}{self._shown(text)}\n" for text in texts))
             self._target.flush()
 
 

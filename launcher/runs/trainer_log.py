@@ -1,4 +1,4 @@
-"""The trainer's log: `progress`, `evaluate` and `event` lines are logfmt, all other lines are prose."""
+"""The trainer's log: `progress`, `evaluate` and `event` lines are logfmt or JSON, all others are prose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from launcher import contract
+from launcher.errors import printable
+from launcher.runs.sentences import sentence
 
+JSON_START = '{"kind":'
+LATEST = 1e11  # unix seconds in the year 5138: what is beyond is no time
 # A field of logfmt; a text with spaces or quotes is a JSON string.
 PAIR = re.compile(r'(?:^| )([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"(?= |$)|[^ "]*(?= |$))')
 
@@ -29,18 +33,42 @@ def read(lines: Iterable[str]) -> LogSummary:
     """Read a log, oldest line first; prose and malformed lines are skipped."""
     summary = LogSummary()
     for line in lines:
-        kind, _, pairs = line.partition(" ")
-        if kind not in contract.document()["lines"]:
-            continue
-        values: Any = {key: _value(text) for key, text in PAIR.findall(pairs)}
+        kind, values = parse(line)
         if kind == "progress":
             summary.progress = values
         elif kind == "evaluate":
             summary.evaluate = values
             summary.best = better(summary.best, values)
-        elif isinstance(values.get("at"), (int, float)):
-            summary.events[str(values.get("name"))] = float(values["at"])
+        elif kind == "event" and isinstance(at := values.get("at"), (int, float)) and abs(at) < LATEST:
+            summary.events[str(values.get("name"))] = float(at)
     return summary
+
+
+def parse(line: str) -> tuple[str, Any]:
+    """Return (kind, key -> value) of a line for programs; an empty kind for prose and malformed lines."""
+    if line.startswith(JSON_START):
+        return _from_json(line)
+    kind, _, pairs = line.partition(" ")
+    if kind not in contract.document()["lines"]:
+        return "", {}
+    return kind, {key: _value(text) for key, text in PAIR.findall(pairs)}
+
+
+def for_people(line: str) -> str:
+    """Return a line of a log as a sentence; prose and what lacks the values of its kind stay."""
+    kind, values = parse(line)
+    return (printable(sentence(kind, values)) if kind else "") or line
+
+
+def _from_json(line: str) -> tuple[str, Any]:
+    try:
+        row = json.loads(line, parse_constant=str)
+    except (ValueError, RecursionError):
+        return "", {}
+    kind = row.pop("kind", "")
+    if not isinstance(kind, str) or kind not in contract.document()["lines"]:
+        return "", {}
+    return kind, {key: value for key, value in row.items() if isinstance(value, (str, int, float))}
 
 
 def better(one: contract.EvaluateLine, other: contract.EvaluateLine) -> contract.EvaluateLine:

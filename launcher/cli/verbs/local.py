@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def command(**flags: Any) -> None:
     CPU slices (cpu-<hosts>x<devices per host>) run everywhere; local-gpu uses all GPUs of this machine. The
     run is ARCH-SLICE-DATA without --name, in runs/NAME. The failure policy applies: preempted and hung pods
     restart, a wrong setting fails the run. Ctrl-C and SIGTERM let the run save a checkpoint; a second signal
-    kills it.
+    kills it. On a terminal the trainer's lines are written for people, unless log.format is set.
     """
     from launcher import extras
     from launcher.local import attempts, outcome
@@ -61,9 +61,17 @@ def command(**flags: Any) -> None:
     [jobset] = render(job)
     print(f"{job.name}: {'; '.join(summary.lines(job))}", file=sys.stderr, flush=True)
     started = time.monotonic()
-    restarts = attempts.run(jobset, os.environ)
+    restarts = attempts.run(jobset, os.environ, _shown(job))
     seconds = time.monotonic() - started
     print(*outcome.lines(job, flags, restarts, seconds), sep="\n", file=sys.stderr)
+
+
+def _shown(job: TrainingJob) -> Callable[[str], str]:
+    """Return the function that writes a pod's line: for people on a terminal, unless a format is set."""
+    from launcher.runs import trainer_log
+
+    people = sys.stdout.isatty() and job.requested.get("log.format", "auto") == "auto"
+    return trainer_log.for_people if people else str
 
 
 def _job(flags: dict[str, Any]) -> TrainingJob:

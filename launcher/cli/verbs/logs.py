@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import sys
 from typing import Any
 
 import click
@@ -30,6 +31,9 @@ PARAMS = [
         help="print only lines of the last DURATION, such as 10m",
     ),
     *target.flags(),
+    click.Option(
+        ["--raw"], is_flag=True, help="print lines as the hosts do, also on a terminal (default elsewhere)"
+    ),
     click.Option(["--json", "as_json"], is_flag=True, help="print one JSON object per line"),
 ]
 
@@ -44,15 +48,17 @@ def command(
     context: str | None,
     kubeconfig: str | None,
     namespace: str | None,
+    raw: bool,
     as_json: bool,
 ) -> None:
     """Print the output of the hosts, each line with its pod as prefix: slice-0-1 is slice 0, host 1.
 
     After restarts the prefix also has their number: slice-0-1.r2. What is no line of a log goes to stderr.
+    On a terminal, progress, evaluations and events are written for people; --raw shows what the hosts print.
     With --follow, exit code 0: the run is over and its logs are complete, 4: not known.
     """
     from launcher.errors import ActionError
-    from launcher.runs import logs, lookup, watch
+    from launcher.runs import logs, lookup, trainer_log, watch
 
     position = parse_host(host)
     cluster = target.cluster(context, kubeconfig, namespace)
@@ -60,9 +66,11 @@ def command(
     query = {"tailLines": tail, "sinceSeconds": None if since is None else max(since, 1)}
     query = {key: value for key, value in query.items() if value is not None}
     lines = (logs.Follower if follow else logs.snapshot)(cluster, name, position, cluster.warn, **query)
+    shown = str if raw or as_json or not sys.stdout.isatty() else trainer_log.for_people
     with watch.end_not_known(name, ActionError) if follow else contextlib.nullcontext():
         for line in lines:
-            click.echo(json.dumps(dataclasses.asdict(line)) if as_json else str(line))
+            plain = dataclasses.replace(line, text=shown(line.text))
+            click.echo(json.dumps(dataclasses.asdict(line)) if as_json else str(plain))
 
 
 def check_host(position: tuple[int, int] | None, jobset: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from launcher import TrainingJob, render
 from launcher.errors import ActionError, RequestError
 from launcher.local import attempts
+from launcher.runs import trainer_log
 
 # Each script sees `place` (slice, index), `attempt` and `folder`.
 PRELUDE = """
@@ -77,6 +78,16 @@ def test_lines_are_prefixed_and_keep_their_stream(tmp_path, capfd):
         "slice-0-1 | second",
     ]
     assert sorted(err.splitlines()) == ["slice-0-0 | to stderr", "slice-0-1 | to stderr"]
+
+
+def test_lines_are_written_for_people_where_they_are_asked_for(tmp_path, capfd):
+    script = """
+    print("progress step=40 steps=269 loss=2.2123"); print("prose = here", file=sys.stderr)
+    """
+    attempts.run(jobset(tmp_path, script), os.environ, trainer_log.for_people)
+    out, err = capfd.readouterr()
+    assert "slice-0-0 | step 40/269  loss 2.21\n" in out
+    assert "slice-0-1 | prose = here\n" in err
 
 
 @pytest.mark.parametrize("code", [43, 45, 1])

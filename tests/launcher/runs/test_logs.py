@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -260,3 +261,26 @@ def test_a_dead_node_does_not_hide_the_other_hosts(on_api: Commands) -> None:
     assert (result.code, result.out) == (1, ["slice-0-1 | line 1"])
     assert result.err[-1] == "error: the logs of 1 of 2 hosts could not be read to their end"
     assert "dial tcp: i/o timeout" in result.err[0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "terminal", "shown"),
+    [
+        ("", True, "slice-0-0 | step 40/269  loss 2.21"),
+        ("", False, "slice-0-0 | progress step=40 steps=269 loss=2.2123"),
+        ("--raw", True, "slice-0-0 | progress step=40 steps=269 loss=2.2123"),
+        (
+            "--json",
+            True,
+            '{"slice": 0, "host": 0, "restart": 0, "text": "progress step=40 steps=269 loss=2.2123"}',
+        ),
+    ],
+)
+@pytest.mark.parametrize("verb", ["logs", "logs -f"])
+def test_a_terminal_shows_sentences(
+    on_api: Commands, monkeypatch: pytest.MonkeyPatch, verb: str, flags: str, terminal: bool, shown: str
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    with ApiServer(jobsets=[jobset(hosts=1, ended="Completed")], pods=[pod(ended=True)]) as server:
+        server.logs[POD] = at(1, "progress step=40 steps=269 loss=2.2123")
+        assert on_api(server, f"{verb} run {flags}").out == [shown]

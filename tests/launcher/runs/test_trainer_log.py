@@ -1,5 +1,7 @@
 """Reading the trainer's lines out of a log."""
 
+import pytest
+
 from launcher.runs import trainer_log
 
 LOG = """\
@@ -51,3 +53,50 @@ def test_the_best_evaluation_is_kept_beside_the_newest():
     summary = trainer_log.read([*lines, "evaluate step=20 accuracy=0.7"])
     assert (summary.evaluate["step"], summary.best["step"]) == (20, 10)
     assert trainer_log.better({}, {"step": 1}) == {}
+
+
+def test_lines_of_json_are_read_like_logfmt():
+    summary = trainer_log.read(
+        [
+            '{"kind": "event", "name": "joined", "at": 1700000003.25}',
+            '{"kind": "progress", "step": 20, "steps": 150, "loss": "nan"}',
+            '{"kind": "evaluate", "step": 15, "accuracy": 0.25}',
+        ]
+    )
+    assert summary.events == {"joined": 1700000003.25}
+    assert summary.progress == {"step": 20, "steps": 150, "loss": "nan"}
+    assert summary.evaluate == {"step": 15, "accuracy": 0.25}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"kind": "progress", "step": 20',
+        '{"kind": ["progress"], "step": 20}',
+        '{"kind": "image", "top": []}',
+        ' {"kind": "progress", "step": 20}',
+        '{"kind": ' + "[" * 100_000,
+        f'{{"kind": "event", "name": "start", "at": {"9" * 400}}}',
+        f"event name=start at={'9' * 400}",
+        "warning: progress step=3",
+    ],
+)
+def test_other_lines_are_prose(line):
+    assert trainer_log.read([line]) == trainer_log.LogSummary()
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("progress step=40 steps=269 loss=2.2123 eta_seconds=104", "step 40/269  loss 2.21  1 min 44 s left"),
+        ('{"kind": "progress", "step": 40, "loss": NaN, "x": {}}', "step 40  loss NaN"),
+        ("evaluate step=15 accuracy=0.25 examples=1", "evaluated at step 15: accuracy 25.00 %, 1 images"),
+        ("event name=joined at=1.5", "all hosts have joined"),
+        (r'event name="a\nprogress step=1" x=3', r"a\nprogress step=1, x 3"),
+        ("progress of the work", "progress of the work"),
+        ("evaluate step=1", "evaluate step=1"),
+        ("", ""),
+    ],
+)
+def test_lines_for_people(line, text):
+    assert trainer_log.for_people(line) == text
