@@ -11,9 +11,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from kubernetes.utils.quantity import parse_quantity
+
 from launcher import keys
 from launcher.rendering.manifest import to_yaml
 
+QUANTITIES = ("limits", "requests", "sizeLimit")  # fields that are, or hold, Kubernetes quantities
 # Kueue and the verbs suspend and resume change these spec fields while a run lives: they are its state.
 STATE_FIELDS = ("suspend",)
 # `submit` adds these annotations; a render knows neither who submits nor who suspends.
@@ -27,7 +30,8 @@ def unified(live: Mapping[str, Any], rendered: Mapping[str, Any], manager: str) 
       live: the stored object.
       manager: field manager that applied it.
     """
-    old, new = _text(_owned(live, _fields(live, manager))), _text(rendered)
+    owned = _same_quantities(_owned(live, _fields(live, manager)), rendered)
+    old, new = _text(owned), _text(rendered)
     return "".join(
         difflib.unified_diff(
             old.splitlines(keepends=True), new.splitlines(keepends=True), "on the cluster", "rendered"
@@ -70,6 +74,26 @@ def _owned(value: Any, fields: Mapping[str, Any]) -> Any:
         for key, below in keyed
         if all(item.get(name) == value for name, value in key.items())
     ]
+
+
+def _same_quantities(live: Any, rendered: Any, quantities: bool = False) -> Any:
+    """Return what is on the cluster with each quantity that equals the rendered one written as that is.
+
+    The server writes quantities in its own form: 4 as "4", 1000m as "1", 1024Mi as "1Gi".
+
+    Args:
+      quantities: whether strings and numbers here are quantities.
+    """
+    if isinstance(live, Mapping) and isinstance(rendered, Mapping):
+        return {
+            name: _same_quantities(value, rendered.get(name), quantities or name in QUANTITIES)
+            for name, value in live.items()
+        }
+    if isinstance(live, list) and isinstance(rendered, list) and len(live) == len(rendered):
+        return [_same_quantities(*pair, quantities) for pair in zip(live, rendered, strict=True)]
+    if quantities and isinstance(live, str | int) and isinstance(rendered, str | int):
+        return rendered if parse_quantity(live) == parse_quantity(rendered) else live
+    return live
 
 
 def _text(manifest: Mapping[str, Any]) -> str:

@@ -26,7 +26,8 @@ OTHERWISE_KNOWN |= {
 }
 # What JobSet reports of its failure policy is the run's restarts and its end.
 OF_FAILURE_POLICY = re.compile("FailurePolicyAction$|^(FailedJobs|ReachedMaxRestarts|Restarting)$")
-LEADER = "leader pod not yet scheduled"  # JobSet's webhook holds the other pods of a slice back until then
+# JobSet's webhook holds the other pods of a slice back until its first, the leader, has a node.
+LEADER = re.compile("leader pod not yet scheduled|follower pod node selector for topology domain not found")
 
 
 def start_problems(pods: Iterable[JSON]) -> list[str]:
@@ -203,7 +204,7 @@ def creation_problems(warnings: Iterable[JSON], pods: Sequence[JSON], missing: b
 
 
 def _is_news(kind: str, reason: str, message: str) -> bool:
-    if LEADER in message or reason in events.JOB_FAILED:
+    if LEADER.search(message) or reason in events.JOB_FAILED:
         return False
     if kind == "JobSet":
         return not OF_FAILURE_POLICY.search(reason)

@@ -188,6 +188,16 @@ JOBS = 'jobs.batch "run-slice-0" is forbidden: exceeded quota: compute'
             ],
             [],
         ),
+        (
+            [
+                event(
+                    "FailedCreate",
+                    'Error creating: admission webhook "vpod.kb.io" denied the request: follower pod node '
+                    "selector for topology domain not found. missing selector: cloud.google.com/gke-nodepool",
+                )
+            ],
+            [],
+        ),
         # What JobSet says about its failure policy is no reason why pods are missing.
         (
             [
