@@ -12,7 +12,7 @@ import sys
 from trainer import paths
 from trainer.arguments import Parser, warn_of_folder
 from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
-from trainer.errors import ERROR, ConfigError, DataError, TrainError, reason
+from trainer.errors import ERROR, ConfigError, DataError, TrainError, printable_json, reason
 from trainer.registry import LIBRARIES
 from trainer.runtime.streams import quieten, reserve_stdout
 
@@ -192,7 +192,7 @@ def predict(args: argparse.Namespace) -> None:
             _print_status(f"{ERROR}{result}")
         else:
             answered += 1
-            print(json.dumps(result, ensure_ascii=False), flush=True)
+            print(printable_json(json.dumps(result, ensure_ascii=False)), flush=True)
     if failed:
         raise DataError(f"{failed:,} of {answered + failed:,} pictures could not be classified")
 

@@ -384,6 +384,7 @@ class TrainConfig:
             raise ConfigError("\n".join(problems))
 
 
+MAX_WHOLE = 2**63 - 1
 SECTIONS = {
     "model": ModelConfig,
     "data": DataConfig,
@@ -454,7 +455,8 @@ def _read(path: str, value: Any) -> Any:
     if isinstance(value, str) and metadata["local"] is not None and value not in metadata["local"]:
         return paths.absolute(path, value)
     if not isinstance(value, str) or kind is str:
-        return float(value) if kind is float and isinstance(value, int) else value
+        is_whole = kind is float and isinstance(value, int) and abs(value) <= MAX_WHOLE
+        return float(value) if is_whole else value
     try:
         if kind is bool:
             return {"true": True, "1": True, "false": False, "0": False}[value.lower()]
@@ -472,7 +474,9 @@ def _walk(config: TrainConfig):
 def _problem(path: str, f: dataclasses.Field, value: Any) -> str | None:
     choices, minimum = f.metadata["choices"], f.metadata["minimum"]
     if type(value) is not TYPES[path]:
-        return f"{path}: must be {_kind_name(TYPES[path])}, got {value!r}"
+        return f"{path}: must be {_kind_name(TYPES[path])}, got {repr(value)[:200]}"
+    if TYPES[path] is int and abs(value) > MAX_WHOLE:
+        return f"{path}: must be at most {MAX_WHOLE} in size, got a number of {value.bit_length()} bits"
     if choices and value not in choices and not (f.metadata["paths"] and "/" in value):
         close = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
         text = f"{path}: must be one of {', '.join(choices)}, got '{value}'"

@@ -44,6 +44,8 @@ TENSORSTORE = re.compile(r"(?:\"(?P<path>/[^\"]*)\"[^\"]*)?\[os_error_code='(?P<
 
 
 CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# ... and what turns the direction of the text that follows.
+OBEYED = re.compile(r"[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
@@ -51,7 +53,12 @@ def printable(text: str) -> str:
 
     So a name of a file or a class can neither command a terminal nor look like another line of the log.
     """
-    return CONTROL.sub(_escaped, text)
+    return OBEYED.sub(_escaped, text)
+
+
+def printable_json(text: str) -> str:
+    r"""Return JSON with its control characters, which stand only within texts, as ``\u009b``."""
+    return OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _escaped(match: re.Match[str]) -> str:

@@ -1,6 +1,7 @@
 """Place: a folder of files on a disk or in a bucket; it knows nothing of what the files mean."""
 
 import contextlib
+import errno
 import functools
 import os
 import shutil
@@ -89,7 +90,7 @@ class Place:
             target = self.local(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}.new")  # a rename is atomic only within one disk
-            shutil.move(file, temporary)
+            _move(file, temporary)
             temporary.replace(target)
 
     def delete(self, name: str) -> None:
@@ -183,3 +184,16 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _move(file: Path, target: Path) -> None:
+    """Move a file, also to another disk; a link that someone put in its place is replaced, never followed."""
+    try:
+        os.replace(file, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        target.unlink(missing_ok=True)
+        with file.open("rb") as source, target.open("xb") as copy:
+            shutil.copyfileobj(source, copy)
+        file.unlink()

@@ -20,7 +20,7 @@ from trainer.devices.cpu_cache import NO_CACHE, Executables
 from trainer.devices.mesh import batch_sharding, replicated
 from trainer.devices.state_sharding import of_state
 from trainer.runtime.messages import warn
-from trainer.runtime.private import others_write
+from trainer.runtime.private import open_parent, others_write
 from trainer.state import Batch, EvalStep, Metrics, State, TrainStep
 
 CACHED_SECONDS = 0.5  # a program that compiles faster is not worth a file in the cache
@@ -165,7 +165,7 @@ def _is_trusted(folder: str) -> bool:
             path.mkdir(mode=0o700, parents=True)
         return True
     link = path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid())
-    if not link and not others_write(path):
+    if not link and not others_write(path) and not open_parent(path):
         return True
     warn(
         f"train.compile_cache: {folder} is not used, because other users may write to it; "

@@ -10,6 +10,7 @@ from etils import epath
 from trainer.config import TrainConfig
 from trainer.metrics.display import Display
 from trainer.metrics.lines import Evaluation, Progress
+from trainer.rundir import rows
 from trainer.rundir.events import End, Event, known
 from trainer.rundir.goodput import account
 from trainer.rundir.jsonlines import JsonLines
@@ -42,8 +43,8 @@ class Log:
         display: Display | None = None,
         mirrors: Sequence[Mirror] = (),
     ):
-        self._metrics = JsonLines(root / "metrics.jsonl") if root else None
-        self._events = JsonLines(root / "events.jsonl") if root else None
+        self._metrics = JsonLines(root / "metrics.jsonl", rows.metric) if root else None
+        self._events = JsonLines(root / "events.jsonl", rows.event) if root else None
         self._display = display
         self._mirrors = mirrors
 
@@ -52,10 +53,10 @@ class Log:
 
         An attempt that was killed has written no event of its end.
         """
-        rows = self._metrics.rows if self._metrics else []
-        logged = [row for row in rows if row["kind"] == "train"][-1:]
+        written = self._metrics.rows if self._metrics else []
+        logged = [row for row in written if row["kind"] == "train"][-1:]
         keys = ("step", "at", "waited_seconds")
-        return {f"before_{key}": row[key] for row in logged for key in keys if "at" in row}
+        return {f"before_{key}": row[key] for row in logged for key in keys if "at" in row and key in row}
 
     def record(self, config: TrainConfig) -> Record:
         """Return the record of the run over all attempts; on the first host only."""

@@ -10,6 +10,7 @@ import jax
 from etils import epath
 
 from trainer.errors import ConfigError
+from trainer.rundir import files
 from trainer.runtime.messages import warn
 
 STEPS = re.compile(r"(\d+)(?:-(\d+))?")
@@ -90,5 +91,6 @@ class Profiler:
         for path in sorted(folder.rglob("*")):
             target = destination / str(path.relative_to(folder))
             if path.is_file():
+                files.check_links(destination.parent, target)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())

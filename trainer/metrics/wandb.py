@@ -2,6 +2,7 @@
 
 import os
 import queue
+import tempfile
 import threading
 from typing import Any
 
@@ -17,8 +18,8 @@ FINISH_SECONDS = 20.0
 class Wandb:
     """Mirrors rows to one wandb run, which a restart continues: its id is in the run directory.
 
-    Without an API key it is offline and writes files for ``wandb sync`` to ``<run dir>/wandb``, or to /tmp of
-    the pod if the run directory is on a bucket. A failure of wandb is only a warning.
+    Without an API key it is offline and writes files for ``wandb sync`` to ``<run dir>/wandb``, or to a new
+    folder for temporary files if the run directory is on a bucket. A failure of wandb is only a warning.
     """
 
     def __init__(self, config: LogConfig, name: str, root: epath.Path, resolved: dict[str, Any]):
@@ -31,7 +32,7 @@ class Wandb:
             "entity": config.wandb_entity or None,
             "name": name,
             "config": resolved,
-            "dir": "/tmp" if "://" in str(root) else str(root),
+            "dir": tempfile.mkdtemp(prefix="resnet-wandb-") if "://" in str(root) else str(root),
         }
         self._thread = threading.Thread(target=self._run, args=(arguments,), name="wandb", daemon=True)
         self._thread.start()

@@ -84,6 +84,7 @@ def chart(title: str, lines: Sequence[Line], form: Callable[[float], Show] = pla
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Return about ``count`` round numbers that enclose low..high, 1, 2 or 5 times a power of ten apart."""
     span = (high - low) or abs(high) or 1.0
+    span = max(span, 1e-9, 1e-12 * max(abs(low), abs(high)))  # more digits would be the same number
     power = 10.0 ** math.floor(math.log10(span / count))
     apart = next(power * factor for factor in (1, 2, 5, 10) if power * factor * count >= span)
     first, last = math.floor(low / apart + 1e-9), math.ceil(high / apart - 1e-9)

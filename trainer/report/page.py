@@ -58,10 +58,10 @@ def _header(record: Record) -> str:
         facts["best accuracy at step"] = f"{result['best_step']:,}"
     if "images_per_second" in result:
         facts["median images/s"] = f"{result['images_per_second']:,.0f}"
-    if "mfu" in last:
+    if "mfu" in last and "hbm" in last:
         facts |= {"MFU": _share(last["mfu"]), "memory bandwidth used": _share(last["hbm"])}
     devices = ""
-    if start:
+    if "devices" in start and "hosts" in start:
         kind = start.get("device_kind", "")
         devices = (
             f", {_count(start['devices'], f'{kind} device'.strip())} on {_count(start['hosts'], 'host')}"

@@ -17,6 +17,8 @@ from trainer.errors import ConfigError, RunDirectoryError
 from trainer.rundir import files
 
 NAME = "dataset.json"
+LISTS = ("class_names", "mean", "std")
+MAX_IMAGE_PIXELS = 16_384  # of a side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +52,30 @@ def read(root: epath.Path) -> DatasetRecord | None:
         return None
     try:
         fields: dict[str, Any] = json.loads(text)
-        lists = {name: tuple(fields[name]) for name in ("class_names", "mean", "std")}
+        lists = {name: tuple(fields[name]) for name in LISTS}
+        if wrong := [name for name in LISTS if not isinstance(fields[name], list) or not fields[name]]:
+            raise ValueError(f"{wrong[0]} that is no list, or an empty one")
         values: dict[str, Any] = fields | lists
-        return DatasetRecord(**values)
-    except (ValueError, TypeError, KeyError) as error:
+        return _checked(DatasetRecord(**values))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         hint = "restore the file; without it, the dataset of the run is read for the names of its classes"
         raise ConfigError(f"{path}: must hold the classes of a run as JSON, got {error}", hint) from None
+
+
+def _checked(record: DatasetRecord) -> DatasetRecord:
+    """Return a record whose values are of their types and within bounds; raise ValueError for another."""
+    if not all(isinstance(name, str) for name in record.class_names):
+        raise ValueError("class_names that are not all text")
+    if type(record.image_size) is not int or not 1 <= record.image_size <= MAX_IMAGE_PIXELS:
+        raise ValueError(f"image_size {repr(record.image_size)[:80]}")
+    numbers = (*record.mean, *record.std, record.crop)
+    if not all(type(number) in (int, float) and abs(number) < 1e9 for number in numbers):
+        raise ValueError("mean, std or crop that are not numbers")
+    if len(record.mean) != len(record.std) or len(record.mean) not in (1, 3):
+        raise ValueError(f"{len(record.mean)} means and {len(record.std)} deviations")
+    if min(record.std) <= 0 or not 0 < record.crop <= 1:
+        raise ValueError("std that is not above 0, or crop that is not above 0 and at most 1")
+    return record
 
 
 def write(root: epath.Path, record: DatasetRecord) -> None:

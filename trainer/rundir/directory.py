@@ -18,11 +18,19 @@ from trainer.rundir import files, jsonlines
 from trainer.rundir.changes import IDENTITY, LEARNING, Change, changes
 from trainer.runtime.messages import warn
 
+FOLDERS = ("checkpoints", "compile-cache", "profile", "tensorboard", "wandb")  # that a run writes to
+
 
 def make(path: str) -> epath.Path:
-    """Create the directory if it does not exist, and return it."""
+    """Create the directory if it does not exist, and return it.
+
+    Raises:
+      RunDirectoryError: another user put a link in it, through which the run would write elsewhere.
+    """
     root = epath.Path(path)
     root.mkdir(parents=True, exist_ok=True)
+    for folder in FOLDERS:
+        files.check_links(root, root / folder)
     return root
 
 
@@ -98,7 +106,9 @@ def read(root: epath.Path) -> TrainConfig:
     settings.pop("data.stage", None)  # a folder to write to, on the machine of the run
     texts = [config.get(key, "") for key in ("name", "recipe")]
     if not all(isinstance(text, str) and (text.isprintable() or not text) for text in texts):
-        raise ConfigError(f"{root}/config.json: name and recipe must be printable text, got {texts}")
+        raise ConfigError(
+            f"{root}/config.json: name and recipe must be printable text, got {repr(texts)[:200]}"
+        )
     try:
         return resolve(texts[0], str(root), texts[1], settings)
     except ConfigError as error:
@@ -133,5 +143,5 @@ def _read_config(root: epath.Path) -> dict[str, Any] | None:
 def _section(root: epath.Path, config: dict[str, Any], name: str) -> dict[str, Any]:
     section = config.get(name, {})
     if not isinstance(section, dict):
-        raise ConfigError(f"{root}/config.json: {name} must be an object, got {section!r}")
+        raise ConfigError(f"{root}/config.json: {name} must be an object, got {repr(section)[:200]}")
     return section

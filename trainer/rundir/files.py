@@ -14,6 +14,7 @@ from typing import IO
 from etils import epath
 
 from trainer.errors import RunDirectoryError, StorageError, TrainError, is_full, is_permanent, reason
+from trainer.runtime.private import is_trusted
 
 PERMISSIONS = 0o666  # of a new file, less the umask
 
@@ -94,6 +95,26 @@ def append(path: epath.Path, text: str) -> None:
                 file.write(text)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def check_links(root: epath.Path, path: epath.Path) -> None:
+    """Refuse a path in a local run directory that leads through a link of another user.
+
+    Raises:
+      RunDirectoryError: one of its parts below ``root`` is such a link.
+    """
+    if is_bucket(root):
+        return
+    for part in (path, *path.parents):
+        if part == root:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            status = os.lstat(part)
+            if stat.S_ISLNK(status.st_mode) and not is_trusted(status):
+                raise RunDirectoryError(
+                    f"{part} must not be a link of another user, got one of user {status.st_uid}",
+                    "use another --run-dir",
+                )
 
 
 def read(path: epath.Path) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 from etils import epath
 
 from trainer.rundir import files
+from trainer.rundir.rows import Check
 from trainer.runtime.messages import warn
 
 UPLOAD_SECONDS = (
@@ -21,12 +22,16 @@ class JsonLines:
 
     Uploads run one after another in a thread of their own, so that no step waits for a slow bucket.
 
+    Args:
+      path: the file.
+      check: function of a row, which returns the row as it is used, or None for one that is left out.
+
     Raises:
       RunDirectoryError: the file cannot be read or written, or is not a regular file.
       StorageError: the disk is full, or the bucket does not answer.
     """
 
-    def __init__(self, path: epath.Path):
+    def __init__(self, path: epath.Path, check: Check = lambda row: row):
         self._path = path
         self._uploads = None
         if files.is_bucket(path):
@@ -34,7 +39,7 @@ class JsonLines:
         self._waiting: concurrent.futures.Future[None] | None = None
         self._asked = 0.0
         text = files.read(path) or ""
-        self.rows = _rows(path, text)
+        self.rows = _rows(path, text, check)
         if text and not text.endswith("\n") and not self._uploads:
             self._write(self.rows)  # the next row must not continue the one that a kill cut off
 
@@ -80,30 +85,34 @@ class JsonLines:
         files.write(self._path, "".join(map(_line, rows)))
 
 
-def read(path: epath.Path) -> list[dict[str, Any]]:
+def read(path: epath.Path, check: Check = lambda row: row) -> list[dict[str, Any]]:
     """Return the rows of a file, none if it does not exist; a truncated last line is left out.
+
+    Args:
+      check: function of a row, which returns the row as it is used, or None for one that is left out.
 
     Raises:
       RunDirectoryError: it cannot be read, or is not a regular file.
       StorageError: the bucket does not answer.
     """
-    return _rows(path, files.read(path) or "")
+    return _rows(path, files.read(path) or "", check)
 
 
-def _rows(path: epath.Path, text: str) -> list[dict[str, Any]]:
-    """Return the objects of the lines; a warning counts the lines between that hold none."""
+def _rows(path: epath.Path, text: str, check: Check) -> list[dict[str, Any]]:
+    """Return the checked objects of the lines; a warning counts the lines that hold none."""
     lines, rows, bad = text.split("\n"), [], []
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
             row = None
-        if isinstance(row, dict):
+        if isinstance(row, dict) and (row := check(row)) is not None:
             rows.append(row)
         elif line.strip() and number < len(lines):  # the last one may have been cut off by a kill
             bad.append(number)
     if bad:
-        warn(f"{path}: line {bad[0]} must be a JSON object; lines left out: {len(bad)}")
+        expected = "must be a JSON object with the fields of its kind"
+        warn(f"{path}: line {bad[0]} {expected}; lines left out: {len(bad)}")
     return rows
 
 

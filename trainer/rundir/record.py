@@ -7,7 +7,7 @@ from typing import Any
 from etils import epath
 
 from trainer.config import TrainConfig
-from trainer.rundir import directory
+from trainer.rundir import directory, rows
 from trainer.rundir.goodput import Goodput, account
 from trainer.rundir.jsonlines import read
 
@@ -64,4 +64,5 @@ def load(root: epath.Path) -> Record:
       ConfigError: the directory holds no run.
     """
     config = directory.read(root)
-    return Record(config=config, metrics=read(root / "metrics.jsonl"), events=read(root / "events.jsonl"))
+    metrics, events = read(root / "metrics.jsonl", rows.metric), read(root / "events.jsonl", rows.event)
+    return Record(config=config, metrics=metrics, events=events)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def replaced(path: str | Path) -> Iterator[Path]:
       TrainError: the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # In a folder that others may write to, nobody can put a link in the place of a name that is not known.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         yield temporary
         os.replace(temporary, path)

@@ -164,4 +164,5 @@ def test_a_bad_line_between_others_is_counted(line, tmp_path, capsys):
     path = epath.Path(tmp_path / "events.jsonl")
     path.write_text(f'{{"name": "start"}}\n{line}\n{{"name": "end"}}\n')
     assert [row["name"] for row in read(path)] == ["start", "end"]
-    assert f"warning: {path}: line 2 must be a JSON object; lines left out: 1" in capsys.readouterr().err
+    expected = "line 2 must be a JSON object with the fields of its kind; lines left out: 1"
+    assert f"warning: {path}: {expected}" in capsys.readouterr().err

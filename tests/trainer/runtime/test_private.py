@@ -23,7 +23,7 @@ def test_a_new_folder_is_closed_to_others(tmp_path: Path) -> None:
     assert private_folder(path, "data.stage") == path
 
 
-@pytest.mark.parametrize("shared", [0o777, 0o1777, 0o775])
+@pytest.mark.parametrize("shared", [0o1777, 0o775])
 def test_below_a_shared_folder_each_user_has_an_own_one(tmp_path: Path, shared: int) -> None:
     tmp_path.chmod(shared)
     own = private_folder(tmp_path, "data.stage")
@@ -97,3 +97,24 @@ def test_a_file_that_others_may_change_is_known(tmp_path: Path) -> None:
     file.chmod(0o644)
     os.chown(file, NOBODY, NOBODY)
     assert others_write(file)
+
+
+@pytest.mark.parametrize("below", ["stage", "a/b/stage", ""])
+def test_no_folder_above_lets_everyone_rename_it(below: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    tmp_path.chmod(0o777)
+    expected = (
+        r"must not lie in a folder in which everyone can rename it, got \S+ with mode 777\nhint: chmod \+t "
+    )
+    with pytest.raises(ConfigError, match=expected):
+        private_folder(tmp_path / below, "data.stage")
+    assert not [*tmp_path.rglob("stage")]
+    assert not [*tmp_path.rglob("resnet-*")]
+    tmp_path.chmod(0o1777)
+    assert mode(private_folder(tmp_path / below, "data.stage")) == 0o700
+
+
+def test_the_folders_of_a_pod_are_its_own(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    tmp_path.chmod(0o777)
+    assert mode(private_folder(tmp_path / "stage", "data.stage")) == 0o700

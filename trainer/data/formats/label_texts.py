@@ -8,6 +8,8 @@ from trainer.data.encoded import MAX_CLASSES
 from trainer.data.names import class_name
 from trainer.errors import DataError
 
+MAX_DIGITS = 18  # of a number; Python refuses to read more than 4,300
+
 
 def classes_of(texts: Iterable[str], source: str) -> list[str]:
     """The different labels, sorted: by their number where all are numbers.
@@ -18,7 +20,7 @@ def classes_of(texts: Iterable[str], source: str) -> list[str]:
     names = set(texts)
     if len(names) > MAX_CLASSES:
         raise DataError(f"data: {source} must have at most {MAX_CLASSES:,} labels, got {len(names):,}")
-    if all(name.isascii() and name.isdigit() for name in names):
+    if all(name.isascii() and name.isdigit() and len(name) <= MAX_DIGITS for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
 

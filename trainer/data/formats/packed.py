@@ -26,7 +26,7 @@ from trainer.data.formats.dataset import Dataset, Top
 from trainer.data.names import plain_name, printable
 from trainer.data.staging import LocalShards, StagedShards, open_shards
 from trainer.data.storage import Place, storage_errors
-from trainer.errors import DataError
+from trainer.errors import CONTROL, DataError
 
 MANIFEST = "manifest.json"
 CHUNK_BYTES = 2**24
@@ -72,8 +72,11 @@ def _check(manifest: dict[str, Any], address: str) -> None:
     """
     if manifest["encoding"] not in ENCODINGS:
         raise ValueError(f"encoding {manifest['encoding']!r}")
-    if not manifest["classes"] or not all(isinstance(name, str) for name in [*manifest["classes"]]):
-        raise TypeError("classes must be names")
+    classes = manifest["classes"]
+    if not classes or not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise TypeError("classes must be a list of names")
+    if wrong := next((name for name in classes if CONTROL.search(name)), None):
+        raise ValueError(f"class {printable(wrong)[:100]}, which has control characters")
     for name, split in manifest["splits"].items():
         if "/" in plain_name(name, address):
             raise ValueError(f"split {name!r}")

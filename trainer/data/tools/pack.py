@@ -8,12 +8,14 @@ import contextlib
 import fcntl
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import google_crc32c
 import numpy as np
+from etils import epath
 
 from trainer import __version__
 from trainer.config import DataConfig
@@ -26,6 +28,7 @@ from trainer.data.storage import Place, storage_errors
 from trainer.data.tools.pack_image import Packing
 from trainer.data.tools.pack_shards import ShardWriter, put_bytes, read_json, read_part, shard_names
 from trainer.errors import DataError
+from trainer.rundir.files import open_lock
 from trainer.runtime.counter import Advance
 
 REQUEST = "pack.json"
@@ -151,8 +154,8 @@ def _locked(place: Place) -> Iterator[None]:
         return
     with storage_errors(place.path):
         place.local().mkdir(parents=True, exist_ok=True)
-        lock = (place.local() / ".lock").open("w")
-    with lock:
+        lock = open_lock(epath.Path(place.path) / ".lock")
+    with os.fdopen(lock, "w"):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
