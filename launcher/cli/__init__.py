@@ -39,6 +39,7 @@ VERBS = {
 }
 HIDDEN = {"default": "Submit a run to the current context."}
 COMPLETE = "_RESNET_LAUNCH_COMPLETE"  # environment variable that a shell sets to ask for completions
+MOST_CHARACTERS = 4000  # of a line of an error
 
 
 class Verbs(click.Group):
@@ -161,5 +162,11 @@ def report(error: Exception) -> int:
         bug = f"this is a bug in resnet-launch: {type(error).__name__}: {error}"
         messages, code = [(bug, "the same command with --debug prints the traceback")], 4
     for message, hint in messages:
-        print(f"error: {message}", *([f"hint: {hint}"] if hint else []), sep="\n", file=sys.stderr)
+        lines = [f"error: {message}", *([f"hint: {hint}"] if hint else [])]
+        print(*map(_bounded, lines), sep="\n", file=sys.stderr)
     return code
+
+
+def _bounded(line: str) -> str:
+    """Return a line that fits on a screen; what it quotes may be as long as a file."""
+    return line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]} … ({len(line)} characters)"

@@ -42,7 +42,8 @@ def _unknown(name: str, facts: Facts) -> Problem:
             "slice", f"must be a slice of a cluster, got {name!r}", "resnet-launch local --slice local-gpu"
         )
     generation, dash, size = name.strip().lower().rpartition("-")
-    hint = closest(generation, [*aliases(facts), "cpu"]) if dash else ""
+    known = [*aliases(facts), "cpu"]
+    hint = closest(generation, known) if dash and generation not in known else ""
     if hint:
         hint = hint.rstrip("?") + f"-{size}?"
     return Problem(

@@ -63,7 +63,7 @@ def _danger(path: Path) -> str:
 
 
 def _remedy(path: Path, directory: Path) -> str:
-    if path.stat().st_uid == os.getuid():
+    if path.lstat().st_uid == os.getuid() == path.stat().st_uid:
         return f"chmod go-w {shlex.quote(str(path))}"
     if path.parent == directory:
         return "work in a folder of your own"

@@ -146,7 +146,9 @@ def _check(field: str, root: Node) -> None:
         elif node.id == "sequence":
             children = node.value
         elif node.tag not in SCALARS:
-            fail(f"must be YAML: text, numbers, lists and mappings, got {node.tag!r} in line {line(node)}")
+            fail(
+                f"must be YAML: text, numbers, lists and mappings, got {node.tag[:60]!r} in line {line(node)}"
+            )
         total = 1 + sum(size(child) for child in children)
         if total > NODES:
             fail(f"must hold at most {NODES} values, got more from line {line(node)} on")

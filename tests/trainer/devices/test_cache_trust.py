@@ -54,9 +54,9 @@ def test_a_folder_of_others_is_no_cache(tmp_path: Path, spoil, platform: str, ca
     folder = tmp_path / "programs"
     folder.mkdir(mode=0o700)
     spoil(folder)
-    before = jax.config.read("jax_compilation_cache_dir")
+    before = jax.config.jax_compilation_cache_dir
     assert compilation.use_cache(str(folder), str(tmp_path), platform) is NO_CACHE
-    assert jax.config.read("jax_compilation_cache_dir") == before
+    assert jax.config.jax_compilation_cache_dir == before
     assert f"train.compile_cache: {folder} is not used, because other users" in capsys.readouterr().err
 
 
