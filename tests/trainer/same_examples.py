@@ -15,7 +15,7 @@ from trainer.data.tools.pack_image import Packing
 MOST = 10_000_000  # pixels
 
 
-def contents(root: Path, split: str, **settings) -> Counter[tuple[str, str]]:
+def contents(root: Path | str, split: str, **settings) -> Counter[tuple[str, str]]:
     """Class name and digest of the pixels of every example of a split."""
     config = DataConfig(name=str(root), **settings)
     data = detect.encoded(detect.resolved(config), split, config)

@@ -67,10 +67,12 @@ def labels_by_folder(
         listed = ", ".join(printable(place.address(name)) for name in outside[:LISTED])
         more = f" and {len(outside) - LISTED:,} more" if len(outside) > LISTED else ""
         example = f"{folder}/CLASS/IMAGE.jpg" if folder else "CLASS/IMAGE.jpg"
+        flat = folder != class_folder and all("/" not in name[start:] for name in outside)
+        instead = "; --set data.val_share=0.1 evaluates on a part of the training images" if flat else ""
         raise DataError(
             f"data: {listed}{more} must lie in the folder of a class, "
             f"got {printable(outside[0][start:].split('/')[0])!r}",
-            f"images are {example}; the classes are the folders in {class_folder or place.path}/",
+            f"images are {example}; the classes are the folders in {class_folder or place.path}/{instead}",
         )
     return labels
 

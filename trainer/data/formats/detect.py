@@ -22,7 +22,8 @@ from trainer.data.formats import (
     tfrecord,
     unsplit,
 )
-from trainer.data.formats.dataset import Dataset, top_of
+from trainer.data.formats.dataset import Dataset, Top, top_of
+from trainer.data.formats.image_files import is_image
 from trainer.data.images import decoded
 from trainer.data.source import Source
 from trainer.data.storage import Place
@@ -47,6 +48,7 @@ FORMATS: dict[str, ModuleType] = {
     "folder": folder,
     "unsplit": unsplit,
 }
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar", ".gz")
 # Formats whose classes are folders: one without an image for training is a mistake.
 CLASS_FOLDERS = ("folder", "unsplit", "imagenet", "food-101")
 
@@ -76,8 +78,19 @@ def find(path: str, subset: str = "") -> Dataset:
     names = ", ".join([*(f"{name}/" for name in top.folders), *top.files][:5])
     raise DataError(
         f"data: {path} must be {KINDS}, got {printable(names)}",
-        "train/CLASS/IMAGE.jpg is the simplest layout",
+        _next_step(top),
     )
+
+
+def _next_step(top: Top) -> str:
+    """What would make a dataset of a folder that is none."""
+    if archive := next((name for name in top.files if name.lower().endswith(ARCHIVES)), None):
+        return f"unpack {printable(archive)} and name the folder that it makes"
+    if any(map(is_image, top.files)):
+        return "images need labels: a folder per class, train/CLASS/IMAGE.jpg, or labels.csv beside them"
+    if len(top.folders) == 1 and not top.files:
+        return f"name the folder within: {printable(top.place.address(top.folders[0]))}"
+    return "train/CLASS/IMAGE.jpg is the simplest layout; docs/guides/data.md shows the others"
 
 
 def resolved(config: DataConfig) -> Dataset:

@@ -75,7 +75,7 @@ def matches(top: Top) -> Dataset | None:
         listed = ", ".join(name or "one without a name" for name in subsets)
         raise DataError(
             f"data.subset: must be one of the datasets in {top.place.path}, {listed}, got {subset!r}",
-            f"--set data.subset={subsets[-1]}",
+            f"--set data.subset={subsets[-1]}; the data verbs take --subset {subsets[-1]}",
         )
     splits = {SPLITS[match["split"]]: match["stem"] for match in files if (match["subset"] or "") == subset}
     if not splits:

@@ -50,7 +50,7 @@ def matches(top: Top) -> Dataset | None:
         raise DataError(
             f"data.subset: must be a folder of Parquet files in {top.place.path}, "
             f"one of {', '.join(inside)}, got {top.subset!r}",
-            f"--set data.subset={next(iter(inside))}",
+            f"--set data.subset={next(iter(inside))}; the data verbs take --subset {next(iter(inside))}",
         )
     dataset = inside[names[0]]
     others = tuple(name for name in top.folders if name != names[0])

@@ -69,16 +69,14 @@ def rows(place: Place, name: str, size: int) -> Iterator[Row]:
     first = text[: MAX_CELL + 1].split("\n", 1)[0]
     delimiter = max(",\t;", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    count = 0
     try:
-        for cells in reader:
+        for count, cells in enumerate(reader, 1):
+            if count > MAX_ROWS:
+                raise csv.Error(f"more than {MAX_ROWS:,} rows")
             if any(len(cell) > MAX_CELL for cell in cells):
                 raise csv.Error(f"a cell of more than {MAX_CELL:,} characters")
             stripped = tuple(cell.strip() for cell in cells)
             if any(stripped):
-                count += 1
-                if count > MAX_ROWS:
-                    raise csv.Error(f"more than {MAX_ROWS:,} rows")
                 yield Row(reader.line_num, stripped)
     except csv.Error as error:
         reason = printable(str(error))
@@ -89,12 +87,11 @@ def rows(place: Place, name: str, size: int) -> Iterator[Row]:
 
 def lines(place: Place, name: str, size: int) -> Iterator[Row]:
     """The lines of a text file that are not empty, each a row of one cell; raises DataError as `rows`."""
-    text, address, count = read(place, name, size), place.address(name), 0
+    text, address = read(place, name, size), place.address(name)
     for number, line in enumerate(io.StringIO(text), 1):
-        if len(line) > MAX_CELL or count == MAX_ROWS:
-            got = "more rows" if count == MAX_ROWS else f"{len(line):,} characters"
+        if len(line) > MAX_CELL or number > MAX_ROWS:
+            got = "more lines" if number > MAX_ROWS else f"{len(line):,} characters"
             limit = f"{MAX_ROWS:,} lines of at most {MAX_CELL:,} characters"
             raise DataError(f"data: {address} line {number}: a list must have {limit}, got {got}")
         if stripped := line.strip():
-            count += 1
             yield Row(number, (stripped,))

@@ -65,10 +65,32 @@ def many_classes(root: Path) -> None:
     )
 
 
+def endless_list(root: Path) -> None:
+    sparse(root / "train.csv", b"file,label\n1.jpg,a\n", 8 * GIB)
+
+
+def list_of_one_cell(root: Path) -> None:
+    (root / "train.csv").write_bytes(b'file,label\n1.jpg,"' + b"x" * 2**27 + b'"\n')
+
+
+def list_of_nothing(root: Path) -> None:
+    (root / "labels.csv").write_bytes(b"file,label\n" + b",\n" * 2**20 + b"../1.jpg,a\n")
+
+
+def pickle_of_all_memory(root: Path) -> None:
+    """A batch of CIFAR-10 whose one text claims 2 GiB."""
+    for name in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"):
+        (root / name).write_bytes(b"\x80\x02}U\x04dataT\xff\xff\xff\x7f" + bytes(2**20))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the memory of a process as Linux does")
 @pytest.mark.parametrize(
     ("make", "text"),
     [
+        (endless_list, "train.csv must have at most 256 MiB, got 8,192"),
+        (list_of_one_cell, "train.csv line 2 must be a row of CSV, got field larger than field limit"),
+        (list_of_nothing, "labels.csv line 1048578 must hold plain relative names, got '../1.jpg'"),
+        (pickle_of_all_memory, "data_batch_1 must be a file of CIFAR, got "),
         (large_idx, "train-images-idx3-ubyte needs more memory than this host has"),
         (idx_of_all_memory, "train-images-idx3-ubyte.gz must fit into the memory of this host"),
         (bomb, "train-images-idx3-ubyte.gz must hold 4 bytes after its header, got 5 or more"),

@@ -63,7 +63,23 @@ def test_images_at_a_path_are_trained_as_imagenet_is():
     ("files", "message"),
     [
         ([], "must be a dataset, got nothing there"),
-        (["readme.txt"], "tar shards, got readme.txt\nhint: train/CLASS/IMAGE.jpg is the simplest layout"),
+        (
+            ["readme.txt"],
+            "tar shards, got readme.txt\nhint: train/CLASS/IMAGE.jpg is the simplest layout; docs/",
+        ),
+        (
+            ["cifar-10-python.tar.gz"],
+            "got cifar-10-python.tar.gz\nhint: unpack cifar-10-python.tar.gz and name",
+        ),
+        (
+            ["1.jpg", "2.jpg"],
+            "got 1.jpg, 2.jpg\nhint: images need labels: a folder per class, train/CLASS/IM",
+        ),
+        (["CUB/x/a/1.jpg"], "got CUB/\nhint: name the folder within: "),
+        (
+            ["train/a/1.jpg", "test/1.jpg"],
+            "the classes are the folders in train/; --set data.val_share=0.1 ev",
+        ),
         (["pack.json"], "is not finished\nhint: run the same `data pack` command again to finish it"),
         (
             ["train.index.npy", "train-00000-of-00001.array_record"],
