@@ -26,6 +26,7 @@ def test_the_name_is_data_and_the_rest_is_for_people(
     assert result.err.splitlines() == [
         "cpu-2x1 = 2 CPU devices on 2 hosts, 2 devices",
         "run directory gs://b-1/run",
+        "image r/i:1",
         f"context test-cluster, namespace {namespace}",
         "next:",
         f"  resnet-launch status run {flags}",
@@ -62,7 +63,7 @@ def test_a_name_in_use_says_what_can_be_done(launch: Command) -> None:
 def test_replace_makes_a_new_run_of_the_name(control_plane: Cluster, namespace: str, launch: Command) -> None:
     launch(RUN)
     old = stored(control_plane, namespace)["metadata"]["uid"]
-    assert launch(f"{RUN} --arch resnet50 --replace").code == 0
+    assert launch(f"{RUN} --arch resnet50 --run-dir gs://b-1/another --replace").code == 0
     new = stored(control_plane, namespace)["metadata"]
     assert new["annotations"]["resnet-launch/arch"] == "resnet50"
     assert new["uid"] != old
