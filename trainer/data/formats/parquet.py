@@ -12,7 +12,7 @@ import numpy as np
 from trainer.config import DataConfig
 from trainer.data.encoded import MAX_IMAGE_BYTES, BadImage, Encoded, check_label, numbered_classes
 from trainer.data.formats import class_names, label_texts, parquet_file
-from trainer.data.formats.dataset import Dataset, Top, top_of
+from trainer.data.formats.dataset import Dataset, Top, named_splits, top_of
 from trainer.data.formats.shards import dataset_of, split_folders
 from trainer.data.formats.unpacked import UnpackedShards
 from trainer.data.names import class_name
@@ -40,7 +40,8 @@ def matches(top: Top) -> Dataset | None:
     if dataset := _dataset(top):
         return dataset
     inside = {}
-    for name in top.folders[:PROBED]:
+    # Beside folders of splits, files in another folder are not the dataset.
+    for name in [] if named_splits(top.folders) else top.folders[:PROBED]:
         if dataset := _dataset(top_of(Place(top.place.address(name)))):
             inside[name] = dataset
     if not inside:

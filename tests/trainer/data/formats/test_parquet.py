@@ -113,6 +113,12 @@ def test_configurations_are_told_by_data_subset(tmp_path) -> None:
         find(str(root), "small")
 
 
+def test_files_beside_an_image_folder_are_not_the_dataset(tmp_path) -> None:
+    root = folder(tmp_path / "data")
+    one(root / "meta", table(PNG))
+    assert find(str(root)).kind == "folder"
+
+
 def one(root: Path, content, name: str = "train.parquet") -> Path:
     root.mkdir(exist_ok=True)
     parquet.write_table(content, root / name)
