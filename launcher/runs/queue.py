@@ -13,14 +13,19 @@ JSON = Mapping[str, Any]
 DEACTIVATED_BY_KUEUE = ("DeactivatedDueTo", "InactiveWorkload")
 
 
-def explain_wait(workload: JSON | None, others: Iterable[JSON], name: str) -> list[str]:
+def explain_wait(workload: JSON | None, others: Iterable[JSON], name: str, priority: str = "") -> list[str]:
     """Return why Kueue has not admitted a run, and which runs are ahead of it.
 
     Args:
       workload: Kueue's Workload of the run; None where there is none yet.
       others: all Workloads of the namespace.
       name: name of the run.
+      priority: the run's priority class; empty where it has none. Kueue makes no Workload where that class
+        does not exist, and says so only in its own log.
     """
+    if workload is None and priority:
+        exists = f"does priority class {priority!r} exist (kubectl get workloadpriorityclasses)"
+        return [f"Kueue has not seen the run yet: {exists}, and is its JobSet integration enabled?"]
     if workload is None:
         return ["Kueue has not seen the run yet: is its JobSet integration enabled?"]
     if not is_active(workload):

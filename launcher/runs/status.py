@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from launcher import keys
 from launcher.cluster.api import JSON, Cluster
 from launcher.cluster.refusals import Refused
 from launcher.runs import (
@@ -73,7 +74,8 @@ def explain(
     if phase == "Queued":
         if others is None:
             return ["queued by Kueue; you may not read the Workloads that say why"]
-        return queue.explain_wait(workload, others, name)
+        priority = objects.text(jobset, "metadata", "labels", keys.PRIORITY)
+        return queue.explain_wait(workload, others, name, priority)
     if diagnosis.runs_elsewhere(jobset):
         return queue.explain_remote(jobset, workload)
     nodes = _nodes(cluster, obstacles.suspicious_nodes(pods, now))

@@ -57,6 +57,13 @@ def test_a_run_that_kueue_has_not_seen():
     ]
 
 
+def test_a_run_whose_priority_class_may_not_exist():
+    assert queue.explain_wait(None, [], "own", "highest") == [
+        "Kueue has not seen the run yet: does priority class 'highest' exist (kubectl get "
+        "workloadpriorityclasses), and is its JobSet integration enabled?"
+    ]
+
+
 def test_a_run_that_was_taken_out_of_its_queue():
     own = workload("own", [{"type": "Evicted", "status": "True", "reason": "Deactivated"}])
     own["spec"]["active"] = False
