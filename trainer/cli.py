@@ -12,6 +12,7 @@ import sys
 from trainer import paths
 from trainer.arguments import Parser, warn_of_folder
 from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
+from trainer.devices.attached import prefer_cpu
 from trainer.errors import ERROR, ConfigError, DataError, TrainError, printable_json, reason
 from trainer.registry import LIBRARIES
 from trainer.runtime.streams import quieten, reserve_stdout
@@ -44,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         sys.argv[1:] = arguments[1:]
         train()
+    prefer_cpu(os.environ)
     reserve_stdout()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
