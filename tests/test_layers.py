@@ -19,7 +19,7 @@ ORDER = {
         *("cli", "cli.verbs", "__init__", "__main__"),
     ],
     "trainer": [
-        *("__init__", "errors", "paths", "registry", "config", "state", "pickled"),
+        *("__init__", "errors", "usage", "paths", "registry", "config", "state", "pickled"),
         *("runtime", "rundir", "devices", "cost"),
         *("data", "data.names", "data.passed_over", "data.listing"),
         *("data.encoded", "data.storage", "data.staging"),

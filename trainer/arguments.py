@@ -8,6 +8,7 @@ from trainer.config import TrainConfig, parse_setting, resolve
 from trainer.errors import ConfigError
 from trainer.registry import DATASETS
 from trainer.runtime.messages import warn
+from trainer.usage import explain, flags_of
 
 # Settings with a flag of their own: the launcher renders these flags, and ``--set`` for every other setting.
 FLAGS = {
@@ -23,8 +24,10 @@ FLAGS = {
 
 
 class Parser(argparse.ArgumentParser):
+    """A parser whose errors name the argument, what it must be and what came."""
+
     def error(self, message: str):
-        raise ConfigError(message, f"{self.prog} --help")
+        raise ConfigError(*explain(message, self.prog, flags_of(self)))
 
 
 def parse(arguments: list[str]) -> TrainConfig:

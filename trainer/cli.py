@@ -15,6 +15,8 @@ from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, 
 from trainer.devices.attached import prefer_cpu
 from trainer.errors import ERROR, ConfigError, DataError, TrainError, printable_json, reason
 from trainer.registry import LIBRARIES
+from trainer.rundir import reachable
+from trainer.runtime.accelerators import use_cpu_without_others
 from trainer.runtime.streams import quieten, reserve_stdout
 
 EXAMPLES = """examples, from pictures in photos/train/CLASS/ and photos/val/CLASS/:
@@ -39,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     ``train`` does not return; the process ends with an exit code of the trainer.
     """
     quieten(os.environ)
+    use_cpu_without_others(os.environ)
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["train"]:
         from trainer.__main__ import main as train
@@ -52,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         args = parser().parse_args(arguments)
         _make_absolute(args)
+        for name in PATHS:
+            reachable.require(getattr(args, name, None) or "")
         VERBS[args.verb](args)
     except TrainError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -177,7 +177,7 @@ def test_a_missing_bucket_is_named_and_cannot_succeed(
     assert main(["verify", "gs://no-such-bucket/x"]) == 1
     stderr = capsys.readouterr().err
     assert "error: data: cannot use gs://no-such-bucket/x: NotFound" in stderr
-    assert "hint: the pod's service account needs roles/storage.objectViewer" in stderr
+    assert "hint: gcloud storage buckets list shows the buckets; --data names one that exists" in stderr
 
 
 def test_a_bucket_that_refuses_is_named(faults: Faults) -> None:

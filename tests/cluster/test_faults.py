@@ -169,4 +169,6 @@ def test_a_wrong_flag_fails_the_run_at_once(start: Callable[..., Run], tmp_path:
     assert run.wait() == "Failed", run.report()
     status = run.status()
     assert status["restarts"]["total"] == 0
-    assert status["failed"]["message"].startswith("error: unrecognized arguments: --nonsense 1")
+    assert status["failed"]["message"].startswith(
+        "error: flag: must be a flag of python -m trainer, got '--nonsense'"
+    )

@@ -104,6 +104,4 @@ def test_a_run_that_cannot_succeed_says_why_in_the_trainer_s_own_words(
     assert launch("wait run --timeout 2m").code == 1
     status = launch("status run --json").json
     assert (status["restarts"]["total"], status["failed"]["exit_code"]) == (0, 44)
-    assert status["failed"]["message"] == (
-        "error: the following arguments are required: --run-dir\nhint: python -m trainer --help"
-    )
+    assert status["failed"]["message"] == ("error: --run-dir: must be given\nhint: python -m trainer --help")

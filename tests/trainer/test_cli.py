@@ -208,10 +208,23 @@ def test_a_run_from_a_weights_file_changes_only_what_is_not_frozen(exported, tmp
             2,
             "did you mean resnet1",
         ),
-        (["paint"], 2, "invalid choice: 'paint'"),
+        (
+            ["report", "gs://no-such-bucket/run"],
+            1,
+            "error: gs://no-such-bucket/run cannot be reached: no.invalid: ",
+        ),
+        (["paint"], 2, "VERB: must be train, predict, evaluate, report, import or export, got 'paint'"),
+        (["reprot"], 2, "hint: did you mean report?"),
+        ([], 2, "error: VERB: must be given\n"),
+        (["predict"], 2, "error: RUN, IMAGE: must be given\nhint: resnet-train predict --help"),
+        (["predict", "a", "b", "--tpo", "3"], 2, "got '--tpo'\nhint: did you mean --to"),
+        (["predict", "a", "b", "--top", "x"], 2, "error: --top: must be a whole number, got 'x'\n"),
+        (["evaluate", "a", "b"], 2, "arguments: must be no more than the command takes, got 'b' too"),
+        (["evaluate", "a", "--data"], 2, "error: --data: must have a value, got none\n"),
     ],
 )
-def test_a_wrong_request_is_one_error(exported, capsys, arguments, code, message):
+def test_a_wrong_request_is_one_error(exported, capsys, monkeypatch, arguments, code, message):
+    monkeypatch.setattr("trainer.rundir.reachable.HOST", "no.invalid")  # as where there is no network
     assert cli.main([argument.format(file=exported) for argument in arguments]) == code
     err = capsys.readouterr().err
     assert message in err

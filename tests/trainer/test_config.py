@@ -63,7 +63,7 @@ def test_without_data_the_run_is_short():
             "recipe: must be one of classic-90, digits, fashion, fast-16, fast-88, lars-16k, lars-32k, "
             "lars-4k, lars-64k, lars-8k, rsb-a1, rsb-a2, rsb-a3, smoke, torchvision-v2, got 'classic'",
         ),
-        (["--arch", "resnet18"], "the following arguments are required: --run-dir"),
+        (["--arch", "resnet18"], "--run-dir: must be given"),
         (
             ["--run-dir", "/d", "--set", "train.batch"],
             "--set: must be section.field=value, got 'train.batch'",

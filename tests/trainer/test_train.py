@@ -128,7 +128,7 @@ def test_a_directory_that_cannot_be_written_is_refused(tmp_path):
         (["--data", "digitz"], "error: data.name: must be one of"),
         (["--recipe", "none"], "error: recipe: must be one of"),
         (["--recipe", "rsb-a3"], "error: augment.resolution: must be at most the 8 pixels of the images"),
-        (["--colour"], "error: unrecognized arguments: --colour"),
+        (["--colour"], "error: flag: must be a flag of python -m trainer, got '--colour'"),
         (["--data", "fashion-mnist", "--set", "data.root=/nowhere"], "error: data.root: /nowhere/"),
     ],
 )

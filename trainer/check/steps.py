@@ -20,7 +20,7 @@ from trainer.cost.estimate import estimate, nbytes
 from trainer.data import datasets, pipeline
 from trainer.data.formats import synthetic
 from trainer.data.source import Source
-from trainer.data.storage import GRANT
+from trainer.data.storage import ABSENT, GRANT
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import check_batch
 from trainer.errors import ConfigError, DataError, StorageError, TrainError, first_line
@@ -118,7 +118,7 @@ def sources(config: DataConfig) -> tuple[Source, Source, str]:
             return *datasets.load_both(config), ""
         why = f"{config.name} is not on this machine"
     except (DataError, StorageError) as error:
-        if isinstance(error, DataError) and error.hint != GRANT:
+        if isinstance(error, DataError) and error.hint not in (ABSENT, GRANT):
             raise
         why = first_line(error, 300).partition(". ")[0]
     return synthetic.load("train", config), synthetic.load("test", config), why

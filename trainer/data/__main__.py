@@ -16,6 +16,7 @@ from trainer.data.verbs import RequestError
 from trainer.errors import ERROR, TrainError
 from trainer.runtime.environment import Variable
 from trainer.runtime.streams import quieten, reserve_stdout
+from trainer.usage import explain, flags_of
 
 LAUNCHER = os.environ.get(Variable.PROGRAM)  # the command that started this one, as the user typed it
 PROGRAM = LAUNCHER or "python -m trainer.data"
@@ -32,7 +33,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises RequestError instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
-        raise RequestError(message, f"{self.prog} --help")
+        raise RequestError(*explain(message, self.prog, flags_of(self)))
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):

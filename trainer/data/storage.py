@@ -16,6 +16,7 @@ from trainer.data.names import plain_name
 from trainer.errors import DataError, StorageError, TrainError, is_full, is_permanent
 
 ACCESS = "it must exist, and this user needs permission to use it"
+ABSENT = "gcloud storage buckets list shows the buckets; --data names one that exists"
 CONNECTIONS = 64  # concurrent requests to a bucket: each waits tens of milliseconds for its answer
 GRANT = "the pod's service account needs roles/storage.objectViewer on the bucket (objectAdmin to write)"
 
@@ -174,9 +175,15 @@ def failure(address: str, error: Exception) -> DataError | StorageError:
         hint = "free space or raise the quota there, or choose a folder on another disk"
         return StorageError(f"data: cannot write {address}: {_reason(error)}", hint)
     if is_permanent(error):
-        hint = GRANT if address.startswith("gs://") else ACCESS
+        hint = ABSENT if _is_absent(error) else GRANT
+        hint = hint if address.startswith("gs://") else ACCESS
         return DataError(f"data: cannot use {address}: {_reason(error)}", hint)
     return StorageError(f"data: {address} does not answer: {_reason(error)}")
+
+
+def _is_absent(error: Exception) -> bool:
+    """Return whether a bucket's client says that there is no such object or bucket."""
+    return getattr(error, "code", None) == 404 or isinstance(error, FileNotFoundError)
 
 
 def _reason(error: Exception) -> str:

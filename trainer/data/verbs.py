@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import shlex
 import sys
 from argparse import Namespace
 from collections import Counter
@@ -9,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainer import paths
-from trainer.config import DataConfig
+from trainer.config import FIELDS, DataConfig
 from trainer.errors import ERROR, TrainError
 from trainer.runtime.counter import counting
+from trainer.runtime.environment import Variable
 
 # Each verb imports the decoders and clients that it needs, so that a wrong flag is reported at once.
 
@@ -53,8 +56,31 @@ def pack(args: Namespace) -> int:
     for split, packed in manifest["splits"].items():
         size = sum(shard["bytes"] for shard in packed["shards"])
         print(f"{split}: {packed['images']} images, {size / 1e6:,.1f} MB, shards: {len(packed['shards'])}")
-    print(f"next: --data {target}")
+    print(f"next: {_next(target, manifest['splits']['train']['images'])}")
     return 0
+
+
+def _next(address: str, images: int = 0, stage: str = "", here: bool = False) -> str:
+    """Return the command that trains on a dataset.
+
+    Args:
+      images: of the training split; the batch is one that they fill. 0: not known.
+      stage: folder on this host that holds its shards.
+      here: train on this machine, although the dataset is in a bucket.
+    """
+    batch = FIELDS["train.batch"].default
+    flags = ["--data", address]
+    if 0 < images < batch:
+        flags += ["--batch", str(2 ** (images.bit_length() - 1))]
+    flags += ["--set", f"data.stage={stage}"] if stage else []
+    if not os.environ.get(Variable.PROGRAM):
+        command = ["resnet-train", "train", "--run-dir", "runs/first", "--arch", "resnet18"]
+    elif here or not address.startswith("gs://"):
+        command = ["resnet-launch", "local", "--slice", "cpu-1x1", "--arch", "resnet18"]
+    else:
+        command = ["resnet-launch", "--slice", "v4-8", "--arch", "resnet50"]
+        flags += ["--bucket", address.split("/")[2]]
+    return shlex.join([*command, *flags])
 
 
 def verify(args: Namespace) -> int:
@@ -170,7 +196,7 @@ def stage(args: Namespace) -> int:
     files = open_shards(dataset.place, sizes, config.stage, config.stage_gib)
     for name in sizes:
         files.path(name)
-    print(f"next: --data {config.name}" + (f" --set data.stage={config.stage}" if config.stage else ""))
+    print(f"next: {_next(config.name, stage=config.stage, here=True)}")
     return 0
 
 

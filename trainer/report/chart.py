@@ -66,7 +66,7 @@ def chart(title: str, lines: Sequence[Line], form: Callable[[float], Show] = pla
         return ""
     steps = [x for line in lines for x, _ in line.points]
     values = [y for line in lines for _, y in line.points]
-    rows, columns = ticks(min(values), max(values)), ticks(min(steps), max(steps), 6)
+    rows, columns = ticks(min(values), max(values)), ticks(min(steps), max(steps), 6, least=1)
     across = Scale(low=min(steps), high=max(*steps, min(steps) + 1), first=LEFT, last=WIDTH - RIGHT)
     up = Scale(low=rows[0], high=rows[-1], first=HEIGHT - BOTTOM, last=TOP)
     show, show_value = form(rows[1] - rows[0]), form((rows[1] - rows[0]) / 10)
@@ -81,12 +81,16 @@ def chart(title: str, lines: Sequence[Line], form: Callable[[float], Show] = pla
     )
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return about ``count`` round numbers that enclose low..high, 1, 2 or 5 times a power of ten apart."""
+def ticks(low: float, high: float, count: int = 5, least: float = 0.0) -> list[float]:
+    """Return about ``count`` round numbers that enclose low..high, 1, 2 or 5 times a power of ten apart.
+
+    They are at least ``least`` apart: steps are whole numbers, so 1 keeps their labels distinct.
+    """
     span = (high - low) or abs(high) or 1.0
     span = max(span, 1e-9, 1e-12 * max(abs(low), abs(high)))  # more digits would be the same number
     power = 10.0 ** math.floor(math.log10(span / count))
     apart = next(power * factor for factor in (1, 2, 5, 10) if power * factor * count >= span)
+    apart = max(apart, least)
     first, last = math.floor(low / apart + 1e-9), math.ceil(high / apart - 1e-9)
     return [round(n * apart, 12) for n in range(first, max(last, first + 1) + 1)]
 

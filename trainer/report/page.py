@@ -97,8 +97,31 @@ def _charts(record: Record) -> str:
             percent,
         ),
     ]
-    body = "".join(charts) or '<p class="muted">No step has been logged yet.</p>'
+    body = "".join(charts) + _why_training_is_higher(record) if any(charts) else ""
+    body = body or '<p class="muted">No step has been logged yet.</p>'
     return f'<section><h2>Curves</h2><div class="charts">{body}</div></section>'
+
+
+def _why_training_is_higher(record: Record) -> str:
+    """Return a sentence for a run whose training loss is measured on harder targets or images than its test.
+
+    Empty where both are measured alike.
+    """
+    optim, augment, data = record.config.optim, record.config.augment, record.config.data
+    causes = [
+        (optim.label_smoothing, f"labels smoothed by {optim.label_smoothing:g}"),
+        (augment.mixup or augment.cutmix, "mixed images"),
+        (augment.policy not in ("", "none") or augment.erase or data.shift_pixels, "augmented images"),
+    ]
+    named = [text for holds, text in causes if holds]
+    if not named or not record.rows("evaluate"):
+        return ""
+    causes_text = " and ".join([", ".join(named[:-1]), named[-1]] if len(named) > 1 else named)
+    return (
+        f'<p class="muted">Training loss and accuracy are measured on {escape(causes_text)}, '
+        "those of the test on plain images and labels. "
+        "A training loss above the test loss is therefore normal.</p>"
+    )
 
 
 def _line(name: str, rows: Iterable[Row], key: str, dots: bool = False) -> Line:

@@ -48,6 +48,9 @@ def failure(path: str, error: Exception, done: str = "written") -> StorageError 
     if not is_permanent(error):
         return StorageError(f"run directory {path} does not answer: {why}")
     hint = "use another --run-dir; on a bucket the pod's service account needs roles/storage.objectAdmin"
+    absent = getattr(error, "code", None) == 404 or isinstance(error, FileNotFoundError)
+    if path.startswith("gs://") and absent:
+        hint = f"gcloud storage buckets create gs://{path.split('/')[2]}, or use another --run-dir"
     return RunDirectoryError(f"run directory {path} cannot be {done}: {why}", hint)
 
 

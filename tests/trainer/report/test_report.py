@@ -1,12 +1,14 @@
 """The page of a run: its numbers, read back from the file; it holds all it needs."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 from etils import epath
 from pages import CONFIG, EVALUATE, EVENTS, RECORD, TRAIN, Page
 
+from trainer.config import resolve
 from trainer.report import mistakes
 from trainer.report.chart import Line, chart, percent, thin, ticks
 from trainer.report.mistakes import ErrorAnalysis, Mistake
@@ -112,6 +114,35 @@ def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, capsys):
 )
 def test_ticks_are_round_and_enclose_the_values(low, high, expected):
     assert ticks(low, high) == expected
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4, 5, 9])
+def test_the_steps_of_a_short_run_have_labels_of_their_own(steps):
+    svg = chart("Loss", [Line(name="training", points=[(step, 1.0) for step in range(1, steps + 1)])])
+    labels = re.findall(r'text-anchor="middle">([^<]*)<', svg)
+    assert len(labels) >= 2
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"optim.label_smoothing": 0.1}, "measured on labels smoothed by 0.1, those"),
+        (
+            {"augment.mixup": 0.2, "data.shift_pixels": 1},
+            "measured on mixed images and augmented images, those",
+        ),
+        ({"augment.policy": "trivial"}, "measured on augmented images, those"),
+        ({}, ""),
+    ],
+)
+def test_the_page_says_why_training_loss_is_above_test_loss(settings, words):
+    config = resolve(
+        "run", "/runs/run", "", {}, {"data.name": "digits", "optim.label_smoothing": 0.0, **settings}
+    )
+    page = render(dataclasses.replace(RECORD, config=config), "")
+    assert ("A training loss above the test loss is therefore normal." in page) == bool(words)
+    assert words in page
 
 
 def test_too_many_points_become_means_and_the_newest_stays():

@@ -54,3 +54,5 @@ def test_a_wrong_name_or_a_missing_right_ends_the_run(error):
     ):
         raise error
     assert raised.value.exit_code == 44
+    absent = isinstance(error, (google.NotFound, FileNotFoundError))
+    assert raised.value.hint.startswith("gcloud storage buckets create gs://b, " if absent else "use another")

@@ -32,6 +32,7 @@ from trainer.rundir.files import open_lock
 from trainer.runtime.counter import Advance
 
 REQUEST = "pack.json"
+ALLOWED = "max_bad"  # changes no byte of the shards that are finished, so a pack continues with another
 
 
 def pack(source: str, target: str, packing: Packing, config: DataConfig, advance: Advance) -> dict[str, Any]:
@@ -59,6 +60,8 @@ def pack(source: str, target: str, packing: Packing, config: DataConfig, advance
                 advance=advance,
             ).write(splits, existing)
             _finish(place, splits, packing, request)
+        else:
+            _check_left_out(place, packing)
         for name in place.top_level()[1]:
             if name.endswith(".part.json") or name == REQUEST:
                 place.delete(name)
@@ -79,6 +82,13 @@ def _request(source: str, splits: Mapping[str, Encoded], packing: Packing) -> di
     }
 
 
+def _check_left_out(place: Place, packing: Packing) -> None:
+    """Raise DataError where a finished pack leaves out more images than this request allows."""
+    if (count := len(read_manifest(place)["left_out"])) > packing.max_bad:
+        text = f"data pack: {place.path} is a finished pack that leaves out {count} damaged images"
+        raise DataError(f"{text}, --max-bad {packing.max_bad}", f"--max-bad {count}, or another folder")
+
+
 def _claim_target(place: Place, request: Mapping[str, Any]) -> set[str]:
     """Claim an empty target, or one that the same request began; return its files.
 
@@ -96,7 +106,7 @@ def _claim_target(place: Place, request: Mapping[str, Any]) -> set[str]:
     else:
         put_bytes(place, REQUEST, json.dumps(request, indent=1).encode())
         return set()
-    if changed := [key for key in request if earlier.get(key) != request[key]]:
+    if changed := [key for key in request if key != ALLOWED and earlier.get(key) != request[key]]:
         key = changed[0]
         was, got = (json.dumps(values.get(key))[:80] for values in (earlier, request))
         raise DataError(

@@ -150,5 +150,5 @@ class ShardWriter:
             self.left_out.extend(lines)
             if len(self.left_out) > self.packing.max_bad:
                 counts = f"damaged: {len(self.left_out)}, --max-bad {self.packing.max_bad}"
-                hint = "repair it, or leave out up to N with --max-bad N; `data verify` names all of them"
+                hint = "--max-bad 100 with the same command leaves up to 100 out; `data verify` names all"
                 raise DataError(f"data pack: {self.left_out[-1]} ({counts})", hint)

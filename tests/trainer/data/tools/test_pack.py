@@ -134,6 +134,9 @@ def test_a_damaged_image_fails_the_pack_or_is_left_out(damaged, tmp_path):
     ):
         packed(root, tmp_path / "p")
     assert not (tmp_path / "p" / "manifest.json").exists()
+    assert packed(root, tmp_path / "p", max_bad=2)["left_out"]  # as the hint says, in the same folder
+    with pytest.raises(DataError, match="leaves out 2 damaged images, --max-bad 1"):
+        packed(root, tmp_path / "p", max_bad=1)
     manifest = packed(root, tmp_path / "q", max_bad=2)
     assert manifest["left_out"] == [
         "train/digit 0/0003.png: it is damaged: the file ends early",
