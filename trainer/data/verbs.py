@@ -68,7 +68,7 @@ def _next(address: str, images: int = 0, stage: str = "", here: bool = False) ->
       stage: folder on this host that holds its shards.
       here: train on this machine, although the dataset is in a bucket.
     """
-    batch = FIELDS["train.batch"].default
+    batch: Any = FIELDS["train.batch"].default
     flags = ["--data", address]
     if 0 < images < batch:
         flags += ["--batch", str(2 ** (images.bit_length() - 1))]
