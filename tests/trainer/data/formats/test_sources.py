@@ -273,7 +273,7 @@ def shard_lengths(root, lengths):
             "manifest.json must hold plain relative names, got '../x'",
         ),
         ("packed", lambda d: manifest(d, lambda m: m.update(encoding="gif")), "encoding 'gif'"),
-        ("packed", lambda d: manifest(d, lambda m: m.update(classes=[1])), "classes must be names"),
+        ("packed", lambda d: manifest(d, lambda m: m.update(classes=[1])), "classes must be a list of names"),
         (
             "packed",
             lambda d: (d / "manifest.json").write_text("[" * 100_000),
