@@ -13,6 +13,7 @@ from launcher import contract
 from launcher.cli import HIDDEN, VERBS, group, main
 from trainer import arguments
 from trainer.cli import parser as trainer_parser
+from trainer.data import verbs
 from trainer.data.__main__ import parser as data_parser
 from trainer.usage import flags_of
 
@@ -121,3 +122,19 @@ def test_a_hint_that_is_a_command_of_the_launcher_runs(line, capsys, monkeypatch
     hint = re.sub(r" lists? .*$", "", hint)
     assert hint.startswith("resnet-launch ")
     assert main(shlex.split(hint)[1:]) == 0, hint
+
+
+@pytest.mark.parametrize("images", [0, 1, 7, 1023, 5000])
+@pytest.mark.parametrize("address", ["/d/my photos", "gs://my-bucket/photos"])
+def test_the_next_command_of_a_pack_is_accepted(address, images, monkeypatch, capsys):
+    command = shlex.split(verbs._next(address, images))
+    assert command[:2] == ["resnet-train", "train"]
+    config = arguments.parse(command[2:])
+    assert config.data.name == address
+    assert images == 0 or config.train.batch <= max(images, 1)
+    monkeypatch.setenv("RESNET_PROGRAM", "resnet-launch data")
+    command = shlex.split(verbs._next(address, images))
+    remote = address.startswith("gs://")
+    assert command[:2] == ["resnet-launch", "--slice" if remote else "local"]
+    if remote:  # submit has the flags of render
+        assert main(["render", *command[1:]]) == 0

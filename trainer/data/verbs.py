@@ -78,7 +78,7 @@ def _next(address: str, images: int = 0, stage: str = "", here: bool = False) ->
     elif here or not address.startswith("gs://"):
         command = ["resnet-launch", "local", "--slice", "cpu-1x1", "--arch", "resnet18"]
     else:
-        command = ["resnet-launch", "--slice", "v4-8", "--arch", "resnet50"]
+        command = ["resnet-launch", "--slice", "v5e-1" if 0 < images < 4 else "v4-8", "--arch", "resnet50"]
         flags += ["--bucket", address.split("/")[2]]
     return shlex.join([*command, *flags])
 
