@@ -15,6 +15,7 @@ from launcher.cluster.api import JSON, Cluster, selector
 from launcher.errors import ActionError, NotKnown
 from launcher.runs import diagnosis, lookup, startup, watch
 from launcher.runs.host_log import HostLog
+from launcher.runs.waiting import Waiting
 
 POLL_SECONDS = 0.2  # between checks whether all streams have ended
 DRAIN_SECONDS = 10.0  # after the run is over, the longest silence of hosts whose container does not end
@@ -146,9 +147,12 @@ class Follower:
 
     def _watch_run(self) -> None:
         jobset = None
-        for jobset in watch.states(self._cluster, self._name, math.inf):
+        waiting = Waiting(self._cluster, self._name, self._note, running=False)
+        for jobset in watch.states(self._cluster, self._name, math.inf, watch.LOOK_SECONDS):
             if watch.is_over(jobset):
                 break
+            if jobset and not self._streams:  # later on, the lines of the hosts say what the run does
+                waiting.update(jobset)
         # Pods whose start has not come through the other watch yet.
         _, pods = next(watch.changes(self._cluster, "Pod", math.inf, labelSelector=self._selector))
         self._update(pods)

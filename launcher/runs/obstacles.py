@@ -46,7 +46,7 @@ def _start_problems(pod: JSON) -> Iterator[str]:
     if entry := objects.condition(pod, "PodScheduled", "False"):
         reason = objects.text(entry, "message") or objects.text(entry, "reason")
         yield "no node for the pod" + (f": {_without_preemption(reason)}" if reason else "")
-    for status in _statuses(pod):
+    for status in statuses(pod):
         waiting = objects.mapping(status, "state", "waiting")
         reason, message = objects.text(waiting, "reason"), objects.text(waiting, "message")
         if not (reason or message) or reason in NORMAL_WAITS:
@@ -79,8 +79,8 @@ def slow_starts(jobset: JSON, pods: Sequence[JSON], now: float) -> list[str]:
         if not waiting or (created is not None and now - created < SLOW_SECONDS):
             continue
         node = objects.text(pod, "spec", "nodeName")
-        reasons = {objects.text(status, "state", "waiting", "reason") for status in _statuses(pod)} - {""}
-        if not node and not _statuses(pod):
+        reasons = {objects.text(status, "state", "waiting", "reason") for status in statuses(pod)} - {""}
+        if not node and not statuses(pod):
             text = "no scheduler has placed the pod, and none says why"
         else:
             waits = f": {', '.join(sorted(reasons))}" if reasons else ", and no reason is given"
@@ -211,7 +211,8 @@ def _is_news(kind: str, reason: str, message: str) -> bool:
     return reason not in OTHERWISE_KNOWN
 
 
-def _statuses(pod: JSON) -> list[JSON]:
+def statuses(pod: JSON) -> list[JSON]:
+    """Return the statuses of a pod's containers, those of its init containers last."""
     return objects.entries(pod, "status", "containerStatuses") + objects.entries(
         pod, "status", "initContainerStatuses"
     )

@@ -19,14 +19,19 @@ def check(job: TrainingJob, cluster: Cluster) -> None:
     Raises:
       RequestError: the cluster has no Kueue, or the namespace no such queue, or the cluster no such class.
     """
-    problems = []
-    if job.queue:
+    if wrong := problems(cluster, job.queue, job.priority):
+        raise RequestError(*wrong)
+
+
+def problems(cluster: Cluster, queue: str | None, priority: str | None) -> list[Problem]:
+    """Return what is wrong with the names of a queue and a priority class; empty names are not looked at."""
+    wrong = []
+    if queue:
         where = f"in namespace {cluster.namespace}"
-        problems += _problem(cluster, "queue", job.queue, "LocalQueue", None, where)
-    if job.queue and job.priority and not problems:
-        problems += _problem(cluster, "priority", job.priority, "WorkloadPriorityClass", "", "of the cluster")
-    if problems:
-        raise RequestError(*problems)
+        wrong += _problem(cluster, "queue", queue, "LocalQueue", None, where)
+    if queue and priority and not wrong:
+        wrong += _problem(cluster, "priority", priority, "WorkloadPriorityClass", "", "of the cluster")
+    return wrong
 
 
 def _problem(

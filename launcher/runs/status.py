@@ -31,7 +31,7 @@ def status(cluster: Cluster, name: str) -> dict[str, Any]:
     """Return what `resnet-launch status --json` prints. Raises ActionError where there is no such run."""
     jobset = lookup.find(cluster, name)
     pods = lookup.pods_of(cluster, name)
-    workload, others = _workload(cluster, jobset)
+    workload, others = workload_of(cluster, jobset)
     row = lookup.row(jobset, pods, workload)
     phase, is_over = row["phase"], diagnosis.is_over(jobset)
     log = progress.read(cluster, pods)
@@ -105,7 +105,7 @@ def _suspended(jobset: JSON) -> str:
     return f"it was suspended{by}: resnet-launch resume {objects.name(jobset)}"
 
 
-def _workload(cluster: Cluster, jobset: JSON) -> tuple[JSON | None, list[JSON] | None]:
+def workload_of(cluster: Cluster, jobset: JSON) -> tuple[JSON | None, list[JSON] | None]:
     """Return (Kueue's Workload of a run that Kueue may hold, all Workloads); None where none may be read."""
     held = objects.mapping(jobset, "spec").get("suspend") or diagnosis.runs_elsewhere(jobset)
     if not held or diagnosis.is_over(jobset):

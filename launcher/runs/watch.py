@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from launcher.cluster.api import JSON, Cluster, Unreachable
@@ -11,6 +11,7 @@ from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError, NotKnown
 from launcher.runs import diagnosis
 
+LOOK_SECONDS = 10.0  # longest time without a look at a run that is waited for
 WATCH_SECONDS = 120.0  # length of one watch: so long a dead connection goes unnoticed at most
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0)  # pauses before a broken watch is renewed
 UNREACHABLE_SECONDS = 300.0  # longest outage to wait out: upgrading a control plane takes minutes
@@ -25,22 +26,27 @@ class TimedOutError(ActionError):
 
 
 @contextmanager
-def end_not_known(name: str, *kinds: type[ActionError]) -> Iterator[None]:
+def end_not_known(
+    name: str, *kinds: type[ActionError], lasting: tuple[type[ActionError], ...] = ()
+) -> Iterator[None]:
     """Turn errors that leave the end of a run open into NotKnown: an exit code of 1 means that it failed.
 
     Args:
       kinds: errors to turn; default: those of a cluster that refuses or does not answer.
+      lasting: kinds among them that say what became of the run, and stay.
     """
     turned = kinds or (Refused, Unreachable)
     try:
         yield
     except turned as error:
-        if isinstance(error, NotKnown | TimedOutError):
+        if isinstance(error, (NotKnown, TimedOutError, *lasting)):
             raise
         raise NotKnown(f"what became of run {name!r} is not known: {error}", error.hint) from None
 
 
-def changes(cluster: Cluster, kind: str, deadline: float, **query: str) -> Iterator[tuple[str, list[JSON]]]:
+def changes(
+    cluster: Cluster, kind: str, deadline: float, longest: float = WATCH_SECONDS, **query: str
+) -> Iterator[tuple[str, list[JSON]]]:
     """Yield ("LISTED", all matching objects), then (ADDED | MODIFIED | DELETED, [object]).
 
     After a watch that ended, broke or became too old, the objects are listed again, so no change is missed
@@ -49,6 +55,7 @@ def changes(cluster: Cluster, kind: str, deadline: float, **query: str) -> Itera
     Args:
       kind: key of api.GROUPS.
       deadline: end, on the clock of time.monotonic.
+      longest: length of one watch in seconds, after which the objects are listed again.
       query: selectors of the list request.
 
     Raises:
@@ -63,7 +70,7 @@ def changes(cluster: Cluster, kind: str, deadline: float, **query: str) -> Itera
             listed, version = cluster.list(kind, **query)
             first_failure, failures = None, 0
             yield "LISTED", listed
-            seconds = min(WATCH_SECONDS, deadline - time.monotonic())
+            seconds = min(longest, deadline - time.monotonic())
             if seconds <= 0:
                 return
             for change, obj in cluster.watch(kind, version, seconds, **query):
@@ -81,9 +88,15 @@ def changes(cluster: Cluster, kind: str, deadline: float, **query: str) -> Itera
             time.sleep(max(min(pause, deadline - time.monotonic()), 0.1))
 
 
-def states(cluster: Cluster, name: str, deadline: float) -> Iterator[JSON | None]:
-    """Yield the JobSet of a run at every change until the deadline; None where there is none."""
-    for change, jobsets in changes(cluster, "JobSet", deadline, fieldSelector=f"metadata.name={name}"):
+def states(
+    cluster: Cluster, name: str, deadline: float, longest: float = WATCH_SECONDS
+) -> Iterator[JSON | None]:
+    """Yield the JobSet of a run at every change until the deadline; None where there is none.
+
+    It is also yielded at the start and after each watch of `longest` seconds.
+    """
+    selector = f"metadata.name={name}"
+    for change, jobsets in changes(cluster, "JobSet", deadline, longest, fieldSelector=selector):
         yield jobsets[0] if jobsets and change != "DELETED" else None
 
 
@@ -92,18 +105,25 @@ def is_over(jobset: JSON | None) -> bool:
     return jobset is None or any(diagnosis.condition(jobset, kind) for kind in ("Completed", "Failed"))
 
 
-def until_over(cluster: Cluster, name: str, seconds: float) -> JSON:
+def until_over(
+    cluster: Cluster, name: str, seconds: float, update: Callable[[JSON], None] = lambda jobset: None
+) -> JSON:
     """Wait until a run is completed or failed and return its JobSet.
+
+    Args:
+      update: gets the JobSet of a run that is not over, every LOOK_SECONDS and at each change; what it raises
+        ends the wait.
 
     Raises:
       TimedOutError: the run is not over after `seconds`.
       ActionError: the run was deleted.
     """
-    for jobset in states(cluster, name, time.monotonic() + seconds):
+    for jobset in states(cluster, name, time.monotonic() + seconds, LOOK_SECONDS):
         if jobset is None:
             raise ActionError(f"run {name!r} is gone", "it was deleted, or its --ttl has passed")
         if is_over(jobset):
             return jobset
+        update(jobset)
     hint = f"resnet-launch status {name} shows what it is doing"
     raise TimedOutError(f"run {name!r} is not over after {seconds:.0f} s", hint)
 

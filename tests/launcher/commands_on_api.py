@@ -23,6 +23,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses and bounds of the launcher, not their order."""
     monkeypatch.setattr("launcher.cluster.connection.PAUSES", (0.01, 0.02, 0.03))
     monkeypatch.setattr("launcher.runs.watch.RETRY_SECONDS", (0.05, 0.1))
+    monkeypatch.setattr("launcher.runs.watch.LOOK_SECONDS", 0.1)
     monkeypatch.setattr("launcher.runs.host_log.PAUSES", (0.01, 0.02, 0.05, 0.1))
     monkeypatch.setattr("launcher.runs.logs.RETRIES", (0.01, 0.02))
     monkeypatch.setattr("launcher.runs.logs.DRAIN_SECONDS", 0.5)

@@ -55,10 +55,11 @@ def command(
 
     After restarts the prefix also has their number: slice-0-1.r2. What is no line of a log goes to stderr.
     On a terminal, progress, evaluations and events are written for people; --raw shows what the hosts print.
-    With --follow, exit code 0: the run is over and its logs are complete, 4: not known.
+    With --follow, what the run waits for is said too. Exit code 0: the run is over and its logs are complete,
+    1: it cannot start until somebody changes something, 4: not known.
     """
     from launcher.errors import ActionError
-    from launcher.runs import logs, lookup, trainer_log, watch
+    from launcher.runs import ending, logs, lookup, trainer_log, waiting, watch
 
     position = parse_host(host)
     cluster = target.cluster(context, kubeconfig, namespace)
@@ -67,10 +68,17 @@ def command(
     query = {key: value for key, value in query.items() if value is not None}
     lines = (logs.Follower if follow else logs.snapshot)(cluster, name, position, cluster.warn, **query)
     shown = str if raw or as_json or not sys.stdout.isatty() else trainer_log.for_people
-    with watch.end_not_known(name, ActionError) if follow else contextlib.nullcontext():
+    with (
+        watch.end_not_known(name, ActionError, lasting=(waiting.Stuck,))
+        if follow
+        else contextlib.nullcontext()
+    ):
         for line in lines:
             plain = dataclasses.replace(line, text=shown(line.text))
             click.echo(json.dumps(dataclasses.asdict(line)) if as_json else str(plain))
+    if follow:
+        for text in ending.lines(cluster, name):
+            click.echo(text, err=True)
 
 
 def check_host(position: tuple[int, int] | None, jobset: dict[str, Any]) -> None:

@@ -23,22 +23,27 @@ def command(
     namespace: str | None,
     as_json: bool,
 ) -> int:
-    """Wait until a run is over.
+    """Wait until a run is over, and say on stderr what it waits for.
 
-    Exit code 0: completed, 1: failed, deleted or no such run, 3: not over in time, 4: not known.
+    A run that cannot start until somebody changes something, such as an image that does not exist, is not
+    waited for. Exit code 0: completed, 1: failed, deleted, no such run, or it cannot start, 3: not over in
+    time, 4: not known.
     """
     from launcher.errors import ActionError
-    from launcher.runs import diagnosis, lookup, watch
+    from launcher.runs import diagnosis, ending, lookup, waiting, watch
 
     with watch.end_not_known(name, ActionError):
         cluster = target.cluster(context, kubeconfig, namespace)
     with watch.end_not_known(name):
         lookup.find(cluster, name)
-        jobset = watch.until_over(cluster, name, timeout)
+        update = waiting.Waiting(cluster, name, lambda text: click.echo(text, err=True)).update
+        jobset = watch.until_over(cluster, name, timeout, update)
     failed = diagnosis.condition(jobset, "Failed")
     phase = "Failed" if failed else "Completed"
     if as_json:
         click.echo(json.dumps({"name": name, "phase": phase, "restarts": lookup.restarts(jobset)}, indent=2))
     else:
         click.echo(f"{name} {phase.lower()}" + (f": {diagnosis.failure(jobset)}" if failed else ""))
+        for line in ending.lines(cluster, name):
+            click.echo(line, err=True)
     return 1 if failed else 0

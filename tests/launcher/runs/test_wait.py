@@ -57,6 +57,127 @@ def test_the_end_of_a_run(on_api: Commands, ended: str, code: int, out: list[str
     assert (result.code, result.out) == (code, out)
 
 
+def waiting_pod(reason: str, message: str = "") -> Any:
+    pending = pod(started=False)
+    [status] = pending["status"]["containerStatuses"]
+    status["state"] = {"waiting": {"reason": reason, "message": message}}
+    return pending
+
+
+AGE = {"creationTimestamp": "2026-01-01T00:00:00Z"}
+
+
+def queued(message: str) -> dict[str, Any]:
+    """A run whose Workload says why Kueue does not admit it."""
+    run = jobset(hosts=1)
+    run["spec"]["suspend"] = True
+    run["metadata"]["labels"] |= {"kueue.x-k8s.io/queue-name": "q", "kueue.x-k8s.io/priority-class": "high"}
+    condition = {"type": "QuotaReserved", "status": "False", "reason": "Pending", "message": message}
+    owner = {"kind": "JobSet", "name": "run", "uid": run["metadata"]["uid"]}
+    workload = {
+        "metadata": {"name": "w", "namespace": "default", "uid": "uid-w", "ownerReferences": [owner]} | AGE,
+        "spec": {"queueName": "q", "active": True},
+        "status": {"conditions": [condition]},
+    }
+    named = {"localqueues": "q", "workloadpriorityclasses": "high"}
+    others = {kind: [{"metadata": {"name": name}}] for kind, name in named.items()}
+    return {"jobsets": [run], "workloads": [workload], "pods": [], **others}
+
+
+UNUSED = "insufficient unused quota for cpu in flavor b, 4 more needed"
+LARGER = "insufficient quota for cpu in flavor a, request > maximum capacity (8 > 4)"
+
+
+@pytest.mark.parametrize(
+    ("objects", "reason"),
+    [
+        (
+            {
+                "jobsets": [jobset(hosts=1)],
+                "pods": [waiting_pod("ImagePullBackOff", 'failed: "r/i:1": not found')],
+            },
+            'image r/i:1: failed: "r/i:1": not found',
+        ),
+        (
+            {"jobsets": [jobset(hosts=1)], "pods": [waiting_pod("ErrImagePull", "manifest unknown")]},
+            "image r/i:1: manifest unknown",
+        ),
+        (
+            {"jobsets": [jobset(hosts=1)], "pods": [waiting_pod("InvalidImageName")]},
+            "image r/i:1: InvalidImageName",
+        ),
+        (queued(LARGER), f"queue q: {LARGER}"),
+        (queued("LocalQueue q doesn't exist"), "queue q: LocalQueue q doesn't exist"),
+        (queued("ClusterQueue c doesn't exist"), "queue q: ClusterQueue c doesn't exist"),
+        (
+            queued(UNUSED) | {"localqueues": []},
+            "queue: must be a LocalQueue in namespace default, got 'q'",
+        ),
+        (
+            queued(UNUSED) | {"workloadpriorityclasses": []},
+            "priority: must be a WorkloadPriorityClass of the cluster, got 'high'",
+        ),
+    ],
+)
+@pytest.mark.parametrize("verb", ["wait run --timeout 20s", "logs -f run"])
+def test_what_cannot_mend_is_not_waited_for(
+    on_api: Commands, verb: str, objects: dict[str, Any], reason: str
+) -> None:
+    with ApiServer(**objects) as server:
+        result = on_api(server, verb)
+    assert (result.code, result.out) == (1, [])
+    assert result.err[-2:] == [
+        f"error: run 'run' cannot start: {reason}",
+        "hint: mend it, or: resnet-launch delete run",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("objects", "said"),
+    [
+        (queued(UNUSED), f"run is queued; queue q: {UNUSED}"),
+        (queued(f"{LARGER}, {UNUSED}"), f"run is queued; queue q: {LARGER}, {UNUSED}"),
+        (
+            {"jobsets": [jobset(hosts=1)], "pods": [waiting_pod("ErrImagePull", "i/o timeout")]},
+            "run is pending; image r/i:1: ErrImagePull: i/o timeout (run-slice-0-0-a0)",
+        ),
+        ({"jobsets": [jobset(hosts=1)], "pods": [pod()]}, "run is running"),
+    ],
+)
+def test_what_may_mend_is_said_once_and_waited_for(
+    on_api: Commands, objects: dict[str, Any], said: str
+) -> None:
+    with ApiServer(**objects) as server:
+        result = on_api(server, "wait run --timeout 2s")
+    assert (result.code, result.out) == (3, [])
+    assert result.err[0] == said
+    assert len([line for line in result.err if line == said]) == 1
+
+
+def test_the_end_tells_accuracy_duration_directory_and_what_to_type(on_api: Commands) -> None:
+    run = jobset(hosts=1, ended="Completed")
+    created = run["metadata"]["creationTimestamp"]
+    run["status"]["conditions"][0]["lastTransitionTime"] = created.replace(created[:4], "2099")
+    run["metadata"]["annotations"]["resnet-launch/run-dir"] = "gs://b-1/run"
+    with ApiServer(jobsets=[run], pods=[pod(ended=True)]) as server:
+        server.logs["run-slice-0-0-a0"] = "evaluate step=5 accuracy=0.75\nevaluate step=9 accuracy=0.5\n"
+        result = on_api(server, "wait run")
+    assert result.code == 0
+    assert result.err[-3].startswith("accuracy 50.00 % at step 9, best 75.00 % at step 5, ")
+    assert result.err[-3].endswith(" after its submission")
+    assert result.err[-2:] == [
+        "run directory gs://b-1/run",
+        "next: resnet-train report gs://b-1/run --out run.html",
+    ]
+
+
+def test_a_failed_run_ends_with_where_to_look(on_api: Commands) -> None:
+    with ApiServer(jobsets=[jobset(hosts=1, ended="Failed")]) as server:
+        result = on_api(server, "wait run")
+    assert result.code == 1
+    assert result.err[-1].startswith("next: resnet-launch status run ")
+
+
 def test_a_run_that_is_not_over_in_time_or_not_there(on_api: Commands) -> None:
     with ApiServer(jobsets=[jobset()]) as server:
         assert on_api(server, "wait run --timeout 0").code == 3

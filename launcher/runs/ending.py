@@ -1,0 +1,44 @@
+"""How a run has ended, in a few lines for people: accuracy, duration, run directory, the next command."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from launcher.cluster.api import Cluster
+from launcher.errors import ActionError
+from launcher.runs import status
+from launcher.runs.sentences import duration, percent
+
+
+def lines(cluster: Cluster, name: str) -> list[str]:
+    """Return the lines about a run that is over; none where it cannot be read any more."""
+    try:
+        return describe(status.status(cluster, name))
+    except ActionError:
+        return []
+
+
+def describe(run: dict[str, Any]) -> list[str]:
+    """Return the lines about a run that is over.
+
+    Args:
+      run: what `resnet-launch status --json` prints.
+    """
+    last, best, name = run["evaluation"], run["best"], run["name"]
+    accuracy = f"accuracy {_accuracy(last)}" if "accuracy" in last else ""
+    better = f"best {_accuracy(best)}" if best and best.get("step") != last.get("step") else ""
+    took = "" if run["seconds"] is None else f"{duration(run['seconds'])} after its submission"
+    if run["phase"] == "Completed" and not (accuracy or run["run_dir"]):  # a program of its own
+        return []
+    figures = ", ".join(filter(None, (accuracy, better, took)))
+    if run["phase"] == "Completed" and run["run_dir"]:
+        following = f"resnet-train report {shlex.quote(run['run_dir'])} --out {name}.html"
+    else:
+        following = f"resnet-launch status {name}   # why, and the last lines of the host that failed"
+    directory = f"run directory {run['run_dir']}" if run["run_dir"] else ""
+    return [line for line in (figures, directory, f"next: {following}") if line]
+
+
+def _accuracy(evaluation: Any) -> str:
+    return f"{percent(evaluation.get('accuracy'), 2)} at step {evaluation.get('step')}"
