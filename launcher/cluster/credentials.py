@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from launcher.cluster.kubeconfig import connect, files
 from launcher.cluster.replies import plain, printable
@@ -28,13 +29,14 @@ def login(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str]:
         client, namespace, name = connect(context, kubeconfig)
     # The client would run the plugin again once the credentials have expired, and ignore a failure then too.
     client.configuration.refresh_api_key_hook = None
+    client.impersonation = _impersonation(_user(name, kubeconfig))
     if not (client.configuration.api_key or client.configuration.cert_file):
         _refuse_nobody(name, kubeconfig, causes)
     return client, namespace, name
 
 
-def headers(client: Any) -> dict[str, str]:
-    """Return the headers that say who asks; a token file may end with a line break."""
+def headers(client: Any) -> list[tuple[str, str]]:
+    """Return the headers that say who asks, and as whom; a token file may end with a line break."""
     values = {str(s["key"]): str(s["value"]).strip() for s in client.configuration.auth_settings().values()}
     for value in values.values():
         if not value.isprintable() or not value.isascii():
@@ -42,7 +44,35 @@ def headers(client: Any) -> dict[str, str]:
                 "the token of the kubeconfig must be one line of ASCII characters, "
                 f"got {len(value.splitlines())} lines of {len(value)} characters"
             )
-    return values
+    return [*values.items(), *client.impersonation]
+
+
+def _impersonation(user: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the headers of a user entry that acts as somebody else, as kubectl does (`as`, `as-groups`, …).
+
+    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
+
+    Raises:
+      ActionError: groups, uid or extra fields without a user.
+    """
+    extra = user.get("as-user-extra") or {}
+    named = [("Impersonate-Uid", user.get("as-uid"))]
+    named += [("Impersonate-Group", group) for group in user.get("as-groups") or []]
+    named += [
+        (f"Impersonate-Extra-{quote(str(key).lower(), safe='')}", value)
+        for key, values in extra.items()
+        for value in values
+    ]
+    named = [(key, value) for key, value in named if value]
+    if not user.get("as"):
+        if named:
+            raise ActionError("the kubeconfig must name a user (as) with as-uid, as-groups or as-user-extra")
+        return []
+    headers = [("Impersonate-User", user["as"]), *named]
+    for key, value in headers:
+        if not (isinstance(value, str) and value.isprintable() and value.isascii()):
+            raise ActionError(f"{key} of the kubeconfig must be a line of ASCII text, got {value!r}")
+    return headers
 
 
 def _refuse_nobody(context: str, kubeconfig: str | None, causes: list[str]) -> None:

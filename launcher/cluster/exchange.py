@@ -70,7 +70,7 @@ def send(client: Any, request: Request) -> Any:
         return client.rest_client.pool_manager.request(
             request.method,
             f"{server}{request.path}{query}",
-            headers=fields | headers(client),
+            headers=urllib3.HTTPHeaderDict([*fields.items(), *headers(client)]),
             body=request.body,
             preload_content=False,
             redirect=False,

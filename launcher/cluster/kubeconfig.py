@@ -30,14 +30,14 @@ def is_configured() -> bool:
     return bool(_current(_documents(files()))) or _in_pod()
 
 
-def files(given: str | None = None, system: ModuleType = os.path) -> list[str]:
+def files(explicit: str | None = None, system: ModuleType = os.path) -> list[str]:
     """Return the paths of the kubeconfig, whether they exist or not.
 
     Args:
-      given: paths that come before KUBECONFIG and ~/.kube/config, separated as in KUBECONFIG.
+      explicit: paths that come before KUBECONFIG and ~/.kube/config, separated as in KUBECONFIG.
       system: rules for paths, those of this machine.
     """
-    paths = (given or os.environ.get("KUBECONFIG") or "").split(system.pathsep)
+    paths = (explicit or os.environ.get("KUBECONFIG") or "").split(system.pathsep)
     return [system.expanduser(path) for path in paths if path] or [system.expanduser("~/.kube/config")]
 
 

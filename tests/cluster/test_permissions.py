@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from people import Person
 from testcluster import Cluster
 from testcluster.api import Object
 from testcluster.objects import eventually
+
+from launcher.cli import main
 
 pytestmark = pytest.mark.usefixtures("nobody_s_settings")
 
@@ -67,6 +70,29 @@ def test_a_token_may_come_from_a_file_or_a_plugin(
     config["users"][0]["user"] = user
     jane.kubeconfig.write_text(json.dumps(config))
     assert jane("list").err.startswith(f"error: system:serviceaccount:{namespace}:jane may not list jobsets")
+
+
+@pytest.mark.parametrize(
+    ("fields", "who"),
+    [
+        ({"as": "ann@example.com"}, "ann@example.com may not list jobsets"),
+        ({"as": "system:serviceaccount:a:b", "as-groups": ["x", "y"]}, "system:serviceaccount:a:b may not"),
+        ({"as": "ann", "as-groups": ["x", "system:masters"]}, ""),
+        ({"as-groups": ["x"]}, "the kubeconfig must name a user (as)"),
+    ],
+)
+def test_a_kubeconfig_that_acts_as_somebody_else(
+    control_plane: Cluster, namespace: str, tmp_path: Path, capsys: Any, fields: Object, who: str
+) -> None:
+    """Forgotten, the request would have the rights of whoever the certificate is of."""
+    config = yaml.safe_load(control_plane.kubeconfig.read_text())
+    config["users"][0]["user"] |= fields
+    path = tmp_path / "config"
+    path.write_text(json.dumps(config))
+    code = main(["list", "--kubeconfig", str(path), "--namespace", namespace])
+    err = capsys.readouterr().err
+    assert (code == 0) == (who == "")
+    assert who in err
 
 
 def test_a_plugin_without_a_token_is_not_reported_as_missing_rights(
