@@ -136,6 +136,7 @@ def values_schema() -> Json:
                     "images": many(text(IMAGE_PREFIX, 255)),
                     "serviceAccounts": many(text(DNS)),
                     "secrets": many(text(DNS)),
+                    "priorityClasses": many(text(DNS)),
                     "hostPaths": many(text(r"^/[A-Za-z0-9_./-]*[A-Za-z0-9_-]/?$", 255)),
                     "hostAccess": FLAG,
                 }

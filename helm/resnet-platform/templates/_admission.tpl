@@ -23,7 +23,8 @@
 {{- $allowed := or (not $image) (not .Values.admission.images) -}}
 {{- range .Values.admission.images -}}
 {{- $prefix := trimSuffix "/" . -}}
-{{- range list "/" ":" "@" }}{{ if or (eq $image $prefix) (hasPrefix (print $prefix .) $image) }}{{ $allowed = true }}{{ end }}{{ end -}}
+{{- $after := trimPrefix $prefix $image -}}
+{{- if hasPrefix $prefix $image }}{{ if regexMatch "^($|/|@|:[^/]*$)" $after }}{{ $allowed = true }}{{ end }}{{ end -}}
 {{- end -}}
 {{- if not $allowed }}{{ fail (printf "admission.images: must allow defaults.image, got '%s'" $image) }}{{ end -}}
 {{- end -}}
