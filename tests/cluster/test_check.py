@@ -138,7 +138,7 @@ def test_cpu_hosts_share_nodes(
     for name in names:
         control_plane.api.request("DELETE", f"/api/v1/nodes/{name}")
     [line] = [line for line in lines(result) if " nodes: " in line]
-    assert line.startswith(f"{level:8} nodes: {room}, if nothing else runs there (each requests ")
+    assert line.startswith(f"{level:8} nodes: {room} (each requests ")
 
 
 def test_a_name_in_use_is_an_error_and_a_full_queue_a_warning(
