@@ -44,22 +44,25 @@ class Run:
         assert code == 0, output
 
     def launch(self, line: str) -> tuple[int, str]:
-        """Exit code and output of `resnet-launch LINE` in the run's namespace."""
+        """Exit code and output of `resnet-launch LINE` in the run's namespace, stdout before stderr."""
+        done = self._run(line)
+        return done.returncode, done.stdout + done.stderr
+
+    def _run(self, line: str) -> subprocess.CompletedProcess[str]:
         context = ["--kubeconfig", str(self.cluster.kubeconfig), "--namespace", self.namespace]
         command = [sys.executable, "-m", "launcher", *line.split(), *context]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        return done.returncode, done.stdout
+        return subprocess.run(command, capture_output=True, text=True)
 
     def status(self) -> dict[str, Any]:
         """The document of `status --json`."""
-        code, output = self.launch(f"status {self.name} --json")
-        assert code == 0, output
-        return json.loads(output)
+        done = self._run(f"status {self.name} --json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
 
     def wait(self, minutes: int = 6) -> str:
         """Wait until the run is over; return its phase, or the output of `wait` if it failed."""
-        code, output = self.launch(f"wait {self.name} --timeout {minutes}m --json")
-        return json.loads(output)["phase"] if code < 2 else output
+        done = self._run(f"wait {self.name} --timeout {minutes}m --json")
+        return json.loads(done.stdout)["phase"] if done.stdout else done.stderr
 
     def delete(self) -> None:
         """Delete the run; return once its pods are gone and the node is free."""
