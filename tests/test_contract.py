@@ -184,7 +184,7 @@ def test_check_prints_the_shape_that_is_declared():
     [
         (["--estimate", "gpu:2", "--steps=foo"], "--steps: must be train, eval or train,eval, got 'foo'"),
         (["--estimate", "gpu:2", "--steps=training"], "must be train, eval or train,eval, got 'training'"),
-        (["--estimate", "gpu:x"], "argument --estimate: must be of the form gpu:8, got 'gpu:x'"),
+        (["--estimate", "gpu:x"], "--estimate: must be of the form gpu:8, got 'gpu:x'"),
         (["--topology", "v4:2x2x1"], "--topology and --host-bounds: must be set without --estimate"),
     ],
 )

@@ -55,9 +55,13 @@ def _impersonation(user: dict[str, Any]) -> list[tuple[str, str]]:
     Raises:
       ActionError: groups, uid or extra fields without a user.
     """
-    extra = user.get("as-user-extra") or {}
+    extra, groups = user.get("as-user-extra") or {}, user.get("as-groups") or []
+    if not isinstance(groups, list) or not isinstance(extra, dict):
+        raise ActionError("as-groups of the kubeconfig must be a list, and as-user-extra a map of lists")
+    if not all(isinstance(values, list) for values in extra.values()):
+        raise ActionError("as-user-extra of the kubeconfig must be a map of lists")
     named = [("Impersonate-Uid", user.get("as-uid"))]
-    named += [("Impersonate-Group", group) for group in user.get("as-groups") or []]
+    named += [("Impersonate-Group", group) for group in groups]
     named += [
         (f"Impersonate-Extra-{quote(str(key).lower(), safe='')}", value)
         for key, values in extra.items()

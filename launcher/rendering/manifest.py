@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from launcher.errors import CONTROL
+
 # Text that some reader takes for something else. PyYAML quotes what PyYAML itself would misread. The API
 # server (goyaml.v2 behind sigs.k8s.io/yaml), Go's yaml.v3 and YAML 1.2 know more spellings of each kind.
 OTHERWISE = re.compile(
@@ -43,6 +45,8 @@ def to_yaml(objects: Iterable[Any]) -> str:
 def _text(dumper: Any, text: str) -> Any:
     if "\n" in text:
         style = "|" if BLOCK.fullmatch(text) else '"'
+    elif CONTROL.search(text):  # in other quotes libyaml folds U+2028 as a line break
+        style = '"'
     else:
         style = "'" if OTHERWISE.fullmatch(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from launcher.cluster.api import JSON, Cluster, Unreachable
 from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError, NotKnown
-from launcher.runs import diagnosis
+from launcher.runs import diagnosis, objects
 
 LOOK_SECONDS = 10.0  # longest time without a look at a run that is waited for
 WATCH_SECONDS = 120.0  # length of one watch: so long a dead connection goes unnoticed at most
@@ -97,7 +97,10 @@ def states(
     """
     selector = f"metadata.name={name}"
     for change, jobsets in changes(cluster, "JobSet", deadline, longest, fieldSelector=selector):
-        yield jobsets[0] if jobsets and change != "DELETED" else None
+        # A proxy may ignore the selector: what is said of another run says nothing of this one.
+        named = [jobset for jobset in jobsets if objects.name(jobset) == name]
+        if named or change == "LISTED":
+            yield named[0] if named and change != "DELETED" else None
 
 
 def is_over(jobset: JSON | None) -> bool:

@@ -79,6 +79,12 @@ def test_a_token_may_come_from_a_file_or_a_plugin(
         ({"as": "system:serviceaccount:a:b", "as-groups": ["x", "y"]}, "system:serviceaccount:a:b may not"),
         ({"as": "ann", "as-groups": ["x", "system:masters"]}, ""),
         ({"as-groups": ["x"]}, "the kubeconfig must name a user (as)"),
+        ({"as": "ann", "as-groups": "system:masters"}, "as-groups of the kubeconfig must be a list"),
+        ({"as": "ann", "as-user-extra": ["a"]}, "as-user-extra a map of lists"),
+        (
+            {"as": "ann", "as-user-extra": {"a": "b"}},
+            "must be a map of lists",
+        ),
     ],
 )
 def test_a_kubeconfig_that_acts_as_somebody_else(

@@ -64,6 +64,7 @@ class Source:
             mean=tuple(self.mean),
             std=tuple(self.std),
             crop=self.crop,
+            images=self.size,
         )
 
 

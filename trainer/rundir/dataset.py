@@ -31,6 +31,7 @@ class DatasetRecord:
       mean: mean of each channel, for images scaled to 0..1.
       std: standard deviation of each channel, on the same scale.
       crop: share of an image's shorter side that the centre crop of an evaluation takes, 0 to 1.
+      images: number of training images, from which the order of the batches follows.
     """
 
     class_names: tuple[str, ...]
@@ -38,6 +39,7 @@ class DatasetRecord:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     crop: float
+    images: int | None = None  # number of training images; None in the records of older versions
 
 
 def read(root: epath.Path) -> DatasetRecord | None:
@@ -73,6 +75,8 @@ def _checked(record: DatasetRecord) -> DatasetRecord:
         raise ValueError("mean, std or crop that are not numbers")
     if len(record.mean) != len(record.std) or len(record.mean) not in (1, 3):
         raise ValueError(f"{len(record.mean)} means and {len(record.std)} deviations")
+    if record.images is not None and (type(record.images) is not int or record.images < 1):
+        raise ValueError(f"images {repr(record.images)[:80]}")
     if min(record.std) <= 0 or not 0 < record.crop <= 1:
         raise ValueError("std that is not above 0, or crop that is not above 0 and at most 1")
     return record
@@ -114,6 +118,11 @@ def check(root: epath.Path, record: DatasetRecord) -> str:
         if not _close(old, new):
             hint = "use another --name or --run-dir, or the dataset that the run was started with"
             raise RunDirectoryError(f"run directory {root} holds a run with {name} {old}, got {new}", hint)
+    if before.images is not None and before.images != record.images:
+        return (
+            f"the dataset had {before.images:,} training images and has {record.images:,} now: "
+            "the batches that follow are not those of an unbroken run"
+        )
     return ""
 
 

@@ -67,4 +67,4 @@ def test_the_verbs_are_the_trainers(capfd):
     assert main(["data", "pack", "/nothing-here", "/nowhere"]) == 1
     assert "error: data: /nothing-here must be a dataset, got nothing there" in capfd.readouterr().err
     assert main(["data", "pack", "a", "b", "--quality", "101"]) == 2
-    assert "error: argument --quality: must be 1 to 100, got 101" in capfd.readouterr().err
+    assert "error: --quality: must be 1 to 100, got 101" in capfd.readouterr().err

@@ -202,14 +202,17 @@ def test_a_server_that_stays_away_leaves_the_end_unknown(
 
 def command(server: ApiServer, folder: Path, *words: str, **environ: str) -> subprocess.Popen[bytes]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("RESNET_", "KUBE"))}
-    line = [sys.executable, "-m", "launcher", *words, "--kubeconfig", str(server.kubeconfig(folder))]
+    # A process in the background of a shell ignores SIGINT, and so would its children.
+    line = ["env", "--default-signal=INT", sys.executable, "-m", "launcher", *words]
+    line += ["--kubeconfig", str(server.kubeconfig(folder))]
     return subprocess.Popen(line, stdout=-1, stderr=-1, env=kept | environ)
 
 
 def test_ctrl_c_leaves_the_end_unknown(tmp_path: Path) -> None:
     with ApiServer(jobsets=[jobset()]) as server:
         process = command(server, tmp_path, "wait", "run")
-        while not any(asked.query.get("watch") for asked in server.asked):
+        deadline = time.monotonic() + 60
+        while not any(asked.query.get("watch") for asked in server.asked) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)

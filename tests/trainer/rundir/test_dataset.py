@@ -15,6 +15,7 @@ RECORD = DatasetRecord(
     mean=(0.5, 0.25, 0.1),
     std=(0.2, 0.2, 0.2),
     crop=0.875,
+    images=36,
 )
 
 
@@ -35,6 +36,17 @@ def test_a_record_comes_back_as_it_was_and_leaves_no_other_file(root):
     dataset.write(root, names("x"))
     assert dataset.read(root) == names("x")
     assert sorted(path.name for path in root.iterdir()) == ["checkpoints", NAME]
+
+
+def test_another_number_of_images_is_warned_of(root):
+    assert dataset.check(root, RECORD) == ""
+    warning = dataset.check(root, dataclasses.replace(RECORD, images=35))
+    assert warning.startswith("the dataset had 36 training images and has 35 now: ")
+
+
+def test_the_record_of_an_older_version_knows_no_number_of_images(root):
+    dataset.write(root, dataclasses.replace(RECORD, images=None))
+    assert dataset.check(root, RECORD) == ""
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from trainer.data.formats.dataset import Dataset, Top, named_splits
 from trainer.data.formats.file_images import open_files
 from trainer.data.formats.image_files import is_image, passed_over
 from trainer.data.passed_over import is_system
+from trainer.errors import DataError, printable
 
 
 def matches(top: Top) -> Dataset | None:
@@ -30,6 +31,14 @@ def open_split(dataset: Dataset, split: str, config: DataConfig) -> Encoded:
     class_folder = dataset.splits.get("train", folder)
     listing = place.files(folder, skip=is_system)
     every = [*listing.sizes, *listing.unusable]
+    for name, instead in listing.unusable.items():
+        top = "/" not in name.removeprefix(f"{folder}/")
+        if top and instead.startswith("a link") and not is_image(name):
+            address = place.address(name)
+            raise DataError(
+                f"data: {printable(address)} is {instead}, where the folder of a class is expected",
+                "mount what it leads to, or remove it; left out, the dataset would have a class less",
+            )
     names = sorted(filter(is_image, every))
     classes = class_folders(place, class_folder)
     labels = labels_by_folder(place, names, folder, class_folder, classes)

@@ -323,3 +323,11 @@ def test_an_object_whose_name_leads_elsewhere_is_passed_over(
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
         source = datasets.load(DataConfig(name="gs://b/photos", **SMALL), "train")
     assert (source.size, source.passed_over.system) == (1, 1)
+
+
+def test_the_folder_of_a_class_that_is_a_link_to_nowhere_is_no_file_to_pass_over(tmp_path: Path) -> None:
+    """A disk that is not mounted would otherwise cost a class without a word."""
+    photos(tmp_path)
+    (tmp_path / "train" / "zebra").symlink_to("/nowhere")
+    with pytest.raises(DataError, match=r"train/zebra is a link to nowhere, where the folder of a class is"):
+        datasets.load(DataConfig(name=str(tmp_path)), "train")

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import resource
 import struct
 import subprocess
 import sys
@@ -15,9 +14,8 @@ GIB = 2**30
 
 
 def stats(root: Path, memory: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "trainer.data", "stats", str(root)]
-    limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory))  # noqa: E731
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, preexec_fn=limit)
+    command = ["prlimit", f"--as={memory}", sys.executable, "-m", "trainer.data", "stats", str(root)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100)
 
 
 def sparse(path: Path, start: bytes, size: int) -> None:
