@@ -79,7 +79,8 @@ def pages_with(*languages: str) -> list[str]:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A shell's environment without a cluster, a configuration or a cache of anyone's."""
     home = tmp_path_factory.mktemp("home")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RESNET_", "KUBE"))}
+    others = ("RESNET_", "KUBE", "JAX_", "XLA_")  # of tests in this process, too
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return kept | {
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
