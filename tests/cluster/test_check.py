@@ -65,7 +65,8 @@ def test_all_that_a_run_needs_is_there(launch: Command, namespace: str, bucket: 
 
 def test_all_that_is_missing_is_named_at_once_and_submit_refuses(launch: Command, bucket: str) -> None:
     flags = "--slice cpu-2x1 --arch resnet18 --data digits --image r/i:1 --name run --bucket no-such-bucket"
-    result = launch(f"check --no-compile {flags} --service-account nobody --queue nowhere --json")
+    nowhere = "--service-account nobody --queue nowhere --node-selector no=node"
+    result = launch(f"check --no-compile {flags} {nowhere} --json")
     levels = {finding["about"]: finding["level"] for finding in result.json["cluster"]}
     assert result.code == 1
     assert levels == {
@@ -132,9 +133,11 @@ def test_cpu_hosts_share_nodes(
             "capacity": allocatable,
             "conditions": [{"type": "Ready", "status": "True"}],
         }
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": names[-1]}, "status": status}
+        metadata = {"name": names[-1], "labels": {"room": "tried"}}  # other tests may have nodes
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status}
         control_plane.api.request("POST", "/api/v1/nodes", node)
-    result = launch(f"check --no-compile --slice cpu-4x1 --arch resnet18 --data digits --image r/i:1 {flags}")
+    run = "--slice cpu-4x1 --arch resnet18 --data digits --image r/i:1 --node-selector room=tried"
+    result = launch(f"check --no-compile {run} {flags}")
     for name in names:
         control_plane.api.request("DELETE", f"/api/v1/nodes/{name}")
     [line] = [line for line in lines(result) if " nodes: " in line]
