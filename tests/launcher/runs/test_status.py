@@ -262,17 +262,17 @@ def test_odd_objects_are_no_traceback():
     }
     for _ in range(1500):
         one, pods = _spoilt(run, choose), [_spoilt(pod(0), choose), _spoilt(failed, choose)]
-        queued, told = _spoilt(workload, choose), [_spoilt(event, choose), event]
+        queued, spoilt_events = _spoilt(workload, choose), [_spoilt(event, choose), event]
         diagnosis.phase(one, pods, queued)
         json.dumps(lookup.row(one, pods, queued))
         diagnosis.failure(one)
         deaths.first_failure(pods)
         assert all(isinstance(text, str) for text in queue.explain_wait(queued, [workload, queued], "run"))
-        concerning = events.concerning(told, one, pods)
+        concerning = events.concerning(spoilt_events, one, pods)
         events.last_end(concerning)
         obstacles.start_problems(pods)
         obstacles.ending_problems(pods, {"n": _spoilt(failed, choose)}, now)
-        obstacles.creation_problems(told, pods, True)
+        obstacles.creation_problems(spoilt_events, pods, True)
         obstacles.slow_starts(one, pods, now)
         startup.breakdown(one, pods, {"first_step": 1767225620.0}, "2026-01-01T00:00:09Z")
         lookup.noted(one, "progress")
