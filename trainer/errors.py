@@ -43,8 +43,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TENSORSTORE = re.compile(r"(?:\"(?P<path>/[^\"]*)\"[^\"]*)?\[os_error_code='(?P<code>\d+)'")
 
 
+# Control characters, ends of lines, and bytes that are not UTF-8: no name of a class may have them.
 CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# ... and what turns the direction of the text that follows.
+# What a terminal obeys: these, and what turns the direction of the text that follows.
 OBEYED = re.compile(r"[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

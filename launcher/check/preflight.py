@@ -54,8 +54,15 @@ def findings(job: TrainingJob, cluster: Cluster | None) -> Iterator[Finding]:
     Raises:
       ActionError: the cluster does not answer at all.
     """
-    for about, ask in QUESTIONS.items() if cluster else ():
-        assert cluster
+    if cluster:
+        yield from _answers(job, cluster)
+    yield from _bucket(job, cluster)
+    yield from _data(job)
+    yield from _image(job)
+
+
+def _answers(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+    for about, ask in QUESTIONS.items():
         try:
             yield from ask(job, cluster)
         except Refused as error:
@@ -63,9 +70,6 @@ def findings(job: TrainingJob, cluster: Cluster | None) -> Iterator[Finding]:
                 yield Finding("warning", about, f"cannot be read: {error}", "ask the cluster's team")
             else:
                 yield Finding("error", about, str(error), error.hint)
-    yield from _bucket(job, cluster)
-    yield from _data(job)
-    yield from _image(job)
 
 
 def _name(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from launcher.cluster.kubeconfig import connect, files
+from launcher.cluster.kubeconfig import connect
 from launcher.cluster.replies import plain, printable
 from launcher.errors import ActionError
 
@@ -26,12 +25,12 @@ def login(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str]:
       ActionError: the kubeconfig cannot be read, or its credentials cannot be had.
     """
     with _logged_errors() as causes:
-        client, namespace, name = connect(context, kubeconfig)
+        client, namespace, name, user = connect(context, kubeconfig)
     # The client would run the plugin again once the credentials have expired, and ignore a failure then too.
     client.configuration.refresh_api_key_hook = None
-    client.impersonation = _impersonation(_user(name, kubeconfig))
+    client.impersonation = _impersonation(user)
     if not (client.configuration.api_key or client.configuration.cert_file):
-        _refuse_nobody(name, kubeconfig, causes)
+        _refuse_nobody(user, causes)
     return client, namespace, name
 
 
@@ -47,7 +46,7 @@ def headers(client: Any) -> list[tuple[str, str]]:
     return [*values.items(), *client.impersonation]
 
 
-def _impersonation(user: dict[str, Any]) -> list[tuple[str, str]]:
+def _impersonation(user: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the headers of a user entry that acts as somebody else, as kubectl does (`as`, `as-groups`, …).
 
     https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
@@ -79,9 +78,8 @@ def _impersonation(user: dict[str, Any]) -> list[tuple[str, str]]:
     return headers
 
 
-def _refuse_nobody(context: str, kubeconfig: str | None, causes: list[str]) -> None:
+def _refuse_nobody(user: Mapping[str, Any], causes: list[str]) -> None:
     """Raise ActionError where the user of a context names a source of credentials and none came of it."""
-    user = _user(context, kubeconfig)
     if isinstance(plugin := user.get("exec"), dict):
         command = printable(str(plugin.get("command")))
         cause = plain(causes[-1].removeprefix("exec: ")) if causes else "it gave no token and no certificate"
@@ -100,20 +98,6 @@ def _refuse_nobody(context: str, kubeconfig: str | None, causes: list[str]) -> N
         )
     if user.get("tokenFile"):
         raise ActionError(f"the token file {printable(str(user['tokenFile']))} of the kubeconfig is empty")
-
-
-def _user(context: str, kubeconfig: str | None) -> dict[str, Any]:
-    """Return the user entry of a context; an empty one where there is none or in a pod."""
-    from kubernetes.config import kube_config
-
-    try:
-        merged: Any = kube_config.KubeConfigMerger(os.pathsep.join(files(kubeconfig))).config
-        contexts = {entry["name"]: entry["context"] for entry in merged.value["contexts"]}
-        users = {entry["name"]: entry["user"] for entry in merged.value["users"]}
-        user = users[contexts[context]["user"]]
-        return dict(getattr(user, "value", user))
-    except Exception:  # no kubeconfig, or a context without a user: nobody is who is meant
-        return {}
 
 
 @contextmanager

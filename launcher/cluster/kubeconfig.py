@@ -41,8 +41,8 @@ def files(explicit: str | None = None, system: ModuleType = os.path) -> list[str
     return [system.expanduser(path) for path in paths if path] or [system.expanduser("~/.kube/config")]
 
 
-def connect(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str]:
-    """Return (ApiClient of the Kubernetes client, namespace of the context, name of the context).
+def connect(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str, Mapping[str, Any]]:
+    """Return (ApiClient of the Kubernetes client, namespace and name of the context, entry of its user).
 
     Raises:
       ActionError: no cluster is configured, or the kubeconfig cannot be used.
@@ -51,7 +51,7 @@ def connect(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str]
     documents = _documents(paths)
     name = context or _current(documents)
     if not name and not kubeconfig and _in_pod():
-        return _service_account()
+        return *_service_account(), {}
     if not documents:
         raise ActionError(f"no cluster is configured: there is no kubeconfig at {' or '.join(paths)}", HINT)
     if not name:
@@ -67,7 +67,7 @@ def connect(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str]
     except Exception as error:  # the client raises whatever a wrong entry makes it trip over
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ActionError(f"context {name!r} of the kubeconfig cannot be used: {reason}", HINT) from None
-    return client, chosen.get("namespace") or "default", name
+    return client, chosen.get("namespace") or "default", name, _user(documents, chosen.get("user"))
 
 
 def _service_account() -> tuple[Any, str, str]:
@@ -115,6 +115,17 @@ def _current(documents: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the name of the current context; empty where the files name none."""
     names = [document["current-context"] for document in documents.values() if "current-context" in document]
     return str(names[-1] or "") if names else ""
+
+
+def _user(documents: Mapping[str, Mapping[str, Any]], name: Any) -> Mapping[str, Any]:
+    """Return the entry of a user; an empty one where there is none, since then nobody is who is meant."""
+    for document in documents.values():
+        entries = document.get("users")
+        for entry in entries if isinstance(entries, list) else []:
+            if isinstance(entry, Mapping) and entry.get("name") == name:
+                user = entry.get("user")
+                return user if isinstance(user, Mapping) else {}
+    return {}
 
 
 def _choose(documents: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
