@@ -17,6 +17,7 @@ import io
 import multiprocessing
 import os
 import random
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -26,8 +27,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from trainer.data.encoded import BadImage
-from trainer.data.images import crop, decode, kinds
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "trainer"))
+
+from odd_files import mutated  # noqa: E402
+
+from trainer.data.encoded import BadImage  # noqa: E402
+from trainer.data.images import crop, decode, kinds  # noqa: E402
 
 MAX_PIXELS = 100_000_000
 CROP = 0.875  # of the shorter side, as evaluation shows it
@@ -43,20 +49,6 @@ ROWS = {
     "hang": "took longer than the deadline",
     "slow": "Pillow took longer than the deadline",
 }
-
-
-def mutated(data: bytes, draw: random.Random) -> bytes:
-    """The file with one to four bytes flipped, some inserted, or its end cut off."""
-    changed, at = bytearray(data), draw.randrange(len(data))
-    match draw.randrange(3):
-        case 0:
-            for _ in range(draw.randint(1, 4)):
-                changed[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
-        case 1:
-            changed[at:at] = draw.randbytes(draw.randint(1, 16))
-        case _:
-            del changed[at:]
-    return bytes(changed)
 
 
 def pillow(data: bytes) -> np.ndarray | str:

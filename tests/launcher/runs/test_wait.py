@@ -133,7 +133,7 @@ def test_what_cannot_mend_is_not_waited_for(
 
 
 @pytest.mark.parametrize(
-    ("objects", "said"),
+    ("objects", "note"),
     [
         (queued(UNUSED), f"run is queued; queue q: {UNUSED}"),
         (queued(f"{LARGER}, {UNUSED}"), f"run is queued; queue q: {LARGER}, {UNUSED}"),
@@ -145,13 +145,13 @@ def test_what_cannot_mend_is_not_waited_for(
     ],
 )
 def test_what_may_mend_is_said_once_and_waited_for(
-    on_api: Commands, objects: dict[str, Any], said: str
+    on_api: Commands, objects: dict[str, Any], note: str
 ) -> None:
     with ApiServer(**objects) as server:
         result = on_api(server, "wait run --timeout 2s")
     assert (result.code, result.out) == (3, [])
-    assert result.err[0] == said
-    assert len([line for line in result.err if line == said]) == 1
+    assert result.err[0] == note
+    assert len([line for line in result.err if line == note]) == 1
 
 
 def test_the_end_tells_accuracy_duration_directory_and_what_to_type(on_api: Commands) -> None:

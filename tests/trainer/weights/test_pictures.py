@@ -9,7 +9,7 @@ from pictures import jpeg, picture, png
 
 from trainer.config import ModelConfig
 from trainer.errors import DataError
-from trainer.weights import pictures as given
+from trainer.weights import pictures as named_pictures
 from trainer.weights.file import Weights
 from trainer.weights.inference import read_image
 
@@ -21,7 +21,7 @@ BMP = cv2.imencode(".bmp", picture())[1].tobytes()
 
 
 def names(arguments, stdin=b""):
-    results = given.named(arguments, io.BytesIO(stdin))
+    results = named_pictures.named(arguments, io.BytesIO(stdin))
     return [str(result) if isinstance(result, DataError) else result.name for result in results]
 
 
@@ -57,7 +57,7 @@ def test_a_folder_stands_for_its_pictures_and_counts_what_is_passed_over(folder,
 
 @pytest.mark.parametrize("image", [jpeg(picture()), png(picture()), HEIC, BMP, b"P3\n1 1 255 0 0 0\n"])
 def test_a_picture_on_stdin_is_one_picture(image):
-    [only] = given.named(["-"], io.BytesIO(image))
+    [only] = named_pictures.named(["-"], io.BytesIO(image))
     assert (only.name, only.read()) == ("-", image)
 
 
@@ -98,5 +98,5 @@ def test_a_picture_that_is_not_read_says_why(tmp_path, monkeypatch, content, mes
     if content is not None:
         (tmp_path / "p").write_bytes(content)
     with pytest.raises(DataError) as caught:
-        read_image(given.Picture(name="p"), WEIGHTS, 10_000_000)
+        read_image(named_pictures.Picture(name="p"), WEIGHTS, 10_000_000)
     assert message in str(caught.value)
