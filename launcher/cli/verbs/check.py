@@ -84,6 +84,9 @@ def command(
     if not no_cluster and (context or kubeconfig or is_configured()):
         cluster = target.cluster(context, kubeconfig, options.values(flags).get("namespace"))
     job = options.job(flags, *([submission.defaults(cluster)] if cluster else []))
+    if plot and not assessment.device_memory(job):
+        problem = f"must be left out for {job.slice}: the speed of its hardware is not in the catalogue"
+        raise RequestError(Problem("plot", problem, "--batch auto alone prints its table"))
     document: dict[str, Any] = {}
     lines: list[str] = []
     findings: list[preflight.Finding] = []

@@ -17,7 +17,7 @@ from trainer.data import verbs
 from trainer.data.__main__ import parser as data_parser
 from trainer.usage import flags_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]+[a-z]")
 VERB = re.compile(r"\bresnet-(launch|train) ([a-z]+)(?= (?:NAME|\{|-|[A-Z])|$| lists| shows| --)")
 SETTING = re.compile(r"--set ([a-z]+\.[a-z_]+)=")
