@@ -3,16 +3,16 @@
 import ast
 from pathlib import Path
 
+import api_cases
+import cases
 import collected
+import data_cases
 import pytest
-import test_data_verbs
-import test_offline
-import test_on_api
 import yaml
 
 ROOT = Path(__file__).parents[2]
 INVENTORY = yaml.safe_load((Path(__file__).parent / "inventory.yaml").read_text())
-CASES = [*test_offline.OFFLINE, *(case for case, _ in test_on_api.CASES), *test_data_verbs.CASES]
+CASES = [*cases.OFFLINE, *(case for case, _ in api_cases.CASES), *data_cases.CASES]
 
 
 @pytest.fixture(scope="module")
