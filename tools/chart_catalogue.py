@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from launcher import TrainingJob, keys, render
+from launcher import TrainingJob, contract, keys, render
 from launcher.hardware import facts, slices, topology
-from launcher.rendering import patch
-from launcher.request import job, rules
+from launcher.rendering import helm_values, patch
+from launcher.request import job, program, rules
 
 # A request whose numbers and names appear nowhere else in its rendered manifest.
 PROBE: dict[str, Any] = {
@@ -46,6 +46,7 @@ def placeholders(request: TrainingJob) -> dict[Any, str]:
         request.run_dir: "{runDir}",
         request.image: "{image}",
         request.shape.topology: "{topology}",
+        ",".join(map(str, range(request.shape.devices_per_host))): "{localDevices}",
     }
     everything = {**numbers, **texts, **names}
     return {value: placeholder for value, placeholder in everything.items() if value is not None}
@@ -84,6 +85,13 @@ def jobset() -> dict[str, Any]:
     defaults = {kind: TrainingJob(slice=name, arch="resnet50") for kind, name in PROBED.items()}
     return {
         "kinds": kinds,
+        "programs": {kind: programs(name) for kind, name in PROBED.items()},
+        "ofTheTrainer": [helm_values.key(name) for name in program.OF_THE_TRAINER],
+        "ofAProgram": {name.replace("_", "-"): helm_values.key(name) for name in program.OF_A_PROGRAM},
+        "ends": [
+            {"name": name, "then": end["then"]} for name, end in contract.document()["exit_codes"].items()
+        ],
+        "exitCodes": keys.EXIT_CODES,
         "policies": policies(),
         "images": {kind: request.image for kind, request in defaults.items()},
         "grace": job.GRACE,
@@ -91,11 +99,25 @@ def jobset() -> dict[str, Any]:
         "longestName": rules.LONGEST_NAME,
         "flexSeconds": rules.FLEX_SECONDS,
         "reserved": list(rules.RESERVED),
+        "joining": list(rules.JOINING),
         "selecting": list(keys.SELECTING),
         "reservedKeys": list(keys.RESERVED),
         "queueLabels": [keys.QUEUE, keys.PRIORITY],
         "patchKeys": patch.KEYS,
     }
+
+
+def programs(name: str) -> list[dict[str, Any]]:
+    """Return what a program of the user's own adds to the container: on one slice, and on several."""
+    added = []
+    for count in (1, PROBE["num_slices"]):
+        [plain], _ = probe(name, num_slices=count)
+        [jobset], names = probe(name, num_slices=count, arch=None, command=["qqq"])
+        before, after = (pod_template(rendered)["spec"]["containers"][0] for rendered in (plain, jobset))
+        env = [entry for entry in after["env"] if entry not in before["env"]]
+        parts = {"prefix": after["command"][:-1], "env": env, "ports": after.get("ports", [])}
+        added.append(as_template(parts, names))
+    return added
 
 
 def policies() -> list[dict[str, Any]]:
@@ -110,6 +132,7 @@ def policies() -> list[dict[str, Any]]:
             "jobset": jobset["spec"]["failurePolicy"],
             "jobsetWithDeadline": timed["spec"]["failurePolicy"],
             "job": job["template"]["spec"]["podFailurePolicy"],
+            "matchesCodes": minor >= 10,  # JobSet tells exit codes apart by the Job's message
             "owner": next(variable for variable in env if variable["name"] == "RESNET_OWNER"),
         }
         entry = as_template(entry, names)

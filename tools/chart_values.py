@@ -9,7 +9,7 @@ from typing import Any
 
 from launcher import TrainingJob, contract
 from launcher.rendering import helm_values
-from launcher.request import kubernetes_names, mounts, trainer_settings
+from launcher.request import exit_codes, kubernetes_names, mounts, trainer_settings
 
 Json = dict[str, Any]
 
@@ -65,10 +65,18 @@ ABOVE_ZERO = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|[0-9]+\.[0-9]*[1-9][0-9]*)$"
 SECONDS = {"anyOf": [{"type": "integer", "minimum": 0}, text(DURATION)]}
 SOURCES = "|".join(f"{kind}{'/' if form else ''}{form}" for kind, form in mounts.NAMES.items())
 
+CODES = "|".join(  # 0 is Kubernetes' own: no other code is a success
+    f"{name}=0" if name == exit_codes.FINISHED else f"{name}=([1-9][0-9]?|1[0-9]{{2}}|2[0-4][0-9]|25[0-5])"
+    for name in contract.document()["exit_codes"]
+)
+
 FORMS: dict[str, Json] = {
     "slice": {"type": "string", "minLength": 1, "maxLength": 64},
     "num_slices": {"type": "integer", "minimum": 1, "maximum": 4096},
     "arch": {"enum": contract.document()["archs"]},
+    "command": {"type": "array", "items": ANYTHING, "minItems": 1},
+    "workdir": text(r"^/[^\x00-\x1f]*$", 1024) | {"not": {"pattern": UPWARD}},
+    "exit_codes": text(f"^({CODES})(,({CODES}))*$", 1024),
     "name": text(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", 63),
     "recipe": {"enum": list(contract.document()["recipes"])},
     "data": {
@@ -119,6 +127,7 @@ FORMS: dict[str, Json] = {
 }
 # Helps that differ from the flag's: the value is spelled in another way, or means something else to Helm.
 HELP = {
+    "command": "program of your own to run instead of the trainer: a list of the program and its arguments",
     "name": "name of the run; default: the name of the release",
     "namespace": "namespace of the objects; default: the namespace of the release",
     "args": "arguments of the trainer, as a list in which each flag is followed by its value",

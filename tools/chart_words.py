@@ -14,10 +14,25 @@ from launcher.hardware import facts
 GOOD: dict[str, Any] = {"slice": "v5p-384", "arch": "resnet50", "bucket": "b-1"}
 GENERIC: dict[str, Any] = {"slice": "h100-24", "platform": "generic"}
 
+PROGRAM: dict[str, Any] = {"arch": None, "command": ["qqq"], "name": "q"}
+
 # key: (fields that spoil GOOD, {text of the error: name of its placeholder})
 ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "slice-missing": ({"slice": None}, {}),
     "arch-missing": ({"arch": None}, {}),
+    "program-both": (
+        {"command": ["qqq"], "name": "q"},
+        {"resnet50": "arch"},
+    ),
+    "program-field": (
+        {**PROGRAM, "seed": 1},
+        {"seed:": "{field}:"},
+    ),
+    "program-lacks": ({"workdir": "/qqq"}, {"workdir:": "{field}:"}),
+    "exit-codes": (
+        {**PROGRAM, "exit_codes": "retry=77,fatal=77"},
+        {"retry=77,fatal=77": "got"},
+    ),
     "slice-unknown": ({"slice": "zzqq-77"}, {"zzqq-77": "got"}),
     "slice-local": ({"slice": "local-gpu-99"}, {"local-gpu-99": "got"}),
     "slice-cpu": ({"slice": "cpu-0x1"}, {"cpu-0x1": "got"}),

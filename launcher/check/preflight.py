@@ -201,6 +201,8 @@ def _bucket(job: TrainingJob, cluster: Cluster | None) -> Iterator[Finding]:
 
 def _data(job: TrainingJob) -> Iterator[Finding]:
     """Look for a dataset in a bucket; one on a path of the pods cannot be seen from here."""
+    if job.command:
+        return
     address = str(job.settings["data.name"])
     if not address.startswith("gs://"):
         return

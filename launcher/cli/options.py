@@ -124,7 +124,7 @@ def job(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
 
 def announce(flags: dict[str, Any], fields: Iterable[str] = ALL) -> None:
     """Print on stderr which resnet-launch.yaml is used, and for which of these fields."""
-    for source in sources_of(flags):
+    for source in sources.of_one_program(sources_of(flags)):
         names = [name.replace("_", "-") for name in source.values if name in fields]
         if names and source.where not in ("flag", "environment"):
             print(f"using {source.where} for {', '.join(names)}", file=sys.stderr)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import signal
 import socket
 import sys
@@ -16,7 +18,7 @@ from launcher.errors import ActionError
 from launcher.local.pods import Pod, expand
 from launcher.local.processes import Processes
 from launcher.local.restarts import failure_action
-from launcher.rendering import failure_policy
+from launcher.rendering import container, joining
 
 # A pod that lost a peer can neither go on nor save more than its last checkpoint holds, so it does not get
 # the whole grace period. A pod whose peer was preempted does: it may still be writing the shared state.
@@ -55,6 +57,7 @@ def run(jobset: Mapping[str, Any], environ: Mapping[str, str], shown: Callable[[
     Raises ActionError where the run fails, exceeds maxRestarts or is interrupted.
     """
     uid, counted, attempt = str(uuid.uuid4()), 0, 0
+    pod, exit_code = "", 0
     max_restarts = jobset["spec"]["failurePolicy"]["maxRestarts"]
     interrupts = Interrupts()
     with interrupts.caught():
@@ -78,7 +81,7 @@ def run(jobset: Mapping[str, Any], environ: Mapping[str, str], shown: Callable[[
             )
     raise ActionError(
         f"the run did not finish within {attempt} restarts",
-        f"a pod reports preemption (exit code {failure_policy.preempted_codes()[0]}) again and again",
+        f"pod {pod} reports preemption (exit code {exit_code}) again and again",
     )
 
 
@@ -102,14 +105,15 @@ def _attempt(
                 _interrupt(processes, grace_seconds, interrupts)
             failed = {pod: code for pod, code in exit_codes.items() if code}
             if failed:
-                preempted = any(code in failure_policy.preempted_codes() for code in failed.values())
+                actions = [failure_action(jobset, pod, code) for pod, code in failed.items()]
+                preempted = any(action.restart and not action.counted for action in actions)
                 failed |= processes.stop(
                     grace_seconds if preempted else PEER_SECONDS, lambda: interrupts.count > 0
                 )
                 if interrupts.count:
                     raise _interrupted()
                 # The first pod to end decides, unless another one reports that no restart can help.
-                hopeless = [pod for pod, code in failed.items() if code in failure_policy.hopeless_codes()]
+                hopeless = [p for p, code in failed.items() if not failure_action(jobset, p, code).restart]
                 pod = next(iter([*hopeless, *failed]))
                 return pod, failed[pod]
     return None
@@ -150,20 +154,30 @@ def _out_of_restarts(jobset: Mapping[str, Any], pod: str, exit_code: int, restar
 def _pods(jobset: Mapping[str, Any], uid: str, attempt: int, environ: Mapping[str, str]) -> list[Pod]:
     """Return the pods of one attempt, adapted to this machine: its Python, its loopback interface."""
     # In a pod, HOME is an emptyDir. Here the same path would be the shared /tmp, without the user's keys.
-    machine = {
-        "HOME": environ.get("HOME"),
-        contract.variable("coordinator"): f"127.0.0.1:{_free_port()}",
-    }
+    coordinator = f"127.0.0.1:{_free_port()}"
+    machine = {"HOME": environ.get("HOME"), contract.variable("coordinator"): coordinator}
+    if joining.joins(jobset):
+        machine |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     pods = expand(jobset, uid, attempt, environ, machine)
-    return [dataclasses.replace(pod, command=_command(pod.command)) for pod in pods]
+    return [_here(pod, environ, coordinator) for pod in pods]
 
 
-def _command(command: list[str]) -> list[str]:
-    """Return a pod's command for this machine: with this Python, and with -P.
+def _here(pod: Pod, environ: Mapping[str, str], coordinator: str) -> Pod:
+    """Return a pod for this machine.
 
-    -P: no module of the current directory takes the place of an installed one.
+    The trainer gets this Python, and -P: no module of the current directory takes the place of an installed
+    one. Any other program is found as a shell finds it, and imports its neighbours. Where the path has no
+    `python`, as on Debian, this one is used.
     """
-    return [sys.executable, "-P", *command[1:]] if command[0] == "python" else command
+    if pod.command[: len(container.PROGRAM)] == container.PROGRAM:
+        return dataclasses.replace(pod, command=[sys.executable, "-P", *pod.command[1:]])
+    env = dict(pod.env)
+    if joining.ADDRESS in env:
+        env["JAX_COORDINATOR_BIND_ADDRESS"] = coordinator  # nothing listens on the network
+    path = env.get("PATH", environ.get("PATH", os.defpath))
+    if shutil.which("python", path=path) is None:
+        env["PATH"] = f"{path}{os.pathsep}{os.path.dirname(sys.executable)}"
+    return dataclasses.replace(pod, env=env)
 
 
 def _free_port() -> int:

@@ -30,13 +30,15 @@ def lines(job: TrainingJob, flags: Mapping[str, Any], restarts: int, seconds: fl
       flags: field -> value, as they were typed.
       seconds: duration of the run, in seconds.
     """
+    count = "1 restart" if restarts == 1 else f"{restarts} restarts"
+    if job.command:
+        return [f"{job.name} finished in {seconds:.0f} s with {count}", f"run directory {job.run_dir}"]
     events = _last_attempt(job.run_dir)
     trained = restarts or not events or any(event.get("name") == "first_step" for event in events)
     end = events[-1] if events and events[-1].get("name") == "end" else {}
     result = ""
     if isinstance(accuracy := end.get("accuracy"), float):
         result = f": accuracy {accuracy:.2%} after {end.get('step')} steps"
-    count = "1 restart" if restarts == 1 else f"{restarts} restarts"
     verb = f"finished in {seconds:.0f} s with {count}" if trained else "was already finished"
     page = os.path.join(job.run_dir, "report.html")
     shown = [f"{job.name} {verb}{result}", f"its results are in {job.run_dir}"]

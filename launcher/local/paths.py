@@ -26,6 +26,8 @@ def resolve(values: dict[str, Any]) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     if values.get("run_dir") is not None:
         changed["run_dir"] = absolute("run-dir", values["run_dir"])
+    if isinstance(values.get("workdir"), str):
+        changed["workdir"] = absolute("workdir", values["workdir"])
     if isinstance(values.get("data"), str):
         changed["data"] = dataset("data", values["data"])
     if isinstance(values.get("set"), (list, tuple)):

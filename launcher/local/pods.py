@@ -16,11 +16,15 @@ FIELD = re.compile(r"metadata\.(?P<table>labels|annotations)\['(?P<key>[^']+)'\]
 
 @dataclass(frozen=True)
 class Pod:
-    """One pod: its name within the run (`slice-0-1`), its command and its environment variables."""
+    """One pod: its name within the run (`slice-0-1`), its command and its environment variables.
+
+    directory: where the command starts; empty for the current one.
+    """
 
     name: str
     command: list[str]
     env: dict[str, str]
+    directory: str = ""
 
 
 def expand(
@@ -55,7 +59,8 @@ def expand(
                 metadata = {
                     "name": f"{name}-{pod_name}",
                     "namespace": jobset["metadata"].get("namespace", "default"),
-                    "annotations": template["metadata"].get("annotations", {}),
+                    "annotations": template["metadata"].get("annotations", {})
+                    | {keys.COMPLETION_INDEX: str(index)},
                     "labels": template["metadata"]["labels"]
                     | {
                         keys.JOBSET_NAME: name,
@@ -69,7 +74,7 @@ def expand(
                 env = _variables(container["env"], metadata, secrets, machine or {})
                 env["JOB_COMPLETION_INDEX"] = str(index)  # the Job's controller appends it
                 command = [resolve(argument, env) for argument in container["command"]]
-                pods.append(Pod(pod_name, command, env))
+                pods.append(Pod(pod_name, command, env, container.get("workingDir", "")))
     return pods
 
 

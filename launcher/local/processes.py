@@ -46,6 +46,7 @@ class Processes:
         process = subprocess.Popen(
             pod.command,
             env={**environ, **pod.env},
+            cwd=pod.directory or None,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

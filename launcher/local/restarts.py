@@ -33,7 +33,7 @@ def failure_action(jobset: Mapping[str, Any], pod: str, exit_code: int) -> Failu
 def _job_failure(jobset: Mapping[str, Any], pod: str, exit_code: int) -> tuple[str, str]:
     """Return (reason, message) of the failed Job's condition, as the Job controller writes them."""
     job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
-    for index, rule in enumerate(job["podFailurePolicy"]["rules"]):
+    for index, rule in enumerate(job.get("podFailurePolicy", {}).get("rules", [])):
         on_exit = rule.get("onExitCodes")
         if on_exit and (exit_code in on_exit["values"]) == (on_exit["operator"] == "In"):
             path = f"{jobset['metadata'].get('namespace', 'default')}/{jobset['metadata']['name']}-{pod}"

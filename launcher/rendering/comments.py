@@ -7,7 +7,6 @@ from typing import Any
 
 from launcher import keys
 from launcher.contract import variable
-from launcher.rendering.failure_policy import hopeless_codes, preempted_codes
 
 # field -> its explanation, which is written once, where the field first appears
 EXPLANATIONS = {
@@ -29,8 +28,8 @@ EXPLANATIONS = {
     "parallelism": "one pod per host of the slice",
     "completionMode": "gives each pod an index, which is its host number in the slice",
     "backoffLimit": "one lost host ends the attempt: the others cannot continue without it",
-    "podFailurePolicy": f"{preempted_codes()[0]} (saved), {hopeless_codes()[0]} (cannot succeed) and "
-    "evictions end the Job, each with its message",
+    "podFailurePolicy": "exit codes that mean saved or cannot succeed, and evictions, end the Job, each with "
+    "its message",
     "activeDeadlineSeconds": "time limit of one attempt",
     "terminationGracePeriodSeconds": "time to save a checkpoint after SIGTERM",
     "automountServiceAccountToken": "the trainer does not talk to the API server",

@@ -1,4 +1,4 @@
-"""The trainer's container: command, environment, security, resources, mounts."""
+"""The container of the trainer, or of another program: command, environment, security, resources, mounts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher import keys
 from launcher.contract import variable
+from launcher.rendering import joining
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -21,13 +22,15 @@ PLATFORMS = {"tpu": "tpu,cpu", "gpu": "cuda,cpu", "cpu": "cpu"}  # JAX's names; 
 
 def command(job: TrainingJob) -> list[str]:
     """Return the command of every pod; the trainer reads its slice and host from the environment."""
+    if job.command:
+        return [*joining.prefix(job), *job.command]
     settings = (part for argument in job.trainer_arguments for part in argument)
     return [*PROGRAM, "--name", job.name, "--run-dir", job.run_dir, *settings]
 
 
-def coordinator(job: TrainingJob) -> str:
-    """Return host:port of process 0: pod 0 of slice 0, by its name in the JobSet's headless service."""
-    return f"{job.name}-slice-0-0.{job.name}:{PORT}"
+def first_host(job: TrainingJob) -> str:
+    """Return the name of pod 0 of slice 0 in the JobSet's headless service: process 0 runs there."""
+    return f"{job.name}-slice-0-0.{job.name}"
 
 
 def _label(name: str) -> dict[str, Any]:
@@ -58,9 +61,12 @@ def environment(job: TrainingJob) -> list[dict[str, Any]]:
     if shape.kind == "gpu" and job.platform == "gke":
         variables["LD_LIBRARY_PATH"] = GPU_LIBRARIES
     if shape.kind != "tpu":  # on TPU, GKE sets these for JAX
-        variables[variable("coordinator")] = coordinator(job)
+        variables[variable("coordinator")] = f"{first_host(job)}:{PORT}"
         variables[variable("hosts_per_slice")] = str(shape.hosts)
         variables[variable("slice_index")] = _label(keys.JOB_INDEX)
+    if job.command:
+        variables[variable("run_dir")] = job.run_dir
+        variables |= joining.variables(job, first_host(job))
     variables |= job.env
     for name, (secret, key) in job.secret_env.items():
         variables[name] = {"secretKeyRef": {"name": secret, "key": key}}
@@ -85,15 +91,19 @@ def resources(job: TrainingJob) -> dict[str, Any]:
 
 
 def build(job: TrainingJob, mounts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the trainer's container, the same in every pod of the run."""
+    """Return the container that does the work, the same in every pod of the run."""
     spec: dict[str, Any] = {
         "name": NAME,
         "image": job.image,
         "command": command(job),
         "env": environment(job),
     }
+    if job.workdir:
+        spec["workingDir"] = job.workdir
     if job.shape.kind != "tpu":
         spec["ports"] = [{"name": "coordinator", "containerPort": PORT}]
+        if job.command:
+            spec["ports"].append({"name": "master", "containerPort": joining.MASTER_PORT})
     amounts = {key: value for key, value in resources(job).items() if value}
     if amounts:
         spec["resources"] = amounts

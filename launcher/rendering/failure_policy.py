@@ -1,35 +1,37 @@
-"""The failure policies of Job and JobSet, which decide from the trainer's exit code what happens next.
+"""The failure policies of Job and JobSet, which decide from a pod's exit code what happens next.
 
-contract.json lists the exit codes. A restart after maintenance or an eviction does not count.
+contract.json lists the exit codes of the trainer, --exit-codes those of another program. A restart after
+maintenance or an eviction does not count.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from launcher import contract
 from launcher.rendering.container import NAME
+from launcher.request import exit_codes
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
 
 
 def pod_failure_policy(job: TrainingJob) -> dict[str, Any]:
-    """Return the Job's podFailurePolicy: exit codes that need their own rule end it with a message."""
-    codes = hopeless_codes()
+    """Return the Job's podFailurePolicy: exit codes that need their own rule end it with a message.
+
+    Empty where no exit code does.
+    """
+    codes = hopeless_codes(job)
     if job.jobset_at_least(0, 10):
-        codes = sorted([*preempted_codes(), *codes])
-    rules: list[dict[str, Any]] = [
-        {
-            "action": "FailJob",
-            "onExitCodes": {"containerName": NAME, "operator": "In", "values": codes},
-        }
-    ]
+        codes = sorted([*preempted_codes(job), *codes])
+    rules: list[dict[str, Any]] = []
+    if codes:
+        on_exit = {"containerName": NAME, "operator": "In", "values": codes}
+        rules.append({"action": "FailJob", "onExitCodes": on_exit})
     if job.jobset_at_least(0, 10):
         rules.append(
             {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
         )
-    return {"rules": rules}
+    return {"rules": rules} if rules else {}
 
 
 def jobset_failure_policy(job: TrainingJob) -> dict[str, Any]:
@@ -44,30 +46,27 @@ def jobset_failure_policy(job: TrainingJob) -> dict[str, Any]:
         policy["restartStrategy"] = "BlockingRecreate"  # no new pod starts while an old one is left
     rules = []
     if job.jobset_at_least(0, 10):
-        rules = [
-            _rule("cannotSucceed", "FailJobSet", _exit_code_pattern(hopeless_codes())),
-            _rule(
-                "preemptedAndSaved",
-                "RestartJobSetAndIgnoreMaxRestarts",
-                _exit_code_pattern(preempted_codes()),
-            ),
-            _rule("disrupted", "RestartJobSetAndIgnoreMaxRestarts", r".*DisruptionTarget.*"),
-        ]
-    elif job.jobset_at_least(0, 6):
+        if hopeless := hopeless_codes(job):
+            rules.append(_rule("cannotSucceed", "FailJobSet", _exit_code_pattern(hopeless)))
+        if preempted := preempted_codes(job):
+            pattern = _exit_code_pattern(preempted)
+            rules.append(_rule("preemptedAndSaved", "RestartJobSetAndIgnoreMaxRestarts", pattern))
+        rules.append(_rule("disrupted", "RestartJobSetAndIgnoreMaxRestarts", r".*DisruptionTarget.*"))
+    elif job.jobset_at_least(0, 6) and hopeless_codes(job):
         rules = [_rule("cannotSucceed", "FailJobSet")]
-    if job.deadline and rules:
+    if job.deadline and job.jobset_at_least(0, 6):
         rules.append(_rule("outOfTime", "FailJobSet", reason="DeadlineExceeded"))
     return policy | ({"rules": rules} if rules else {})
 
 
-def preempted_codes() -> list[int]:
+def preempted_codes(job: TrainingJob) -> list[int]:
     """Return the exit codes after which the run restarts for free: preempted, state saved."""
-    return contract.codes("restart, not counted")
+    return exit_codes.codes(job.exit_codes, "restart, not counted")
 
 
-def hopeless_codes() -> list[int]:
+def hopeless_codes(job: TrainingJob) -> list[int]:
     """Return the exit codes after which the run fails at once, because no restart can help."""
-    return contract.codes("fail at once")
+    return exit_codes.codes(job.exit_codes, "fail at once")
 
 
 def _exit_code_pattern(codes: list[int]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from launcher.errors import Problem, RequestError
+from launcher.request import exit_codes
 from launcher.request.mounts import Mount
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def _version(value: tuple[int, int]) -> str:
 # Fields written as their flag takes them. A patch is text, because Helm removes nulls from maps.
 WRITERS: dict[str, Callable[[Any], Any]] = {
     "epochs": _number,
+    "exit_codes": exit_codes.text,
     "env": _pairs,
     "secret_env": _secrets,
     "mount": _mounts,

@@ -16,6 +16,7 @@ from launcher.rendering import (
     placement,
     volumes,
 )
+from launcher.request import exit_codes
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -44,7 +45,8 @@ def _patched(jobset: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any
 
 
 def _jobset(job: TrainingJob) -> dict[str, Any]:
-    description = {keys.ARCH_NAME: job.arch, keys.SLICE_NAME: job.slice, keys.RUN_DIR: job.run_dir}
+    description = {keys.ARCH_NAME: job.arch} if job.arch else {}
+    description |= {keys.SLICE_NAME: job.slice, keys.RUN_DIR: job.run_dir, **_exit_codes(job)}
     metadata: dict[str, Any] = {"name": job.name} | ({"namespace": job.namespace} if job.namespace else {})
     metadata["labels"] = {**keys.labels(job.name), **placement.jobset_labels(job), **job.label}
     metadata["annotations"] = {**description, **placement.jobset_annotations(job), **job.annotation}
@@ -59,6 +61,11 @@ def _jobset(job: TrainingJob) -> dict[str, Any]:
     return {"apiVersion": API_VERSION, "kind": "JobSet", "metadata": metadata, "spec": spec}
 
 
+def _exit_codes(job: TrainingJob) -> dict[str, str]:
+    """Return the annotation from which `status` knows what the exit codes of a pod mean."""
+    return {keys.EXIT_CODES: exit_codes.text(job.exit_codes)} if job.exit_codes else {}
+
+
 def _slice_job(job: TrainingJob) -> dict[str, Any]:
     """Return the spec of one slice's Job: one pod per host, one process per pod."""
     spec: dict[str, Any] = {
@@ -66,8 +73,9 @@ def _slice_job(job: TrainingJob) -> dict[str, Any]:
         "completions": job.shape.hosts,
         "completionMode": "Indexed",
         "backoffLimit": 0,  # one lost host ends the attempt: the others cannot continue without it
-        "podFailurePolicy": failure_policy.pod_failure_policy(job),
     }
+    if policy := failure_policy.pod_failure_policy(job):
+        spec["podFailurePolicy"] = policy
     limit = job.deadline or (job.flex if not job.queue else None)
     if limit:
         spec["activeDeadlineSeconds"] = limit
@@ -77,7 +85,12 @@ def _slice_job(job: TrainingJob) -> dict[str, Any]:
 def _pod(job: TrainingJob) -> dict[str, Any]:
     pod_volumes, mounts = volumes.build(job.mount, scratch=not job.kept)
     metadata: dict[str, Any] = {"labels": {**keys.labels(job.name), **job.label}}
-    annotations = {**placement.pod_annotations(job), **fabric.pod_annotations(job), **job.annotation}
+    annotations = {
+        **_exit_codes(job),
+        **placement.pod_annotations(job),
+        **fabric.pod_annotations(job),
+        **job.annotation,
+    }
     if annotations:
         metadata["annotations"] = annotations
     spec: dict[str, Any] = {"restartPolicy": "Never", "terminationGracePeriodSeconds": job.grace}

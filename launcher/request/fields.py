@@ -13,7 +13,15 @@ from typing import Any
 
 from launcher.hardware import slices
 from launcher.hardware.slices import Slice
-from launcher.request import kubernetes_names, mounts, precedence, readers, trainer_settings
+from launcher.request import exit_codes as codes
+from launcher.request import (
+    kubernetes_names,
+    mounts,
+    precedence,
+    program,
+    readers,
+    trainer_settings,
+)
 
 
 def option(read: readers.Reader, text: str, metavar: str, group: str = "Run", default: Any = None) -> Any:
@@ -38,7 +46,20 @@ class Fields:
 
     slice: str = option(readers.text, "hardware of one slice; `resnet-launch slices` lists all", "SLICE")
     num_slices: int = option(readers.integer(1, 4096), "number of slices to train on", "N", default=1)
-    arch: str = option(trainer_settings.known("archs", "a network"), "network to train", "ARCH")
+    arch: str | None = option(trainer_settings.known("archs", "a network"), "network to train", "ARCH")
+    command: tuple[str, ...] | None = option(
+        program.command,
+        "program of your own to run instead of the trainer, split as a shell splits it; needs --name",
+        "COMMAND",
+    )
+    workdir: str | None = option(
+        program.workdir, "directory in which the command starts; the image's if not given", "DIR"
+    )
+    exit_codes: Mapping[str, tuple[int, ...]] | None = option(
+        codes.read,
+        "meaning of the command's exit codes: preempted, retry, fatal, hung; the trainer's if not given",
+        "NAME=CODE,…",
+    )
     name: str = option(kubernetes_names.run, "name of the run; ARCH-SLICE if not given", "NAME")
     recipe: str | None = option(trainer_settings.known("recipes", "a recipe"), "training recipe", "RECIPE")
     data: str | None = option(
@@ -194,6 +215,8 @@ class Fields:
     @property
     def trainer_arguments(self) -> list[precedence.Argument]:
         """Flags of the trainer and their values, in the order of the pods' command."""
+        if self.command:
+            return []
         values = {
             "--arch": self.arch,
             "--recipe": self.recipe,
@@ -216,8 +239,11 @@ class Fields:
 
     @property
     def settings(self) -> Mapping[str, precedence.Value]:
-        """All settings of the run; defaults are overridden by the recipe, then by flags, then by `--set`."""
-        return precedence.resolve(self.trainer_arguments)
+        """All settings of the run; defaults are overridden by the recipe, then by flags, then by `--set`.
+
+        A program of the user's own has none.
+        """
+        return {} if self.command else precedence.resolve(self.trainer_arguments)
 
     def jobset_at_least(self, major: int, minor: int) -> bool:
         """Whether the cluster's JobSet has at least this version; without `jobset_version` it does."""

@@ -34,7 +34,7 @@ class TrainingJob(Fields):
     def __post_init__(self) -> None:
         problems = [problem for field in dataclasses.fields(self) if (problem := self._read(field))]
         wrong = {problem.field for problem in problems}
-        if wrong.isdisjoint({"slice", "num-slices", "arch"}):
+        if wrong.isdisjoint({"slice", "num-slices", "arch", "command"}):
             self._resolve()
             problems += [p for rule in rules.ALL for p in rule(self) if p.field not in wrong]
         if problems:
@@ -45,7 +45,7 @@ class TrainingJob(Fields):
         read, value = field.metadata["read"], getattr(self, field.name)
         flag = field.name.replace("_", "-")
         if value is None:
-            return rules.missing(flag) if field.name in rules.REQUIRED else None
+            return rules.missing(self, flag)
         try:
             self._set(field.name, read(value))
             if field.name == "slice":
@@ -59,8 +59,8 @@ class TrainingJob(Fields):
 
     @property
     def default_name(self) -> str:
-        """The name of a run that asks for none: `resnet152-v4-32`."""
-        return re.sub(r"[^a-z0-9]+", "-", f"{self.arch}-{self.slice}".lower()).strip("-")
+        """The name of a run that asks for none: `resnet152-v4-32`. One with a command has to ask."""
+        return re.sub(r"[^a-z0-9]+", "-", f"{self.arch or 'run'}-{self.slice}".lower()).strip("-")
 
     def _resolve(self) -> None:
         """Fill in the fields that follow from others."""

@@ -8,25 +8,34 @@ from typing import TYPE_CHECKING
 from launcher import keys
 from launcher.errors import Problem
 from launcher.hardware.slices import LOCAL_GPU
-from launcher.request import readers
+from launcher.request import program, readers
 
 if TYPE_CHECKING:
     from launcher.request.fields import Fields
 
-REQUIRED = {
-    "slice": "as in --slice v4-32; resnet-launch slices lists them",
-    "arch": "as in --arch resnet50",
-}
 LONGEST_NAME = 63  # characters of a pod's name, which JobSet checks before it creates a pod
 MAX_PODS = 2**31 - 1  # JobSet counts pods with 32 bits
 FLEX_SECONDS = 7 * 86400  # longest life of a flex-start node on GKE
 NO_FLEX = ("v4",)  # generations without flex-start
 RESERVED = ("RESNET_", "JOB_COMPLETION_INDEX", "TPU_WORKER_", "MEGASCALE_")
+# By these a program of the user's own joins on GPUs and CPUs: rendering/joining.py.
+JOINING = (
+    *("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID", "JAX_LOCAL_DEVICE_IDS"),
+    *("OMPI_MCA_orte_hnp_uri", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    *("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "NODE_RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"),
+)
 
 
-def missing(flag: str) -> Problem:
-    """Return the problem of a request that lacks a required field."""
-    return Problem(flag, "must be given", REQUIRED[flag])
+def missing(job: Fields, flag: str) -> Problem | None:
+    """Return the problem of a request that lacks this field; None where it may be left out."""
+    if flag == "slice":
+        return Problem(flag, "must be given", "as in --slice v4-32; resnet-launch slices lists them")
+    if flag == "arch" and job.command is None:
+        hint = f"as in --arch resnet50, or {program.NAMED}"
+        return Problem(flag, "must be given, or command in its place", hint)
+    if flag == "name" and job.command is not None:
+        return Problem(flag, "must be given with command", f"as in {program.NAMED}")
+    return None
 
 
 def longest_pod(name: str, slices: int, hosts: int) -> str:
@@ -42,6 +51,20 @@ def _names(job: Fields) -> Iterator[Problem]:
             f"must be at most {room} characters for {job.num_slices} x {job.slice}, got {job.name!r}",
             "its longest pod name must stay within 63; choose one with --name",
         )
+
+
+def _program(job: Fields) -> Iterator[Problem]:
+    if not job.command:
+        for field in program.OF_A_PROGRAM:
+            if getattr(job, field) is not None:
+                yield Problem(field.replace("_", "-"), "must be used with command", f"as in {program.NAMED}")
+        return
+    if job.arch is not None:
+        yield Problem("command", f"must be left out with arch, got both (arch {job.arch})", "leave out one")
+    for field in program.OF_THE_TRAINER:
+        if getattr(job, field) not in (None, ()):
+            hint = "the command's own arguments stand in --command"
+            yield Problem(field, "must be left out with command: only the trainer reads it", hint)
 
 
 def _batch(job: Fields) -> Iterator[Problem]:
@@ -87,9 +110,10 @@ def _storage(job: Fields) -> Iterator[Problem]:
 
 
 def _environment(job: Fields) -> Iterator[Problem]:
+    joining = JOINING if job.command and job.shape.kind != "tpu" else ()
     for field, names in (("env", job.env), ("secret-env", job.secret_env)):
         for name in names:
-            if name.startswith(RESERVED):
+            if name.startswith(RESERVED) or name in joining:
                 yield Problem(field, f"must not set {name}: the launcher or the cluster sets it")
     for name in sorted(set(job.env) & set(job.secret_env)):
         yield Problem("secret-env", f"must not set {name}: --env sets it")
@@ -155,4 +179,16 @@ def _patch(job: Fields) -> Iterator[Problem]:
         yield Problem("patch", "must not rename the run", "--name and --namespace set its name")
 
 
-ALL = (_names, _batch, _slices, _storage, _environment, _capacity, _platform, _queue, _labels, _patch)
+ALL = (
+    _program,
+    _names,
+    _batch,
+    _slices,
+    _storage,
+    _environment,
+    _capacity,
+    _platform,
+    _queue,
+    _labels,
+    _patch,
+)

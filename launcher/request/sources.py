@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import Problem, RequestError, closest
-from launcher.request import documents
+from launcher.request import documents, program
 from launcher.request.discovery import FILE, find_file
 from launcher.request.field_values import (
     FIELDS,
@@ -179,7 +179,7 @@ def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
     """
     values: dict[str, Any] = {}
     where: dict[str, str] = {}
-    for source in sources:
+    for source in of_one_program(sources):
         for name, value in source.values.items():
             if is_repeated(name):
                 values[name] = items(value) + values.get(name, [])
@@ -191,6 +191,26 @@ def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
         for name in ("queue", *weaker):
             del values[name], where[name]
     return values, where
+
+
+def of_one_program(sources: Iterable[Source]) -> list[Source]:
+    """Return the sources without what weaker ones say about another program than the strongest names.
+
+    So `--command` runs although resnet-launch.yaml holds a network, a dataset and settings of the trainer.
+    """
+    sources = [*sources]
+    naming = (index for index, source in enumerate(sources) if {"arch", "command"} & source.values.keys())
+    strongest = next(naming, len(sources))
+    if strongest == len(sources) or {"arch", "command"} <= sources[strongest].values.keys():
+        return sources
+    others = ("arch", *program.OF_THE_TRAINER)
+    if "arch" in sources[strongest].values:
+        others = ("command", *program.OF_A_PROGRAM)
+    weaker = [
+        dataclasses.replace(s, values={name: v for name, v in s.values.items() if name not in others})
+        for s in sources[strongest + 1 :]
+    ]
+    return [*sources[: strongest + 1], *weaker]
 
 
 def located(problems: Iterable[Problem], sources: Iterable[Source]) -> Iterator[Problem]:

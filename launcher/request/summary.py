@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os.path
 import re
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from launcher.errors import printable
 
 # Names of variables whose values are credentials as a rule.
 SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY)S?$", re.IGNORECASE)
@@ -28,17 +31,35 @@ def lines(job: TrainingJob) -> list[str]:
     if "train.batch" in job.requested:
         batch = int(job.settings["train.batch"])
         summary.append(f"batch {batch} = {batch // job.devices} per device")
+    if job.command:
+        summary.append(f"command {printable(shlex.join(job.command))}")
     summary.append(f"run directory {job.run_dir}")
     return summary
 
 
 def without_data(job: TrainingJob) -> bool:
     """Return whether the run trains on synthetic images because nobody named a dataset."""
-    return "data.name" not in job.requested and job.settings["data.name"] == "synthetic"
+    return not job.command and "data.name" not in job.requested and job.settings["data.name"] == "synthetic"
 
 
 def warnings(job: TrainingJob) -> Iterator[str]:
     """Yield what a person should know before the run starts."""
+    if not job.command:
+        yield from _training(job)
+    if not job.kept:
+        also = " and makes no checkpoints" if job.hosts > 1 and not job.command else ""
+        yield f"no bucket is configured: the run keeps nothing{also} (--bucket BUCKET)"
+    if job.platform != "local" and "/" not in job.image:
+        yield f"image {job.image} names no registry: only nodes that have it can run it (--image IMAGE)"
+    for name in _secret_names(job) if job.platform != "local" else []:
+        readers = "everyone who may read the run can read it"
+        yield f"env {name} looks like a secret, and {readers} (--secret-env {name}=SECRET/KEY)"
+    if job.network_policy and job.host_network:
+        yield "the network policy does not hold pods that use the network of the node (--no-host-network)"
+
+
+def _training(job: TrainingJob) -> Iterator[str]:
+    """Yield what is worth knowing about the dataset and the batch of the trainer."""
     if without_data(job):
         yield "no data is configured: the run trains on synthetic images (--data DATA)"
     data = str(job.settings["data.name"])
@@ -51,16 +72,6 @@ def warnings(job: TrainingJob) -> Iterator[str]:
     if "train.batch" not in job.requested and batch % job.devices:
         problem = f"batch {batch} of the recipe does not divide over {job.devices} devices"
         yield f"{problem}: the run would fail (--batch N)"
-    if not job.kept:
-        also = " and makes no checkpoints" if job.hosts > 1 else ""
-        yield f"no bucket is configured: the run keeps nothing{also} (--bucket BUCKET)"
-    if job.platform != "local" and "/" not in job.image:
-        yield f"image {job.image} names no registry: only nodes that have it can run it (--image IMAGE)"
-    for name in _secret_names(job) if job.platform != "local" else []:
-        readers = "everyone who may read the run can read it"
-        yield f"env {name} looks like a secret, and {readers} (--secret-env {name}=SECRET/KEY)"
-    if job.network_policy and job.host_network:
-        yield "the network policy does not hold pods that use the network of the node (--no-host-network)"
 
 
 def _secret_names(job: TrainingJob) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from launcher import contract
+from launcher.request import exit_codes
 from launcher.runs import objects
 
 JSON = Mapping[str, Any]
@@ -123,14 +123,23 @@ def _death(pod: JSON) -> Death | None:
         meaning=_container_cause(pod, container, state),
         message=words or objects.text(pod, "status", "message").strip(),
         at=finished,
-        saved=code in contract.codes("restart, not counted"),
+        saved=code in exit_codes.codes(_table(pod), "restart, not counted"),
     )
     began = objects.text(disruption, "lastTransitionTime")
-    if disruption and not _ended_before(death, began):
+    if disruption and not _ended_before(pod, death, began):
         return replace(death, meaning=_disruption(pod, disruption, death), at=began or finished)
     if pod_cause := _pod_cause(reason):
-        return replace(death, meaning=pod_cause + (f"; {contract.meanings()[code]}" if death.saved else ""))
+        return replace(death, meaning=pod_cause + (f"; {_meanings(pod)[code]}" if death.saved else ""))
     return death
+
+
+def _table(pod: JSON) -> exit_codes.Table | None:
+    """Return what the exit codes of a pod's program mean; None for those of the trainer."""
+    return exit_codes.annotated(objects.mapping(pod, "metadata"))
+
+
+def _meanings(pod: JSON) -> dict[int, str]:
+    return exit_codes.meanings(_table(pod))
 
 
 def _ended_container(pod: JSON) -> tuple[str, JSON]:
@@ -164,9 +173,10 @@ def _failed(state: JSON) -> bool:
     return bool(state) and (state.get("exitCode") != 0 or state.get("reason") == "OOMKilled")
 
 
-def _ended_before(death: Death, began: str) -> bool:
+def _ended_before(pod: JSON, death: Death, began: str) -> bool:
     """Return whether the trainer gave a cause of its own before a disruption of its pod began."""
-    own = {code for code in contract.meanings() if code} - set(contract.codes("restart, not counted"))
+    own = {code for code in _meanings(pod) if code}
+    own -= set(exit_codes.codes(_table(pod), "restart, not counted"))
     finished, at = objects.time(death.at), objects.time(began)
     return death.exit_code in own and finished is not None and at is not None and finished < at
 
@@ -181,7 +191,7 @@ def _disruption(pod: JSON, disruption: JSON, death: Death) -> str:
     if message and message not in death.message:
         text += f": {message}"
     if death.saved and death.exit_code is not None:
-        text += f"; {contract.meanings()[death.exit_code]}"
+        text += f"; {_meanings(pod)[death.exit_code]}"
     return text
 
 
@@ -205,8 +215,8 @@ def _container_cause(pod: JSON, container: str, state: JSON) -> str:
         return CONTAINER_REASONS[reason]
     if code == KILLED:
         return _killed(pod)
-    if container == TRAINER and code in contract.meanings():
-        return contract.meanings()[code]
+    if container == TRAINER and code in _meanings(pod):
+        return _meanings(pod)[code]
     if code in SIGNALS:
         return SIGNALS[code]
     if reason not in ("", "Error"):

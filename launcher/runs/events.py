@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from launcher import contract
 from launcher.cluster.api import Cluster
 from launcher.cluster.refusals import Refused
+from launcher.request import exit_codes
 from launcher.runs import objects
 
 JSON = Mapping[str, Any]
@@ -52,11 +52,16 @@ def time(event: JSON) -> str:
     return next((stamp for stamp in stamps if stamp), "")
 
 
-def last_end(events: Iterable[JSON]) -> tuple[dict[str, str] | None, bool]:
+def last_end(
+    events: Iterable[JSON], table: exit_codes.Table | None = None
+) -> tuple[dict[str, str] | None, bool]:
     """Return (time and message of the last Job that ended early, whether that was a preemption).
 
     A pod that was preempted and has saved its state, or that its cluster moved, is no failure of the run.
     (None, False) where no Job ended early or its event has expired.
+
+    Args:
+      table: what the exit codes of the run's program mean; None for those of the trainer.
     """
     ended = [
         event
@@ -69,7 +74,7 @@ def last_end(events: Iterable[JSON]) -> tuple[dict[str, str] | None, bool]:
     last = max(ended, key=lambda event: objects.time(time(event)) or 0.0)
     message = objects.text(last, "message")
     code = EXIT_CODE.search(message)
-    uncounted = contract.codes("restart, not counted")
+    uncounted = exit_codes.codes(table, "restart, not counted")
     moved = "condition DisruptionTarget" in message or bool(code and int(code[1]) in uncounted)
     return {"at": time(last), "message": _preemption(message) if moved else message}, moved
 

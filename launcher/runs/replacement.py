@@ -21,7 +21,11 @@ def require_resumable(existing: JSON, job: TrainingJob) -> None:
     Raises:
       RequestError: both have one run directory, and another network, data, batch or seed.
     """
-    if not job.kept or objects.text(objects.annotations_of(existing), keys.RUN_DIR) != job.run_dir:
+    if (
+        job.command
+        or not job.kept
+        or objects.text(objects.annotations_of(existing), keys.RUN_DIR) != job.run_dir
+    ):
         return
     before = _settings(existing)
     changed = [name for name in contract.document()["identity"] if before.get(name) != job.settings[name]]

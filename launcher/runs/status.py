@@ -10,6 +10,7 @@ from typing import Any
 from launcher import keys
 from launcher.cluster.api import JSON, Cluster
 from launcher.cluster.refusals import Refused
+from launcher.request import exit_codes
 from launcher.runs import (
     deaths,
     diagnosis,
@@ -37,7 +38,7 @@ def status(cluster: Cluster, name: str) -> dict[str, Any]:
     log = progress.read(cluster, pods)
     has_problems = row["restarts"]["total"] or phase in ("Pending", "Restarting", "Failed", "Deleting")
     warnings = events.warnings(cluster, jobset, pods) if has_problems else []
-    ended, moved = events.last_end(warnings)
+    ended, moved = events.last_end(warnings, exit_codes.annotated(objects.mapping(jobset, "metadata")))
     line = dict(log.progress) or lookup.noted(jobset, "progress")
     if is_over:
         line.pop("eta_seconds", None)

@@ -19,6 +19,7 @@ from launcher.rendering import helm_values
 from launcher.request import sources
 
 GKE_BLOCK = "cloud.google.com/gce-topology-block"
+PROGRAM = {"arch": None, "command": "python train.py --lr 0.1 --out '/a b'", "name": "mine"}
 # name: fields of a request that is tried alone and together with others
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -80,6 +81,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "node_selector": {"disk": "ssd", "cloud.google.com/gke-tpu-topology": "9x9"},
         "toleration": ["dedicated=training:NoSchedule", "other", "a=b", "c:NoExecute", "d="],
     },
+    "program": {**PROGRAM, "workdir": "/app/"},
+    "program-slices": {
+        "arch": None,
+        "command": ["python", "-c", "a 'b'\n\"$(X)\" $$ {hosts}"],
+        "name": "p",
+        "num_slices": 3,
+    },
+    "program-codes": {
+        **PROGRAM,
+        "exit_codes": "fatal=9,preempted=143,preempted=75,hung=1,fatal=100,finished=0",
+    },
+    "program-no-fatal": {**PROGRAM, "exit_codes": {"preempted": 1, "retry": [2, 3]}},
+    "program-no-preempted": {**PROGRAM, "exit_codes": "fatal=255", "num_slices": 2},
+    "program-jobset-0.5": {**PROGRAM, "exit_codes": "retry=4", "jobset_version": "0.5", "deadline": "1h"},
+    "program-jobset-0.8": {**PROGRAM, "exit_codes": "preempted=4", "jobset_version": "0.8"},
+    "program-jobset-0.9": {**PROGRAM, "exit_codes": "preempted=4,fatal=5", "jobset_version": "0.9"},
     "jobset-0.11": {"jobset_version": "v0.11.0"},
     "jobset-0.8": {"jobset_version": "0.8", "namespace": "team"},
     "jobset-0.6": {"jobset_version": "0.6", "deadline": "1h"},
@@ -182,7 +199,7 @@ def test_options_together(helm: Helm, tmp_path: Path) -> None:
 
 def test_every_field_of_a_request_is_in_the_grid() -> None:
     used = {name for fields in OPTIONS.values() for name in fields} | GENERIC.keys()
-    assert sources.FIELDS.keys() - used == {"slice", "arch", "placement_policy"}
+    assert sources.FIELDS.keys() - used == {"slice", "placement_policy"}
 
 
 def rendered(flags: str) -> str:

@@ -16,6 +16,8 @@ from launcher.request import sources
 GOOD: Object = {"slice": "v5p-384", "arch": "resnet50", "bucket": "b-1"}
 GENERIC = {"platform": "generic", "gpu_resource": "amd.com/gpu"}
 
+PROGRAM = {"arch": None, "command": ["x"], "name": "mine"}
+
 # Fields beside GOOD that the launcher refuses too, and the message of both.
 MESSAGES: list[tuple[Object, str]] = [
     ({"slice": "v4-33"}, "slice: must be v4-32 (16 chips) or v4-64 (32 chips), got 'v4-33'"),
@@ -121,6 +123,17 @@ MESSAGES: list[tuple[Object, str]] = [
     ({"set": ["model.width=0"]}, "set: model.width must be a whole number of at least 1, got '0'"),
     ({"args": ["--nope"]}, "args: must be flags of the trainer after --, got '--nope'"),
     ({"args": ["--seed"]}, "args: must have a value after --seed, got '--seed'"),
+    ({"command": ["x"]}, "command: must be left out with arch, got both (arch resnet50)"),
+    ({**PROGRAM, "seed": 0}, "seed: must be left out with command: only the trainer reads it"),
+    ({**PROGRAM, "set": ["optim.lr=1"]}, "set: must be left out with command: only the trainer reads it"),
+    ({"workdir": "/a"}, "workdir: must be used with command"),
+    ({"exit_codes": "fatal=1"}, "exit-codes: must be used with command"),
+    (
+        {**PROGRAM, "exit_codes": "retry=7,fatal=9,hung=7"},
+        "exit-codes: must give each exit code one meaning, got 'retry=7,hung=7'",
+    ),
+    ({**PROGRAM, "slice": "cpu-1x1", "env": {"RANK": "1"}}, "env: must not set RANK: the launcher or the"),
+    ({"arch": None}, "arch: must be given, or command in its place"),
     ({"patch": {"kind": "Pod"}}, "patch: must hold only metadata and spec of the JobSet, got 'kind'"),
     ({"patch": {"metadata": {"name": "x"}}}, "patch: must not rename the run"),
 ]
@@ -129,7 +142,8 @@ MESSAGES: list[tuple[Object, str]] = [
 def spelled(fields: Object) -> Object:
     """Return the chart's values for fields of a request."""
     patch = {"patch": json.dumps(fields["patch"])} if "patch" in fields else {}
-    return {helm_values.key(name): value for name, value in {**fields, **patch}.items()}
+    values = {helm_values.key(name): value for name, value in {**fields, **patch}.items()}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 @pytest.mark.parametrize(("fields", "message"), MESSAGES, ids=[message[:60] for _, message in MESSAGES])
@@ -154,6 +168,12 @@ FORMS: list[tuple[Object, str]] = [
     ({"slices": "v4-32"}, "additional properties 'slices' not allowed"),
     ({"num_slices": 2}, "additional properties 'num_slices' not allowed"),
     ({"arch": "resnet51"}, "'/arch'"),
+    ({"command": "python train.py"}, "'/command'"),
+    ({"command": []}, "'/command'"),
+    ({"workdir": "app"}, "'/workdir'"),
+    ({"exitCodes": "saved=42"}, "'/exitCodes'"),
+    ({"exitCodes": "fatal=256"}, "'/exitCodes'"),
+    ({"exitCodes": "finished=1"}, "'/exitCodes'"),
     ({"recipe": "classic"}, "'/recipe'"),
     ({"data": "imagenet21k"}, "'/data'"),
     ({"numSlices": "two"}, "'/numSlices'"),

@@ -49,6 +49,17 @@ GOOD = {
 BAD = {
     "num_slices": ["0", "4097", "two", "1.5", "0\x1f"],
     "arch": ["resnet51", ""],
+    "command": ["python 'train.py", "", " ", "'' x", "x\\"],
+    "workdir": ["app", "/a/../b", ""],
+    "exit_codes": [
+        "preempted",
+        "saved=42",
+        "fatal=0",
+        "fatal=256",
+        "finished=1",
+        "retry=7,hung=7",
+        "fatal=٣",
+    ],
     "name": ["x" * 60, "Run", "a\nb", "a: b", "-a"],
     "recipe": ["classic"],
     "batch": ["100", "0", "1e3", "9" * 30, "٣"],

@@ -29,6 +29,10 @@ class Variable(enum.StrEnum):
         "identity of the submission; a run directory in use by another is refused",
     )
     POD = "RESNET_POD", "name of the pod"
+    RUN_DIR = (
+        "RESNET_RUN_DIR",
+        "directory that keeps the run, for a program of `--command`; the trainer has `--run-dir`",
+    )
     COORDINATOR = "RESNET_COORDINATOR", "host:port of process 0; not on TPU"
     HOSTS_PER_SLICE = "RESNET_HOSTS_PER_SLICE", "hosts per slice; not on TPU"
     SLICE_INDEX = "RESNET_SLICE_INDEX", "index of this process's slice, from 0; not on TPU"

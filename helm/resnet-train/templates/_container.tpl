@@ -1,13 +1,20 @@
-{{- /* Adds the request's flags, settings and arguments to the trainer's command. */ -}}
+{{- /* Adds the request's flags, settings and arguments to the trainer's command, or replaces it by a program. */ -}}
 {{- define "resnet-train.command" -}}
 {{- $command := .container.command -}}
 {{- $v := .values -}}
+{{- if $v.command -}}
+{{- $command = .program.prefix -}}
+{{- range $v.command }}{{ $command = append $command (include "resnet-train.text" .) }}{{ end -}}
+{{- if $v.workdir }}{{ $_ := set .container "workingDir" (regexReplaceAll "/+$" $v.workdir "" | default "/") }}{{ end -}}
+{{- with .program.ports }}{{ $_ := set $.container "ports" . }}{{ end -}}
+{{- else -}}
 {{- range $flag := list "recipe" "data" "batch" "epochs" "steps" "seed" -}}
 {{- if hasKey $v $flag }}{{ $command = concat $command (list (print "--" $flag) (include "resnet-train.text" (get $v $flag))) }}{{ end -}}
 {{- end -}}
 {{- $settings := and (gt (int .hosts) 1) (not .kept) | ternary (list "checkpoint.enabled=false") list -}}
 {{- range concat $settings ($v.set | default list) }}{{ $command = concat $command (list "--set" .) }}{{ end -}}
 {{- range $v.args }}{{ $command = append $command (include "resnet-train.text" .) }}{{ end -}}
+{{- end -}}
 {{- $_ := set .container "command" $command -}}
 {{- end -}}
 
@@ -16,7 +23,7 @@
 {{- $run := . -}}
 {{- $order := list -}}
 {{- $entries := dict -}}
-{{- range .container.env -}}
+{{- range concat .container.env (.program.env | default list) -}}
 {{- if not (and (eq .name "LD_LIBRARY_PATH") (not $run.gke)) -}}
 {{- $order = append $order .name -}}
 {{- $_ := set $entries .name . -}}

@@ -9,7 +9,7 @@
 {{- $_ := set . "container" (index .pod.containers 0) -}}
 {{- $policy := empty .deadline | ternary .policy.jobset .policy.jobsetWithDeadline -}}
 {{- $_ := set $made.spec "failurePolicy" (include "resnet-train.fill" (list $run $policy) | fromJson) -}}
-{{- $_ := set $job "podFailurePolicy" .policy.job -}}
+{{- if .policy.job }}{{ $_ := set $job "podFailurePolicy" .policy.job }}{{ else }}{{ $_ := unset $job "podFailurePolicy" }}{{ end -}}
 {{- $limit := or .deadline (and (not $v.queue) .flex) -}}
 {{- if $limit }}{{ $_ := set $job "activeDeadlineSeconds" $limit }}{{ end -}}
 {{- if $v.queue }}{{ $_ := set $made.spec "suspend" true }}{{ end -}}
@@ -37,6 +37,8 @@
 {{- if $v.priority }}{{ $_ := set $jobset.labels "kueue.x-k8s.io/priority-class" $v.priority }}{{ end -}}
 {{- include "resnet-train.put" (list $jobset.labels $labels) -}}
 {{- include "resnet-train.put" (list $pods.labels $labels) -}}
+{{- if $v.command }}{{ $_ := unset $jobset.annotations "resnet-launch/arch" }}{{ end -}}
+{{- if $run.codes }}{{ $_ := set $jobset.annotations $run.jobset.exitCodes $run.codes }}{{ end -}}
 {{- $exclusive := and $run.gke (eq $run.slice.kind "tpu") (gt (int $run.slice.hosts) 1) -}}
 {{- if and $exclusive (not $v.topologyRequired) (not $v.topologyPreferred) -}}
 {{- $_ := set $jobset.annotations "alpha.jobset.sigs.k8s.io/exclusive-topology" "cloud.google.com/gke-nodepool" -}}
@@ -44,6 +46,7 @@
 {{- if and $run.flex $v.queue }}{{ $_ := set $jobset.annotations "provreq.kueue.x-k8s.io/maxRunDurationSeconds" (toString $run.flex) }}{{ end -}}
 {{- include "resnet-train.put" (list $jobset.annotations $annotations) -}}
 {{- $podAnnotations := dict -}}
+{{- if $run.codes }}{{ $_ := set $podAnnotations $run.jobset.exitCodes $run.codes }}{{ end -}}
 {{- if $v.topologyRequired }}{{ $_ := set $podAnnotations "kueue.x-k8s.io/podset-required-topology" $v.topologyRequired }}{{ end -}}
 {{- if $v.topologyPreferred }}{{ $_ := set $podAnnotations "kueue.x-k8s.io/podset-preferred-topology" $v.topologyPreferred }}{{ end -}}
 {{- if $run.flex }}{{ $_ := set $podAnnotations "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" }}{{ end -}}

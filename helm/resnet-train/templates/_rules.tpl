@@ -10,7 +10,7 @@
 
 {{- define "resnet-train.rules" -}}
 {{- $run := . -}}
-{{- range list "name" "steps" "batch" "slices" "storage" "environment" "capacity" "queue" "labels" "patch" -}}
+{{- range list "program" "name" "steps" "batch" "slices" "storage" "environment" "capacity" "queue" "labels" "patch" -}}
 {{- include (printf "resnet-train.%sRule" .) $run -}}
 {{- end -}}
 {{- end -}}
@@ -55,6 +55,8 @@
 {{- $secrets := (include "resnet-train.pairs" .values.secretEnv | fromJson).names -}}
 {{- range $field, $names := dict "env" $env "secret-env" $secrets -}}
 {{- range $name := $names -}}
+{{- $joining := and $run.values.command (ne $run.slice.kind "tpu") (has $name $run.jobset.joining) -}}
+{{- if $joining }}{{ include "resnet-train.wrong" (list $run "reserved" (dict "field" $field "name" $name)) }}{{ end -}}
 {{- range $run.jobset.reserved -}}
 {{- if hasPrefix . $name }}{{ include "resnet-train.wrong" (list $run "reserved" (dict "field" $field "name" $name)) }}{{ end -}}
 {{- end -}}

@@ -7,7 +7,7 @@
 {{- end -}}
 {{- $_ := set $run "problems" list -}}
 {{- include "resnet-train.slice" $run -}}
-{{- if not $v.arch }}{{ include "resnet-train.wrong" (list $run "arch-missing" dict) }}{{ end -}}
+{{- if not (or $v.arch $v.command) }}{{ include "resnet-train.wrong" (list $run "arch-missing" dict) }}{{ end -}}
 {{- if not $run.problems -}}
 {{- $slice := $run.slice -}}
 {{- $count := $v.numSlices | int -}}
@@ -27,6 +27,11 @@
 {{- $connected := and $v.fabric $run.gke (gt (int $run.hosts) 1) $slice.whole -}}
 {{- $_ := set $run "network" (empty $connected | ternary dict (get ($slice.row | default dict) "fabric" | default dict)) -}}
 {{- include "resnet-train.policy" $run -}}
+{{- if $v.exitCodes }}{{ include "resnet-train.exitCodes" $run }}{{ end -}}
+{{- $_ := set $run "program" dict -}}
+{{- if $v.command -}}
+{{- $_ := set $run "program" (include "resnet-train.fill" (list $run (index .jobset.programs $slice.kind (gt $count 1 | ternary 1 0))) | fromJson) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -61,6 +66,7 @@
 {{- range $key, $number := $numbers -}}
 {{- $text = replace (printf "\"{%s}\"" $key) (toString $number) $text | replace (printf "{%s:text}" $key) (toString $number) -}}
 {{- end -}}
+{{- $text = replace "{localDevices}" (until (int $run.slice.devicesPerHost) | join ",") $text -}}
 {{- $names := dict "slice" $run.slice.name "topology" $run.slice.topology "arch" $run.values.arch -}}
 {{- range $key, $name := merge $names (dict "runDir" $run.runDir "image" $run.image) -}}
 {{- $text = replace (printf "\"{%s}\"" $key) (toJson $name) $text -}}

@@ -27,6 +27,7 @@ FIELDS += ["env", "secret_env", "grace", "max_restarts"]
 # Field -> its help where there is no cluster.
 TEXTS = {
     "slice": "processes and devices: cpu-<processes>x<devices per process>, or local-gpu",
+    "workdir": "directory in which the command starts; the current one if not given",
     "name": "name of the run; ARCH-SLICE-DATA if not given",
     "data": "dataset: a name, a folder of this machine or gs://…",
     "run_dir": "directory that keeps the run: a path of this machine or gs://…; runs/NAME if not given",
@@ -54,7 +55,11 @@ def command(**flags: Any) -> None:
     from launcher.rendering.jobset import render
 
     job = _job(flags)
-    extras.require("train", "`local`")
+    if not job.command:
+        extras.require("train", "`local`")
+    elif job.workdir and not os.path.isdir(job.workdir):
+        problem = f"must be a directory of this machine, got {job.workdir!r}"
+        raise RequestError(Problem("workdir", problem))
     _create(job.run_dir)
     options.announce(flags, FIELDS)
     options.warn(job)

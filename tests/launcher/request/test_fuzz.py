@@ -40,6 +40,15 @@ MOSTLY_RIGHT = st.one_of(st.lists(RIGHT, max_size=4), st.lists(RIGHT, max_size=2
 SLICE = st.sampled_from(SLICES * 3 + NO_SLICES)
 TRAINER_WORDS = [["--", "--seed", "1"], ["--", "--batch"], ["--", "--set=optim.lr=1"], ["--"], ["--", "x"]]
 TRAINER = st.one_of(*[st.just([])] * 3, st.sampled_from(TRAINER_WORDS))
+PROGRAMS = st.sampled_from(
+    [["--arch", "resnet50"]] * 6
+    + [
+        ["--command", command, "--name", "mine"]
+        for command in ("true", "bash -c 'a \"$b\" && $(c)'", "a \n ''")
+    ]
+    + [["--command", "x", "--name", "mine", "--workdir", "/a", "--exit-codes", "preempted=42,fatal=1"]]
+    + [["--command", "x '"], ["--command", "x", "--arch", "resnet50"], ["--command", ""]]
+)
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8))
 ANYTHING = st.one_of(
     SCALARS, st.lists(SCALARS, max_size=3), st.dictionaries(st.text(max_size=5), SCALARS, max_size=3)
@@ -91,13 +100,12 @@ def test_every_request_ends_well(tmp_path, monkeypatch):
     rendered = [0, 0]
 
     @settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-    @given(SLICE, MOSTLY_RIGHT, TRAINER, FILES)
-    def each(slice_name, flags, trainer, file):
+    @given(SLICE, PROGRAMS, MOSTLY_RIGHT, TRAINER, FILES)
+    def each(slice_name, program, flags, trainer, file):
         arguments = [
             "--slice",
             slice_name,
-            "--arch",
-            "resnet50",
+            *program,
             *(argument for flag in flags for argument in flag),
             *trainer,
         ]

@@ -73,7 +73,7 @@ def test_names_every_problem_at_once():
 @pytest.mark.parametrize(
     ("fields", "field", "text"),
     [
-        ({"arch": None}, "arch", "must be given / as in --arch resnet50"),
+        ({"arch": None}, "arch", "must be given, or command in its place / as in --arch resnet50"),
         ({"slice": None}, "slice", "must be given / as in --slice v4-32"),
         ({"arch": "resnet5"}, "arch", "must be a network (resnet18, "),
         ({"recipe": "classic90"}, "recipe", "did you mean classic-90?"),
