@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> None:
     from trainer.arguments import parse
     from trainer.metrics.lines import EventLine, format_of
     from trainer.rundir.events import Preempted
-    from trainer.runtime.join import join, read_environment
+    from trainer.runtime.joining import join_hosts, read_environment
     from trainer.runtime.preemption import EarlyExit
     from trainer.runtime.watchdog import Watchdog
 
@@ -70,7 +70,7 @@ def run(arguments: list[str]) -> None:
     early = EarlyExit(format_of(config.log.format)(EventLine.KIND, Preempted(step=0).row()))
     reserve_stdout(hosts_on_cpu=job.platform == "cpu" and job.hosts > 1)  # its thread inherits the mask
     watchdog = Watchdog(config.train.first_step_seconds, config.train.hang_seconds)
-    join(job, config.train.join_seconds)
+    join_hosts(job, config.train.join_seconds)
     joined = time.time()
 
     from trainer.metrics.display import make_display

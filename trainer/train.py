@@ -44,7 +44,7 @@ from trainer.rundir.checkpoints import Checkpoints
 from trainer.rundir.files import writing_to
 from trainer.runtime.agreement import agreed
 from trainer.runtime.clock import Clock
-from trainer.runtime.join import Job
+from trainer.runtime.joining import Job
 from trainer.runtime.messages import warn
 from trainer.runtime.preemption import Preemption
 from trainer.runtime.watchdog import Watchdog

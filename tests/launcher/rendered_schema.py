@@ -71,6 +71,7 @@ CONTAINER = closed(
         "securityContext": SECURITY,
     },
     {
+        "workingDir": {"type": "string", "pattern": "^/"},
         "ports": array(closed({"name": NAME, "containerPort": COUNT})),
         "resources": closed(
             {"requests": AMOUNTS}, {"limits": AMOUNTS, "claims": array(closed({"name": NAME}))}

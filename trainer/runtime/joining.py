@@ -6,6 +6,7 @@ switched off. A process that cannot join ends with an error; it never trains alo
 """
 
 import functools
+import os
 import socket
 import time
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ class Job:
     restart: int = 0
     pod: str = ""
     owner: str = ""
+    run_dir: str = ""  # of a program of the user's own; the trainer gets it as a flag
 
     @property
     def process_id(self) -> int:
@@ -74,6 +76,7 @@ def read_environment(env: Mapping[str, str]) -> Job:
         restart=int(env.get(Variable.RESTART) or 0),
         pod=env.get(Variable.POD, ""),
         owner=env.get(Variable.OWNER, ""),
+        run_dir=env.get(Variable.RUN_DIR, ""),
     )
     if explicit and not (job.hosts == job.slices * job.hosts_per_slice and job.process_id < job.hosts):
         raise ConfigError(
@@ -83,8 +86,34 @@ def read_environment(env: Mapping[str, str]) -> Job:
     return job
 
 
-def join(job: Job, timeout_seconds: int) -> None:
-    """Join the other processes and check the number of devices.
+def join(timeout_seconds: int = 300) -> Job:
+    """Join the other processes of this run, and return the place of this process among them.
+
+    For any program that uses JAX: in a pod of ``resnet-launch`` and under ``resnet-launch local``, on TPUs,
+    GPUs and CPUs, on one slice and on several. It comes before any other use of JAX. A process that was
+    started by hand runs alone, and a second call does nothing.
+
+    >>> from trainer.runtime import join
+    >>> place = join()
+    >>> place.process_id, place.hosts, place.run_dir
+    (0, 1, '')
+
+    Args:
+      timeout_seconds: longest time to wait for the others.
+
+    Raises:
+      ConfigError: a variable of the launcher is missing, or contradicts another.
+      JoinError: the coordinator's name does not resolve in time, a process does not join in time, JAX has
+        been used before, or the number of devices is not that of the slice.
+    """
+    job = read_environment(os.environ)
+    if job.platform:
+        join_hosts(job, timeout_seconds)
+    return job
+
+
+def join_hosts(job: Job, timeout_seconds: int) -> None:
+    """Join the other processes, unless that is done, and check the number of devices.
 
     Raises:
       JoinError: the coordinator's name does not resolve in time, a process does not join in time, or the
@@ -92,7 +121,7 @@ def join(job: Job, timeout_seconds: int) -> None:
     """
     import jax
 
-    if job.hosts > 1:
+    if job.hosts > 1 and not jax.distributed.is_initialized():
         deadline = time.monotonic() + timeout_seconds
         try:
             jax.distributed.initialize(**_arguments(job, deadline), initialization_timeout=timeout_seconds)

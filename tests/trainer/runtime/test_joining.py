@@ -10,7 +10,7 @@ import time
 import pytest
 
 from trainer.errors import ConfigError
-from trainer.runtime.join import Job, _answering, read_environment
+from trainer.runtime.joining import Job, _answering, read_environment
 
 POD = {
     "RESNET_PLATFORM": "cpu",
