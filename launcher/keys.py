@@ -52,6 +52,8 @@ ARCH_NAME = "resnet-launch/arch"  # network, on the JobSet
 SLICE_NAME = "resnet-launch/slice"  # name of the slice, on the JobSet
 EXIT_CODES = "resnet-launch/exit-codes"  # what exit codes mean, on JobSet and pods, with --exit-codes
 RUN_DIR = "resnet-launch/run-dir"  # where checkpoints and metrics are written, on the JobSet
+CODE = "resnet-launch/code"  # SHA-256 of the archive of --code, on the JobSet
+COMMIT = "resnet-launch/commit"  # commit of that code, with -dirty where files differ, on the JobSet
 SUBMITTED_BY = "resnet-launch/submitted-by"  # who submitted it, as the cluster knows them, on the JobSet
 SUSPENDED = "resnet-launch/suspended"  # JSON of who suspended it, when, and how far it was, on the JobSet
 

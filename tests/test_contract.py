@@ -196,11 +196,12 @@ def test_check_refuses_wrong_flags_in_one_line(flags, message):
     assert "Traceback" not in done.stderr
 
 
-def test_every_variable_that_pods_are_given_is_one_that_the_trainer_reads(capsys):
+def test_every_variable_that_pods_are_given_is_one_that_the_trainer_reads(capsys, tmp_path):
     given = set()
     program = ["--command", "true", "--name", "mine"]
+    (tmp_path / "mine.py").touch()
     for arguments in (["v4-8", *program], *([name, "--arch", "resnet18"] for name in ("a100-8", "cpu-2x1"))):
-        assert main(["render", "--slice", *arguments]) == 0
+        assert main(["render", "--slice", *arguments, "--code", str(tmp_path)]) == 0
         printed = capsys.readouterr().out
         given |= {word for word in printed.split() if word.startswith("RESNET_")}
     read = {variable["name"] for variable in contract.document()["environment"].values()}

@@ -15,7 +15,7 @@ ROOT = TESTS.parent
 ORDER = {
     "launcher": [
         *("errors", "keys", "version", "contract", "extras"),
-        *("hardware", "request", "rendering", "cluster", "runs", "local", "check"),
+        *("hardware", "request", "code", "rendering", "cluster", "runs", "local", "check"),
         *("cli", "cli.verbs", "__init__", "__main__"),
     ],
     "trainer": [
@@ -25,7 +25,7 @@ ORDER = {
         *("data.encoded", "data.storage", "data.staging"),
         *("data.source", "data.classes", "data.permutation"),
         *("data.images", "data.pipeline", "data.formats", "data.datasets", "data.tools", "data.verbs"),
-        "data.__main__",
+        *("data.__main__", "code"),
         *("models", "learning", "plan", "program", "metrics", "report", "weights"),
         *("recipes", "arguments", "check", "train", "__main__", "cli"),
     ],

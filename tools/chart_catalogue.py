@@ -10,8 +10,8 @@ from typing import Any
 
 from launcher import TrainingJob, contract, keys, render
 from launcher.hardware import facts, slices, topology
-from launcher.rendering import helm_values, patch
-from launcher.request import job, program, rules
+from launcher.rendering import code, helm_values, patch
+from launcher.request import job, packed_code, program, rules
 
 # A request whose numbers and names appear nowhere else in its rendered manifest.
 PROBE: dict[str, Any] = {
@@ -104,6 +104,26 @@ def jobset() -> dict[str, Any]:
         "reservedKeys": list(keys.RESERVED),
         "queueLabels": [keys.QUEUE, keys.PRIORITY],
         "patchKeys": patch.KEYS,
+        "code": code_facts(),
+    }
+
+
+def code_facts() -> dict[str, Any]:
+    """Return what a run with --code adds: the fixed part of its init container, and names."""
+    request = TrainingJob(**{"slice": PROBED["tpu"], **PROBE, "code": {"digest": "e" * 64}})
+    [rendered] = render(request)
+    [job_template] = rendered["spec"]["replicatedJobs"]
+    [container] = pod_template(rendered)["spec"]["initContainers"]
+    fixed = ("name", "securityContext", "terminationMessagePolicy")
+    return {
+        "container": {key: container[key] for key in fixed},
+        "failureRule": job_template["template"]["spec"]["podFailurePolicy"]["rules"][0],
+        "program": code.PROGRAM,
+        "directory": packed_code.DIRECTORY,
+        "imagePath": code.IMAGE_PATH,
+        "variable": contract.variable("code"),
+        "shortDigest": code.SHORT_DIGEST,
+        "largest": packed_code.LARGEST_IN_CONFIGMAP,
     }
 
 
@@ -126,12 +146,14 @@ def policies() -> list[dict[str, Any]]:
     for minor in range(NEWEST_MINOR):
         [jobset], names = probe(PROBED["cpu"], jobset_version=(0, minor))
         [timed], _ = probe(PROBED["cpu"], jobset_version=(0, minor), deadline=1)
+        [coded], _ = probe(PROBED["cpu"], jobset_version=(0, minor), code={"digest": "e" * 64})
         [job] = jobset["spec"]["replicatedJobs"]
         env = pod_template(jobset)["spec"]["containers"][0]["env"]
         entry = {
             "jobset": jobset["spec"]["failurePolicy"],
             "jobsetWithDeadline": timed["spec"]["failurePolicy"],
             "job": job["template"]["spec"]["podFailurePolicy"],
+            "code": coded["spec"]["failurePolicy"].get("rules", [None])[0] if minor >= 6 else None,
             "matchesCodes": minor >= 10,  # JobSet tells exit codes apart by the Job's message
             "owner": next(variable for variable in env if variable["name"] == "RESNET_OWNER"),
         }

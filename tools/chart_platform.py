@@ -95,7 +95,7 @@ GOOGLE_ACCOUNT = text(r"^[a-z]([-a-z0-9]*[a-z0-9])?@[-a-z0-9.]+\.iam\.gserviceac
 
 def defaults() -> Json:
     """Return the schema of the ConfigMap's settings; the launcher refuses any other key."""
-    names = sorted(sources.FIELDS.keys() - sources.NOT_SHARED - {"namespace"})
+    names = sorted(sources.FIELDS.keys() - sources.NOT_SHARED - sources.NOT_FROM_A_CLUSTER - {"namespace"})
     forms = {name.replace("_", "-"): FORMS[name] for name in names}
     return closed(forms | {"patch": {"type": "object"}})
 

@@ -91,9 +91,21 @@ FORMS: dict[str, Json] = {
     "seed": whole(0),
     "set": many({"type": "string"}),
     "args": many(ANYTHING),
+    "code": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["digest"],
+        "properties": {
+            "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            "commit": {"type": "string", "pattern": "^([0-9a-f]{40}|[0-9a-f]{64})?$"},
+            "dirty": FLAG,
+            "archive": {"type": "string", "pattern": "^[A-Za-z0-9+/]*={0,2}$"},
+        },
+    },
     "bucket": text(rf"^(gs://)?{BUCKET}") | {"not": {"pattern": UPWARD}},
     "run_dir": text(rf"^(gs://{BUCKET}|/[^\x00-\x1f]*$)", 1024) | {"not": {"pattern": UPWARD}},
     "image": text(f"^{kubernetes_names.IMAGE}$", 512),
+    "code_image": text(f"^{kubernetes_names.IMAGE}$", 512),
     "namespace": text(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", 63),
     "service_account": text(DNS),
     "env": pairs(ENV, ANYTHING, ANY),
@@ -131,6 +143,8 @@ HELP = {
     "name": "name of the run; default: the name of the release",
     "namespace": "namespace of the objects; default: the namespace of the release",
     "args": "arguments of the trainer, as a list in which each flag is followed by its value",
+    "code": "code of the pods, as `resnet-launch render --format helm-values --code DIR` prints it: digest, "
+    "commit, dirty, and without a bucket archive in base64",
     "patch": "strategic merge patch of the JobSet as YAML text: --set-file patch=patch.yaml",
 }
 FIELDS = {field.name: field for field in dataclasses.fields(TrainingJob)}

@@ -10,8 +10,10 @@ from typing import Any
 from launcher import TrainingJob
 from launcher.errors import Problem, RequestError
 from launcher.hardware import facts
+from launcher.request import packed_code
 
 GOOD: dict[str, Any] = {"slice": "v5p-384", "arch": "resnet50", "bucket": "b-1"}
+CODE: dict[str, Any] = {"code": {"digest": "e" * 64}}
 GENERIC: dict[str, Any] = {"slice": "h100-24", "platform": "generic"}
 
 PROGRAM: dict[str, Any] = {"arch": None, "command": ["qqq"], "name": "q"}
@@ -67,6 +69,18 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "placement-policy": ({"slice": "tpu7x-64"}, {"tpu7x-64": "slice"}),
     "queue": ({"priority": "p"}, {"priority:": "{field}:"}),
     "topology": ({"queue": "q", "topology_required": "a", "topology_preferred": "b"}, {}),
+    "code-image": ({"code_image": "r/i:1"}, {}),
+    "code-mount": ({**CODE, "mount": ["pvc/a:/code/qqq"]}, {"/code/qqq": "path"}),
+    "code-secret": ({**CODE, "secret_env": {"PYTHONPATH": "s/k"}}, {}),
+    "code-archive": ({**CODE, "bucket": None}, {}),
+    "code-size": (
+        {"bucket": None, "code": packed_code.PackedCode(digest="e" * 64, archive=bytes(7_777_000))},
+        {"got 7777": "got {got}"},
+    ),
+    "code-digest": (
+        {"code": {"digest": "e" * 64, "archive": "cXFx"}},
+        {repr("e" * 64): "'{got}'"},
+    ),
     "patch-key": ({"patch": {"qqq": 1}}, {"'qqq'": "'{got}'"}),
     "patch-name": ({"patch": {"metadata": {"name": "n"}}}, {}),
     "patch-mapping": ({"patch": "qqq"}, {"'qqq'": "'{got}'"}),

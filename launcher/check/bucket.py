@@ -1,4 +1,4 @@
-"""Access to a bucket, with the credentials of this machine; no other launcher module talks to a bucket."""
+"""Access to a bucket, with the credentials of this machine; code/bucket.py keeps code there."""
 
 from __future__ import annotations
 

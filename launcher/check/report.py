@@ -77,7 +77,7 @@ def _basis(result: CheckResult) -> str:
     libtpu = f"libtpu {result['versions']['libtpu']} for {result['device_kind']}"
     if result["code"]:
         return f"compiled by {libtpu} ({seconds}{cached})"
-    return f"laid out by {libtpu} ({seconds}{cached}); --code also generates the code"
+    return f"laid out by {libtpu} ({seconds}{cached}); --generate-code also generates the code"
 
 
 def _method(result: CheckResult) -> str:

@@ -21,6 +21,8 @@ from launcher.request.readers import Reader, Wrong
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from launcher.request.packed_code import PackedCode
+
 
 class Command(click.Command):
     """A verb whose help starts with an example and lists its flags under headings."""
@@ -144,7 +146,16 @@ def request(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
     with located(origins):
         if isinstance(values.get("patch"), str):
             values["patch"] = sources.read("patch", Path(values["patch"]))
+        if isinstance(values.get("code"), str):
+            values["code"] = pack(values["code"])
         return TrainingJob(**values, args=trainer_arguments())
+
+
+def pack(directory: str) -> PackedCode:
+    """Return the code of a directory. Raises RequestError where it cannot be packed."""
+    from launcher.code import archive
+
+    return archive.pack(directory)
 
 
 @contextmanager

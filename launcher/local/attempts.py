@@ -15,6 +15,7 @@ from typing import Any
 
 from launcher import contract
 from launcher.errors import ActionError
+from launcher.local import unpacked
 from launcher.local.pods import Pod, expand
 from launcher.local.processes import Processes
 from launcher.local.restarts import failure_action
@@ -48,11 +49,17 @@ class Interrupts:
         self.count += 1
 
 
-def run(jobset: Mapping[str, Any], environ: Mapping[str, str], shown: Callable[[str], str] = str) -> int:
+def run(
+    jobset: Mapping[str, Any],
+    environ: Mapping[str, str],
+    shown: Callable[[str], str] = str,
+    code: str = "",
+) -> int:
     """Run the JobSet to its end and return the number of restarts.
 
     Args:
       shown: turns a line that a pod prints into the one to print.
+      code: directory of the unpacked code of --code; empty for a run without.
 
     Raises ActionError where the run fails, exceeds maxRestarts or is interrupted.
     """
@@ -62,7 +69,7 @@ def run(jobset: Mapping[str, Any], environ: Mapping[str, str], shown: Callable[[
     interrupts = Interrupts()
     with interrupts.caught():
         while attempt <= max_restarts + FREE_RESTARTS:
-            failed = _attempt(jobset, _pods(jobset, uid, attempt, environ), environ, interrupts, shown)
+            failed = _attempt(jobset, _pods(jobset, uid, attempt, environ, code), environ, interrupts, shown)
             if failed is None:
                 return attempt
             pod, exit_code = failed
@@ -151,7 +158,9 @@ def _out_of_restarts(jobset: Mapping[str, Any], pod: str, exit_code: int, restar
     )
 
 
-def _pods(jobset: Mapping[str, Any], uid: str, attempt: int, environ: Mapping[str, str]) -> list[Pod]:
+def _pods(
+    jobset: Mapping[str, Any], uid: str, attempt: int, environ: Mapping[str, str], code: str
+) -> list[Pod]:
     """Return the pods of one attempt, adapted to this machine: its Python, its loopback interface."""
     # In a pod, HOME is an emptyDir. Here the same path would be the shared /tmp, without the user's keys.
     coordinator = f"127.0.0.1:{_free_port()}"
@@ -159,7 +168,8 @@ def _pods(jobset: Mapping[str, Any], uid: str, attempt: int, environ: Mapping[st
     if joining.joins(jobset):
         machine |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     pods = expand(jobset, uid, attempt, environ, machine)
-    return [_here(pod, environ, coordinator) for pod in pods]
+    pods = [_here(pod, environ, coordinator) for pod in pods]
+    return [unpacked.adapted(pod, code, environ) for pod in pods] if code else pods
 
 
 def _here(pod: Pod, environ: Mapping[str, str], coordinator: str) -> Pod:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from launcher.rendering.container import NAME
+
 
 @dataclass(frozen=True)
 class FailureAction:
@@ -35,7 +37,11 @@ def _job_failure(jobset: Mapping[str, Any], pod: str, exit_code: int) -> tuple[s
     job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
     for index, rule in enumerate(job.get("podFailurePolicy", {}).get("rules", [])):
         on_exit = rule.get("onExitCodes")
-        if on_exit and (exit_code in on_exit["values"]) == (on_exit["operator"] == "In"):
+        if (
+            on_exit
+            and on_exit["containerName"] == NAME
+            and (exit_code in on_exit["values"]) == (on_exit["operator"] == "In")
+        ):
             path = f"{jobset['metadata'].get('namespace', 'default')}/{jobset['metadata']['name']}-{pod}"
             return "PodFailurePolicy", (
                 f"Container {on_exit['containerName']} for pod {path} failed with exit code {exit_code} "

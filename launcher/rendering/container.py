@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher import keys
 from launcher.contract import variable
-from launcher.rendering import joining
+from launcher.rendering import code, joining
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -70,6 +70,7 @@ def environment(job: TrainingJob) -> list[dict[str, Any]]:
     variables |= job.env
     for name, (secret, key) in job.secret_env.items():
         variables[name] = {"secretKeyRef": {"name": secret, "key": key}}
+    variables |= code.variables(job)
     return [
         {"name": name, "value" if isinstance(value, str) else "valueFrom": value}
         for name, value in variables.items()

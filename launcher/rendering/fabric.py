@@ -76,7 +76,7 @@ def apply(job: TrainingJob, spec: dict[str, Any]) -> None:
     if fabric.get("root"):
         trainer["securityContext"] |= {"runAsUser": 0, "runAsNonRoot": False}
     if "daemon" in fabric:
-        spec["initContainers"] = [_daemon(fabric["daemon"])]
+        spec.setdefault("initContainers", []).append(_daemon(fabric["daemon"]))
     if job.shape.domain_hosts:
         spec["resourceClaims"] = [{"name": CHANNEL, "resourceClaimTemplateName": _claim_template(job)}]
         trainer["resources"]["claims"] = [{"name": CHANNEL}]

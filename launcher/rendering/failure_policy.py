@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from launcher import contract
+from launcher.rendering import code
 from launcher.rendering.container import NAME
 from launcher.request import exit_codes
 
@@ -23,15 +25,19 @@ def pod_failure_policy(job: TrainingJob) -> dict[str, Any]:
     codes = hopeless_codes(job)
     if job.jobset_at_least(0, 10):
         codes = sorted([*preempted_codes(job), *codes])
-    rules: list[dict[str, Any]] = []
-    if codes:
-        on_exit = {"containerName": NAME, "operator": "In", "values": codes}
-        rules.append({"action": "FailJob", "onExitCodes": on_exit})
+    rules = [_exit_rule(NAME, codes)] if codes else []
+    if job.code:  # what its init container cannot unpack, a restart cannot either
+        rules.insert(0, _exit_rule(code.NAME, contract.codes("fail at once")))
     if job.jobset_at_least(0, 10):
         rules.append(
             {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
         )
     return {"rules": rules} if rules else {}
+
+
+def _exit_rule(container: str, codes: list[int]) -> dict[str, Any]:
+    exits = {"containerName": container, "operator": "In", "values": codes}
+    return {"action": "FailJob", "onExitCodes": exits}
 
 
 def jobset_failure_policy(job: TrainingJob) -> dict[str, Any]:
@@ -45,6 +51,9 @@ def jobset_failure_policy(job: TrainingJob) -> dict[str, Any]:
     if job.jobset_at_least(0, 7):
         policy["restartStrategy"] = "BlockingRecreate"  # no new pod starts while an old one is left
     rules = []
+    if job.code and job.jobset_at_least(0, 6):
+        pattern = _exit_code_pattern(contract.codes("fail at once"), code.NAME)
+        rules.append(_rule("codeNotUnpacked", "FailJobSet", pattern if job.jobset_at_least(0, 10) else ""))
     if job.jobset_at_least(0, 10):
         if hopeless := hopeless_codes(job):
             rules.append(_rule("cannotSucceed", "FailJobSet", _exit_code_pattern(hopeless)))
@@ -53,7 +62,7 @@ def jobset_failure_policy(job: TrainingJob) -> dict[str, Any]:
             rules.append(_rule("preemptedAndSaved", "RestartJobSetAndIgnoreMaxRestarts", pattern))
         rules.append(_rule("disrupted", "RestartJobSetAndIgnoreMaxRestarts", r".*DisruptionTarget.*"))
     elif job.jobset_at_least(0, 6) and hopeless_codes(job):
-        rules = [_rule("cannotSucceed", "FailJobSet")]
+        rules.append(_rule("cannotSucceed", "FailJobSet"))
     if job.deadline and job.jobset_at_least(0, 6):
         rules.append(_rule("outOfTime", "FailJobSet", reason="DeadlineExceeded"))
     return policy | ({"rules": rules} if rules else {})
@@ -69,10 +78,15 @@ def hopeless_codes(job: TrainingJob) -> list[int]:
     return exit_codes.codes(job.exit_codes, "fail at once")
 
 
-def _exit_code_pattern(codes: list[int]) -> str:
-    """Return a regular expression for the message of a Job that failed with one of these exit codes."""
+def _exit_code_pattern(codes: list[int], container: str = "") -> str:
+    """Return a regular expression for the message of a Job that failed with one of these exit codes.
+
+    Args:
+      container: the container that ended with it; empty for any.
+    """
     alternatives = "|".join(map(str, codes))
-    return rf".*exit code {alternatives if len(codes) == 1 else f'({alternatives})'} .*"
+    begin = f".*Container {container} for " if container else ""
+    return rf"{begin}.*exit code {alternatives if len(codes) == 1 else f'({alternatives})'} .*"
 
 
 def _rule(name: str, action: str, pattern: str = "", reason: str = "PodFailurePolicy") -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from launcher.errors import Problem, RequestError
+from launcher.rendering import code
 from launcher.request import exit_codes
 from launcher.request.mounts import Mount
+from launcher.request.packed_code import PackedCode
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -41,6 +44,8 @@ def values(job: TrainingJob, named_by_release: bool = False) -> dict[str, Any]:
         value = getattr(job, field.name)
         if value is not None and value != field.default and value not in ((), {}):
             chart_values[key(field.name)] = WRITERS.get(field.name, _plain)(value)
+    if job.code and code.in_bucket(job):
+        chart_values["code"].pop("archive", None)
     if named_by_release and job.name == job.default_name:
         del chart_values["name"]
         if job.run_dir == f"{job.bucket}/{job.name}":
@@ -84,6 +89,13 @@ def _tolerations(value: tuple[Mapping[str, str], ...]) -> list[str]:
     ]
 
 
+def _code(value: PackedCode) -> dict[str, Any]:
+    document: dict[str, Any] = {"digest": value.digest}
+    document |= {"commit": value.commit} if value.commit else {}
+    document |= {"dirty": True} if value.dirty else {}
+    return document | ({"archive": base64.b64encode(value.archive).decode()} if value.archive else {})
+
+
 def _version(value: tuple[int, int]) -> str:
     return ".".join(map(str, value))
 
@@ -92,6 +104,7 @@ def _version(value: tuple[int, int]) -> str:
 WRITERS: dict[str, Callable[[Any], Any]] = {
     "epochs": _number,
     "exit_codes": exit_codes.text,
+    "code": _code,
     "env": _pairs,
     "secret_env": _secrets,
     "mount": _mounts,

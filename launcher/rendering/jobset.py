@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher import keys
 from launcher.rendering import (
+    code,
     container,
     fabric,
     failure_policy,
@@ -34,7 +35,11 @@ def render(job: TrainingJob) -> list[dict[str, Any]]:
     ('resnet152-v4-32', 4)
     """
     jobset = _jobset(job)
-    companions = [*isolation.objects(job), *fabric.objects(job)]  # the order in which Helm creates them
+    companions = [
+        *isolation.objects(job),
+        *code.objects(job),
+        *fabric.objects(job),
+    ]  # the order in which Helm creates them
     return [*companions, _patched(jobset, job.patch) if job.patch else jobset]
 
 
@@ -47,6 +52,7 @@ def _patched(jobset: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any
 def _jobset(job: TrainingJob) -> dict[str, Any]:
     description = {keys.ARCH_NAME: job.arch} if job.arch else {}
     description |= {keys.SLICE_NAME: job.slice, keys.RUN_DIR: job.run_dir, **_exit_codes(job)}
+    description |= code.jobset_annotations(job)
     metadata: dict[str, Any] = {"name": job.name} | ({"namespace": job.namespace} if job.namespace else {})
     metadata["labels"] = {**keys.labels(job.name), **placement.jobset_labels(job), **job.label}
     metadata["annotations"] = {**description, **placement.jobset_annotations(job), **job.annotation}
@@ -109,5 +115,6 @@ def _pod(job: TrainingJob) -> dict[str, Any]:
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     spec |= {"containers": [container.build(job, mounts)], "volumes": pod_volumes}
+    code.apply(job, spec)
     fabric.apply(job, spec)
     return {"metadata": metadata, "spec": spec}

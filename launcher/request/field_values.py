@@ -13,6 +13,8 @@ from launcher.request.job import TrainingJob
 FIELDS = {field.name: field for field in dataclasses.fields(TrainingJob)}
 NOT_SHARED = {"args", "name"}  # these belong to one run, so no file or variable sets them for all runs
 
+NOT_FROM_A_CLUSTER = {"code"}  # a cluster's defaults never name a directory of whoever submits
+
 
 def is_repeated(name: str) -> bool:
     """Whether the flag of a field may be repeated."""

@@ -17,6 +17,7 @@ from launcher.request import exit_codes as codes
 from launcher.request import (
     kubernetes_names,
     mounts,
+    packed_code,
     precedence,
     program,
     readers,
@@ -78,6 +79,11 @@ class Fields:
     args: tuple[str, ...] = option(
         trainer_settings.arguments, "arguments for the trainer, after --", "", default=()
     )
+    code: packed_code.PackedCode | None = option(  # noqa: RUF009 - it returns a field, as for the others
+        packed_code.read,
+        "directory of your own code for the pods: what git tracks there, or what .dockerignore leaves",
+        "DIR",
+    )
     bucket: str | None = option(
         kubernetes_names.bucket, "bucket that keeps the run, in gs://BUCKET/NAME", "BUCKET"
     )
@@ -90,6 +96,12 @@ class Fields:
     image: str = option(
         kubernetes_names.image,
         "container image; resnet-launch:VERSION-KIND if not given; a tag may be moved, NAME@sha256:… may not",
+        "IMAGE",
+        "Pod",
+    )
+    code_image: str | None = option(
+        kubernetes_names.image,
+        "image that unpacks --code; the run's if not given, where that image has this project's trainer",
         "IMAGE",
         "Pod",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from launcher import keys
 from launcher.errors import Problem
 from launcher.hardware.slices import LOCAL_GPU
-from launcher.request import program, readers
+from launcher.request import packed_code, program, readers
 
 if TYPE_CHECKING:
     from launcher.request.fields import Fields
@@ -159,6 +159,40 @@ def _queue(job: Fields) -> Iterator[Problem]:
         yield Problem("topology-preferred", "must be left out with --topology-required")
 
 
+def _code(job: Fields) -> Iterator[Problem]:
+    if job.code_image and not job.code:
+        yield Problem("code-image", "must be used with --code", "--code DIR")
+    if job.code is None:
+        return
+    for mount in job.mount:
+        if packed_code.DIRECTORY in (mount.path, *_above(mount.path)):
+            yield Problem("mount", f"must not mount at {mount.path}, where the pods have the code of --code")
+    if job.code.shadows and not job.command:
+        text = "must have no module of its own called trainer: it would run in place of the trainer"
+        yield Problem("code", text, "rename it, or run a program of your own: --command")
+    if "PYTHONPATH" in job.secret_env:
+        yield Problem(
+            "secret-env", "must not set PYTHONPATH: with --code it names the code", "--env PYTHONPATH=DIR"
+        )
+    if job.platform == "local" or job.run_dir.startswith("gs://"):
+        return
+    size = len(job.code.archive)
+    if not size:
+        yield Problem("code", "must have its archive where the run directory is not in a bucket")
+    elif size > packed_code.LARGEST_IN_CONFIGMAP:
+        limit = packed_code.LARGEST_IN_CONFIGMAP // 1000
+        yield Problem(
+            "code",
+            f"must pack to at most {limit} kB without a bucket, got {size // 1000} kB{job.code.largest}",
+            "--bucket BUCKET keeps it there",
+        )
+
+
+def _above(path: str) -> Iterator[str]:
+    parts = path.split("/")
+    return ("/".join(parts[:depth]) for depth in range(2, len(parts)))
+
+
 def _labels(job: Fields) -> Iterator[Problem]:
     flags = {keys.QUEUE: "--queue", keys.PRIORITY: "--priority"}
     for field, pairs in (("label", job.label), ("annotation", job.annotation)):
@@ -189,6 +223,7 @@ ALL = (
     _capacity,
     _platform,
     _queue,
+    _code,
     _labels,
     _patch,
 )

@@ -17,6 +17,7 @@ from launcher.request import documents, program
 from launcher.request.discovery import FILE, find_file
 from launcher.request.field_values import (
     FIELDS,
+    NOT_FROM_A_CLUSTER,
     NOT_SHARED,
     from_node,
     is_repeated,
@@ -87,16 +88,18 @@ def read(name: str, path: Path) -> Any:
 
 
 def file(path: Path) -> Source:
-    """Return the values of resnet-launch.yaml. A patch that it names is looked for beside it.
+    """Return the values of resnet-launch.yaml. Patch and code that it names are looked for beside it.
 
     Raises:
       RequestError: the file cannot be read, is not a mapping, or has unknown keys or values of a wrong kind.
     """
     source = table(str(path), documents.parse(str(path), documents.read(str(path), path)), f"{path}:")
-    patch = source.values.get("patch")
-    if isinstance(patch, str):
-        return dataclasses.replace(source, values={**source.values, "patch": str(path.parent / patch)})
-    return source
+    beside = {
+        name: str(path.parent / Path(source.values[name]).expanduser())
+        for name in ("patch", "code")
+        if isinstance(source.values.get(name), str)
+    }
+    return dataclasses.replace(source, values={**source.values, **beside})
 
 
 def table(where: str, root: documents.Node | None, line_prefix: str) -> Source:
@@ -167,6 +170,9 @@ def configmap(where: str, data: Mapping[str, str]) -> Source:
     if isinstance(values.get("patch"), str):
         hint = "a file of your machine is never sent because a cluster names it"
         problems.append(Problem(where, f"must have a mapping as patch, got {values['patch'][:60]!r}", hint))
+    for name in sorted(NOT_FROM_A_CLUSTER & values.keys()):
+        hint = f"a directory of your machine is never sent because a cluster names it: --{name} DIR"
+        problems.append(Problem(where, f"must not have {name}, got {str(values[name])[:60]!r}", hint))
     if problems:
         raise RequestError(*problems)
     return Source(where, values, places)

@@ -15,6 +15,7 @@ SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(API|ACCESS|PRIVA
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
+    from launcher.request.packed_code import PackedCode
 
 
 def lines(job: TrainingJob) -> list[str]:
@@ -34,7 +35,17 @@ def lines(job: TrainingJob) -> list[str]:
     if job.command:
         summary.append(f"command {printable(shlex.join(job.command))}")
     summary.append(f"run directory {job.run_dir}")
+    if job.code:
+        summary.append(_code(job.code))
     return summary
+
+
+def _code(code: PackedCode) -> str:
+    """Return `code 1a2b3c4d5e6f with changes, sha256:9f86d0818842, 14 kB`."""
+    commit = code.commit[:12] + " with changes" * code.dirty if code.commit else ""
+    size = len(code.archive)
+    shown = f"{max(size // 1000, 1)} kB" if size < 1_000_000 else f"{size / 1e6:.1f} MB"
+    return ", ".join(filter(None, (f"code {commit}".rstrip(), f"sha256:{code.digest[:12]}", shown)))
 
 
 def without_data(job: TrainingJob) -> bool:
@@ -51,6 +62,7 @@ def warnings(job: TrainingJob) -> Iterator[str]:
         yield f"no bucket is configured: the run keeps nothing{also} (--bucket BUCKET)"
     if job.platform != "local" and "/" not in job.image:
         yield f"image {job.image} names no registry: only nodes that have it can run it (--image IMAGE)"
+    yield from job.code.notes if job.code else ()
     for name in _secret_names(job) if job.platform != "local" else []:
         readers = "everyone who may read the run can read it"
         yield f"env {name} looks like a secret, and {readers} (--secret-env {name}=SECRET/KEY)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from launcher import keys
@@ -169,14 +169,14 @@ def delete(cluster: Cluster, jobset: JSON) -> None:
 
 
 def companions(cluster: Cluster, name: str) -> list[JSON]:
-    """Return the launcher's objects of a run beside its JobSet: ComputeDomain (GB200) and NetworkPolicy.
+    """Return the launcher's objects of a run beside its JobSet: network domain, policy, ConfigMap of code.
 
     Who may not list a kind made none of it, since creating one needs more.
     """
     ours = f"{keys.INSTANCE}={name},{keys.NAME}={keys.APP}"
     return [
         {"kind": kind, **companion}
-        for kind in ("ComputeDomain", "NetworkPolicy")
+        for kind in ("ComputeDomain", "NetworkPolicy", "ConfigMap")
         if cluster.serves(kind)
         for companion in readable(lambda kind=kind: cluster.list(kind, labelSelector=ours)[0]) or []
     ]
@@ -231,8 +231,16 @@ def row(jobset: JSON, pods: list[JSON] | None = None, workload: JSON | None = No
         "finished": finished,
         "seconds": _seconds(created, finished),
         "run_dir": objects.text(annotations, keys.RUN_DIR),
+        "code": _code(annotations),
         "submitted_by": ownership.submitter(jobset),
     }
+
+
+def _code(annotations: Mapping[str, Any]) -> dict[str, Any]:
+    """Return digest, commit and state of the code of a run with --code; empty for one without."""
+    digest, revision = objects.text(annotations, keys.CODE), objects.text(annotations, keys.COMMIT)
+    commit = revision.removesuffix("-dirty")
+    return {"digest": digest, "commit": commit, "dirty": commit != revision} if digest else {}
 
 
 def _finished(jobset: JSON) -> str:

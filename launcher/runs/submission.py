@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from launcher.cluster.api import JSON, Cluster, Unanswered
 from launcher.cluster.refusals import Refused
-from launcher.errors import ActionError, NotKnown, Problem, RequestError
+from launcher.errors import ActionError, LauncherError, NotKnown, Problem, RequestError
+from launcher.rendering import code as rendered_code
 from launcher.rendering.jobset import render
 from launcher.request import sources
 from launcher.runs import deletion, diagnosis, lookup, ownership, queueing, replacement
@@ -42,7 +45,7 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed:
       RequestError: the name, the queue or the priority cannot be used, or the run to replace is another
         person's or of another network.
       NotKnown: the server did not answer; the run may have been submitted.
-      ActionError: the server refused; nothing was stored.
+      ActionError: the server or the bucket of the code refused; nothing was stored.
     """
     objects = _objects(job, cluster)
     existing = cluster.get("JobSet", job.name)
@@ -55,11 +58,31 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed:
     queueing.check(job, cluster)
     ownership.require_free(cluster, objects[:-1], job.name)
     _dry_run(job, cluster, objects, existing)
-    if existing:
-        lookup.delete(cluster, existing)
-        deletion.until_gone(cluster, existing, REPLACE_SECONDS)
-    ownership.sign(cluster, objects[-1])
-    return _create(job, cluster, objects)
+    with _code_kept(job):
+        if existing:
+            lookup.delete(cluster, existing)
+            deletion.until_gone(cluster, existing, REPLACE_SECONDS)
+        ownership.sign(cluster, objects[-1])
+        return _create(job, cluster, objects)
+
+
+@contextmanager
+def _code_kept(job: TrainingJob) -> Iterator[None]:
+    """Keep the code in the bucket for the block; what was put there goes again where no run needs it."""
+    if not (job.code and job.code.archive and rendered_code.in_bucket(job)):
+        yield
+        return
+    from launcher.code import bucket
+
+    generation = bucket.keep(job.code, job.run_dir)
+    try:
+        yield
+    except NotKnown:  # the run may exist, and then its pods need the code
+        raise
+    except LauncherError:
+        if generation is not None:
+            bucket.take_back(job.code, job.run_dir, generation)
+        raise
 
 
 def _create(job: TrainingJob, cluster: Cluster, objects: list[JSON]) -> JSON:

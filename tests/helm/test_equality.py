@@ -1,5 +1,7 @@
 """The chart renders the launcher's objects, for every slice and option, from both kinds of values."""
 
+import base64
+import hashlib
 import io
 import json
 import random
@@ -20,6 +22,8 @@ from launcher.request import sources
 
 GKE_BLOCK = "cloud.google.com/gce-topology-block"
 PROGRAM = {"arch": None, "command": "python train.py --lr 0.1 --out '/a b'", "name": "mine"}
+ARCHIVE = b"\x1f\x8b<not unpacked here>&" * 9
+CODE = {"digest": hashlib.sha256(ARCHIVE).hexdigest(), "archive": base64.b64encode(ARCHIVE).decode()}
 # name: fields of a request that is tried alone and together with others
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -101,6 +105,23 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "jobset-0.8": {"jobset_version": "0.8", "namespace": "team"},
     "jobset-0.6": {"jobset_version": "0.6", "deadline": "1h"},
     "jobset-0.5": {"jobset_version": "0.5"},
+    "code": {"code": {"digest": "ab" * 32, "commit": "0" * 40, "dirty": True}},
+    "code-in-a-configmap": {
+        "code": CODE,
+        "bucket": None,
+        "env": ["PYTHONPATH=/mine", "A=1"],
+        "memory": "4Gi",
+    },
+    "code-and-secrets": {"code": {"digest": "cd" * 32, "commit": "1" * 64}, "secret_env": ["T=s/k"]},
+    "code-of-a-program": {
+        **PROGRAM,
+        "code": CODE,
+        "exit_codes": "preempted=44,retry=3",
+        "code_image": "r/i:2",
+    },
+    "code-in-a-workdir": {**PROGRAM, "code": CODE, "exit_codes": "retry=3", "workdir": "/code/d"},
+    "code-of-an-old-jobset": {**PROGRAM, "code": CODE, "exit_codes": "retry=3", "jobset_version": "0.8"},
+    "code-of-the-oldest-jobset": {"code": CODE, "jobset_version": "0.5"},
     "patch": {
         "patch": {
             "metadata": {"labels": {"patched": "yes", "kueue.x-k8s.io/queue-name": None}},

@@ -76,6 +76,7 @@ CONTAINER = closed(
         "resources": closed(
             {"requests": AMOUNTS}, {"limits": AMOUNTS, "claims": array(closed({"name": NAME}))}
         ),
+        "workingDir": {"const": "/code"},
         "terminationMessagePolicy": {"const": "FallbackToLogsOnError"},
         "restartPolicy": {"const": "Always"},
     },

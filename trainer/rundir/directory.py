@@ -6,7 +6,9 @@ It holds ``config.json`` (all settings), ``attempts.jsonl`` (those of every atte
 
 import dataclasses
 import json
+import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
@@ -16,6 +18,7 @@ from trainer.errors import ConfigError, RunDirectoryError
 from trainer.registry import DATASETS
 from trainer.rundir import files, jsonlines
 from trainer.rundir.changes import IDENTITY, LEARNING, Change, changes
+from trainer.runtime.environment import Variable
 from trainer.runtime.messages import warn
 
 FOLDERS = ("checkpoints", "compile-cache", "profile", "tensorboard", "wandb")  # that a run writes to
@@ -83,9 +86,18 @@ def record(root: epath.Path, config: TrainConfig, differences: list[Change], ste
     if differences and step:
         warn(f"step {step} goes on with other settings: {', '.join(map(str, differences))}")
     attempts = jsonlines.JsonLines(root / "attempts.jsonl")
-    attempts.append({"at": round(time.time(), 3), "step": step, "config": settings})
+    attempts.append({"at": round(time.time(), 3), "step": step, "config": settings, **_code(os.environ)})
     attempts.close()
     files.write(root / "config.json", json.dumps(settings, indent=2) + "\n")
+
+
+def _code(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the record of the code that --code packed, as `code`; empty for a run without."""
+    try:
+        record = json.loads(environ.get(Variable.CODE) or "null")
+    except ValueError:
+        return {}
+    return {"code": record} if isinstance(record, dict) else {}
 
 
 def read(root: epath.Path) -> TrainConfig:

@@ -40,6 +40,10 @@ class Variable(enum.StrEnum):
         "JOB_COMPLETION_INDEX",
         "index of this process in its slice, from 0; set by Kubernetes",
     )
+    CODE = (
+        "RESNET_CODE",
+        "digest, commit and state of the code that --code packed, as JSON; recorded with each attempt",
+    )
     PROGRAM = (
         "RESNET_PROGRAM",
         "the command that started trainer.data, such as `resnet-launch data`, shown in its help",

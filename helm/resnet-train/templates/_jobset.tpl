@@ -19,7 +19,7 @@
 {{- if $v.hostNetwork -}}
 {{- $_ := set (set .pod "hostNetwork" true) "dnsPolicy" "ClusterFirstWithHostNet" -}}
 {{- end -}}
-{{- range $part := list "placement" "volumes" "command" "env" "resources" }}{{ include (print "resnet-train." $part) $run }}{{ end -}}
+{{- range $part := list "placement" "volumes" "command" "env" "resources" "code" }}{{ include (print "resnet-train." $part) $run }}{{ end -}}
 {{- if .network }}{{ include "resnet-train.network" $run }}{{ end -}}
 {{- if not .container.resources }}{{ $_ := unset .container "resources" }}{{ end -}}
 {{- end -}}
@@ -72,6 +72,8 @@
 {{- $run := . -}}
 {{- $objects := list -}}
 {{- if $run.values.networkPolicy }}{{ $objects = append $objects (include "resnet-train.isolation" $run | fromJson) }}{{ end -}}
+{{- $archived := and $run.values.code (not (hasPrefix "gs://" $run.runDir)) -}}
+{{- if $archived }}{{ $objects = append $objects (include "resnet-train.codeConfigMap" $run | fromJson) }}{{ end -}}
 {{- range $run.network.objects -}}
 {{- $object := include "resnet-train.fill" (list $run .) | fromJson -}}
 {{- include "resnet-train.put" (list $object.metadata.labels (include "resnet-train.pairs" $run.values.label | fromJson).values) -}}

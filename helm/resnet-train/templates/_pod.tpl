@@ -83,7 +83,7 @@
 {{- range $container.env }}{{ if not (has .name $names) }}{{ $others = append $others . }}{{ end }}{{ end -}}
 {{- $_ := set $container "env" (concat $others $added) -}}
 {{- range $key := list "initContainers" "resourceClaims" -}}
-{{- if hasKey $net $key }}{{ $_ := set $run.pod $key (get $net $key) }}{{ end -}}
+{{- if hasKey $net $key }}{{ $_ := set $run.pod $key (concat (get $run.pod $key | default list) (get $net $key)) }}{{ end -}}
 {{- end -}}
 {{- if $net.claims }}{{ $_ := set $container.resources "claims" $net.claims }}{{ end -}}
 {{- end -}}

@@ -10,7 +10,7 @@
 
 {{- define "resnet-train.rules" -}}
 {{- $run := . -}}
-{{- range list "program" "name" "steps" "batch" "slices" "storage" "environment" "capacity" "queue" "labels" "patch" -}}
+{{- range list "program" "name" "steps" "batch" "slices" "storage" "environment" "capacity" "queue" "code" "labels" "patch" -}}
 {{- include (printf "resnet-train.%sRule" .) $run -}}
 {{- end -}}
 {{- end -}}

@@ -23,7 +23,9 @@ from launcher.runs import submission
 
 OWN = [
     click.Option(["--estimate"], is_flag=True, help="count operations instead of compiling"),
-    click.Option(["--code"], is_flag=True, help="also generate the program's code, which takes minutes"),
+    click.Option(
+        ["--generate-code"], is_flag=True, help="also generate the program's code, which takes minutes"
+    ),
     click.Option(["--no-compile"], is_flag=True, help="check the cluster only"),
     click.Option(
         ["--no-cluster"],
@@ -56,7 +58,7 @@ def command(
     context: str | None,
     kubeconfig: str | None,
     estimate: bool,
-    code: bool,
+    generate_code: bool,
     no_compile: bool,
     no_cluster: bool,
     compare: str | None,
@@ -68,18 +70,18 @@ def command(
     """Compile a run for its slice on this machine, predict its speed, and ask the cluster what it lacks.
 
     No TPU is needed: the TPU compiler is a package (pip install '.[check]'), and results are
-    cached. The compiler fuses, schedules and lays out memory; --code also generates the code, which takes
+    cached. The compiler fuses, schedules and lays out memory; --generate-code writes the code too. That takes
     most of the time. Slices without TPUs are estimated. --batch auto finds the batch with the best predicted
     throughput. Exit code 1: the cluster lacks something. 2: the run does not fit; the error names the
     largest batch that does.
     """
     auto = flags["batch"] == "auto"
-    _check_flags(auto, plot, compare, estimate, code, no_compile)
+    _check_flags(auto, plot, compare, estimate, generate_code, no_compile)
     chip_prices = prices.read(price)
     if auto:
         flags["batch"] = None
     if compare:
-        return _compare(compare, flags, chip_prices, estimate, code, as_json)
+        return _compare(compare, flags, chip_prices, estimate, generate_code, as_json)
     cluster = None
     if not no_cluster and (context or kubeconfig or is_configured()):
         cluster = target.cluster(context, kubeconfig, options.values(flags).get("namespace"))
@@ -92,7 +94,7 @@ def command(
     findings: list[preflight.Finding] = []
     with Spinner() as spinner:
         if not no_compile:
-            assessments = compiled(job, auto, estimate, spinner, code)
+            assessments = compiled(job, auto, estimate, spinner, generate_code)
             document |= report.document(assessments[0], chip_prices)
             lines += report.lines(assessments[0], chip_prices)
             if plot:
@@ -114,7 +116,7 @@ def _check_flags(
     plot: str | None,
     compare: str | None,
     estimate: bool,
-    code: bool,
+    generate_code: bool,
     no_compile: bool,
 ) -> None:
     """Raise RequestError where a flag is wrong, or does not fit the others."""
@@ -123,14 +125,14 @@ def _check_flags(
         raise RequestError(Problem("plot", text, "--batch auto --plot batch.svg"))
     if auto and compare:
         raise RequestError(Problem("batch", "must be a number with --compare, got 'auto'"))
-    if code and (auto or estimate):
+    if generate_code and (auto or estimate):
         other = "--batch auto" if auto else "--estimate"
-        hint = "first --batch auto, then --code with the batch that it finds" if auto else ""
-        raise RequestError(Problem("code", f"must be left out with {other}", hint))
+        hint = "first --batch auto, then --generate-code with the batch that it finds" if auto else ""
+        raise RequestError(Problem("generate-code", f"must be left out with {other}", hint))
 
 
 def compiled(
-    job: TrainingJob, auto: bool, estimate: bool, spinner: Spinner, code: bool = False
+    job: TrainingJob, auto: bool, estimate: bool, spinner: Spinner, generate_code: bool = False
 ) -> list[assessment.Assessment]:
     """Return the assessment of the job's batch or, with `auto`, those of a few batches, the best first.
 
@@ -140,7 +142,7 @@ def compiled(
     if auto:
         assessments = batch_search.choose(job, spinner.show, estimate)
     else:
-        assessments = [assessment.assess(job, spinner.show, estimate=estimate, code=code)]
+        assessments = [assessment.assess(job, spinner.show, estimate=estimate, code=generate_code)]
     if not assessments[0].fits:
         until = time.monotonic() + batch_search.SEARCH_SECONDS
         largest = batch_search.largest(assessments, spinner.show, until, assessments[0].batch_per_device)
@@ -161,7 +163,7 @@ def _table(assessments: Iterable[assessment.Assessment], chip_prices: Prices) ->
 
 
 def _compare(
-    names: str, flags: dict[str, Any], chip_prices: Prices, estimate: bool, code: bool, as_json: bool
+    names: str, flags: dict[str, Any], chip_prices: Prices, estimate: bool, generate_code: bool, as_json: bool
 ) -> int:
     """Print a table of the run's slice and others, including those that the run does not fit."""
     listed = [options.values(flags).get("slice", ""), *(name.strip() for name in names.split(","))]
@@ -169,7 +171,7 @@ def _compare(
     jobs = [options.job(flags | {"slice": first or None})]  # prints the warnings once
     jobs += [options.request(flags | {"slice": name}) for name in others]
     with Spinner() as spinner:
-        assessments = assessment.compare(jobs, spinner.show, estimate, code)
+        assessments = assessment.compare(jobs, spinner.show, estimate, generate_code)
     if as_json:
         click.echo(json.dumps([report.document(result, chip_prices) for result in assessments], indent=2))
     else:

@@ -51,7 +51,7 @@ def command(**flags: Any) -> None:
     kills it. On a terminal the trainer's lines are written for people, unless log.format is set.
     """
     from launcher import extras
-    from launcher.local import attempts, outcome
+    from launcher.local import attempts, outcome, unpacked
     from launcher.rendering.jobset import render
 
     job = _job(flags)
@@ -65,8 +65,9 @@ def command(**flags: Any) -> None:
     options.warn(job)
     [jobset] = render(job)
     print(f"{job.name}: {'; '.join(summary.lines(job))}", file=sys.stderr, flush=True)
-    started = time.monotonic()
-    restarts = attempts.run(jobset, os.environ, _shown(job))
+    with unpacked.directory(job, os.environ) as code:
+        started = time.monotonic()
+        restarts = attempts.run(jobset, os.environ, _shown(job), code)
     seconds = time.monotonic() - started
     print(*outcome.lines(job, flags, restarts, seconds), sep="\n", file=sys.stderr)
 
@@ -89,6 +90,8 @@ def _job(flags: dict[str, Any]) -> TrainingJob:
         values["slice"] = f"local-gpu-{count_gpus(os.environ)}"
     run_dir = values.pop("run_dir", None)
     with options.located(origins):
+        if isinstance(values.get("code"), str):
+            values["code"] = options.pack(values["code"])
         job = TrainingJob(**values, args=options.trainer_arguments(), platform="local")
     if job.shape.kind == "tpu" or job.shape.accelerator:
         shape = job.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from launcher.cli import options
 from launcher.errors import ActionError, Problem, RequestError, closest
+from launcher.rendering import code
 from launcher.rendering.jobset import render
 from launcher.rendering.manifest import to_yaml
 from launcher.request.job import TrainingJob
@@ -37,16 +39,23 @@ KUSTOMIZE = "resnet-launch render DIR --format kustomize --slice v4-32 --arch re
             default="jobset",
             help=f"{', '.join(f'{name}: {text}' for name, text in FORMATS.items())}; jobset if not given",
         ),
+        click.Option(
+            ["--save-code"], metavar="FILE", help="with --code: write the archive of the code to FILE"
+        ),
     ],
     example="resnet-launch render --slice v4-32 --arch resnet152 > job.yaml",
 )
-def command(form: str, directory: str | None, explain: bool, **flags: Any) -> None:
+def command(form: str, directory: str | None, explain: bool, save_code: str | None, **flags: Any) -> None:
     """Print the manifests of a run; needs no cluster and changes nothing.
 
     The same flags give the same bytes. Arguments for the trainer may follow after --.
     """
     _check(form, directory, explain)
     job = options.job(flags)
+    if save_code and not job.code:
+        raise RequestError(Problem("save-code", "must be used with --code", "--code DIR"))
+    if job.code:
+        _code(job, save_code)
     if form == "kustomize":
         _write(Path(directory or ""), job)
     elif form == "helm-values":
@@ -64,6 +73,24 @@ def _manifest(job: TrainingJob, explain: bool) -> str:
 
         manifest = comments.explain(manifest)
     return manifest
+
+
+def _code(job: TrainingJob, file: str | None) -> None:
+    """Print on stderr where the pods expect the code, and write its archive to a file if one is given."""
+    assert job.code
+    if file:
+        try:
+            Path(file).write_bytes(job.code.archive)
+        except OSError as error:
+            raise ActionError(f"cannot write {file}: {error.strerror}") from None
+    if code.in_bucket(job):
+        place = job.code.place(job.run_dir)
+        print(f"the pods expect the code at {place}: `submit` puts it there, and so does", file=sys.stderr)
+        first = "" if file else "the same command with --save-code FILE, then "
+        print(f"  {first}gcloud storage cp {file or 'FILE'} {place}", file=sys.stderr)
+    else:
+        name = code.config_map(job.name, job.code)
+        print(f"the pods expect the code in the ConfigMap {name}, which is rendered too", file=sys.stderr)
 
 
 def _check(form: str, directory: str | None, explain: bool) -> None:

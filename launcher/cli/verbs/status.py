@@ -79,6 +79,7 @@ def page(run: dict[str, Any]) -> list[str]:
         ("restarts", f"{restarts['total']} ({restarts['counted']} of {restarts['max']} used)"),
         *_times(run),
         ("run dir", run["run_dir"]),
+        ("code", _code(run["code"])),
         ("submitted by", run["submitted_by"]),
     ]
     rows += [("why", text) for text in run["why"]]
@@ -97,6 +98,15 @@ def page(run: dict[str, Any]) -> list[str]:
         )
         rows.append(("start-up", milestones))
     return [printable(run["name"]), *(f"  {key:13} {printable(text)}" for key, text in rows if text)]
+
+
+def _code(code: dict[str, Any]) -> str:
+    """Return `commit 1a2b3c4d5e6f with uncommitted changes, sha256:9f86d0818842`; empty without --code."""
+    if not code:
+        return ""
+    commit = f"commit {code['commit'][:12]}" if code["commit"] else "no commit"
+    changes = " with uncommitted changes" if code["dirty"] else ""
+    return f"{commit}{changes}, {code['digest'][: len('sha256:') + 12]}"
 
 
 def _times(run: dict[str, Any]) -> list[tuple[str, str]]:
