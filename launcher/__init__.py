@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.version import __version__
 
-__all__ = ["Cluster", "TrainingJob", "__version__", "render", "submit"]
+__all__ = ["Cluster", "TrainingJob", "__version__", "pack", "render", "submit"]
 
 if TYPE_CHECKING:
     from launcher.cluster.api import Cluster
+    from launcher.code.archive import pack
     from launcher.rendering.jobset import render
     from launcher.request.job import TrainingJob
     from launcher.runs.submission import submit
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 HOMES = {
     "Cluster": "launcher.cluster.api",
     "TrainingJob": "launcher.request.job",
+    "pack": "launcher.code.archive",
     "render": "launcher.rendering.jobset",
     "submit": "launcher.runs.submission",
 }

@@ -74,7 +74,7 @@ def _files(directory: Path, prefix: str) -> Iterator[str]:
         path = directory / name
         if mode_and_stage.startswith(SUBMODULE):
             if not os.path.lexists(path / ".git"):
-                problem = f"must have its submodules checked out, got none in {printable(prefix + name)!r}"
+                problem = f"must have its submodules checked out, got none in '{printable(prefix + name)}'"
                 raise _wrong(problem, f"git -C {shlex.quote(str(directory))} submodule update --init")
             yield from _files(path, f"{prefix}{name}/")
         elif _is_there(directory, name):

@@ -56,7 +56,7 @@ def select(directory: Path) -> Selection:
     """
     if not directory.is_dir():
         problem = "a file" if directory.exists() else "which does not exist"
-        raise _wrong(f"must be a directory, got {printable(str(directory))!r}, {problem}")
+        raise _wrong(f"must be a directory, got '{printable(str(directory))}', {problem}")
     notes: list[str] = []
     if git.holds(directory):
         tracked = git.tracked(directory)
@@ -65,11 +65,11 @@ def select(directory: Path) -> Selection:
             notes.append(_not_packed(tracked.untracked))
         if not paths:
             hint = "git add FILE makes git track a file; its changes need no commit"
-            raise _wrong(f"must hold files that git tracks, got none in {printable(str(directory))!r}", hint)
+            raise _wrong(f"must hold files that git tracks, got none in '{printable(str(directory))}'", hint)
     else:
         paths, commit, dirty = list(_left(directory, notes)), "", False
         if not paths:
-            raise _wrong(f"must hold files, got none in {printable(str(directory))!r}", _of_ignore(directory))
+            raise _wrong(f"must hold files, got none in '{printable(str(directory))}'", _of_ignore(directory))
     _require_small(directory, paths)
     entries = tuple(_entry(directory, path) for path in sorted(paths, key=os.fsencode))
     _require_inside({entry.path for entry in entries}, entries)
@@ -90,7 +90,7 @@ def _left(directory: Path, notes: list[str]) -> Iterator[str]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise _wrong(
-            f"must have a {IGNORE} that can be read, got {printable(str(file))!r}: {reason}"
+            f"must have a {IGNORE} that can be read, got '{printable(str(file))}': {reason}"
         ) from None
     yield from (path for path in _walk(directory, "") if not dockerignore.ignored(path, rules))
 
@@ -100,7 +100,7 @@ def _walk(directory: Path, prefix: str) -> Iterator[str]:
         with os.scandir(directory) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
-        raise _wrong(f"must be readable, got {printable(str(directory))!r}: {error.strerror}") from None
+        raise _wrong(f"must be readable, got '{printable(str(directory))}': {error.strerror}") from None
     for entry in entries:
         if entry.name in NEVER:
             continue
@@ -119,10 +119,10 @@ def _entry(directory: Path, path: str) -> Entry:
             return Entry(path=path, target=os.readlink(full))
         if not stat.S_ISREG(status.st_mode):
             kind = "a device, socket or pipe"
-            raise _wrong(f"must hold only files, folders and links, got {kind} at {printable(path)!r}")
+            raise _wrong(f"must hold only files, folders and links, got {kind} at '{printable(path)}'")
         content = full.read_bytes()
     except OSError as error:
-        raise _wrong(f"must hold files that can be read, got {printable(path)!r}: {error.strerror}") from None
+        raise _wrong(f"must hold files that can be read, got '{printable(path)}': {error.strerror}") from None
     return Entry(path=path, content=content, executable=bool(status.st_mode & stat.S_IXUSR))
 
 
@@ -173,8 +173,8 @@ def _require_inside(paths: set[str], entries: tuple[Entry, ...]) -> None:
         else:
             continue
         raise _wrong(
-            f"must hold only links to what is packed, got {printable(entry.path)!r} "
-            f"-> {printable(entry.target)!r}, {reason}",
+            f"must hold only links to what is packed, got '{printable(entry.path)}' "
+            f"-> '{printable(entry.target)}', {reason}",
             "replace the link by the file, or leave it out",
         )
 

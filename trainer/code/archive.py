@@ -80,23 +80,23 @@ def _check(members: list[tarfile.TarInfo], source: str) -> None:
         name = member.name
         kind = "folder" if member.isdir() else "file" if member.isreg() else "link" if member.issym() else ""
         if not _is_inside(name):
-            raise _wrong(source, f"names inside its directory, got {printable(name)!r}")
+            raise _wrong(source, f"names inside its directory, got '{printable(name)}'")
         if not kind:
-            raise _wrong(source, f"files, folders and links only, got another kind at {printable(name)!r}")
+            raise _wrong(source, f"files, folders and links only, got another kind at '{printable(name)}'")
         if name in kinds and "folder" not in (kind, kinds[name]):
-            raise _wrong(source, f"each name once, got {printable(name)!r} again")
+            raise _wrong(source, f"each name once, got '{printable(name)}' again")
         target = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
         if kind == "link" and (not member.linkname or member.linkname.startswith("/") or _is_above(target)):
             raise _wrong(
                 source,
-                f"links inside its directory, got {printable(name)!r} -> {printable(member.linkname)!r}",
+                f"links inside its directory, got '{printable(name)}' -> '{printable(member.linkname)}'",
             )
         kinds[name] = kind
     for name in kinds:
         for folder in _folders(name):
             if kinds.get(folder, "folder") != "folder":
                 raise _wrong(
-                    source, f"folders above its files, got {printable(name)!r} below a {kinds[folder]}"
+                    source, f"folders above its files, got '{printable(name)}' below a {kinds[folder]}"
                 )
     if len(members) > MOST_ENTRIES or sum(member.size for member in members) > LARGEST:
         raise _wrong(source, f"at most {LARGEST >> 20} MiB in {MOST_ENTRIES} files")

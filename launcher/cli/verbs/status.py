@@ -79,7 +79,7 @@ def page(run: dict[str, Any]) -> list[str]:
         ("restarts", f"{restarts['total']} ({restarts['counted']} of {restarts['max']} used)"),
         *_times(run),
         ("run dir", run["run_dir"]),
-        ("code", _code(run["code"])),
+        ("code", _code(run.get("code", {}))),
         ("submitted by", run["submitted_by"]),
     ]
     rows += [("why", text) for text in run["why"]]
