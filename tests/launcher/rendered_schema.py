@@ -76,7 +76,6 @@ CONTAINER = closed(
         "resources": closed(
             {"requests": AMOUNTS}, {"limits": AMOUNTS, "claims": array(closed({"name": NAME}))}
         ),
-        "workingDir": {"const": "/code"},
         "terminationMessagePolicy": {"const": "FallbackToLogsOnError"},
         "restartPolicy": {"const": "Always"},
     },
