@@ -31,10 +31,10 @@ def missing(job: Fields, flag: str) -> Problem | None:
     if flag == "slice":
         return Problem(flag, "must be given", "as in --slice v4-32; resnet-launch slices lists them")
     if flag == "arch" and job.command is None:
-        hint = f"as in --arch resnet50, or {program.NAMED}"
+        hint = 'as in --arch resnet50, or --command "python train.py" --name my-run'
         return Problem(flag, "must be given, or command in its place", hint)
     if flag == "name" and job.command is not None:
-        return Problem(flag, "must be given with command", f"as in {program.NAMED}")
+        return Problem(flag, "must be given with command", program.NAMED)
     return None
 
 
@@ -57,7 +57,7 @@ def _program(job: Fields) -> Iterator[Problem]:
     if not job.command:
         for field in program.OF_A_PROGRAM:
             if getattr(job, field) is not None:
-                yield Problem(field.replace("_", "-"), "must be used with command", f"as in {program.NAMED}")
+                yield Problem(field.replace("_", "-"), "must be used with command", program.NAMED)
         return
     if job.arch is not None:
         yield Problem("command", f"must be left out with arch, got both (arch {job.arch})", "leave out one")

@@ -29,15 +29,16 @@ def describe(run: dict[str, Any]) -> list[str]:
     accuracy = f"accuracy {_accuracy(last)}" if "accuracy" in last else ""
     better = f"best {_accuracy(best)}" if best and best.get("step") != last.get("step") else ""
     took = "" if run["seconds"] is None else f"{duration(run['seconds'])} after its submission"
-    if run["phase"] == "Completed" and not (accuracy or run["run_dir"]):  # a program of its own
+    if run["phase"] == "Completed" and not (accuracy or run["run_dir"]):
         return []
     figures = ", ".join(filter(None, (accuracy, better, took)))
-    if run["phase"] == "Completed" and run["run_dir"]:
-        following = f"resnet-train report {shlex.quote(run['run_dir'])} --out {name}.html"
-    else:
+    following = ""
+    if run["phase"] != "Completed":
         following = f"resnet-launch status {name}   # why, and the last lines of the host that failed"
+    elif run["run_dir"] and run["arch"]:  # no other program leaves what a report is made of
+        following = f"resnet-train report {shlex.quote(run['run_dir'])} --out {name}.html"
     directory = f"run directory {run['run_dir']}" if run["run_dir"] else ""
-    return [line for line in (figures, directory, f"next: {following}") if line]
+    return [line for line in (figures, directory, f"next: {following}" if following else "") if line]
 
 
 def _accuracy(evaluation: Any) -> str:

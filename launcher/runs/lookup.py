@@ -11,7 +11,7 @@ from launcher import keys
 from launcher.cluster.api import JSON, Cluster, selector
 from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError, closest
-from launcher.runs import diagnosis, objects, ownership, queue
+from launcher.runs import commands, diagnosis, objects, ownership, queue
 
 
 def find(cluster: Cluster, name: str) -> JSON:
@@ -225,6 +225,7 @@ def row(jobset: JSON, pods: list[JSON] | None = None, workload: JSON | None = No
         "slice": objects.text(annotations, keys.SLICE_NAME),
         "slices": diagnosis.slices(jobset),
         "arch": objects.text(annotations, keys.ARCH_NAME),
+        "command": [] if keys.ARCH_NAME in annotations else commands.of(jobset),
         "hosts": diagnosis.hosts(jobset),
         "restarts": restarts(jobset),
         "created": created,

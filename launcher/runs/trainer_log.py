@@ -1,4 +1,7 @@
-"""The trainer's log: `progress`, `evaluate` and `event` lines are logfmt or JSON, all others are prose."""
+"""The log of a run: `progress`, `evaluate` and `event` lines are logfmt or JSON, all others are prose.
+
+docs/reference/progress-lines.md says what any program may print.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from launcher.errors import printable
 from launcher.runs.sentences import sentence
 
 JSON_START = '{"kind":'
+LARGEST = 2**63  # an integer beyond it counts nothing, and beyond 1e308 it cannot be formatted
 LATEST = 1e11  # unix seconds in the year 5138: what is beyond is no time
 # A field of logfmt; a text with spaces or quotes is a JSON string.
 PAIR = re.compile(r'(?:^| )([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"(?= |$)|[^ "]*(?= |$))')
@@ -34,7 +38,7 @@ def read(lines: Iterable[str]) -> LogSummary:
     summary = LogSummary()
     for line in lines:
         kind, values = parse(line)
-        if kind == "progress":
+        if kind == "progress" and type(values.get("step")) is int:
             summary.progress = values
         elif kind == "evaluate":
             summary.evaluate = values
@@ -68,7 +72,7 @@ def _from_json(line: str) -> tuple[str, Any]:
     kind = row.pop("kind", "")
     if not isinstance(kind, str) or kind not in contract.document()["lines"]:
         return "", {}
-    return kind, {key: value for key, value in row.items() if isinstance(value, (str, int, float))}
+    return kind, {key: _bounded(value) for key, value in row.items() if isinstance(value, (str, int, float))}
 
 
 def better(one: contract.EvaluateLine, other: contract.EvaluateLine) -> contract.EvaluateLine:
@@ -86,12 +90,19 @@ def _value(text: str) -> Any:
             return json.loads(text)
         except ValueError:
             return text
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if math.isfinite(number) else text
+    for number in (int, float):
+        try:
+            value = number(text)
+        except ValueError:
+            continue
+        return value if _bounded(value) == value else text
+    return text
+
+
+def _bounded(value: str | int | float) -> str | int | float:
+    """Return a number that can be formatted and written as JSON; any other, and a boolean, as text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return value if abs(value) < LARGEST else "too large"
+    return value if isinstance(value, str) or math.isfinite(value) else str(value)

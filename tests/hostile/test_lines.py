@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from launcher.check import image_registry
+from launcher.cli import table
+from launcher.cli.verbs import list as list_verb
+from launcher.cli.verbs import status as status_verb
 from launcher.errors import printable
 from launcher.runs import trainer_log
 
@@ -49,6 +52,53 @@ def test_any_line_of_a_log_is_read() -> None:
         summary = trainer_log.read(line for text in lines for line in text.split("\n"))
         json.dumps([summary.progress, summary.evaluate, summary.best, summary.events], allow_nan=False)
     assert time.monotonic() - start < SECONDS
+
+
+FOREIGN = [  # what a program of the user's own may print, with some of the values or with odd ones
+    "progress step=5",
+    "progress loss=1.0 steps=10",
+    "progress step=abc steps=10",
+    "progress step=1.5",
+    "progress step=-7 steps=0 eta_seconds=-9",
+    f"progress step={'9' * 400} steps=1",
+    f"progress step=1 steps={'9' * 400} loss={'9' * 4000} eta_seconds={'9' * 400}",
+    f"progress step=1 steps={'x' * 90_000} loss={'y' * 90_000} {'z' * 90_000}_per_second=1",
+    '{"kind": "progress", "step": 1, "eta_seconds": 1e999, "loss": -1e999}',
+    '{"kind": "progress", "step": true, "steps": null}',
+    '{"kind": "progress", "step": {"a": 1}, "steps": [1]}',
+    '{"kind": "progress", "step": 3, "steps": false, "tokens_per_second": 1e300}',
+    "progress step=3 images_per_second=\x1b[2J data_wait=often",
+    *(f"progress step=3 {name}_per_second={value}" for name in ("", "a", "_") for value in ("nan", "7", "x")),
+    "evaluate",
+    "evaluate loss=1",
+    f"evaluate accuracy={'9' * 400} step=x",
+    '{"kind": "evaluate", "step": 1, "perplexity": 1e999, "accuracy": "high"}',
+    "evaluate step=1 " + " ".join(f"metric{number}={number}" for number in range(5000)),
+    "event name=end at=1e300",
+    "event at=5",
+]
+
+
+@pytest.mark.parametrize("line", FOREIGN, ids=[line[:40] for line in FOREIGN])
+@pytest.mark.parametrize("suspended", [False, True])
+def test_no_line_breaks_status_or_list(line: str, suspended: bool) -> None:
+    summary = trainer_log.read([line])
+    json.dumps(vars(summary), allow_nan=False)
+    run = {
+        "name": "run", "phase": "Running", "slice": "cpu-2x1", "slices": 1, "hosts": 2, "arch": "",
+        "command": ["sh", "-c", "x" * 9000], "pods": {}, "restarts": {"total": 0, "counted": 0, "max": 0},
+        "created": "2026-01-01T00:00:00Z", "finished": "", "seconds": 7.0, "run_dir": "", "submitted_by": "",
+        "why": [], "failed": None, "last_failure": None, "last_preemption": None, "reason": "",
+        "progress": summary.progress, "evaluation": summary.evaluate, "best": summary.best,
+        "suspended": {"by": "x"} if suspended else {}, "startup_seconds": {},
+    }  # fmt: skip
+    page = status_verb.page(run)
+    assert all(len(row) < 500 and row.isprintable() for row in page)
+    [_, row] = table.lines(list_verb.COLUMNS, [list_verb._cells(run)])
+    assert len(row) < 300
+    assert row.isprintable()
+    step = [text.split()[1] for text in page if text.startswith("  step ")]
+    assert all(value.rstrip(",").lstrip("-").isdecimal() for value in step)
 
 
 LONG = {

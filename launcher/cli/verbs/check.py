@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from launcher.cluster.kubeconfig import is_configured
 from launcher.errors import Problem, RequestError
 from launcher.request.job import TrainingJob
 from launcher.runs import submission
+
+# What `check` knows of this project's trainer alone.
+UNKNOWN = "memory and speed are known for this project's trainer only"
 
 OWN = [
     click.Option(["--estimate"], is_flag=True, help="count operations instead of compiling"),
@@ -86,14 +90,24 @@ def command(
     if not no_cluster and (context or kubeconfig or is_configured()):
         cluster = target.cluster(context, kubeconfig, options.values(flags).get("namespace"))
     job = options.job(flags, *([submission.defaults(cluster)] if cluster else []))
+    if job.command:
+        compilation = {
+            "batch": auto,
+            "plot": plot,
+            "estimate": estimate,
+            "generate-code": generate_code,
+            "price": price,
+        }
+        _refuse_with_command({**compilation, "no-cluster": no_cluster})
+        print(f"not checked: {UNKNOWN}", file=sys.stderr)
     if plot and not assessment.device_memory(job):
         problem = f"must be left out for {job.slice}: the speed of its hardware is not in the catalogue"
         raise RequestError(Problem("plot", problem, "--batch auto alone prints its table"))
-    document: dict[str, Any] = {}
+    document: dict[str, Any] = {"unchecked": ["memory", "speed"]} if job.command else {}
     lines: list[str] = []
     findings: list[preflight.Finding] = []
     with Spinner() as spinner:
-        if not no_compile:
+        if not (no_compile or job.command):
             assessments = compiled(job, auto, estimate, spinner, generate_code)
             document |= report.document(assessments[0], chip_prices)
             lines += report.lines(assessments[0], chip_prices)
@@ -109,6 +123,14 @@ def command(
         lines += ["", *(line for finding in findings for line in finding.lines())]
     click.echo(json.dumps(document, indent=2) if as_json else "\n".join(lines).strip("\n"))
     return int(any(finding.level == "error" for finding in findings))
+
+
+def _refuse_with_command(flags: Mapping[str, Any]) -> None:
+    """Raise RequestError for flags about the compilation of a network, or where nothing is left to check."""
+    problem = f"must be left out with command: {UNKNOWN}"
+    hint = "check reads the cluster, the quota, the image and the bucket"
+    if problems := [Problem(name, problem, hint) for name, value in flags.items() if value]:
+        raise RequestError(*problems)
 
 
 def _check_flags(
@@ -167,6 +189,8 @@ def _compare(
 ) -> int:
     """Print a table of the run's slice and others, including those that the run does not fit."""
     listed = [options.values(flags).get("slice", ""), *(name.strip() for name in names.split(","))]
+    if options.values(flags).get("command"):
+        raise RequestError(Problem("compare", f"must be left out with command: {UNKNOWN}"))
     first, *others = [name for name in dict.fromkeys(listed) if name] or [""]
     jobs = [options.job(flags | {"slice": first or None})]  # prints the warnings once
     jobs += [options.request(flags | {"slice": name}) for name in others]

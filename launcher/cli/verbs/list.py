@@ -9,7 +9,9 @@ import click
 
 from launcher.cli import options, table, target
 
-COLUMNS = ("name", "phase", "step", "slice", "arch", "hosts", "restarts", "age", "reason")
+COLUMNS = ("name", "phase", "step", "slice", "program", "hosts", "restarts", "age", "reason")
+STEP_WIDTH = 24  # characters of a step and the number of steps, which any program may have printed
+PROGRAM_WIDTH = 30  # characters of a network or a command
 REASON_WIDTH = 60  # characters of a reason; `status` shows all of it
 PARAMS = [
     click.Option(["--all-namespaces", "-A"], is_flag=True, help="list the runs of all namespaces"),
@@ -44,12 +46,20 @@ def command(
 def _cells(row: dict[str, Any]) -> dict[str, Any]:
     slices = f"{row['slices']} x {row['slice']}" if row["slices"] > 1 else row["slice"]
     progress, reason = row["progress"], " ".join(row["reason"].split())
-    step = f"{progress['step']}/{progress.get('steps', '?')}" if "step" in progress else ""
+    from launcher.runs import commands
+
+    steps = f"/{progress['steps']}" if "steps" in progress else ""
+    step = _short(f"{progress['step']}{steps}", STEP_WIDTH) if "step" in progress else ""
     age = "" if row["seconds"] is None else table.seconds(row["seconds"])
     return row | {
         "slice": slices,
+        "program": _short(commands.program(row), PROGRAM_WIDTH),
         "step": step,
         "restarts": row["restarts"]["total"],
         "age": f"took {age}" if row["finished"] and age else age,
-        "reason": reason if len(reason) <= REASON_WIDTH else f"{reason[: REASON_WIDTH - 1]}…",
+        "reason": _short(reason, REASON_WIDTH),
     }
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +18,10 @@ from launcher.errors import printable
 if TYPE_CHECKING:
     from launcher.cluster.api import Cluster
 
+FIGURES = 3  # numbers of a kind that are shown of one line
+LONGEST = 80  # characters of a value, which any program may have printed
+LARGEST = 1e300  # a larger integer cannot be formatted; notes on a run may hold anything
+RATE = "_per_second"
 LAST_LINES = 12  # shown of the message of the pod that failed first
 WATCH_SECONDS = 2.0  # between two looks with --watch
 CLEAR = "\x1b[H\x1b[2J"  # moves to the top of a terminal and clears it
@@ -75,6 +81,7 @@ def page(run: dict[str, Any]) -> list[str]:
     rows = [
         ("phase", run["phase"]),
         ("slice", ", ".join(filter(None, (slices, hosts, run["arch"])))),
+        ("command", _short(shlex.join(run["command"]))),
         ("pods", ", ".join(f"{count} {phase}" for phase, count in pods.items()) or "none"),
         ("restarts", f"{restarts['total']} ({restarts['counted']} of {restarts['max']} used)"),
         *_times(run),
@@ -130,17 +137,21 @@ def _training(run: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     progress: contract.ProgressLine = run["progress"]
     evaluation: contract.EvaluateLine = run["evaluation"]
-    if progress:
-        loss = _number(progress.get("loss"), ".4f")
+    if "step" in progress:
+        total = f" of {_number(progress['steps'], '')}" if "steps" in progress else ""
+        loss = f", loss {_number(progress['loss'], '.4f')}" if "loss" in progress else ""
         noted = ", when it was suspended" if run["suspended"] else ""
-        rows.append(("step", f"{progress.get('step')} of {progress.get('steps')}, loss {loss}{noted}"))
-    if "images_per_second" in progress:
-        wait = f"{_number(progress.get('data_wait'), '.1%')} of the time waiting for data"
-        rows.append(("throughput", f"{_number(progress['images_per_second'], ',.0f')} images/s, {wait}"))
+        rows.append(("step", f"{_number(progress['step'], '')}{total}{loss}{noted}"))
+    if rates := [*_rates(progress)]:
+        if "data_wait" in progress:
+            rates.append(f"{_number(progress['data_wait'], '.1%')} of the time waiting for data")
+        rows.append(("throughput", ", ".join(rates)))
     if run["phase"] == "Running" and isinstance(left := progress.get("eta_seconds"), (int, float)):
         rows.append(("time left", table.seconds(left)))
-    if evaluation:
+    if "accuracy" in evaluation:
         rows.append(("accuracy", _accuracy(evaluation)))
+    elif figures := [*_figures(evaluation)]:
+        rows.append(("evaluation", ", ".join(figures) + _at_step(evaluation)))
     best: contract.EvaluateLine = run["best"]
     if best and best.get("step") != evaluation.get("step"):
         rows.append(("best accuracy", _accuracy(best)))
@@ -148,9 +159,33 @@ def _training(run: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _accuracy(evaluation: contract.EvaluateLine) -> str:
-    return f"{_number(evaluation.get('accuracy'), '.2%')} at step {evaluation.get('step')}"
+    return f"{_number(evaluation.get('accuracy'), '.2%')}{_at_step(evaluation)}"
+
+
+def _at_step(evaluation: Mapping[str, Any]) -> str:
+    return f" at step {_number(evaluation['step'], '')}" if "step" in evaluation else ""
+
+
+def _figures(evaluation: Mapping[str, Any]) -> Iterator[str]:
+    """Yield `loss 2.31` for the first numbers of an evaluation without an accuracy."""
+    numbers = [(name, value) for name, value in evaluation.items() if isinstance(value, (int, float))]
+    for name, value in [row for row in numbers if row[0] not in ("step", "at")][:FIGURES]:
+        yield f"{_short(name.replace('_', ' '))} {value:.5g}"
+
+
+def _rates(progress: Mapping[str, Any]) -> Iterator[str]:
+    """Yield `1,234 tokens/s` for values such as tokens_per_second."""
+    rates = [(name, value) for name, value in progress.items() if name.endswith(RATE)]
+    for name, value in rates[:FIGURES]:
+        yield f"{_number(value, ',.0f')} {_short(name.removesuffix(RATE).replace('_', ' '))}/s"
 
 
 def _number(value: Any, form: str) -> str:
     """Return a formatted number; a value that is no number, such as a loss of nan, as in the log."""
-    return format(value, form) if isinstance(value, (int, float)) else str(value)
+    if isinstance(value, (int, float)) and abs(value) < LARGEST:
+        return format(value, form)
+    return _short(str(value))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -83,7 +83,9 @@ def _check(job: TrainingJob, cluster: Cluster, replace: bool) -> None:
     from launcher.cli.verbs.check import compiled
 
     with Spinner() as spinner:
-        lines = [*report.lines(compiled(job, False, False, spinner)[0], Prices()), ""]
+        lines = []
+        if not job.command:  # of another program only the cluster can be checked
+            lines = [*report.lines(compiled(job, False, False, spinner)[0], Prices()), ""]
         spinner.show("checking the cluster")
         findings = [
             finding

@@ -76,7 +76,7 @@ def _note(cluster: Cluster, name: str) -> dict[str, Any]:
 
 
 def _brief(evaluation: Any) -> dict[str, Any]:
-    return {key: evaluation[key] for key in ("step", "accuracy") if key in evaluation}
+    return {key: evaluation[key] for key in ("step", "accuracy", "loss") if key in evaluation}
 
 
 def _queue(jobset: JSON) -> str:

@@ -83,6 +83,7 @@ def run(**more):
         "slices": 8,
         "hosts": 512,
         "arch": "resnet50",
+        "command": [],
         "pods": {"Failed": 1},
         "restarts": {"total": 3, "counted": 0, "max": 10},
         "created": "2026-01-01T00:00:00Z",

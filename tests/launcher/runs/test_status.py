@@ -80,6 +80,54 @@ def test_a_run_that_trains():
     assert "  best accuracy 75.00% at step 20" in lines
 
 
+def own_program(*log):
+    run = jobset()
+    command = ["sh", "-c", 'export A=$$((1 + 2)) && exec "$@"', "--", "python", "train.py", "--lr", "0.1 b"]
+    template = {"spec": {"containers": [{"name": "trainer", "command": command}]}}
+    run["spec"]["replicatedJobs"][0]["template"]["spec"]["template"] = template
+    return Answers(JobSet=[run], Pod=[pod(0), pod(1)], logs={"run-slice-0-0-abcde": log})
+
+
+def test_a_program_of_its_own_that_prints_nothing_has_phases_only():
+    cluster = own_program("epoch 1: loss 2.5", "step 3 of 5")
+    lines = page(cluster)
+    assert "  command       python train.py --lr '0.1 b'" in lines
+    assert "  slice         cpu-2x1, 2 hosts" in lines
+    shown = {line[2:16].strip() for line in lines[1:]}
+    assert not shown & {"step", "throughput", "time left", "accuracy", "evaluation"}
+    run = status(cluster, "run")
+    assert (run["arch"], run["command"]) == ("", ["python", "train.py", "--lr", "0.1 b"])
+    assert (run["progress"], run["evaluation"]) == ({}, {})
+    [row] = listing.rows(cluster)
+    assert list_verb._cells(row)["program"] == "python train.py --lr '0.1 b'"
+
+
+def test_a_program_of_its_own_that_prints_the_documented_lines():
+    lines = page(
+        own_program(
+            "progress step=40 steps=100 loss=2.5 tokens_per_second=12345 eta_seconds=61",
+            "evaluate step=40 loss=2.25 perplexity=9.4877",
+        )
+    )
+    assert "  step          40 of 100, loss 2.5000" in lines
+    assert "  throughput    12,345 tokens/s" in lines
+    assert "  time left     61s" in lines
+    assert "  evaluation    loss 2.25, perplexity 9.4877 at step 40" in lines
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ("progress step=7", "  step          7"),
+        ('{"kind": "progress", "step": 7, "steps": 9}', "  step          7 of 9"),
+        ("progress step=7 loss=nan", "  step          7, loss nan"),
+        ("evaluate accuracy=0.5", "  accuracy      50.00%"),
+    ],
+)
+def test_some_of_the_values_are_enough(line, row):
+    assert row in page(own_program(line))
+
+
 def test_a_completed_run_says_when_it_ended_and_has_no_time_left():
     ended = {"exitCode": 0, "reason": "Completed", "startedAt": "2026-01-01T00:00:05Z"}
     pods = [pod(host, "Succeeded", terminated=ended) for host in (0, 1)]
