@@ -76,6 +76,7 @@ class Case:
         return f"{self.file}-{self.hint[:40]}"
 
 
+PROGRAM = "render --slice v4-8 --command true --name mine"
 RENDER = "render --arch resnet18 --slice"
 
 
@@ -95,7 +96,39 @@ OFFLINE = [
         "render --arch resnet18",
         add,
     ),
-    Case(f"{REQUEST}rules.py", "as in --arch resnet50", "render --slice v4-8", add),
+    Case(
+        f"{REQUEST}rules.py",
+        'as in --arch resnet50, or --command "python train.py" --name my-run',
+        "render --slice v4-8",
+        add,
+    ),
+    Case(
+        f"{REQUEST}rules.py",
+        '--command "python train.py" --name my-run',
+        "render --slice v4-8 --command true",
+        swap,
+    ),
+    Case(
+        f"{REQUEST}rules.py",
+        "leave out one",
+        f"{PROGRAM} --arch resnet50",
+        lambda arguments, _: arguments[:-2],
+    ),
+    Case(
+        f"{REQUEST}rules.py",
+        "the command's own arguments stand in --command",
+        f"{PROGRAM} --seed 1",
+        lambda arguments, _: [*arguments[:-2], "--command", "true --seed 1"],
+    ),
+    Case(f"{REQUEST}exit_codes.py", "--exit-codes preempted=42,fatal=44", f"{PROGRAM} --exit-codes 42", swap),
+    Case(f"{REQUEST}program.py", '--command "python train.py --lr 0.1"', f"{PROGRAM} --command '", swap),
+    Case(f"{REQUEST}program.py", "--workdir /app", f"{PROGRAM} --workdir app", swap),
+    Case(
+        "launcher/cli/verbs/check.py",
+        "check reads the cluster, the quota, the image and the bucket",
+        "check --slice cpu-1x1 --command true --name mine --estimate",
+        lambda arguments, _: arguments[:-1],
+    ),
     Case(
         f"{REQUEST}rules.py",
         "its longest pod name must stay within 63; choose one with --name",

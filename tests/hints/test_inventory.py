@@ -57,6 +57,7 @@ FROM_ELSEWHERE = [
     "launcher/check/compiler.py: hint",
     "launcher/check/input_demand.py: hint",
     "launcher/cli/verbs/render.py: closest(form, FORMATS)",
+    "launcher/request/exit_codes.py: closest(name, table)",
     "launcher/request/readers.py: hint",
     "launcher/request/trainer_settings.py: closest(text, field['choices'])",
     "launcher/request/trainer_settings.py: hint",
