@@ -43,7 +43,7 @@ def test_a_command_is_split_as_a_shell_splits_it(written, arguments):
         ({"command": ["a\0b"]}, "command", "must be text"),
         ({"command": {"a": 1}}, "command", "must be a command, as text or as a list"),
         ({"command": 7}, "command", "must be a command, as text or as a list of arguments, got 7"),
-        ({"name": None}, "name", "must be given with command / as in --command"),
+        ({"name": None}, "name", "must be given with command / --command"),
         ({"arch": "resnet50"}, "command", "must be left out with arch, got both (arch resnet50)"),
         ({"data": "digits"}, "data", "must be left out with command: only the trainer reads it"),
         ({"seed": 0}, "seed", "must be left out with command"),
@@ -75,7 +75,7 @@ def test_a_network_or_a_command_must_be_given():
 @pytest.mark.parametrize("fields", [{"workdir": "/app"}, {"exit_codes": "fatal=1"}])
 def test_what_belongs_to_a_command_needs_one(fields):
     [message] = problems(slice="cpu-2x1", arch="resnet18", **fields).values()
-    assert message.startswith("must be used with command / as in --command")
+    assert message.startswith("must be used with command / --command")
 
 
 def test_on_tpu_the_joining_variables_are_the_user_s():
