@@ -95,7 +95,9 @@ class Case:
     def _module(self):
         arrays = self.net.variables
         params, stats = self.init(jax.random.key(0))
-        state = nnx.from_flat_state([(path, kind((params | stats)[n])) for n, (path, kind) in arrays.items()])
+        state = nnx.from_flat_state(
+            [(path, kind.replace((params | stats)[n])) for n, (path, kind) in arrays.items()]
+        )
         module = nnx.merge(self.net.graphdef, state)
         return module, nnx.Optimizer(module, optax.sgd(0.1, momentum=0.9, nesterov=True), wrt=nnx.Param)
 

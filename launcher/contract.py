@@ -28,6 +28,7 @@ class Setting(TypedDict):
     minimum: NotRequired[float]
     maximum: NotRequired[float]
     paths: NotRequired[bool]  # whether a path or gs://… is allowed besides the choices
+    code: NotRequired[Literal["archs", "datasets"]]  # package.module:name is allowed; what packages add to
     local: NotRequired[list[str]]  # of a setting that is a path: what it may also hold
 
 
@@ -143,6 +144,14 @@ class CheckResult(TypedDict):
     cached: bool  # added by the launcher: whether the result is from its cache
 
 
+class Imports(TypedDict):
+    """How code that the pods import is named."""
+
+    object: str  # pattern of package.module:name
+    module: str  # pattern of package.module
+    groups: dict[str, str]  # archs, datasets, recipes -> group of entry points that adds names
+
+
 class Check(TypedDict):
     """The steps and the JSON of `python -m trainer.check`."""
 
@@ -155,6 +164,7 @@ class Document(TypedDict):
 
     archs: list[str]
     datasets: list[str]
+    imports: Imports
     recipes: dict[str, dict[str, Any]]  # name -> section.field -> value
     default_recipes: dict[str, str]  # dataset -> recipe
     path_recipe: str  # recipe of images at a path or in a bucket

@@ -69,19 +69,27 @@ CODES = "|".join(  # 0 is Kubernetes' own: no other code is a success
     f"{name}=0" if name == exit_codes.FINISHED else f"{name}=([1-9][0-9]?|1[0-9]{{2}}|2[0-4][0-9]|25[0-5])"
     for name in contract.document()["exit_codes"]
 )
+IMPORTS = contract.document()["imports"]
 
 FORMS: dict[str, Json] = {
     "slice": {"type": "string", "minLength": 1, "maxLength": 64},
     "num_slices": {"type": "integer", "minimum": 1, "maximum": 4096},
-    "arch": {"enum": contract.document()["archs"]},
+    "arch": {"anyOf": [{"enum": contract.document()["archs"]}, text(IMPORTS["object"])]},
     "command": {"type": "array", "items": ANYTHING, "minItems": 1},
     "workdir": text(r"^/[^\x00-\x1f]*$", 1024) | {"not": {"pattern": UPWARD}},
     "exit_codes": text(f"^({CODES})(,({CODES}))*$", 1024),
     "name": text(r"^[a-z]([-a-z0-9]*[a-z0-9])?$", 63),
-    "recipe": {"enum": list(contract.document()["recipes"])},
+    "recipe": {
+        "anyOf": [
+            {"enum": list(contract.document()["recipes"])},
+            text(IMPORTS["module"]) | {"not": {"pattern": r"[.]ya?ml$"}},
+            text(r"^[{]", 20_000),  # settings as JSON, as the launcher writes those of a file
+        ]
+    },
     "data": {
         "anyOf": [
             {"enum": contract.document()["datasets"]},
+            text(IMPORTS["object"]),
             text(rf"^(gs://{BUCKET}|/[^\x00-\x1f]*$)", 1024) | {"not": {"pattern": UPWARD}},
         ]
     },
@@ -200,7 +208,7 @@ def trainer() -> Json:
         {
             key: value
             for key, value in row.items()
-            if key in ("field", "type", "choices", "minimum", "maximum", "paths")
+            if key in ("field", "type", "choices", "minimum", "maximum", "paths", "code")
         }
         for row in contract.document()["fields"]
     ]
@@ -212,6 +220,7 @@ def trainer() -> Json:
         "bool": "^(true|false|1|0|True|False)$",
         "str": "",
         "path": f"^(gs://{BUCKET}|/[^\\x00-\\x1f]*$)",
+        "code": IMPORTS["object"],
     }
     return {
         "fields": {row["field"]: row for row in rows},

@@ -8,7 +8,7 @@ import types
 import typing
 from typing import Any
 
-from trainer import recipes
+from trainer import imports, recipes
 from trainer.arguments import FLAGS
 from trainer.check import result
 from trainer.config import schema
@@ -32,6 +32,7 @@ def document() -> Json:
     return {
         "archs": list(ARCHS),
         "datasets": list(DATASETS),
+        "imports": {"object": imports.OBJECT, "module": imports.MODULE, "groups": imports.GROUPS},
         "recipes": {name: recipes.load(name) for name in recipes.RECIPES},
         "default_recipes": recipes.DEFAULTS,
         "path_recipe": recipes.AT_A_PATH,

@@ -12,8 +12,8 @@ from trainer.usage import explain, flags_of
 
 # Settings with a flag of their own: the launcher renders these flags, and ``--set`` for every other setting.
 FLAGS = {
-    "--arch": ("model.arch", "network architecture"),
-    "--data": ("data.name", "dataset: a name, a folder or gs://…"),
+    "--arch": ("model.arch", "network architecture: a name or package.module:name"),
+    "--data": ("data.name", "dataset: a name, a folder, gs://… or package.module:name"),
     "--batch": ("train.batch", "global batch: examples per step, over all hosts"),
     "--epochs": ("train.epochs", "passes over the training data"),
     "--steps": ("train.steps", "optimizer updates, instead of --epochs"),
@@ -44,7 +44,7 @@ def parse(arguments: list[str]) -> TrainConfig:
     place = dataset and paths.dataset("data.name", dataset, DATASETS)
     recipe = args["recipe"] or recipes.default(place)
     run_dir = paths.absolute("--run-dir", args["run_dir"])
-    return resolve(args["name"], run_dir, recipe, recipes.load(recipe), flags, settings)
+    return resolve(args["name"], run_dir, recipes.title(recipe), recipes.load(recipe), flags, settings)
 
 
 def warn_of_folder(dataset: str | None) -> None:
@@ -61,7 +61,10 @@ def parser() -> Parser:
         "--run-dir", required=True, help="run directory, where everything is written: a path or gs://…"
     )
     parser.add_argument(
-        "--recipe", default="", help=f"recipe: {', '.join(recipes.RECIPES)} (default: that of the dataset)"
+        "--recipe",
+        default="",
+        help=f"recipe: {', '.join(recipes.RECIPES)}, FILE.yaml or package.module "
+        "(default: that of the dataset)",
     )
     for flag, (field, text) in FLAGS.items():
         parser.add_argument(flag, dest=field, metavar=flag[2:].upper().replace("-", "_"), help=text)

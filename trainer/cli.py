@@ -9,7 +9,7 @@ import json
 import os
 import sys
 
-from trainer import paths
+from trainer import imports, paths
 from trainer.arguments import Parser, warn_of_folder
 from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
 from trainer.devices.attached import prefer_cpu
@@ -135,6 +135,11 @@ def parser() -> Parser:
         help="dataset with the images of the mistakes (default: the run's, if on this machine)",
     )
     verb.add_argument(
+        "--arch",
+        metavar="PACKAGE.MODULE:NAME",
+        help="network of the run, if it is of an own module: the report imports it only where you name it",
+    )
+    verb.add_argument(
         "--json", action="store_true", help="print the run's figures as JSON instead of writing the page"
     )
     verb = _verb(verbs, "import", "convert the weights of another library")
@@ -258,7 +263,7 @@ def report(args: argparse.Namespace) -> None:
     out = epath.Path(args.out or epath.Path(args.run) / "report.html")
     if not out.parent.is_dir():
         raise ConfigError(f"--out: must be in an existing folder, got {out}")
-    text = page.render(run, _mistakes(run.config, args.data))
+    text = page.render(run, _mistakes(run.config, args.data, args.arch))
     if args.out:
         out.write_text(text)  # the reader's own file, which may be a link or a pipe
     else:
@@ -266,7 +271,7 @@ def report(args: argparse.Namespace) -> None:
     print(out)
 
 
-def _mistakes(config: TrainConfig, data: str | None):
+def _mistakes(config: TrainConfig, data: str | None, arch: str | None):
     """Return the mistakes of the best checkpoint, or the reason why there are none.
 
     A run whose checkpoint or data is missing here still has a report.
@@ -274,6 +279,11 @@ def _mistakes(config: TrainConfig, data: str | None):
     from trainer.weights import confusion, inference
 
     try:
+        if arch not in (None, config.model.arch):
+            raise ConfigError(f"--arch: must be the network of the run, {config.model.arch}, got {arch}")
+        if imports.is_object(config.model.arch) and not arch:
+            text = f"its network is code that the run names: {config.model.arch}"
+            raise ConfigError(text, f"--arch {config.model.arch} imports it")
         return confusion.analyse_errors(inference.load_best(config), _data(config, data))
     except TrainError as error:
         _print_status(f"warning: the report has no confusion matrix: {error}")
@@ -289,7 +299,9 @@ def import_weights(args: argparse.Namespace) -> None:
     settings = dict(parse_setting(text) for text in args.set)
     model: ModelConfig = resolve("", "", "", {"model.arch": args.arch}, settings).model
     names = class_names.read(args.classes) if args.classes else None
-    imported = torch_import.load_torch(args.file, model, args.image_size, args.state or "", names)
+    imported = torch_import.load_torch(
+        args.file, model, args.image_size, args.state or "", names, args.library
+    )
     weights = imported.weights
     weights.save(args.out)
     for note in imported.notes:
@@ -308,7 +320,7 @@ def export(args: argparse.Namespace) -> None:
     elif args.target == "safetensors":
         weights.save(args.out)
     else:
-        torch_import.save_torch(weights, args.out)
+        torch_import.save_torch(weights, args.out, args.target)
         _print_status(
             f"{torch_import.sidecar(args.out)}: its class names, mean, deviation, image size and crop"
         )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer import paths
+from trainer import imports, paths
 from trainer.errors import ConfigError, ExitCode
 from trainer.registry import ARCHS, DATASETS
 
@@ -20,6 +20,7 @@ def option(
     maximum: float | None = None,
     paths: bool = False,
     local: Collection[str] | None = None,
+    code: str = "",
 ) -> Any:
     """Declare a dataclass field with its help text, choices and bounds.
 
@@ -31,15 +32,16 @@ def option(
       maximum: greatest value; None: unbounded.
       paths: allow a path or gs://… (anything with a slash) beside the choices.
       local: the value is a path, which ``resolve`` makes absolute unless it is one of these; None: no path.
+      code: allow package.module:name beside the choices, and names that packages add: "archs" or "datasets".
     """
-    metadata = {"help": text, "choices": tuple(choices), "paths": paths, "local": local}
+    metadata = {"help": text, "choices": tuple(choices), "paths": paths, "local": local, "code": code}
     metadata |= {"minimum": minimum, "maximum": maximum}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    arch: str = option("resnet50", "network architecture", ARCHS)
+    arch: str = option("resnet50", "network architecture: a name or package.module:name", ARCHS, code="archs")
     width: int = option(64, "channels of the first stage; later stages double it", minimum=1)
     dtype: str = option(
         "auto",
@@ -97,7 +99,13 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    name: str = option("synthetic", "dataset: a name, a folder or gs://…", DATASETS, paths=True)
+    name: str = option(
+        "synthetic",
+        "dataset: a name, a folder, gs://… or package.module:name",
+        DATASETS,
+        paths=True,
+        code="datasets",
+    )
     root: str = option(
         "",
         "folder with the files of a named dataset; empty: the folder where its package puts them",
@@ -427,7 +435,7 @@ def schema() -> list[dict[str, Any]]:
         row = {"field": path, "type": TYPES[path].__name__, "default": f.default, "help": f.metadata["help"]}
         row |= {key: list(f.metadata[key]) for key in ("choices",) if f.metadata[key]}
         row |= {key: f.metadata[key] for key in ("minimum", "maximum") if f.metadata[key] is not None}
-        row |= {"paths": True} if f.metadata["paths"] else {}
+        row |= {key: f.metadata[key] for key in ("paths", "code") if f.metadata[key]}
         row |= {"local": list(f.metadata["local"])} if f.metadata["local"] is not None else {}
         rows.append(row)
     return rows
@@ -450,6 +458,8 @@ def _read(path: str, value: Any) -> Any:
         close = difflib.get_close_matches(path, FIELDS, n=1, cutoff=0.5)
         raise ConfigError(f"{path}: no such setting" + (f"; did you mean {close[0]}?" if close else ""))
     kind, metadata = TYPES[path], FIELDS[path].metadata
+    if isinstance(value, str) and metadata["code"] and value not in metadata["choices"]:
+        value = imports.added(metadata["code"], value)
     if isinstance(value, str) and metadata["paths"]:
         return paths.dataset(path, value, metadata["choices"])
     if isinstance(value, str) and metadata["local"] is not None and value not in metadata["local"]:
@@ -477,9 +487,11 @@ def _problem(path: str, f: dataclasses.Field, value: Any) -> str | None:
         return f"{path}: must be {_kind_name(TYPES[path])}, got {repr(value)[:200]}"
     if TYPES[path] is int and abs(value) > MAX_WHOLE:
         return f"{path}: must be at most {MAX_WHOLE} in size, got a number of {value.bit_length()} bits"
-    if choices and value not in choices and not (f.metadata["paths"] and "/" in value):
+    is_code = f.metadata["code"] and imports.is_object(value)
+    if choices and value not in choices and not is_code and not (f.metadata["paths"] and "/" in value):
         close = difflib.get_close_matches(value, choices, n=1, cutoff=0.5)
-        text = f"{path}: must be one of {', '.join(choices)}, got '{value}'"
+        more = " or package.module:name" if f.metadata["code"] else ""
+        text = f"{path}: must be one of {', '.join(choices)}{more}, got '{value}'"
         return text + (f"; did you mean {close[0]}?" if close else "")
     if minimum is not None and not (value >= minimum and math.isfinite(value)):
         return f"{path}: must be a number of at least {minimum}, got {value}"

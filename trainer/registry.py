@@ -3,20 +3,20 @@
 RESNET50 = {"block": "bottleneck", "stage_sizes": (3, 4, 6, 3)}
 RESNET101 = {"block": "bottleneck", "stage_sizes": (3, 4, 23, 3)}
 
-# name -> (module of trainer.models, class, sizes that its ``configure`` takes); each module holds one family
+# name -> (module of trainer.models, sizes that its function ``architecture`` takes); each holds one family
 ARCHS = {
-    "resnet18": ("resnet", "ResNet", {"block": "basic", "stage_sizes": (2, 2, 2, 2)}),
-    "resnet34": ("resnet", "ResNet", {"block": "basic", "stage_sizes": (3, 4, 6, 3)}),
-    "resnet50": ("resnet", "ResNet", RESNET50),
-    "resnet101": ("resnet", "ResNet", RESNET101),
-    "resnet152": ("resnet", "ResNet", {"block": "bottleneck", "stage_sizes": (3, 8, 36, 3)}),
-    "wide-resnet50-2": ("resnet", "ResNet", {**RESNET50, "group_width": 128}),
-    "wide-resnet101-2": ("resnet", "ResNet", {**RESNET101, "group_width": 128}),
-    "resnext50-32x4d": ("resnet", "ResNet", {**RESNET50, "groups": 32, "group_width": 4}),
-    "resnext101-32x8d": ("resnet", "ResNet", {**RESNET101, "groups": 32, "group_width": 8}),
-    "resnext101-64x4d": ("resnet", "ResNet", {**RESNET101, "groups": 64, "group_width": 4}),
+    "resnet18": ("resnet", {"block": "basic", "stage_sizes": (2, 2, 2, 2)}),
+    "resnet34": ("resnet", {"block": "basic", "stage_sizes": (3, 4, 6, 3)}),
+    "resnet50": ("resnet", RESNET50),
+    "resnet101": ("resnet", RESNET101),
+    "resnet152": ("resnet", {"block": "bottleneck", "stage_sizes": (3, 8, 36, 3)}),
+    "wide-resnet50-2": ("resnet", {**RESNET50, "group_width": 128}),
+    "wide-resnet101-2": ("resnet", {**RESNET101, "group_width": 128}),
+    "resnext50-32x4d": ("resnet", {**RESNET50, "groups": 32, "group_width": 4}),
+    "resnext101-32x8d": ("resnet", {**RESNET101, "groups": 32, "group_width": 8}),
+    "resnext101-64x4d": ("resnet", {**RESNET101, "groups": 64, "group_width": 4}),
     # Two stages of one block: for tests and for trying a cluster, trains in seconds on a CPU.
-    "resnet-tiny": ("resnet", "ResNet", {"block": "basic", "stage_sizes": (1, 1)}),
+    "resnet-tiny": ("resnet", {"block": "basic", "stage_sizes": (1, 1)}),
 }
 
 # name -> module of trainer.data.formats with ``load(split, config) -> Source``

@@ -35,6 +35,7 @@ from trainer.metrics.reporter import Reporter
 from trainer.metrics.tensorboard import TensorBoard
 from trainer.metrics.throughput import Meter
 from trainer.metrics.wandb import Wandb
+from trainer.models import network
 from trainer.plan import Plan
 from trainer.program import Program, make_program
 from trainer.report import page
@@ -264,6 +265,7 @@ def open_data(
     """
     root, mirrors, differences = None, [], []
     with agreed():
+        network.find(config.model.arch)
         train_source, test_source = datasets.load_both(config.data)
         if jax.process_index() == 0:
             with writing_to(config.run_dir):

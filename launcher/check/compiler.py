@@ -24,6 +24,7 @@ from launcher import extras
 from launcher.contract import CheckResult, StepResult, head
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.hardware import facts, topology
+from launcher.request import summary
 
 if TYPE_CHECKING:
     from launcher.hardware.slices import Slice
@@ -70,7 +71,10 @@ def compile(
     hardware += ["--code"] if code and not estimate else []
     until, results = time.monotonic() + seconds, []
     for group in [steps] if code or estimate else [(step,) for step in steps]:
-        results.append(_cached([*hardware, "--steps", ",".join(group), "--", *settings], show, until))
+        arguments = [*hardware, "--steps", ",".join(group), "--", *settings]
+        # What own code says may change from one moment to the next.
+        answer = _answered if [*summary.imported(job)] else _cached
+        results.append(answer(arguments, show, until))
     merged = {key: value for result in results for key, value in result.items()}
     return cast(CheckResult, merged | {"cached": all(result["cached"] for result in results)})
 
@@ -85,13 +89,18 @@ def _cached(arguments: list[str], show: Show, until: float) -> CheckResult:
     path = _folder() / f"{_key(arguments)}.json"
     if path.exists() and _is_own(path):
         return json.loads(path.read_text(encoding="utf-8")) | {"cached": True}
-    extras.require("train", "`check`")  # the compiler's own package is named by the trainer
-    result = json.loads(_run(arguments, show, until))
+    result = _answered(arguments, show, until)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
         json.dump(result, file)
     Path(file.name).replace(path)  # so that no reader ever sees half a file
-    return result | {"cached": False}
+    return result
+
+
+def _answered(arguments: list[str], show: Show, until: float) -> CheckResult:
+    """Return what trainer.check answers to these arguments."""
+    extras.require("train", "`check`")  # the compiler's own package is named by the trainer
+    return json.loads(_run(arguments, show, until)) | {"cached": False}
 
 
 def slice_flags(shape: Slice, count: int) -> list[str]:
@@ -111,8 +120,13 @@ def slice_flags(shape: Slice, count: int) -> list[str]:
 
 
 def setting_flags(job: TrainingJob) -> list[str]:
-    """Return all settings of the run as flags; equal settings give equal flags, however they were spelled."""
-    return [part for path, value in job.settings.items() for part in ("--set", f"{path}={value}")]
+    """Return all settings of the run as flags; equal settings give equal flags, however they were spelled.
+
+    A recipe that is a module stands for itself: only the trainer can read it.
+    """
+    known = job.settings if job.recipe_settings is not None else job.requested
+    flags = [] if job.recipe_settings is not None else ["--recipe", job.used_recipe]
+    return [*flags, *(part for path, value in known.items() for part in ("--set", f"{path}={value}"))]
 
 
 def estimate_flags(job: TrainingJob) -> list[str]:

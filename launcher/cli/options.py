@@ -7,14 +7,13 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from launcher import contract
 from launcher.errors import Problem, RequestError
 from launcher.hardware import catalogue
-from launcher.request import sources, summary
+from launcher.request import imports, sources, summary
 from launcher.request.job import TrainingJob
 from launcher.request.readers import Reader, Wrong
 
@@ -79,7 +78,7 @@ class Flag(click.Option):
             names = [*(s.name for s in catalogue.slices()), "cpu-2x1", "local-gpu"]
         else:
             key = {"arch": "archs", "data": "datasets", "recipe": "recipes"}.get(self.name or "")
-            names = contract.document()[key] if key else []
+            names = imports.names(cast(Any, key)) if key else []
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
@@ -148,6 +147,7 @@ def request(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
             values["patch"] = sources.read("patch", Path(values["patch"]))
         if isinstance(values.get("code"), str):
             values["code"] = pack(values["code"])
+        values = sources.with_recipe(values)
         return TrainingJob(**values, args=trainer_arguments())
 
 

@@ -47,7 +47,11 @@ class Fields:
 
     slice: str = option(readers.text, "hardware of one slice; `resnet-launch slices` lists all", "SLICE")
     num_slices: int = option(readers.integer(1, 4096), "number of slices to train on", "N", default=1)
-    arch: str | None = option(trainer_settings.known("archs", "a network"), "network to train", "ARCH")
+    arch: str | None = option(
+        trainer_settings.known("archs", "a network"),
+        "network to train: a name or package.module:name",
+        "ARCH",
+    )
     command: tuple[str, ...] | None = option(
         program.command,
         "program of your own to run instead of the trainer, split as a shell splits it; needs --name",
@@ -62,9 +66,13 @@ class Fields:
         "NAME=CODE,…",
     )
     name: str = option(kubernetes_names.run, "name of the run; ARCH-SLICE if not given", "NAME")
-    recipe: str | None = option(trainer_settings.known("recipes", "a recipe"), "training recipe", "RECIPE")
+    recipe: str | None = option(
+        trainer_settings.recipe, "training recipe: a name, FILE.yaml or package.module", "RECIPE"
+    )
     data: str | None = option(
-        trainer_settings.dataset, "dataset: a name, gs://… or a path that the pods see", "DATA"
+        trainer_settings.dataset,
+        "dataset: a name, gs://…, a path that the pods see, or package.module:name",
+        "DATA",
     )
     batch: int | None = option(readers.integer(1), "examples per step, over all devices", "N")
     epochs: float | None = option(readers.positive, "passes over the training data", "N")
@@ -256,6 +264,16 @@ class Fields:
         A program of the user's own has none.
         """
         return {} if self.command else precedence.resolve(self.trainer_arguments)
+
+    @property
+    def used_recipe(self) -> str:
+        """The recipe of the run: the one that is named, or the dataset's."""
+        return precedence.recipe(self.trainer_arguments)
+
+    @property
+    def recipe_settings(self) -> Mapping[str, precedence.Value] | None:
+        """Settings of the recipe; None where it is a module, which only the pods can read."""
+        return precedence.recipe_settings(self.used_recipe)
 
     def jobset_at_least(self, major: int, minor: int) -> bool:
         """Whether the cluster's JobSet has at least this version; without `jobset_version` it does."""

@@ -59,8 +59,12 @@ class TrainingJob(Fields):
 
     @property
     def default_name(self) -> str:
-        """The name of a run that asks for none: `resnet152-v4-32`. One with a command has to ask."""
-        return re.sub(r"[^a-z0-9]+", "-", f"{self.arch or 'run'}-{self.slice}".lower()).strip("-")
+        """The name of a run that asks for none: `resnet152-v4-32`; of `package.module:name` the last word.
+
+        A run with a command has to ask.
+        """
+        arch = re.split("[:.]", self.arch or "run")[-1]
+        return re.sub(r"[^a-z0-9]+", "-", f"{arch}-{self.slice}".lower()).strip("-")
 
     def _resolve(self) -> None:
         """Fill in the fields that follow from others."""

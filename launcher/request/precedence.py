@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 
 from launcher import contract
@@ -31,13 +32,28 @@ def requested(arguments: Iterable[Argument]) -> dict[str, Value]:
 
 
 def resolve(arguments: Iterable[Argument]) -> dict[str, Value]:
-    """Return every setting of the trainer: its default, else the recipe's, else the command line's."""
+    """Return every setting of the trainer: its default, else the recipe's, else the command line's.
+
+    A recipe that is a module of the pods counts as empty: only they can read it.
+    """
     arguments = [*arguments]
     named = requested(arguments)
-    recipes = [value for flag, value in arguments if flag == "--recipe"]
-    recipe = recipes[-1] if recipes else default_recipe(named)
     defaults = {path: setting["default"] for path, setting in contract.fields().items()}
-    return defaults | contract.document()["recipes"][recipe] | named
+    return defaults | (recipe_settings(recipe(arguments)) or {}) | named
+
+
+def recipe(arguments: Iterable[Argument]) -> str:
+    """Return the recipe of a command line: the last that it names, or the dataset's."""
+    arguments = [*arguments]
+    recipes = [value for flag, value in arguments if flag == "--recipe"]
+    return recipes[-1] if recipes else default_recipe(requested(arguments))
+
+
+def recipe_settings(recipe: str) -> dict[str, Value] | None:
+    """Return the settings of a recipe; None where it is a module, which only the pods can read."""
+    if recipe.startswith("{"):
+        return {path: value for path, value in json.loads(recipe).items() if path != "name"}
+    return contract.document()["recipes"].get(recipe)
 
 
 def default_recipe(named: Mapping[str, Value]) -> str:

@@ -7,6 +7,7 @@ all sources.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,18 +89,42 @@ def read(name: str, path: Path) -> Any:
 
 
 def file(path: Path) -> Source:
-    """Return the values of resnet-launch.yaml. Patch and code that it names are looked for beside it.
+    """Return the values of resnet-launch.yaml. Files that it names are looked for beside it.
 
     Raises:
       RequestError: the file cannot be read, is not a mapping, or has unknown keys or values of a wrong kind.
     """
     source = table(str(path), documents.parse(str(path), documents.read(str(path), path)), f"{path}:")
     beside = {
-        name: str(path.parent / Path(source.values[name]).expanduser())
-        for name in ("patch", "code")
-        if isinstance(source.values.get(name), str)
+        name: str(path.parent / Path(value).expanduser())
+        for name in ("patch", "code", "recipe")
+        if isinstance(value := source.values.get(name), str) and (name != "recipe" or is_recipe_file(value))
     }
     return dataclasses.replace(source, values={**source.values, **beside})
+
+
+def is_recipe_file(recipe: Any) -> bool:
+    """Return whether the value of the field recipe is a file."""
+    return isinstance(recipe, str) and recipe.endswith((".yaml", ".yml"))
+
+
+def with_recipe(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a request with the settings of a recipe in the place of its file.
+
+    Raises:
+      RequestError: the file cannot be read, or is no mapping; the error names the field.
+    """
+    recipe = values.get("recipe")
+    if not isinstance(recipe, str) or not is_recipe_file(recipe):
+        return values
+    path = Path(os.path.expanduser(recipe))
+    root = documents.parse("recipe", documents.read("recipe", path))
+    settings = {} if root is None else documents.spelled(root)
+    if not isinstance(settings, dict):
+        raise RequestError(
+            Problem("recipe", f"must be a file of settings such as optim.lr: 0.1, got {recipe}")
+        )
+    return values | {"recipe": {"name": path.name, **settings}}
 
 
 def table(where: str, root: documents.Node | None, line_prefix: str) -> Source:
@@ -167,9 +192,11 @@ def configmap(where: str, data: Mapping[str, str]) -> Source:
         else:
             values[name] = text.split(",") if is_repeated(name) else text
             places[name] = f"{where}, {key}"
+    hint = "a file of your machine is never sent because a cluster names it"
     if isinstance(values.get("patch"), str):
-        hint = "a file of your machine is never sent because a cluster names it"
         problems.append(Problem(where, f"must have a mapping as patch, got {values['patch'][:60]!r}", hint))
+    if isinstance(recipe := values.get("recipe"), str) and is_recipe_file(recipe):
+        problems.append(Problem(where, f"must name a recipe, got the file {recipe[:60]!r}", hint))
     for name in sorted(NOT_FROM_A_CLUSTER & values.keys()):
         hint = f"a directory of your machine is never sent because a cluster names it: --{name} DIR"
         problems.append(Problem(where, f"must not have {name}, got {str(values[name])[:60]!r}", hint))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from launcher.errors import printable
+from launcher.request import imports
 
 # Names of variables whose values are credentials as a rule.
 SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY)S?$", re.IGNORECASE)
@@ -50,7 +51,9 @@ def _code(code: PackedCode) -> str:
 
 def without_data(job: TrainingJob) -> bool:
     """Return whether the run trains on synthetic images because nobody named a dataset."""
-    return not job.command and "data.name" not in job.requested and job.settings["data.name"] == "synthetic"
+    if job.command or "data.name" in job.requested or job.recipe_settings is None:
+        return False
+    return job.settings["data.name"] == "synthetic"
 
 
 def warnings(job: TrainingJob) -> Iterator[str]:
@@ -80,10 +83,21 @@ def _training(job: TrainingJob) -> Iterator[str]:
         text = f"data {data} is under no --mount: the pods find it only if the image has it"
         folder = os.path.dirname(data.rstrip("/"))
         yield f"{text} (--mount pvc/NAME:{folder if folder != '/' else data.rstrip('/')}:ro)"
+    if job.platform != "local" and (code := [*imported(job)]):
+        yield f"not checked here: {', '.join(code)}; the image or --code must have it (resnet-launch check imports it)"
     batch = int(job.settings["train.batch"])
-    if "train.batch" not in job.requested and batch % job.devices:
+    if "train.batch" not in job.requested and job.recipe_settings is not None and batch % job.devices:
         problem = f"batch {batch} of the recipe does not divide over {job.devices} devices"
         yield f"{problem}: the run would fail (--batch N)"
+
+
+def imported(job: TrainingJob) -> Iterator[str]:
+    """Yield what the pods import for the request: `the network own.nets:small`."""
+    for what, setting in (("network", "model.arch"), ("dataset", "data.name")):
+        if imports.is_object(value := job.settings.get(setting)):
+            yield f"the {what} {value}"
+    if not job.command and job.recipe_settings is None:
+        yield f"the recipe {job.used_recipe}"
 
 
 def _secret_names(job: TrainingJob) -> list[str]:

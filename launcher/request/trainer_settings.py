@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from launcher import contract
 from launcher.errors import closest
-from launcher.request import kubernetes_names, readers
+from launcher.request import imports, kubernetes_names, precedence, readers
 from launcher.request.readers import Wrong
 
+LONGEST_NAME = 63  # characters of a recipe's name
 TYPES = {
     "int": "a whole number",
     "float": "a number",
@@ -17,24 +20,81 @@ TYPES = {
 }
 
 
-def known(kind: Literal["archs", "datasets", "recipes"], what: str) -> readers.Reader:
-    """Return a reader of one of the trainer's names; `what` describes it in the message, with article."""
+def known(kind: imports.Kind, what: str) -> readers.Reader:
+    """Return a reader of one of the trainer's names, or of code that the pods import.
+
+    Args:
+      kind: what is named.
+      what: describes it in the message, with article.
+    """
+    is_code = imports.is_module if kind == "recipes" else imports.is_object
+    form = "package.module" if kind == "recipes" else "package.module:name"
 
     def read(value: Any) -> str:
         names = list(contract.document()[kind])
-        if value not in names:
-            hint = closest(value, names) if isinstance(value, str) else ""
-            raise Wrong(f"must be {what} ({', '.join(names)})", value, hint)
-        return value
+        if value in names or is_code(value):
+            return value
+        if meaning := imports.added(kind, value):
+            return meaning
+        hint = closest(value, names) if isinstance(value, str) else ""
+        raise Wrong(f"must be {what} ({', '.join(names)}) or {form}", value, hint)
 
     return read
 
 
 def dataset(value: Any) -> str:
-    """Read a dataset: a name that the trainer knows, gs://BUCKET/… or an absolute path."""
+    """Read a dataset: a name that the trainer knows, gs://BUCKET/…, an absolute path or code of the pods."""
     if isinstance(value, str) and "/" in value:
         return kubernetes_names.directory(value)
-    return known("datasets", "gs://BUCKET/…, an absolute path or a dataset")(value)
+    return known("datasets", "gs://BUCKET/…, an absolute path, a dataset")(value)
+
+
+def recipe(value: Any) -> str:
+    """Read a recipe: a name, package.module, or settings as a mapping or as JSON, which become JSON.
+
+    A mapping may name the recipe that it changes under `recipe`, and itself under `name`.
+    """
+    if isinstance(value, str) and value.endswith((".yaml", ".yml")):
+        raise Wrong("must be a name, package.module or settings here", value, "--recipe FILE.yaml reads it")
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise Wrong("must be JSON with settings where it begins with {", value) from None
+    return own_recipe(value) if isinstance(value, Mapping) else _NAMED_RECIPE(value)
+
+
+_NAMED_RECIPE = known("recipes", "a recipe, FILE.yaml")
+
+
+def own_recipe(value: Mapping[Any, Any]) -> str:
+    """Return the settings of a recipe as JSON; sections may be nested.
+
+    Raises:
+      Wrong: a setting is unknown or cannot hold its value.
+    """
+    settings: dict[str, Any] = {}
+    pending = [("", value)]
+    for prefix, section in pending:  # grows while it is read
+        for key, entry in section.items():
+            if isinstance(entry, Mapping) and not prefix:
+                pending.append((f"{key}.", entry))
+            else:
+                settings[f"{prefix}{key}"] = entry
+    name, base = settings.pop("name", "own"), settings.pop("recipe", None)
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= LONGEST_NAME:
+        raise Wrong(f"name must be printable text of 1 to {LONGEST_NAME} characters", name)
+    merged = {} if base is None else dict(contract.document()["recipes"].get(str(base), {}))
+    if base is not None and base not in contract.document()["recipes"]:
+        names = list(contract.document()["recipes"])
+        raise Wrong(f"recipe must be one of {', '.join(names)}", base, closest(str(base), names))
+    for path, entry in settings.items():
+        spelling = json.dumps(entry) if isinstance(entry, bool) else entry
+        if not isinstance(spelling, (str, int, float)):
+            raise Wrong(f"{path} must be text, a number or true or false", entry)
+        path, _, spelling = setting(f"{path}={spelling}").partition("=")
+        merged[path] = precedence.READ[contract.fields()[path]["type"]](spelling)
+    return json.dumps({"name": name} | merged, ensure_ascii=False)
 
 
 def setting(value: Any) -> str:
@@ -50,6 +110,8 @@ def setting(value: Any) -> str:
             path,
             closest(path, contract.fields()) or "resnet-launch config --train",
         )
+    if "code" in field and (meaning := imports.added(field["code"], text)):
+        text = meaning
     _check(field, text)
     return f"{path}={text}"
 
@@ -67,6 +129,8 @@ def _check(field: contract.Setting, text: str) -> None:
             dataset(text)
         except Wrong:
             raise Wrong(f"{name} must be gs://BUCKET/… or an absolute path", text) from None
+    elif "code" in field and imports.is_object(text):
+        return
     elif "choices" in field and text not in field["choices"]:
         choices = ", ".join(field["choices"])
         raise Wrong(f"{name} must be one of {choices}", text, closest(text, field["choices"]))
@@ -111,6 +175,6 @@ FLAGS: dict[str, readers.Reader] = {  # flags of the trainer that may follow --
     "--steps": readers.integer(1),
     "--seed": readers.integer(0),
     "--data": dataset,
-    "--recipe": known("recipes", "a recipe"),
+    "--recipe": recipe,
     "--profile": steps,
 }

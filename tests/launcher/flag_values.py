@@ -8,8 +8,8 @@ NO_SLICES += ["cpu-0x1", "cpu-99999x1024", "local-gpu", "h100-9"]
 GOOD = {
     "num_slices": ["1", "2", "1000", "4096"],
     "name": ["a", "run-1", "x" * 40],
-    "recipe": ["classic-90", "smoke"],
-    "data": ["digits", "synthetic", "gs://bucket/imagenet"],
+    "recipe": ["classic-90", "smoke", "own.recipes.fast", '{"optim.lr": 0.1}'],
+    "data": ["digits", "synthetic", "gs://bucket/imagenet", "own.data:birds"],
     "batch": ["147456", "4096"],
     "epochs": ["1", "0.5"],
     "steps": ["100"],
@@ -50,7 +50,7 @@ GOOD = {
 # What they cannot.
 BAD = {
     "num_slices": ["0", "4097", "two", "1.5", "0\x1f"],
-    "arch": ["resnet51", ""],
+    "arch": ["resnet51", "", "own:", ":net", "own.nets", "own/nets:net", "own nets:net", "own.nets:net()"],
     "command": ["python 'train.py", "", " ", "'' x", "x\\"],
     "workdir": ["app", "/a/../b", ""],
     "exit_codes": [
@@ -63,7 +63,7 @@ BAD = {
         "fatal=٣",
     ],
     "name": ["x" * 60, "Run", "a\nb", "a: b", "-a"],
-    "recipe": ["classic"],
+    "recipe": ["classic", "none.yaml", "{", '{"optim.lr": "x"}', '{"optim": 1}', "own..fast", "own.fast:x"],
     "batch": ["100", "0", "1e3", "9" * 30, "٣"],
     "epochs": ["0", "nan", "inf", "-1"],
     "seed": ["-1"],

@@ -196,7 +196,7 @@ def test_a_run_from_a_weights_file_changes_only_what_is_not_frozen(exported, tmp
         (
             ["import", "{file}", "x.safetensors", "--from", "timm", "--arch", "resnet18"],
             2,
-            "must hold a ResNet with a tensor named layer1.0.conv1.weight, got blocks.0",
+            "must hold a network with a tensor named layer1.0.conv1.weight, got blocks.0",
         ),
         (
             ["import", "{file}", "x.pth", "--from", "timm", "--arch", "resnet18"],

@@ -27,7 +27,8 @@ def test_later_layers_win_and_strings_are_read_by_type():
         ("data.flip=yes", "data.flip: must be true or false, got 'yes'"),
         (
             "data.name=digit",
-            "data.name: must be one of digits, fashion-mnist, synthetic, got 'digit'; did you mean digits?",
+            "data.name: must be one of digits, fashion-mnist, synthetic or package.module:name, got 'digit'; "
+            "did you mean digits?",
         ),
     ],
 )

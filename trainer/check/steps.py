@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
+from trainer import imports
 from trainer.check.result import PROGRESS, STEPS, CheckResult, Collective, Memory, StepResult
 from trainer.config import DataConfig, TrainConfig
 from trainer.cost import tpu_layout, traffic
@@ -114,7 +115,8 @@ def sources(config: DataConfig) -> tuple[Source, Source, str]:
       DataError: the data is on this machine and is not a dataset.
     """
     try:
-        if config.name in DATASETS or "://" in config.name or os.path.exists(config.name):
+        is_named = config.name in DATASETS or imports.is_object(config.name)
+        if is_named or "://" in config.name or os.path.exists(config.name):
             return *datasets.load_both(config), ""
         why = f"{config.name} is not on this machine"
     except (DataError, StorageError) as error:

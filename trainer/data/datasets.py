@@ -1,4 +1,4 @@
-"""How a dataset is found, by its name or its path."""
+"""How a dataset is found: by its name, its path, or the module that has it."""
 
 import contextlib
 import importlib
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
+from trainer import imports
 from trainer.config import DataConfig
+from trainer.data import own
 from trainer.data.classes import match, relabelled
 from trainer.data.source import Source
 from trainer.errors import ConfigError, DataError
@@ -15,15 +17,18 @@ from trainer.runtime.messages import note, warn
 
 
 def load(config: DataConfig, split: str) -> Source:
-    """Open one split ("train" or "test") of the dataset that ``config.name`` names, by name or path.
+    """Open one split ("train" or "test") of the dataset that ``config.name`` names.
 
     Raises:
+      ConfigError: the module of an own dataset cannot be imported.
       DataError: data are missing, truncated or inconsistent; the message names the file.
     """
     with _memory(config):
         if config.name in DATASETS:
             _check_whole(config)
             return _checked(_module(DATASETS[config.name]).load(split, config), split)
+        if imports.is_object(config.name):
+            return own.load(split, config)
         detect = _module("detect")
         return _checked(detect.source(detect.resolved(config), split, config), split)
 
@@ -66,7 +71,7 @@ def load_both(config: DataConfig) -> tuple[Source, Source]:
     Raises:
       DataError: as `load`, or the test split has more classes than the training split, or others.
     """
-    if config.name in DATASETS:
+    if config.name in DATASETS or imports.is_object(config.name):
         train, test = load(config, "train"), load(config, "test")
     else:
         detect = _module("detect")

@@ -134,8 +134,12 @@ def _is_schedule_free(state: Any) -> bool:
 
 
 def kernels(params: Arrays) -> dict[str, bool]:
-    """Return for each parameter whether it is a kernel of a convolution or of the head: no scale, no bias."""
-    return {name: name.endswith(".kernel") for name in params}
+    """Return for each parameter whether its name ends in ``kernel``: no scale, bias or position."""
+    return {name: _is_kernel(name) for name in params}
+
+
+def _is_kernel(name: str) -> bool:
+    return name.rpartition(".")[2] == "kernel"
 
 
 def everything(params: Arrays) -> dict[str, bool]:
@@ -149,9 +153,12 @@ def _convolutions(params: Arrays) -> dict[str, bool]:
 
 
 def _matrices(params: Arrays) -> dict[str, Any]:
-    """Kernels as matrices of inputs and outputs for Muon. The head, scales and biases go to Adam: None."""
+    """Kernels as matrices of inputs and outputs for Muon. The head, scales and biases go to Adam: None.
+
+    So do kernels with three axes: which of them are inputs depends on the layer.
+    """
     numbers = {2: contrib.MuonDimensionNumbers(0, 1), 4: contrib.MuonDimensionNumbers((0, 1, 2), 3)}
     return {
-        name: numbers[p.ndim] if name.endswith(".kernel") and not name.startswith("head.") else None
+        name: numbers.get(p.ndim) if _is_kernel(name) and not name.startswith("head.") else None
         for name, p in params.items()
     }

@@ -22,7 +22,7 @@ from trainer.state import Arrays, Averaging, Batch, EvalStep, Metrics, State, Tr
 Carry = tuple[Arrays, Metrics, Arrays]  # gradients and metrics so far, statistics
 Part = tuple[jax.Array, jax.Array, jax.Array, Mix | None]  # its number, images, labels, how they were mixed
 
-DEPTH_SALT = 0x646570  # the stream of stochastic depth, keyed by (seed, step)
+DRAW_SALT = 0x646570  # the stream of what networks draw, such as stochastic depth, keyed by (seed, step)
 
 
 def make_init(
@@ -77,8 +77,8 @@ def make_train_step(
     def train_step(state: State, batch: Batch) -> tuple[State, Metrics]:
         images, mixed = prepare(batch, state.step, source, config, pixels)
         key = None
-        if config.model.stochastic_depth:
-            key = jax.random.fold_in(jax.random.key(config.train.seed ^ DEPTH_SALT), state.step)
+        if network.draws:
+            key = jax.random.fold_in(jax.random.key(config.train.seed ^ DRAW_SALT), state.step)
         grads, stats, sums = _gradients(network, state, images, batch["label"], mixed, key, config)
         rule = state.opt.rule if config.optim.ema else state.opt
         updates, rule = cast(Any, optimizer.update(grads, rule, state.params))
@@ -157,8 +157,11 @@ def _gradients(
         stats: Arrays, images: jax.Array, labels: jax.Array, mixed: Mix | None, key: jax.Array | None
     ) -> tuple[Arrays, Arrays, Metrics]:
         def objective(params: Arrays) -> tuple[jax.Array, tuple[jax.Array, Arrays]]:
-            logits, new_stats = network.apply(params, stats, images, train=True, key=key)
-            return jnp.mean(example_losses(logits, labels, mixed, config.optim)), (logits, new_stats)
+            outputs, new_stats = network.forward(params, stats, images, train=True, key=key)
+            loss = jnp.mean(example_losses(outputs.logits, labels, mixed, config.optim))
+            for penalty in outputs.penalties.values():
+                loss = loss + penalty.astype(jnp.float32)
+            return loss, (outputs.logits, new_stats)
 
         (loss, (logits, new_stats)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         accuracy = jnp.mean((jnp.argmax(logits, -1) == labels).astype(jnp.float32))

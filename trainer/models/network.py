@@ -4,10 +4,13 @@ Names are paths in the module tree joined by dots (``blocks.0.conv1.conv.kernel`
 state, in checkpoints and in exported files, whatever version of NNX made them.
 """
 
+import contextlib
+import dataclasses
 import importlib
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +18,10 @@ import numpy as np
 from flax import nnx
 from flax.typing import PathParts
 
+from trainer import imports
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
+from trainer.models.architecture import Architecture, Inputs, Outputs
 from trainer.models.layers import LayerConfig
 from trainer.registry import ARCHS
 from trainer.state import Arrays
@@ -31,12 +36,32 @@ class Network:
     """A module taken apart once: ``apply`` puts it together inside a traced function, at no cost per step.
 
     Args:
+      name: the architecture, for messages.
+      classes: length of a row of logits.
       graphdef: the static part of the module, as ``nnx.split`` gives it.
-      variables: name -> (path in the module tree, nnx variable type).
+      variables: name -> (path in the module tree, abstract nnx variable) of each parameter and statistic.
+      random: (path, abstract nnx variable) of each key and counter of layers that draw.
+      takes_key: whether the module takes a parameter ``key``.
+      draws: whether training needs a key.
     """
 
+    name: str
+    classes: int
     graphdef: nnx.GraphDef[nnx.Module]
-    variables: dict[str, tuple[PathParts, type[nnx.Variable[Any]]]]
+    variables: dict[str, tuple[PathParts, nnx.Variable[Any]]]
+    random: tuple[tuple[PathParts, nnx.Variable[Any]], ...]
+    takes_key: bool
+    draws: bool
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the network comes from a module that the request names."""
+        return self.name not in ARCHS
+
+    @property
+    def statistics(self) -> frozenset[str]:
+        """Names of the running statistics."""
+        return frozenset(n for n, (_, v) in self.variables.items() if isinstance(v, nnx.BatchStat))
 
     def apply(
         self,
@@ -52,37 +77,71 @@ class Network:
           params, stats: float32 arrays by name, as ``build`` made them; BatchNorm's statistics are [C].
           images: [B, H, W, C] float32, normalised.
           train: whether statistics are those of the batch, and come back changed.
-          key: a scalar key of what is random in training (stochastic depth); None: nothing is.
+          key: a scalar key of what is random in training; None: nothing is.
         """
+        outputs, stats = self.forward(params, stats, images, train, key)
+        return outputs.logits, stats
+
+    def forward(
+        self,
+        params: Arrays,
+        stats: Arrays,
+        images: jax.Array,
+        train: bool,
+        key: jax.Array | None = None,
+    ) -> tuple[Outputs, Arrays]:
+        """Return the logits with the penalties of the network, and the statistics; see ``apply``."""
         arrays = params | stats
-        state = nnx.from_flat_state([(path, kind(arrays[n])) for n, (path, kind) in self.variables.items()])
-        module: Any = nnx.merge(self.graphdef, state)
-        logits = module(images, train=train, key=key)  # [B, num_classes]
-        return logits, _averaged_groups(_arrays(nnx.state(module, nnx.BatchStat)))
+        flat = [(path, variable.replace(arrays[n])) for n, (path, variable) in self.variables.items()]
+        flat += [
+            (path, variable.replace(_drawn(variable, key, i)))
+            for i, (path, variable) in enumerate(self.random)
+        ]
+        module: Any = nnx.merge(self.graphdef, nnx.from_flat_state(flat))
+        keys = {"key": key} if self.takes_key else {}
+        with _running(self.name, f"cannot be called with train={train}"):
+            outputs = module(images, train=train, **keys)
+        outputs = self._checked(outputs, len(images))
+        return outputs, _averaged_groups(_arrays(nnx.state(module, nnx.BatchStat)), self.variables)
+
+    def _checked(self, outputs: Any, batch: int) -> Outputs:
+        logits, penalties = outputs if isinstance(outputs, Outputs) else (outputs, {})
+        expected = (batch, self.classes)
+        if not isinstance(logits, jax.Array) or logits.shape != expected or logits.dtype.kind not in "fV":
+            got = getattr(logits, "aval", None) or type(logits).__name__
+            raise ConfigError(
+                f"model.arch: {self.name} must return logits {list(expected)} (images, classes) of a float "
+                f"dtype, got {got}"
+            )
+        for name, penalty in penalties.items():
+            if jnp.shape(penalty) != ():
+                raise ConfigError(
+                    f"model.arch: {self.name}: penalty {name!r} must be a scalar, got {jnp.shape(penalty)}"
+                )
+        return Outputs(logits.astype(jnp.float32), penalties)
 
 
-class Family(Protocol):
-    """The class of a family of networks, as the registry names it."""
+def find(arch: str) -> Architecture:
+    """Return the architecture with a name of ours, or import the one that ``package.module:name`` names.
 
-    @staticmethod
-    def configure(model: ModelConfig, sizes: Mapping[str, Any], stem: str, /) -> Any:
-        """Return the family's own frozen configuration of a registered network.
-
-        Args:
-          model: the settings of the run.
-          sizes: what the registry holds of the network.
-          stem: ``model.stem``, or what its "auto" means for the images of the run.
-
-        Raises:
-          ConfigError: the settings contradict each other, or the network.
-        """
-        ...
-
-    def __call__(
-        self, config: Any, layers: LayerConfig, /, *, channels: int, num_classes: int, rngs: nnx.Rngs
-    ) -> nnx.Module:
-        """Return the network; ``module(images, train=..., key=...)`` returns logits."""
-        ...
+    Raises:
+      ConfigError: the module cannot be imported, or the name is no ``Architecture``.
+    """
+    if arch in ARCHS:
+        module, sizes = ARCHS[arch]
+        return importlib.import_module(f"trainer.models.{module}").architecture(**sizes)
+    if not imports.is_object(arch):
+        raise ConfigError(
+            f"model.arch: must be one of {', '.join(ARCHS)} or package.module:name, got {arch!r}"
+        )
+    value = imports.load("model.arch", arch)
+    if not isinstance(value, Architecture):
+        kind = "a function" if inspect.isroutine(value) else f"{type(value).__name__}"
+        raise ConfigError(
+            f"model.arch: {arch} must be an Architecture, got {kind}",
+            "put @architecture() of trainer.models.architecture above the function that makes the network",
+        )
+    return value
 
 
 def build(
@@ -99,25 +158,112 @@ def build(
       batch: examples that go through the network at once, over all devices; for ``model.bn_group``.
 
     Raises:
-      ConfigError: the settings contradict each other.
+      ConfigError: the settings contradict each other, the network does not honour one of them, or it does not
+        fulfil its contract (``trainer.models.architecture``).
     """
-    module_name, class_name, sizes = ARCHS[config.arch]
-    family: Family = getattr(importlib.import_module(f"trainer.models.{module_name}"), class_name)
-    family_config = family.configure(config, sizes, stem(config, image_size))
-    layers = _layer_config(config, platform, batch)
+    name, architecture = config.arch, find(config.arch)
+    _check_settings(config, architecture)
+    inputs = Inputs(
+        model=config,
+        classes=num_classes,
+        channels=channels,
+        image_size=image_size,
+        dtype=compute_dtype(config, platform),
+        stem=stem(config, image_size),
+        layers=_layer_config(config, platform, batch),
+    )
 
     def make(key: jax.Array) -> nnx.Module:
-        rngs = nnx.Rngs(key)
-        return family(family_config, layers, channels=channels, num_classes=num_classes, rngs=rngs)
+        with _running(name, "cannot be made"):
+            module = architecture.make(inputs, nnx.Rngs(key))
+        if not isinstance(module, nnx.Module):
+            raise ConfigError(f"model.arch: {name} must return an nnx.Module, got {type(module).__name__}")
+        return module
 
     def init(key: jax.Array) -> tuple[Arrays, Arrays]:
         module = make(key)
         return _arrays(nnx.state(module, nnx.Param)), _arrays(nnx.state(module, nnx.BatchStat))
 
     abstract = nnx.eval_shape(make, jax.random.key(0))
-    graphdef, state = nnx.split(abstract)
-    flat = dict(nnx.to_flat_state(state))
-    return Network(graphdef, {_join(path): (path, type(v)) for path, v in flat.items()}), init
+    network = _taken_apart(config, architecture, abstract, num_classes)
+    if network.is_own:
+        _try(network, init, (1, image_size, image_size, channels))
+    return network, init
+
+
+def _taken_apart(
+    config: ModelConfig, architecture: Architecture, module: nnx.Module, classes: int
+) -> Network:
+    graphdef, state = nnx.split(module)
+    variables, random = {}, []
+    for path, variable in dict(nnx.to_flat_state(state)).items():
+        if isinstance(variable, nnx.RngState):
+            random.append((path, variable))
+            continue
+        _check_array(config.arch, _join(path), variable)
+        variables[_join(path)] = (path, variable)
+    takes_key = "key" in inspect.signature(type(module).__call__).parameters
+    draws = architecture.draws(config) if architecture.draws else takes_key or bool(random)
+    return Network(config.arch, classes, graphdef, variables, tuple(random), takes_key, draws)
+
+
+def _check_array(arch: str, name: str, variable: Any) -> None:
+    """Raise ConfigError for what a checkpoint cannot hold or an optimizer cannot update."""
+    must = f"model.arch: {arch}: {name} must be an nnx.Param or nnx.BatchStat"
+    if not isinstance(variable, (nnx.Param, nnx.BatchStat)):
+        raise ConfigError(
+            f"{must}, got {type(variable).__name__}", "what is no state, `__call__` can compute"
+        )
+    value = variable.get_value()
+    if getattr(value, "shape", None) is None or value.dtype != jnp.float32:
+        got = getattr(value, "dtype", type(value).__name__)
+        raise ConfigError(f"{must} of one float32 array, got {got}", "compute in another dtype: inputs.dtype")
+
+
+def _check_settings(config: ModelConfig, architecture: Architecture) -> None:
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name in architecture.settings or field.name == "arch" or value == field.default:
+            continue
+        honoured = ", ".join(f"model.{name}" for name in sorted(architecture.settings)) or "none"
+        raise ConfigError(
+            f"model.{field.name}: must be {field.default!r} for {config.arch}, got {value!r}",
+            f"the settings of {config.arch}: {honoured}",
+        )
+
+
+def _try(network: Network, init: Init, shape: tuple[int, ...]) -> None:
+    """Trace an own network once, so that what is wrong with it is found before any data is read."""
+    params, stats = jax.eval_shape(init, jax.random.key(0))
+    images = jax.ShapeDtypeStruct(shape, jnp.float32)
+    for train in (True, False):
+
+        def forward(params: Arrays, stats: Arrays, images: jax.Array, key: jax.Array, train: bool = train):
+            return network.forward(params, stats, images, train, key if train else None)
+
+        _, after = jax.eval_shape(forward, params, stats, images, jax.random.key(0))
+        for name, stat in stats.items():
+            if name not in after or after[name].shape != stat.shape or after[name].dtype != stat.dtype:
+                raise ConfigError(
+                    f"model.arch: {network.name}: {name} must keep its shape and dtype in a call"
+                )
+
+
+@contextlib.contextmanager
+def _running(name: str, failure: str) -> Iterator[None]:
+    """Around code of an own network: its errors name it, and it may mix dtypes as JAX does by default."""
+    if name in ARCHS:
+        yield
+        return
+    with imports.running("model.arch", name, f"{name} {failure}"), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def _drawn(variable: nnx.Variable[Any], key: jax.Array | None, number: int) -> jax.Array:
+    """The key of a layer that draws, from that of the step; its counter begins at 0 in each step."""
+    if isinstance(variable, nnx.RngCount):
+        return jnp.zeros((), jnp.uint32)
+    return jax.random.fold_in(jax.random.key(0) if key is None else key, number)
 
 
 def compute_dtype(config: ModelConfig, platform: str) -> jnp.dtype:
@@ -133,6 +279,13 @@ def stem(config: ModelConfig, image_size: int) -> str:
     if config.stem != "auto":
         return config.stem
     return "small" if image_size <= SMALL_STEM_PIXELS else "imagenet"
+
+
+def with_stem(config: ModelConfig, image_size: int) -> ModelConfig:
+    """Return the settings with what stem "auto" is; unchanged for a network without a choice of stems."""
+    if "stem" not in find(config.arch).settings:
+        return config
+    return dataclasses.replace(config, stem=stem(config, image_size))
 
 
 def _layer_config(config: ModelConfig, platform: str, batch: int) -> LayerConfig:
@@ -165,13 +318,14 @@ def _norm_groups(config: ModelConfig, batch: int) -> int:
     return batch // config.bn_group
 
 
-def _averaged_groups(stats: Arrays) -> Arrays:
+def _averaged_groups(stats: Arrays, variables: Mapping[str, tuple[Any, nnx.Variable[Any]]]) -> Arrays:
     """Running statistics [C] from those of each group, [G, C]: one reduction over the devices for all."""
-    if all(a.ndim == 1 for a in stats.values()):
+    grouped = {n: a for n, a in stats.items() if a.ndim == 2 and variables[n][1].get_value().ndim == 1}
+    if not grouped:
         return stats
-    means = jnp.mean(jnp.concatenate(list(stats.values()), axis=1), axis=0)  # [sum of all C]
-    ends = np.cumsum([a.shape[1] for a in stats.values()])
-    return dict(zip(stats, jnp.split(means, ends[:-1]), strict=True))
+    means = jnp.mean(jnp.concatenate(list(grouped.values()), axis=1), axis=0)  # [sum of all C]
+    ends = np.cumsum([a.shape[1] for a in grouped.values()])
+    return stats | dict(zip(grouped, jnp.split(means, ends[:-1]), strict=True))
 
 
 def _arrays(state: nnx.State) -> Arrays:

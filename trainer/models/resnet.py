@@ -14,6 +14,8 @@ from flax import nnx
 
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
+from trainer.models import resnet_names
+from trainer.models.architecture import SETTINGS, Architecture, Foreign, Inputs
 from trainer.models.layers import EXACT, PIXELS, BatchNorm, Conv, LayerConfig, copies, second_moments
 from trainer.models.variants import (
     PLAIN,
@@ -357,8 +359,6 @@ class ResNet(nnx.Module):
       num_classes: length of a row of logits.
     """
 
-    configure = ResNetConfig.resolve
-
     def __init__(
         self, config: ResNetConfig, layers: LayerConfig, *, channels: int, num_classes: int, rngs: nnx.Rngs
     ):
@@ -407,3 +407,21 @@ class ResNet(nnx.Module):
         # x: [B, H / 32, W / 32, features] after four stages and a stem that pools
         x = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, features]
         return self.head(x)  # [B, num_classes]
+
+
+def architecture(**sizes: Any) -> Architecture:
+    """Return a network of the family; ``sizes`` are those that ``ResNetConfig.resolve`` takes."""
+
+    def make(inputs: Inputs, rngs: nnx.Rngs) -> ResNet:
+        config = ResNetConfig.resolve(inputs.model, sizes, inputs.stem)
+        return ResNet(config, inputs.layers, channels=inputs.channels, num_classes=inputs.classes, rngs=rngs)
+
+    def foreign(model: ModelConfig) -> Foreign:
+        return resnet_names.foreign(model, tuple(sizes["stage_sizes"]))
+
+    return Architecture(
+        make=make,
+        settings=SETTINGS,
+        draws=lambda model: model.stochastic_depth > 0,
+        foreign={"torchvision": foreign, "timm": foreign},
+    )

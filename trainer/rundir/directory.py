@@ -13,6 +13,7 @@ from typing import Any
 
 from etils import epath
 
+from trainer import imports
 from trainer.config import SECTIONS, DataConfig, TrainConfig, resolve
 from trainer.errors import ConfigError, RunDirectoryError
 from trainer.registry import DATASETS
@@ -136,6 +137,9 @@ def data_at_hand(config: TrainConfig) -> DataConfig:
       ConfigError: they may not.
     """
     data = config.data
+    if imports.is_object(data.name):
+        hint = f"--data {data.name} runs it"
+        raise ConfigError(f"the data of this run are read by code that it names: {data.name}", hint)
     folders = [path for path in (data.root, data.name) if path and path not in DATASETS]
     for path in folders:
         if path.startswith("gs://") or config.run_dir.startswith("gs://"):

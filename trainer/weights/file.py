@@ -13,12 +13,13 @@ from safetensors.numpy import load_file, save_file
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError, TrainError, first_line
 from trainer.models import network
+from trainer.models.architecture import IMAGENET_MEAN, IMAGENET_STD
 from trainer.models.network import Network
 from trainer.weights import metadata, outputs, torch_names
 
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Weights", "describe", "load"]
+
 KEY = "resnet-launch"  # key of our JSON in the metadata of the file
-# torchvision and timm normalise with these, per channel in RGB order (torchvision.transforms).
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from trainer import imports
 from trainer.config import DataConfig, TrainConfig
 from trainer.data import datasets, pipeline
 from trainer.data.classes import match, relabelled
@@ -28,7 +29,7 @@ from trainer.rundir.dataset import DatasetRecord, listed
 from trainer.rundir.dataset import read as read_record
 from trainer.runtime.agreement import from_first_host
 from trainer.runtime.counter import counted
-from trainer.runtime.messages import warn
+from trainer.runtime.messages import note, warn
 from trainer.state import Arrays
 from trainer.weights.file import Weights, load
 from trainer.weights.pictures import Picture
@@ -50,8 +51,18 @@ def load_weights(path: str, head: bool = True) -> Weights:
     """
     root = epath.Path(path)
     if path.endswith(".safetensors") or (not path.startswith("gs://") and root.is_file()):
-        return load(path, head)
-    return load_best(directory.read(root))
+        weights = load(path, head)
+        _announce(weights.model.arch, path)
+        return weights
+    config = directory.read(root)
+    _announce(config.model.arch, path)
+    return load_best(config)
+
+
+def _announce(arch: str, path: str) -> None:
+    """Say that code is imported which a file or a run directory names, perhaps written by somebody else."""
+    if imports.is_object(arch) and jax.process_index() == 0:
+        note(f"{path} names the network {arch}, whose module is imported from this installation")
 
 
 def load_best(config: TrainConfig) -> Weights:
@@ -73,7 +84,7 @@ def load_best(config: TrainConfig) -> Weights:
         checkpoints.close()
     params, stats = step.evaluated(checkpoint.state, config.optim)[""]
     return Weights(
-        model=dataclasses.replace(config.model, stem=network.stem(config.model, dataset.image_size)),
+        model=network.with_stem(config.model, dataset.image_size),
         class_names=list(dataset.class_names),
         image_size=dataset.image_size,
         mean=dataset.mean,
@@ -221,5 +232,5 @@ def build_network(weights: Weights) -> tuple[network.Network, Arrays, Arrays]:
     """Return the network, its parameters and its running statistics, both by name."""
     net, _ = weights.network(jax.devices()[0].platform)
     arrays = {name: jnp.asarray(a) for name, a in weights.arrays.items()}
-    stats = {name: a for name, a in arrays.items() if name.endswith((".mean", ".var"))}
+    stats = {name: a for name, a in arrays.items() if name in net.statistics}
     return net, {name: a for name, a in arrays.items() if name not in stats}, stats

@@ -1,6 +1,5 @@
 """The first state of a run that starts from a trained network (``train.init``)."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,7 +93,7 @@ def fitting_arrays(
     Raises:
       ConfigError: an array outside the head differs; the message names the first one.
     """
-    model = dataclasses.replace(model, stem=network.stem(model, image_size))
+    model = network.with_stem(model, image_size)
     fitting = {name: a for name, a in weights.arrays.items() if not name.startswith("head.")}
     for name, wanted in arrays.items():
         loaded = weights.arrays.get(name)

@@ -1,4 +1,4 @@
-"""Export of a trained network to ONNX. The graph is built node by node, without tracing."""
+"""Export of a trained network to ONNX. The graph of a ResNet is built node by node, others are traced."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 from trainer.errors import TrainError
 from trainer.registry import ARCHS
-from trainer.weights import outputs
+from trainer.weights import onnx_trace, outputs
 from trainer.weights.file import Weights
 
 OPSET = 17
@@ -18,23 +18,31 @@ def write_onnx(weights: Weights, path: str) -> None:
     """Write an ONNX file.
 
     Its input ``images`` is [batch, channels, height, width] float32, normalised with the mean and standard
-    deviation of the weights. Its output ``logits`` is [batch, classes] float32. The metadata of the model
-    (``metadata_props``) holds class_names, image_size, mean, std and crop as JSON, as `Weights` has them.
+    deviation of the weights. Height and width may differ from those of training for a ResNet only. Its output
+    ``logits`` is [batch, classes] float32. The metadata of the model (``metadata_props``) holds class_names,
+    image_size, mean, std and crop as JSON, as `Weights` has them.
 
     Raises:
-      TrainError: the onnx package is not installed, or the file cannot be written.
+      TrainError: the onnx package is not installed, the file cannot be written, or the network uses an
+        operation that has no translation.
     """
     try:
         import onnx
     except ImportError:
         hint = "pip install '.[onnx]' in a checkout of resnet-launch"
         raise TrainError("the onnx package must be installed to export to ONNX", hint) from None
-    graph = _Graph(weights)
-    graph.network()
+    side: Any = weights.image_size
+    if ARCHS.get(weights.model.arch, ("",))[0] == "resnet":
+        graph = _Graph(weights)
+        graph.network()
+        shape = ["batch", len(weights.mean), "height", "width"]
+    else:
+        graph = onnx_trace.Graph(weights)
+        shape = ["batch", len(weights.mean), side, side]
     onnx_graph = onnx.helper.make_graph(
         graph.nodes,
         weights.model.arch,
-        [onnx.helper.make_tensor_value_info("images", 1, ["batch", len(weights.mean), "height", "width"])],
+        [onnx.helper.make_tensor_value_info("images", 1, shape)],
         [onnx.helper.make_tensor_value_info("logits", 1, ["batch", len(weights.class_names)])],
         [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()],
     )
@@ -68,7 +76,7 @@ class _Graph:
             strides = [1, 1] if blurred else [2, 2]
             x = self._node("MaxPool", [x], kernel_shape=[3, 3], strides=strides, pads=[1, 1, 1, 1])
             x = self._blur(x, "stem.conv", 2, "reflect") if blurred else x
-        for stage, size in enumerate(ARCHS[model.arch][2]["stage_sizes"]):
+        for stage, size in enumerate(ARCHS[model.arch][1]["stage_sizes"]):
             for i in range(size):
                 x = self._block(x, f"blocks.{blocks}", 2 if stage and not i else 1)
                 blocks += 1
@@ -105,7 +113,7 @@ class _Graph:
         if stride > 1 and self._weights.model.blur == "before" and not name.startswith(("stem", "deep")):
             x = self._blur(x, f"{name}.conv", 1, "constant", kernel.shape[1])
         pad = (kernel.shape[2] - 1) // 2
-        groups = ARCHS[self._weights.model.arch][2].get("groups", 1) if name.endswith("conv2") else 1
+        groups = ARCHS[self._weights.model.arch][1].get("groups", 1) if name.endswith("conv2") else 1
         inputs = [x, self._constant(f"{name}.kernel", kernel)]
         x = self._node("Conv", inputs, strides=[stride] * 2, pads=[pad] * 4, group=groups)
         norm = [self._array(f"{name}.norm.{leaf}") for leaf in ("scale", "bias", "mean", "var")]

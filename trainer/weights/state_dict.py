@@ -2,7 +2,8 @@
 
 Wrappers put their own words before each name: "module." (DataParallel), "_orig_mod." (torch.compile),
 "model." (Lightning). A training checkpoint holds the network under a key, and often an average of it under
-another. Both are prefixes of dotted names, and a network is wherever the name ANCHOR follows one.
+another. Both are prefixes of dotted names, and a network is wherever the family's anchor follows one: the
+name of a tensor that each of its networks has.
 """
 
 import re
@@ -16,7 +17,6 @@ from trainer.errors import ConfigError
 from trainer.pickled import Inert, shown
 from trainer.weights.torch_tensor import Tensor
 
-ANCHOR = "layer1.0.conv1.weight"  # in every ResNet of torchvision and timm, under this name
 AVERAGE = re.compile(r"(^|[._])(ema|avg|averag\w*|swa|shadow|teacher)([._]|$)", re.IGNORECASE)
 MAX_DEPTH, MAX_TENSORS = 6, 100_000
 HINT = "write it with torch.save(model.state_dict(), FILE), or use a safetensors file"
@@ -66,23 +66,24 @@ class Choice:
     tensors: StateDict
 
 
-def choose(path: Any, reads: Mapping[str, Read], part: str = "") -> Choice:
+def choose(path: Any, reads: Mapping[str, Read], part: str, anchor: str) -> Choice:
     """Return the tensors of one network of a file.
 
     Args:
       path: the file, for errors.
       reads: functions by dotted name, as ``StateDict`` takes them.
       part: first words of the prefix, such as "state_dict_ema"; empty: the network that is no average.
+      anchor: name of a tensor that each network of the family has.
 
     Raises:
       ConfigError: there is no network under the prefix, or several; the message names them.
     """
     prefixes = sorted(
-        name.removesuffix(ANCHOR) for name in reads if name == ANCHOR or name.endswith(f".{ANCHOR}")
+        name.removesuffix(anchor) for name in reads if name == anchor or name.endswith(f".{anchor}")
     )
     if not prefixes:
         names = ", ".join(shown(name)[1:-1] for name in list(reads)[:3]) or "no tensors"
-        raise ConfigError(f"{path}: must hold a ResNet with a tensor named {ANCHOR}, got {names}", HINT)
+        raise ConfigError(f"{path}: must hold a network with a tensor named {anchor}, got {names}", HINT)
     fitting = [p for p in prefixes if f"{p}.".startswith(f"{part.rstrip('.')}.")] if part else prefixes
     if not part:
         fitting = [p for p in prefixes if not AVERAGE.search(p)] or prefixes

@@ -1,6 +1,5 @@
 """Weights of torchvision and timm, in and out: from ``.pth`` and safetensors files alike."""
 
-import dataclasses
 import functools
 import json
 from collections.abc import Mapping
@@ -13,8 +12,9 @@ from safetensors.numpy import save_file
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError, TrainError, first_line
 from trainer.models import network
+from trainer.models.architecture import Foreign
 from trainer.weights import outputs, state_dict, torch_file, torch_names, torch_write
-from trainer.weights.file import IMAGENET_MEAN, IMAGENET_STD, Weights, describe
+from trainer.weights.file import Weights, describe
 
 INPUTS = ("class_names", "image_size", "mean", "std", "crop")  # fields of Weights beside a file of tensors
 
@@ -33,11 +33,12 @@ def load_torch(
     image_size: int,
     part: str = "",
     class_names: list[str] | None = None,
+    library: str = "torchvision",
 ) -> Imported:
     """Read a ``.pth`` or ``.safetensors`` file of torchvision or timm, or one of their training checkpoints.
 
-    The content tells the format. The result has ImageNet's mean and standard deviation; without
-    ``class_names`` its classes are numbered.
+    The content tells the format. The result has the mean and standard deviation that weights of this
+    architecture have there; without ``class_names`` its classes are numbered.
 
     Args:
       path: the file.
@@ -45,30 +46,34 @@ def load_torch(
       image_size: height and width of the input in pixels.
       part: which network of a training checkpoint, "state_dict_ema"; empty: the one without averaging.
       class_names: names of the classes, in the order of the logits.
+      library: "torchvision" or "timm", whose names the file has.
 
     Raises:
       ConfigError: the file is not readable, or holds another network than ``model``.
     """
-    choice = state_dict.choose(path, _tensors(path), part)
+    model = network.with_stem(model, image_size)
+    theirs = torch_names.layout(model, library)
+    choice = state_dict.choose(path, _tensors(path), part, theirs.anchor)
     notes = _notes(choice)
-    model = dataclasses.replace(model, stem=network.stem(model, image_size))
-    names = _class_names(path, choice.tensors, class_names)
-    _, shapes = describe(model, len(names), len(IMAGENET_MEAN), image_size, "cpu")
+    names = _class_names(path, choice.tensors, class_names, theirs)
+    _, shapes = describe(model, len(names), len(theirs.mean), image_size, "cpu")
     if not names:
         shapes = {name: shape for name, shape in shapes.items() if not name.startswith("head.")}
-        notes.append("it has no head (no fc.weight): train.init starts one afresh, predict has no classes")
+        notes.append(
+            f"it has no head (no {theirs.head}): train.init starts one afresh, predict has no classes"
+        )
     weights = Weights(
         model=model,
         class_names=names,
         image_size=image_size,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        arrays=torch_names.read(model, choice.tensors, shapes, str(path)),
+        mean=theirs.mean,
+        std=theirs.std,
+        arrays=torch_names.read(model, choice.tensors, shapes, str(path), library),
     )
     return Imported(weights, notes)
 
 
-def save_torch(weights: Weights, path: str | Path) -> None:
+def save_torch(weights: Weights, path: str | Path, library: str = "torchvision") -> None:
     """Write weights for torchvision or timm: a zip file of PyTorch, or safetensors where the path ends so.
 
     These libraries load tensors alone. The classes and the images that the network expects stand in a second
@@ -76,8 +81,9 @@ def save_torch(weights: Weights, path: str | Path) -> None:
 
     Raises:
       TrainError: the file cannot be written.
+      ConfigError: the architecture states nothing of this library.
     """
-    arrays = torch_names.write(weights.model, weights.arrays)
+    arrays = torch_names.write(weights.model, weights.arrays, library)
     try:
         with outputs.replaced(path) as temporary:
             if Path(path).suffix.lower() in outputs.SAFETENSORS:
@@ -119,19 +125,21 @@ def _safetensor(file: safetensors.safe_open, name: str):
         raise ValueError(f"must be numbers that numpy has, got {first_line(error)}") from None
 
 
-def _class_names(path: str | Path, tensors: state_dict.StateDict, names: list[str] | None) -> list[str]:
+def _class_names(
+    path: str | Path, tensors: state_dict.StateDict, names: list[str] | None, theirs: Foreign
+) -> list[str]:
     """Return the names of the classes, none where the file has no head."""
-    if "fc.weight" not in tensors:
-        if "fc.bias" in tensors:
-            raise ConfigError(f"{path}: fc.weight must be there beside fc.bias, got none")
+    if theirs.head not in tensors:
+        if theirs.head_bias in tensors:
+            raise ConfigError(f"{path}: {theirs.head} must be there beside {theirs.head_bias}, got none")
         if names:
             raise ConfigError(
                 f"--classes: must be left out for a file without a head, got {len(names)} names"
             )
         return []
-    shape = tensors["fc.weight"].shape
+    shape = tensors[theirs.head].shape
     if len(shape) != 2 or not shape[0]:
-        raise ConfigError(f"{path}: fc.weight must be [classes, features], got {list(shape)}")
+        raise ConfigError(f"{path}: {theirs.head} must be [classes, features], got {list(shape)}")
     if names is None:
         return [f"class {i}" for i in range(shape[0])]
     if len(names) != shape[0]:

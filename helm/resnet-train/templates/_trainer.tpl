@@ -41,6 +41,7 @@
 {{- if or (contains ".." $value) (not (regexMatch (get $run.trainer.forms "path") $value)) -}}
 {{- include "resnet-train.wrong" (list $run "set-path" $values) -}}
 {{- end -}}
+{{- else if and $row.code (regexMatch $run.trainer.forms.code $value) -}}
 {{- else if and $row.choices (not (has $value $row.choices)) -}}
 {{- include "resnet-train.wrong" (list $run "set-choices" (set $values "choices" (join ", " $row.choices))) -}}
 {{- else if and (hasKey $row "minimum") (lt (float64 $value) (float64 $row.minimum)) -}}

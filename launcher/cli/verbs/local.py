@@ -92,6 +92,7 @@ def _job(flags: dict[str, Any]) -> TrainingJob:
     with options.located(origins):
         if isinstance(values.get("code"), str):
             values["code"] = options.pack(values["code"])
+        values = sources.with_recipe(values)
         job = TrainingJob(**values, args=options.trainer_arguments(), platform="local")
     if job.shape.kind == "tpu" or job.shape.accelerator:
         shape = job.shape

@@ -101,7 +101,7 @@ def test_everything_at_once_trains_alike_on_one_device_and_on_eight():
 @pytest.mark.slow
 @pytest.mark.parametrize("group", [0, 4])
 def test_batch_norm_that_is_folded_trains_alike_and_on_any_number_of_devices(monkeypatch, group):
-    monkeypatch.setitem(registry.ARCHS["resnet-tiny"][2], "block", "bottleneck")
+    monkeypatch.setitem(registry.ARCHS["resnet-tiny"][1], "block", "bottleneck")
     plain, fold = {"model.bn_group": group}, {"model.bn_group": group, "model.bn_fold": "on"}
     apart, one, eight = Run(1, **plain), Run(1, **fold), Run(8, **fold)
     folded = one.losses(20)
@@ -127,7 +127,7 @@ def test_with_statistics_in_groups_the_gradients_are_all_that_is_reduced(monkeyp
     assert collectives(whole)["all-reduce"] > 6
     # The running statistics of all layers are one row of numbers, which the gradients take along.
     assert collectives(groups) == {"all-reduce": 1}
-    monkeypatch.setitem(registry.ARCHS["resnet-tiny"][2], "block", "bottleneck")
+    monkeypatch.setitem(registry.ARCHS["resnet-tiny"][1], "block", "bottleneck")
     assert collectives(Run(8, **{"model.bn_group": 4, "model.bn_fold": "on"})) == {"all-reduce": 1}
     assert all(np.isfinite(groups.losses(3)))
     assert groups.totals()["examples"] == 360
