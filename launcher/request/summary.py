@@ -84,7 +84,8 @@ def _training(job: TrainingJob) -> Iterator[str]:
         folder = os.path.dirname(data.rstrip("/"))
         yield f"{text} (--mount pvc/NAME:{folder if folder != '/' else data.rstrip('/')}:ro)"
     if job.platform != "local" and (code := [*imported(job)]):
-        yield f"not checked here: {', '.join(code)}; the image or --code must have it (resnet-launch check imports it)"
+        where = "the image or --code must have it (resnet-launch check imports it)"
+        yield f"not checked here: {', '.join(code)}; {where}"
     batch = int(job.settings["train.batch"])
     if "train.batch" not in job.requested and job.recipe_settings is not None and batch % job.devices:
         problem = f"batch {batch} of the recipe does not divide over {job.devices} devices"
