@@ -6,6 +6,7 @@ import json
 
 import reference_contract
 import reference_flags
+import reference_progress
 import reference_python
 from markup import NOTE, code, table
 
@@ -44,6 +45,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings(),
         "exit-codes.md": reference_contract.exit_codes(),
         "events.md": reference_contract.events(),
+        "progress-lines.md": reference_progress.page(),
         "environment.md": reference_contract.environment(),
         "run-directory.md": run_directory(),
         "python.md": reference_python.python_api(),

@@ -11,6 +11,8 @@ from testcluster.api import Object
 from testcluster.objects import eventually, pods
 
 from launcher import TrainingJob, render
+from launcher.cluster import api
+from launcher.runs.status import status
 
 DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
 
@@ -92,6 +94,34 @@ def test_other_codes_restart_until_the_budget_is_used(
 def test_for_an_older_jobset_42_counts_and_44_still_fails(control_plane: Cluster, namespace: str) -> None:
     run = Run(control_plane, namespace, max_restarts=1, jobset_version="0.8")
     run.end(0, 42)
+    run.end(1, 44)
+    assert eventually(run.failed)
+    assert run.restarts() == (1, 1)
+
+
+PROGRAM = {"arch": None, "command": "python train.py", "num_slices": 1}
+
+
+def test_the_exit_codes_of_a_program_of_the_user_s_own(control_plane: Cluster, namespace: str) -> None:
+    codes = "preempted=9,preempted=75,fatal=3,fatal=2"
+    run = Run(control_plane, namespace, **PROGRAM, max_restarts=1, exit_codes=codes)
+    run.end(0, 9)
+    run.end(1, 75)
+    run.end(2, 44)  # the trainer's "cannot succeed" means nothing here
+    run.end(3, 2)
+    assert eventually(run.failed)
+    assert run.restarts() == (3, 1)
+    described = status(api.Cluster(None, namespace, str(control_plane.kubeconfig)), "run")
+    assert described["command"] == ["python", "train.py"]
+    assert described["failed"]["exit_code"] == 2
+    assert described["failed"]["meaning"] == "cannot succeed"
+
+
+def test_a_program_without_hopeless_codes_restarts_until_the_budget_is_used(
+    control_plane: Cluster, namespace: str
+) -> None:
+    run = Run(control_plane, namespace, **PROGRAM, max_restarts=1, exit_codes="retry=1")
+    run.end(0, 44)
     run.end(1, 44)
     assert eventually(run.failed)
     assert run.restarts() == (1, 1)

@@ -122,6 +122,12 @@ OFFLINE = [
     ),
     Case(f"{REQUEST}exit_codes.py", "--exit-codes preempted=42,fatal=44", f"{PROGRAM} --exit-codes 42", swap),
     Case(f"{REQUEST}program.py", '--command "python train.py --lr 0.1"', f"{PROGRAM} --command '", swap),
+    Case(
+        "launcher/cli/verbs/local.py",
+        "--workdir .",
+        "local --slice cpu-1x1 --command true --name mine --workdir none",
+        swap,
+    ),
     Case(f"{REQUEST}program.py", "--workdir /app", f"{PROGRAM} --workdir app", swap),
     Case(
         "launcher/cli/verbs/check.py",

@@ -59,7 +59,7 @@ def command(**flags: Any) -> None:
         extras.require("train", "`local`")
     elif job.workdir and not os.path.isdir(job.workdir):
         problem = f"must be a directory of this machine, got {job.workdir!r}"
-        raise RequestError(Problem("workdir", problem))
+        raise RequestError(Problem("workdir", problem, "--workdir ."))
     _create(job.run_dir)
     options.announce(flags, FIELDS)
     options.warn(job)
