@@ -44,6 +44,8 @@ QUEUE = "kueue.x-k8s.io/queue-name"  # local queue of the namespace
 PRIORITY = "kueue.x-k8s.io/priority-class"  # WorkloadPriorityClass
 REQUIRED_TOPOLOGY = "kueue.x-k8s.io/podset-required-topology"  # node label that all pods must share
 PREFERRED_TOPOLOGY = "kueue.x-k8s.io/podset-preferred-topology"  # node label that pods share if possible
+SLICE_TOPOLOGY = "kueue.x-k8s.io/podset-slice-required-topology"  # node label that pods of a slice must share
+TOPOLOGY_SLICE_SIZE = "kueue.x-k8s.io/podset-slice-size"  # pods per slice
 RUN_DURATION = "provreq.kueue.x-k8s.io/maxRunDurationSeconds"  # how long provisioned nodes live
 
 # Ours.

@@ -104,6 +104,7 @@ def values_schema() -> Json:
     """Return values.schema.json, closed so that Helm refuses a misspelled value."""
     kueue = {
         "enabled": FLAG,
+        "apiVersion": {"enum": ["", "v1beta2", "v1beta1"]},
         "cluster": FLAG,
         "localQueue": text(DNS, 63),
         "clusterQueue": text(DNS, 63),

@@ -61,6 +61,7 @@ def pairs(key: str, value: Json, entry: str) -> Json:
 LABELS = pairs(KEY, {"type": "string", "pattern": f"^{LABEL}$"}, LABEL)
 ANYTHING: Json = {"type": ["string", "number"]}
 ANY = r"[\s\S]*"
+VERSION = r"^v?[0-9]{1,3}\.[0-9]{1,3}(\.[0-9]{1,3})?$"
 ABOVE_ZERO = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|[0-9]+\.[0-9]*[1-9][0-9]*)$"
 SECONDS = {"anyOf": [{"type": "integer", "minimum": 0}, text(DURATION)]}
 SOURCES = "|".join(f"{kind}{'/' if form else ''}{form}" for kind, form in mounts.NAMES.items())
@@ -142,7 +143,8 @@ FORMS: dict[str, Json] = {
     "max_restarts": {"type": "integer", "minimum": 0, "maximum": 1000},
     "deadline": {"anyOf": [{"type": "integer", "minimum": 1}, text(r"^0*[1-9][0-9]{0,8}[smhd]?$")]},
     "ttl": SECONDS,
-    "jobset_version": text(r"^v?[0-9]{1,3}\.[0-9]{1,3}(\.[0-9]{1,3})?$"),
+    "jobset_version": text(VERSION),
+    "kueue_version": text(VERSION),
     "patch": {"type": "string", "minLength": 1},
 }
 # Helps that differ from the flag's: the value is spelled in another way, or means something else to Helm.

@@ -81,6 +81,18 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"code": {"digest": "e" * 64, "archive": "cXFx"}},
         {repr("e" * 64): "'{got}'"},
     ),
+    "topology-slices": (
+        {"queue": "q", "topology_preferred": "qqq/zzz", "num_slices": 777},
+        {"777": "slices", "qqq/zzz": "label"},
+    ),
+    "kueue-topology": (
+        {"queue": "q", "topology_preferred": "a", "kueue_version": "0.8"},
+        {"topology-preferred": "flag", "got 0.8": "got {got}"},
+    ),
+    "kueue-slices": (
+        {"queue": "q", "topology_required": "a", "num_slices": 777, "kueue_version": "0.12"},
+        {"777": "slices", "got 0.12": "got {got}"},
+    ),
     "patch-key": ({"patch": {"qqq": 1}}, {"'qqq'": "'{got}'"}),
     "patch-name": ({"patch": {"metadata": {"name": "n"}}}, {}),
     "patch-mapping": ({"patch": "qqq"}, {"'qqq'": "'{got}'"}),

@@ -49,6 +49,8 @@ MANIFESTS = {
     "--name resnet50-flex-queued",
     "resnet50-queue": "--slice b200-16 --queue team --priority high --topology-required "
     "cloud.google.com/gce-topology-block --arch resnet50 --bucket my-bucket --name resnet50-queue",
+    "resnet50-queue-multislice": "--slice v5e-16 --num-slices 4 --queue team --topology-required "
+    "cloud.google.com/gce-topology-block --arch resnet50 --bucket my-bucket --name resnet50-queue-multislice",
     "resnet50-jobset-0.8": "--slice v5e-16 --jobset-version 0.8 --arch resnet50 --bucket my-bucket "
     "--name resnet50-jobset-08",
     "resnet18-cpu-2x4": "--slice cpu-2x4 --arch resnet18 --data digits --bucket my-bucket",

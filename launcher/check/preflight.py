@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from launcher import keys
 from launcher.check import bucket, image_registry, quota
 from launcher.check.quota import Level
-from launcher.cluster import controllers
+from launcher.cluster import controllers, kueue
 from launcher.cluster.refusals import Refused
 from launcher.errors import LauncherError
 from launcher.rendering import placement
 from launcher.rendering.jobset import render
+from launcher.request import queue_topology
 from launcher.runs import submission
 
 if TYPE_CHECKING:
@@ -88,19 +89,27 @@ def _server(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
 
 
 def _controllers(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
-    rendered_for = min(job.jobset_version or NEWEST, NEWEST)
-    for name, needed in [("JobSet", rendered_for), *([("Kueue", (0, 0))] if job.queue else [])]:
+    for name in ("JobSet", "Kueue") if job.queue else ("JobSet",):
         installed = controllers.version(cluster, name)
         if installed is None:
             yield Finding("warning", "controllers", f"no deployment shows the version of {name}")
             continue
-        tag, version = installed
-        if version >= needed:
-            yield Finding("ok", "controllers", f"{name} {tag}")
-        else:
-            text = f"{name} {tag} lacks fields of {needed[0]}.{needed[1]} that the run uses"
-            hint = f"--jobset-version {version[0]}.{version[1]} renders for it"
-            yield Finding("error", "controllers", text, hint)
+        lacking = (_lacking_jobset if name == "JobSet" else _lacking_kueue)(job, *installed)
+        yield lacking or Finding("ok", "controllers", f"{name} {installed[0]}")
+
+
+def _lacking_jobset(job: TrainingJob, tag: str, version: tuple[int, int]) -> Finding | None:
+    needed = min(job.jobset_version or NEWEST, NEWEST)
+    if version >= needed:
+        return None
+    text = f"JobSet {tag} lacks fields of {needed[0]}.{needed[1]} that the run uses"
+    return Finding("error", "controllers", text, f"--jobset-version {version[0]}.{version[1]} renders for it")
+
+
+def _lacking_kueue(job: TrainingJob, tag: str, version: tuple[int, int]) -> Finding | None:
+    for problem in queue_topology.too_old(job, version, tag):
+        return Finding("error", "controllers", str(problem), problem.hint)
+    return None
 
 
 def _account(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
@@ -160,18 +169,22 @@ def _cpu_nodes(job: TrainingJob, ready: list[Any]) -> Finding:
 def _queue(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     if not job.queue:
         return
-    queue = cluster.get("LocalQueue", job.queue)
+    queue = kueue.get(cluster, "LocalQueue", job.queue)
     if queue is None:
-        queues, _ = cluster.list("LocalQueue")
+        _, queues = kueue.objects(cluster, "LocalQueue")
         names = ", ".join(entry["metadata"]["name"] for entry in queues)
         hint = f"--queue {names}" if names else "the cluster's team can create one: docs/guides/queues.md"
         yield Finding("error", "queue", f"{job.queue} does not exist in namespace {cluster.namespace}", hint)
         return
     name = queue["spec"]["clusterQueue"]
-    cluster_queue = cluster.request("GET", f"{cluster.path('ClusterQueue', '')}/{name}")
+    cluster_queue = kueue.get(cluster, "ClusterQueue", name, "")
+    if cluster_queue is None:
+        text = f"{job.queue}: its ClusterQueue {name} does not exist"
+        yield Finding("error", "queue", text, "ask the cluster's team")
+        return
     flavors = {
         flavor["metadata"]["name"]: flavor["spec"].get("nodeLabels", {})
-        for flavor in cluster.list("ResourceFlavor", "")[0]
+        for flavor in kueue.objects(cluster, "ResourceFlavor", "")[1]
     }
     requests = {job.shape.resource: job.num_slices * job.shape.chips} if job.shape.resource else {}
     level, text, hint = quota.room(cluster_queue, flavors, placement.node_selector(job), requests)

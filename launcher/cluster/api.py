@@ -30,21 +30,23 @@ GROUPS = {
     "JobSet": ("jobset.x-k8s.io/v1alpha2", "jobsets"),
     "ComputeDomain": ("resource.nvidia.com/v1beta1", "computedomains"),
     "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
-    "Workload": ("kueue.x-k8s.io/v1beta2", "workloads"),
-    "OldWorkload": ("kueue.x-k8s.io/v1beta1", "workloads"),  # Kueue before 0.14
     "Pod": ("v1", "pods"),
     "Event": ("v1", "events"),
     "ConfigMap": ("v1", "configmaps"),
     "ServiceAccount": ("v1", "serviceaccounts"),
     "Node": ("v1", "nodes"),
     "Deployment": ("apps/v1", "deployments"),
-    "LocalQueue": ("kueue.x-k8s.io/v1beta1", "localqueues"),
-    "NewLocalQueue": ("kueue.x-k8s.io/v1beta2", "localqueues"),
-    "WorkloadPriorityClass": ("kueue.x-k8s.io/v1beta1", "workloadpriorityclasses"),
-    "NewWorkloadPriorityClass": ("kueue.x-k8s.io/v1beta2", "workloadpriorityclasses"),
-    "ClusterQueue": ("kueue.x-k8s.io/v1beta1", "clusterqueues"),
-    "ResourceFlavor": ("kueue.x-k8s.io/v1beta1", "resourceflavors"),
 }
+OLDER = "Older"  # before a kind of Kueue's: its v1beta1, the only version before Kueue 0.15
+KUEUE = {
+    "Workload": "workloads",
+    "LocalQueue": "localqueues",
+    "WorkloadPriorityClass": "workloadpriorityclasses",
+    "ClusterQueue": "clusterqueues",
+    "ResourceFlavor": "resourceflavors",
+}
+GROUPS |= {kind: ("kueue.x-k8s.io/v1beta2", plural) for kind, plural in KUEUE.items()}
+GROUPS |= {OLDER + kind: ("kueue.x-k8s.io/v1beta1", plural) for kind, plural in KUEUE.items()}
 
 
 class Cluster:
@@ -111,9 +113,12 @@ class Cluster:
         except NotUnderstood as error:
             raise (error if harmless else request.broken(str(error), error.hint)) from None
 
-    def get(self, kind: str, name: str) -> JSON | None:
-        """Return the object of this name in the namespace; None where there is none."""
-        path = f"{self.path(kind)}/{name}"
+    def get(self, kind: str, name: str, namespace: str | None = None) -> JSON | None:
+        """Return the object of this name; None where there is none.
+
+        Namespace None is the default one, "" is for objects of the whole cluster.
+        """
+        path = f"{self.path(kind, namespace)}/{name}"
         try:
             reply = self.request("GET", path, expected=f"a {_kind(kind)}")
         except Refused as error:
@@ -307,4 +312,4 @@ def selector(run: str) -> str:
 
 def _kind(kind: str) -> str:
     """Return the kind of a key of GROUPS."""
-    return "Workload" if kind == "OldWorkload" else kind
+    return kind.removeprefix(OLDER)

@@ -262,11 +262,11 @@ SHAPES = {
     "Pod": POD,
     "Event": EVENT,
     "Workload": WORKLOAD,
-    "OldWorkload": WORKLOAD,
+    "OlderWorkload": WORKLOAD,
     "ConfigMap": CONFIG_MAP,
     "Deployment": DEPLOYMENT,
 }
-REQUIRED = {"JobSet": DATED, "Pod": ("uid",), "Workload": DATED, "OldWorkload": DATED}
+REQUIRED = {"JobSet": DATED, "Pod": ("uid",), "Workload": DATED, "OlderWorkload": DATED}
 
 
 def fit(kind: str, obj: Any, problems: list[str]) -> JSON | None:

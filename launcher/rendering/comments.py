@@ -12,6 +12,9 @@ from launcher.contract import variable
 EXPLANATIONS = {
     keys.EXCLUSIVE: "each slice gets its own node pool: a multi-host TPU pool is one slice",
     keys.RUN_DURATION: "how many seconds queued provisioning grants the nodes",
+    keys.REQUIRED_TOPOLOGY: "Kueue places all pods on nodes with one value of this label",
+    keys.SLICE_TOPOLOGY: "Kueue places the pods of each slice on nodes with one value of this label",
+    keys.TOPOLOGY_SLICE_SIZE: "hosts of a slice: without it Kueue looks for one place for all slices",
     keys.QUEUE: "Kueue holds the run until this queue has room",
     keys.RUN_DIR: "holds checkpoints and metrics; the run resumes from here",
     keys.CODE: "SHA-256 of the packed code; each pod compares it, so a restart runs the same bytes",

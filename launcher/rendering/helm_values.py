@@ -110,5 +110,6 @@ WRITERS: dict[str, Callable[[Any], Any]] = {
     "mount": _mounts,
     "toleration": _tolerations,
     "jobset_version": _version,
+    "kueue_version": _version,
     "patch": json.dumps,
 }

@@ -64,11 +64,26 @@ def jobset_annotations(job: TrainingJob) -> dict[str, str]:
     return annotations
 
 
+def _topology(job: TrainingJob) -> dict[str, str | None]:
+    """Return the annotations that keep the pods of each slice within one value of a node label.
+
+    Kueue looks for one domain for all pods of the JobSet, unless it is told how many form a slice.
+    """
+    if job.topology_required and job.num_slices > 1:
+        return {
+            keys.SLICE_TOPOLOGY: job.topology_required,
+            keys.TOPOLOGY_SLICE_SIZE: str(job.shape.hosts),  # Kueue 0.19 insists on it
+        }
+    return {
+        keys.REQUIRED_TOPOLOGY: job.topology_required,
+        keys.PREFERRED_TOPOLOGY: job.topology_preferred,
+    }
+
+
 def pod_annotations(job: TrainingJob) -> dict[str, str]:
     """Return the pods' annotations for Kueue's topology, the autoscaler and Cloud Storage FUSE."""
     annotations = {
-        keys.REQUIRED_TOPOLOGY: job.topology_required,
-        keys.PREFERRED_TOPOLOGY: job.topology_preferred,
+        **_topology(job),
         keys.SAFE_TO_EVICT: "false" if job.flex else None,
         keys.GCS_FUSE: "true" if any(mount.kind == "gcs" for mount in job.mount) else None,
     }

@@ -194,6 +194,12 @@ class Fields:
     topology_preferred: str | None = option(
         kubernetes_names.key, "node label that all pods of a slice should share (Kueue)", "LABEL", "Queue"
     )
+    kueue_version: tuple[int, int] | None = option(
+        kubernetes_names.version,
+        "version of Kueue in the cluster; the cluster's or the newest if not given",
+        "VERSION",
+        "Queue",
+    )
 
     max_restarts: int = option(
         readers.integer(0, 1000), "restarts after failures; preemptions do not count", "N", "Lifetime", 10

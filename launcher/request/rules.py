@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from launcher import keys
 from launcher.errors import Problem
 from launcher.hardware.slices import LOCAL_GPU
-from launcher.request import packed_code, program, readers
+from launcher.request import packed_code, program, queue_topology, readers
 
 if TYPE_CHECKING:
     from launcher.request.fields import Fields
@@ -155,8 +155,7 @@ def _queue(job: Fields) -> Iterator[Problem]:
             yield Problem(
                 field.replace("_", "-"), "must be used with --queue: Kueue reads it", "--queue NAME"
             )
-    if job.topology_required and job.topology_preferred:
-        yield Problem("topology-preferred", "must be left out with --topology-required")
+    yield from queue_topology.problems(job)
 
 
 def _code(job: Fields) -> Iterator[Problem]:

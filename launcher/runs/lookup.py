@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from launcher import keys
+from launcher.cluster import kueue
 from launcher.cluster.api import JSON, Cluster, selector
 from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError, closest
@@ -83,12 +84,11 @@ def owned_by(jobset: JSON, candidates: Iterable[JSON]) -> JSON | None:
 
 
 def _workloads(cluster: Cluster, namespace: str | None) -> tuple[str, list[JSON]]:
-    for kind in ("Workload", "OldWorkload"):
-        try:
-            return kind, cluster.list(kind, namespace)[0]
-        except Refused as error:
-            if error.status != 404:
-                raise
+    try:
+        return kueue.objects(cluster, "Workload", namespace)
+    except Refused as error:
+        if error.status != 404:
+            raise
     return "Workload", []
 
 

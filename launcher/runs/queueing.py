@@ -1,12 +1,14 @@
-"""The queue and priority that a run asks for: whether they exist, before anything is submitted."""
+"""The queue, priority and placement of a run: whether Kueue has them, before anything is submitted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from launcher.cluster.api import JSON, Cluster
+from launcher.cluster import controllers, kueue
+from launcher.cluster.api import Cluster
 from launcher.cluster.refusals import Refused
 from launcher.errors import Problem, RequestError, closest
+from launcher.request import queue_topology
 from launcher.runs import objects
 
 if TYPE_CHECKING:
@@ -17,10 +19,25 @@ def check(job: TrainingJob, cluster: Cluster) -> None:
     """Refuse a queue or a priority class that does not exist; what may not be read passes.
 
     Raises:
-      RequestError: the cluster has no Kueue, or the namespace no such queue, or the cluster no such class.
+      RequestError: the cluster has no Kueue, or the namespace no such queue, or the cluster no such class, or
+        its Kueue is too old for the run's placement.
     """
-    if wrong := problems(cluster, job.queue, job.priority):
+    if wrong := problems(cluster, job.queue, job.priority) or _too_old(job, cluster):
         raise RequestError(*wrong)
+
+
+def _too_old(job: TrainingJob, cluster: Cluster) -> list[Problem]:
+    """Return the problem of a Kueue too old for the placement; a version in the request is not doubted."""
+    if job.kueue_version or queue_topology.needed(job) == queue_topology.ANY:
+        return []
+    try:
+        installed = controllers.version(cluster, "Kueue")
+    except Refused:
+        return []
+    if installed is None:
+        return []
+    tag, version = installed
+    return list(queue_topology.too_old(job, version, f"{tag} in this cluster"))
 
 
 def problems(cluster: Cluster, queue: str | None, priority: str | None) -> list[Problem]:
@@ -38,7 +55,7 @@ def _problem(
     cluster: Cluster, field: str, name: str, kind: str, namespace: str | None, where: str
 ) -> list[Problem]:
     try:
-        names = [objects.name(entry) for entry in _list(cluster, kind, namespace)]
+        names = [objects.name(entry) for entry in kueue.objects(cluster, kind, namespace)[1]]
     except Refused as error:
         if error.status == 404 and not error.about:  # no such kind; "absent" would be about one object
             hint = "install Kueue, or submit without a queue: --no-queue"
@@ -49,16 +66,3 @@ def _problem(
     known = ", ".join(sorted(names)[:10])
     hint = closest(name, names) or (f"{where}: {known}" if known else f"there is none {where}")
     return [Problem(field, f"must be a {kind} {where}, got {name!r}", hint)]
-
-
-def _list(cluster: Cluster, kind: str, namespace: str | None) -> list[JSON]:
-    """Return the objects of a kind of Kueue's, by the older version of its API or the newer one.
-
-    Raises Refused, with status 404 where the cluster serves neither.
-    """
-    try:
-        return cluster.list(kind, namespace)[0]
-    except Refused as error:
-        if error.status != 404:
-            raise
-    return cluster.list(f"New{kind}", namespace)[0]

@@ -55,7 +55,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "flex-deadline": {"flex": "7d", "deadline": "1h"},
     "queued": {"queue": "team", "priority": "high", "flex": "24h"},
     "topology": {"queue": "team", "topology_required": GKE_BLOCK},
-    "topology-preferred": {"queue": "team", "topology_preferred": GKE_BLOCK, "num_slices": 3},
+    "topology-slices": {"queue": "team", "topology_required": GKE_BLOCK, "num_slices": 3},
+    "topology-preferred": {"queue": "team", "topology_preferred": GKE_BLOCK},
+    "topology-kueue-0.12": {"queue": "team", "topology_required": GKE_BLOCK, "kueue_version": "v0.12.4"},
+    "topology-kueue-0.13": {
+        "queue": "team",
+        "topology_required": GKE_BLOCK,
+        "num_slices": 2,
+        "kueue_version": "0.13",
+    },
     "network": {"host_network": True},
     "isolated": {"network_policy": True, "label": {"team": "vision"}, "namespace": "vision"},
     "no-fabric": {"fabric": False, "num_slices": 2},
@@ -245,6 +253,7 @@ EQUIVALENT = [
     ("slice=v5p-8,arch=resnet18,grace=90s", "--slice v5p-8 --arch resnet18 --grace 90s"),
     ("slice=v6e-16,arch=resnet50,flex=24h,ttl=7d", "--slice v6e-16 --arch resnet50 --flex 24h --ttl 7d"),
     ("slice=l4-2,arch=resnet18,env.A=1,label.a=b", "--slice l4-2 --arch resnet18 --env A=1 --label a=b"),
+    ("slice=v4-8,arch=resnet18,jobsetVersion=0.08", "--slice v4-8 --arch resnet18 --jobset-version 0.08"),
     ("slice=l4-1,arch=resnet18,mount={pvc/a:/a/}", "--slice l4-1 --arch resnet18 --mount pvc/a:/a"),
 ]
 

@@ -100,10 +100,28 @@ def test_flavors_have_the_labels_that_runs_select(helm: Helm) -> None:
     assert objects["WorkloadPriorityClass/high"]["value"] == 1000
 
 
-def test_kueue_s_newest_version_that_the_cluster_has(helm: Helm) -> None:
-    newer = made(helm, {"kueue": QUEUES}, "--api-versions", "kueue.x-k8s.io/v1beta2")
-    assert newer["ClusterQueue/resnet"]["apiVersion"] == "kueue.x-k8s.io/v1beta2"
-    assert made(helm, {"kueue": QUEUES})["ClusterQueue/resnet"]["apiVersion"] == "kueue.x-k8s.io/v1beta1"
+SERVED = {
+    "without a cluster": ([], "", "v1beta2", "v1beta2"),
+    "0.19": (["v1beta2", "v1beta1"], "", "v1beta2", "v1beta2"),
+    "0.14": (["v1beta1", "v1beta1/Topology"], "", "v1beta1", "v1beta1"),
+    "0.13": (["v1beta1", "v1alpha1/Topology"], "", "v1beta1", "v1alpha1"),
+    "by value": ([], "v1beta1", "v1beta1", "v1beta1"),
+    "by value against the cluster": (["v1beta2", "v1beta1"], "v1beta1", "v1beta1", "v1beta1"),
+}
+
+
+@pytest.mark.parametrize(("served", "version", "objects_in", "topology_in"), SERVED.values(), ids=SERVED)
+def test_kueue_s_newest_version_that_the_cluster_has(
+    helm: Helm, served: list[str], version: str, objects_in: str, topology_in: str
+) -> None:
+    values = {**QUEUES, "apiVersion": version, "topology": ["block"], "topologyFlavors": ["h100"]}
+    apis = [argument for api in served for argument in ("--api-versions", f"kueue.x-k8s.io/{api}")]
+    objects = made(helm, {"kueue": values}, *apis)
+    kinds = ("LocalQueue", "ClusterQueue", "ResourceFlavor", "WorkloadPriorityClass")
+    of_kueue = [value for name, value in objects.items() if name.startswith(kinds)]
+    assert {manifest["apiVersion"] for manifest in of_kueue} == {f"kueue.x-k8s.io/{objects_in}"}
+    assert len(of_kueue) == 9
+    assert objects["Topology/resnet"]["apiVersion"] == f"kueue.x-k8s.io/{topology_in}"
 
 
 def test_large_numbers_stay_numbers(helm: Helm) -> None:
@@ -319,6 +337,11 @@ def test_the_smoke_job_is_what_the_launcher_renders(helm: Helm) -> None:
             {"kueue": {**QUEUES, "topologyFlavors": ["h100"]}},
             "kueue.topologyFlavors: must be flavors, with kueue.topology, got 'h100'",
         ),
+        (
+            {"kueue": {**QUEUES, "topology": ["a"], "topologyFlavors": ["cpu"]}},
+            "kueue.topologyFlavors: must be TPU slices or GPU generations, got 'cpu'",
+        ),
+        ({"kueue": {**QUEUES, "apiVersion": "v1"}}, "'/kueue/apiVersion'"),
         ({"createNamespace": True}, "createNamespace: must go with a namespace other than the release's"),
     ],
 )

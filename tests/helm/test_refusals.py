@@ -104,6 +104,26 @@ MESSAGES: list[tuple[Object, str]] = [
         {"queue": "q", "topology_required": "a", "topology_preferred": "b"},
         "topology-preferred: must be left out with --topology-required",
     ),
+    (
+        {"queue": "q", "topology_preferred": "a.b/c", "num_slices": 3},
+        "topology-preferred: must be left out for 3 slices, got 'a.b/c': Kueue has no preferred placement of",
+    ),
+    (
+        {"queue": "q", "topology_required": "a", "num_slices": 2, "kueue_version": "v0.12.3"},
+        "topology-required: must be used with Kueue 0.13 or newer for 2 slices, got 0.12",
+    ),
+    (
+        {"queue": "q", "topology_required": "a", "num_slices": 2, "kueue_version": "0.08"},
+        "topology-required: must be used with Kueue 0.13 or newer for 2 slices, got 0.8",
+    ),
+    (
+        {"queue": "q", "topology_preferred": "a", "kueue_version": "v0.8.4"},
+        "topology-preferred: must be used with Kueue 0.9 or newer, got 0.8",
+    ),
+    (
+        {"queue": "q", "topology_required": "a", "kueue_version": "0.1"},
+        "topology-required: must be used with Kueue 0.9 or newer, got 0.1",
+    ),
     ({"set": ["optim.rate=1"]}, "set: must name a field of the trainer, got 'optim.rate'"),
     ({"set": ["optim"]}, "set: must be section.field=value, got 'optim'"),
     ({"set": ["optim.lr=x"]}, "set: optim.lr must be a number, got 'x'"),
@@ -213,6 +233,8 @@ FORMS: list[tuple[Object, str]] = [
     ({"platform": "local"}, "'/platform'"),
     ({"toleration": ["a:Never"]}, "'/toleration/0'"),
     ({"jobsetVersion": 0.11}, "'/jobsetVersion'"),
+    ({"kueueVersion": 0.19}, "'/kueueVersion'"),
+    ({"kueueVersion": "newest"}, "'/kueueVersion'"),
     ({"queue": "Q"}, "'/queue'"),
     ({"patch": {"spec": {}}}, "'/patch'"),
 ]

@@ -89,6 +89,7 @@ def settings_file(text: str, mode: int = 0o644) -> Callable[[Path], None]:
 
 
 REQUEST = "launcher/request/"
+BLOCK = "cloud.google.com/gce-topology-block"
 OFFLINE = [
     Case(
         f"{REQUEST}rules.py",
@@ -183,6 +184,24 @@ OFFLINE = [
         "kubectl get nodes -L cloud.google.com/placement-policy-name shows the policies of node pools",
         f"{RENDER} tpu7x-64",
         with_flags("--placement-policy", "policy-of-the-pool"),
+    ),
+    Case(
+        f"{REQUEST}queue_topology.py",
+        "--topology-required {}",
+        f"{RENDER} v5e-16 --num-slices 2 --queue team --topology-preferred {BLOCK}",
+        lambda arguments, hint: [*arguments[:-2], *flags_of(hint)],
+    ),
+    Case(
+        f"{REQUEST}queue_topology.py",
+        "--num-slices 1, or leave out --topology-required: older ones look for one place for all slices",
+        f"{RENDER} v5e-16 --num-slices 2 --queue team --topology-required {BLOCK} --kueue-version 0.12",
+        swap,
+    ),
+    Case(
+        f"{REQUEST}queue_topology.py",
+        "leave out --{}",
+        f"{RENDER} v5e-16 --queue team --kueue-version 0.8 --topology-preferred {BLOCK}",
+        lambda arguments, hint: arguments[:-2],
     ),
     Case(
         f"{REQUEST}mounts.py",

@@ -12,7 +12,7 @@ class Answers:
         self.objects, self.logs, self.refused = objects, logs or {}, refused
         self.asked = []  # kinds, in the order in which they were asked for
 
-    def get(self, kind, name):
+    def get(self, kind, name, namespace=None):
         return next((obj for obj in self.objects.get(kind, []) if obj["metadata"]["name"] == name), None)
 
     def list(self, kind, namespace=None, **query):

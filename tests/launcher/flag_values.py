@@ -36,6 +36,7 @@ GOOD = {
     "deadline": ["1h"],
     "max_restarts": ["0", "1000"],
     "jobset_version": ["0.11", "v0.8.2", "0.6", "0.5"],
+    "kueue_version": ["0.19", "v0.13.2", "0.12", "0.8"],
     "reservation": ["r-1"],
     "flex": ["24h", "7d"],
     "queue": ["team"],
@@ -82,5 +83,6 @@ BAD = {
     "deadline": ["0", "0s", "00", "-1", "1w"],
     "memory": ["lots"],
     "jobset_version": ["1", "newest"],
+    "kueue_version": ["1", "", "0.19-rc"],
     "patch": ["none.yaml", ".", "resnet-launch.yaml"],
 }

@@ -11,6 +11,9 @@
 {{- if not (and $v.topology (hasKey $v.flavors .)) -}}
 {{- fail (printf "kueue.topologyFlavors: must be flavors, with kueue.topology, got '%s'" .) -}}
 {{- end -}}
+{{- if eq . "cpu" -}}
+{{- fail "kueue.topologyFlavors: must be TPU slices or GPU generations, got 'cpu': Kueue places by topology only where a flavor has node labels" -}}
+{{- end -}}
 {{- end -}}
 {{- $groups := dict -}}
 {{- range $name, $amount := $v.flavors -}}
@@ -37,7 +40,7 @@ spec:
 {{- end }}
 {{- if $v.topology }}
 ---
-apiVersion: {{ $api }}
+apiVersion: {{ include "resnet-platform.topologyApi" (list $root $api) }}
 kind: Topology
 metadata:
   name: {{ $v.clusterQueue }}

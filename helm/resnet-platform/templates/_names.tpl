@@ -33,9 +33,18 @@ labels:
 {{- end -}}
 {{- end -}}
 
-{{- /* Kueue serves v1beta2 from 0.14 on. */ -}}
+{{- /* The version of Kueue's API: the one of the values, or the newest that the cluster serves. Kueue has v1beta2 since 0.15. */ -}}
 {{- define "resnet-platform.kueue" -}}
-kueue.x-k8s.io/{{ .Capabilities.APIVersions.Has "kueue.x-k8s.io/v1beta2" | ternary "v1beta2" "v1beta1" }}
+{{- $has := .Capabilities.APIVersions -}}
+{{- $served := and ($has.Has "kueue.x-k8s.io/v1beta1") (not ($has.Has "kueue.x-k8s.io/v1beta2")) | ternary "v1beta1" "v1beta2" -}}
+kueue.x-k8s.io/{{ .Values.kueue.apiVersion | default $served }}
+{{- end -}}
+
+{{- /* The same for a Topology: (root, version of the other kinds). Kueue before 0.14 has it in v1alpha1 only. */ -}}
+{{- define "resnet-platform.topologyApi" -}}
+{{- $has := (index . 0).Capabilities.APIVersions -}}
+{{- $old := and ($has.Has "kueue.x-k8s.io/v1alpha1/Topology") (not ($has.Has (print (index . 1) "/Topology"))) -}}
+{{- $old | ternary "kueue.x-k8s.io/v1alpha1" (index . 1) -}}
 {{- end -}}
 
 {{- /* On a cluster, fails where a kind is missing. Without a cluster there is no v1/Pod, and nothing is checked. */ -}}

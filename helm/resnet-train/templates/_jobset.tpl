@@ -47,7 +47,12 @@
 {{- include "resnet-train.put" (list $jobset.annotations $annotations) -}}
 {{- $podAnnotations := dict -}}
 {{- if $run.codes }}{{ $_ := set $podAnnotations $run.jobset.exitCodes $run.codes }}{{ end -}}
-{{- if $v.topologyRequired }}{{ $_ := set $podAnnotations "kueue.x-k8s.io/podset-required-topology" $v.topologyRequired }}{{ end -}}
+{{- if and $v.topologyRequired (gt (int $run.numSlices) 1) -}}
+{{- $_ := set $podAnnotations "kueue.x-k8s.io/podset-slice-required-topology" $v.topologyRequired -}}
+{{- $_ := set $podAnnotations "kueue.x-k8s.io/podset-slice-size" (toString $run.slice.hosts) -}}
+{{- else if $v.topologyRequired -}}
+{{- $_ := set $podAnnotations "kueue.x-k8s.io/podset-required-topology" $v.topologyRequired -}}
+{{- end -}}
 {{- if $v.topologyPreferred }}{{ $_ := set $podAnnotations "kueue.x-k8s.io/podset-preferred-topology" $v.topologyPreferred }}{{ end -}}
 {{- if $run.flex }}{{ $_ := set $podAnnotations "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" }}{{ end -}}
 {{- range $run.mounts }}{{ if eq .kind "gcs" }}{{ $_ := set $podAnnotations "gke-gcsfuse/volumes" "true" }}{{ end }}{{ end -}}

@@ -112,7 +112,19 @@
 {{- range $value, $flag := dict "priority" "priority" "topologyRequired" "topology-required" "topologyPreferred" "topology-preferred" -}}
 {{- if and (get $v $value) (not $v.queue) }}{{ include "resnet-train.wrong" (list $run "queue" (dict "field" $flag)) }}{{ end -}}
 {{- end -}}
-{{- if and $v.topologyRequired $v.topologyPreferred }}{{ include "resnet-train.wrong" (list . "topology" dict) }}{{ end -}}
+{{- $several := gt (int .numSlices) 1 -}}
+{{- if and $v.topologyRequired $v.topologyPreferred -}}
+{{- include "resnet-train.wrong" (list . "topology" dict) -}}
+{{- else if and $v.topologyPreferred $several -}}
+{{- include "resnet-train.wrong" (list . "topology-slices" (dict "slices" .numSlices "label" $v.topologyPreferred)) -}}
+{{- else if $v.kueueVersion -}}
+{{- $form := "^v?0*([0-9]+)[.]0*([0-9]+).*$" -}}
+{{- $words := dict "got" (regexReplaceAll $form $v.kueueVersion "${1}.${2}") "slices" .numSlices -}}
+{{- $_ := set $words "flag" (ternary "topology-required" "topology-preferred" (not (empty $v.topologyRequired))) -}}
+{{- $version := include "resnet-train.version" $v.kueueVersion | int -}}
+{{- if and $v.topologyRequired $several (lt $version 13) }}{{ include "resnet-train.wrong" (list . "kueue-slices" $words) }}
+{{- else if and (or $v.topologyRequired $v.topologyPreferred) (lt $version 9) }}{{ include "resnet-train.wrong" (list . "kueue-topology" $words) }}{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "resnet-train.patchRule" -}}
@@ -136,7 +148,10 @@
 {{- if (.network | default dict).objects -}}
 {{- $_ := set $kinds "computedomains.resource.nvidia.com" "resource.nvidia.com/v1beta1/ComputeDomain" -}}
 {{- end -}}
-{{- if .values.queue }}{{ $_ := set $kinds "workloads.kueue.x-k8s.io" "kueue.x-k8s.io/v1beta1/Workload" }}{{ end -}}
+{{- if .values.queue -}}
+{{- $newer := $has.Has "kueue.x-k8s.io/v1beta2/Workload" -}}
+{{- $_ := set $kinds "workloads.kueue.x-k8s.io" (ternary "kueue.x-k8s.io/v1beta2/Workload" "kueue.x-k8s.io/v1beta1/Workload" $newer) -}}
+{{- end -}}
 {{- range $name, $kind := $kinds -}}
 {{- if not ($has.Has $kind) }}{{ include "resnet-train.wrong" (list $run "not-installed" (dict "name" $name)) }}{{ end -}}
 {{- end -}}

@@ -45,12 +45,16 @@
 {{- $_ := set . "kept" (not (hasPrefix "/scratch/" .runDir)) -}}
 {{- end -}}
 
+{{- /* A version as a number: v0.11.0 -> 11, 1.2 -> 1002. */ -}}
+{{- define "resnet-train.version" -}}
+{{- $form := "^v?0*([0-9]+)[.]0*([0-9]+).*$" -}}
+{{- add (mul 1000 (regexReplaceAll $form . "${1}" | int)) (regexReplaceAll $form . "${2}" | int) -}}
+{{- end -}}
+
 {{- /* Failure policies for the cluster's version of JobSet, by default the newest. */ -}}
 {{- define "resnet-train.policy" -}}
 {{- $run := . -}}
-{{- $form := "^v?([0-9]+)[.]([0-9]+).*$" -}}
-{{- $version := .values.jobsetVersion | default "999.0" -}}
-{{- $number := add (mul 1000 (regexReplaceAll $form $version "${1}" | int)) (regexReplaceAll $form $version "${2}" | int) -}}
+{{- $number := include "resnet-train.version" (.values.jobsetVersion | default "999.0") -}}
 {{- range .jobset.policies -}}
 {{- if le (int .minor) (int $number) }}{{ $_ := set $run "policy" . }}{{ end -}}
 {{- end -}}

@@ -9,7 +9,7 @@ EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"
 
 
 def parts(**fields):
-    [jobset] = render(TrainingJob(**{"slice": "v5e-16", "arch": "resnet50", "bucket": "b-1", **fields}))
+    *_, jobset = render(TrainingJob(**{"slice": "v5e-16", "arch": "resnet50", "bucket": "b-1", **fields}))
     job = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
     return jobset, job, job["template"]
 
@@ -62,6 +62,46 @@ def test_topology_replaces_exclusive_placement(kind):
     assert EXCLUSIVE not in jobset["metadata"]["annotations"]
 
 
+BLOCK = "cloud.google.com/gce-topology-block"
+KUEUE = "kueue.x-k8s.io/podset-"
+
+
+@pytest.mark.parametrize(
+    ("slice", "num_slices", "topology"),
+    [
+        ("v5e-16", 1, {"required-topology": BLOCK}),
+        ("v5e-16", 4, {"slice-required-topology": BLOCK, "slice-size": "4"}),
+        ("v4-32", 2, {"slice-required-topology": BLOCK, "slice-size": "4"}),
+        ("h100-32", 3, {"slice-required-topology": BLOCK, "slice-size": "4"}),
+        ("gb200-72", 2, {"slice-required-topology": BLOCK, "slice-size": "18"}),
+        ("l4-1", 2, {"slice-required-topology": BLOCK, "slice-size": "1"}),
+        ("cpu-3x1", 2, {"slice-required-topology": BLOCK, "slice-size": "3"}),
+    ],
+)
+def test_kueue_is_told_which_pods_form_a_slice(slice, num_slices, topology):
+    jobset, _, pod = parts(slice=slice, num_slices=num_slices, queue="team", topology_required=BLOCK)
+    annotations = {
+        key.removeprefix(KUEUE): value
+        for key, value in pod["metadata"]["annotations"].items()
+        if key.startswith(KUEUE)
+    }
+    assert annotations == topology
+    assert EXCLUSIVE not in jobset["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("version", "num_slices", "kind"),
+    [("0.13", 4, "required"), ("v0.12.9", 1, "required"), ("0.9", 1, "preferred"), ("1.0", 2, "required")],
+)
+def test_a_kueue_that_is_new_enough(version, num_slices, kind):
+    fields = {"queue": "team", f"topology_{kind}": BLOCK, "num_slices": num_slices}
+    assert parts(**fields, kueue_version=version) == parts(**fields)
+
+
+def test_a_version_of_kueue_may_stand_without_a_queue():
+    assert parts(kueue_version="0.5") == parts()
+
+
 def test_placement_policy():
     _, _, pod = parts(slice="tpu7x-16", placement_policy="p-1")
     assert pod["spec"]["nodeSelector"]["cloud.google.com/placement-policy-name"] == "p-1"
@@ -103,6 +143,26 @@ def test_deadline_fails_the_run():
             {"queue": "q", "topology_required": "a", "topology_preferred": "a"},
             "topology-preferred",
             "left out",
+        ),
+        (
+            {"queue": "q", "topology_preferred": "a", "num_slices": 2},
+            "topology-preferred",
+            "must be left out for 2 slices, got 'a': Kueue has no preferred placement of each slice",
+        ),
+        (
+            {"queue": "q", "topology_required": "a", "num_slices": 2, "kueue_version": "0.12"},
+            "topology-required",
+            "must be used with Kueue 0.13 or newer for 2 slices, got 0.12",
+        ),
+        (
+            {"queue": "q", "topology_required": "a", "kueue_version": "0.8"},
+            "topology-required",
+            "must be used with Kueue 0.9 or newer, got 0.8",
+        ),
+        (
+            {"queue": "q", "topology_preferred": "a", "kueue_version": "v0.8.4"},
+            "topology-preferred",
+            "must be used with Kueue 0.9 or newer, got 0.8",
         ),
         ({"gpu_resource": "amd.com/gpu"}, "gpu-resource", "--platform generic"),
         ({"patch": {"kind": "Job"}}, "patch", "must hold only metadata and spec of the JobSet, got 'kind'"),

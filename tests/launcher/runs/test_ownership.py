@@ -80,15 +80,79 @@ def test_a_cluster_without_kueue_has_no_queue():
     assert "--no-queue" in error.value.problems[0].hint
 
 
-def test_the_closest_queue_is_named_and_the_newer_version_is_read_where_the_older_is_gone():
-    class Newer(Answers):
-        def list(self, kind, namespace=None, **query):
-            if not kind.startswith("New"):
-                raise Refused(404, f"this cluster has no {kind}")
-            return super().list(kind, namespace)
+class OldKueue(Answers):
+    """A cluster whose Kueue serves only v1beta1."""
 
-    cluster = Newer(NewLocalQueue=[{"metadata": {"name": "team"}}])
+    def list(self, kind, namespace=None, **query):
+        if kind in ("LocalQueue", "WorkloadPriorityClass"):
+            raise Refused(404, f"this cluster has no {kind}")
+        return super().list(kind, namespace)
+
+
+def test_the_closest_queue_is_named_also_by_an_older_kueue():
+    cluster = OldKueue(OlderLocalQueue=[named("team")])
     queueing.check(job(queue="team"), cluster)
     with pytest.raises(RequestError) as error:
         queueing.check(job(queue="taem"), cluster)
     assert error.value.problems[0].hint == "did you mean team?"
+
+
+def test_the_newest_version_of_kueue_s_api_is_asked_first():
+    cluster = Answers(LocalQueue=[named("team")], WorkloadPriorityClass=[named("high")])
+    queueing.check(job(queue="team", priority="high"), cluster)
+    assert cluster.asked == ["LocalQueue", "WorkloadPriorityClass"]
+
+
+def named(name):
+    return {"metadata": {"name": name}}
+
+
+def deployment(image):
+    containers = [{"name": "manager", "image": image}]
+    return {**named("kueue-controller-manager"), "spec": {"template": {"spec": {"containers": containers}}}}
+
+
+BY_TOPOLOGY = {"queue": "team", "topology_required": "cloud.google.com/gce-topology-block"}
+
+
+@pytest.mark.parametrize(
+    ("image", "fields", "got"),
+    [
+        ("r/kueue:v0.12.4", {"num_slices": 2}, "0.13 or newer for 2 slices, got v0.12.4 in this cluster"),
+        ("r/kueue:v0.8.1", {"num_slices": 2}, "0.13 or newer for 2 slices, got v0.8.1 in this cluster"),
+        ("r/kueue:v0.8.1", {}, "0.9 or newer, got v0.8.1 in this cluster"),
+        ("r/kueue:0.6", {}, "0.9 or newer, got 0.6 in this cluster"),
+    ],
+)
+def test_a_kueue_too_old_for_the_placement_is_refused(image, fields, got):
+    cluster = Answers(LocalQueue=[named("team")], Deployment=[deployment(image)])
+    with pytest.raises(RequestError) as error:
+        queueing.check(job(**BY_TOPOLOGY, **fields), cluster)
+    [problem] = error.value.problems
+    assert str(problem) == f"topology-required: must be used with Kueue {got}"
+
+
+@pytest.mark.parametrize(
+    ("image", "fields"),
+    [
+        ("r/kueue:v0.13.0", {"num_slices": 2}),
+        ("r/kueue:v0.12.4", {}),
+        ("r/kueue@sha256:" + "0" * 64, {"num_slices": 2}),  # no version to read
+        ("r/ours:v0.1", {"num_slices": 2, "kueue_version": "0.19"}),  # the request knows better
+    ],
+)
+def test_a_kueue_that_is_new_enough_or_not_known_is_used(image, fields):
+    cluster = Answers(LocalQueue=[named("team")], Deployment=[deployment(image)])
+    queueing.check(job(**BY_TOPOLOGY, **fields), cluster)
+
+
+def test_deployments_that_may_not_be_read_stop_no_run():
+    cluster = Answers(LocalQueue=[named("team")], refused=("Deployment",))
+    queueing.check(job(**BY_TOPOLOGY, num_slices=2), cluster)
+    assert cluster.asked == ["LocalQueue", "Deployment"]
+
+
+def test_a_run_without_topology_asks_for_no_deployment():
+    cluster = Answers(LocalQueue=[named("team")])
+    queueing.check(job(queue="team"), cluster)
+    assert cluster.asked == ["LocalQueue"]
