@@ -107,7 +107,7 @@ def _lacking_jobset(job: TrainingJob, tag: str, version: tuple[int, int]) -> Fin
 
 
 def _lacking_kueue(job: TrainingJob, tag: str, version: tuple[int, int]) -> Finding | None:
-    for problem in queue_topology.too_old(job, version, tag):
+    for problem in queue_topology.too_old(job, job.kueue_version or version, tag):
         return Finding("error", "controllers", str(problem), problem.hint)
     return None
 

@@ -10,7 +10,7 @@ from launcher.errors import ActionError
 
 PATH = re.compile(r"/apis/(?P<group>[^/]+)/[^/]+/(namespaces/[^/]+/)?(?P<plural>[^/?]+)")
 INSTALL_HINTS = {  # plural of a kind -> how to install it
-    "jobsets": "install JobSet 0.11 or newer (kubectl apply --server-side -f its release's manifests.yaml), "
+    "jobsets": "install JobSet 0.12 or newer (kubectl apply --server-side -f its release's manifests.yaml), "
     "or ask the cluster's team",
     "computedomains": "install NVIDIA's DRA driver for GPUs, or ask the cluster's team",
 }

@@ -173,7 +173,7 @@ def test_the_image_is_looked_for_where_it_is_kept(launch: Command, tmp_path: Pat
 @pytest.mark.parametrize(
     ("image", "flags", "line"),
     [
-        ("r/jobset:v0.11.0", "", "ok       controllers: JobSet v0.11.0"),
+        ("r/jobset:v0.12.0", "", "ok       controllers: JobSet v0.12.0"),
         ("r/jobset:v0.8.1", "", "error    controllers: JobSet v0.8.1 lacks fields of 0.10 that the run uses"),
         ("r/jobset:v0.8.1", "--jobset-version 0.8", "ok       controllers: JobSet v0.8.1"),
         ("r/jobset@sha256:0", "", "warning  controllers: no deployment shows the version of JobSet"),

@@ -17,7 +17,7 @@ from testcluster.build import binary, build
 from testcluster.controlplane import ControlPlane, healthy
 
 RBAC = "rbac.authorization.k8s.io"
-KUEUE_METRICS_CERTIFICATE = Path("/etc/kueue/metrics/certs")  # a constant in Kueue 0.15
+KUEUE_METRICS_CERTIFICATE = Path("/etc/kueue/metrics/certs")  # a constant of Kueue
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,14 +43,20 @@ def start(plane: ControlPlane) -> None:
 
 def node(pool: str, number: int, labels: Mapping[str, str], resource: str, devices: int) -> Object:
     """One host of a pool with `devices` of `resource`, which a pod has to tolerate as on GKE."""
+    name = f"{pool}-{number}"
+    system = {
+        "kubernetes.io/arch": "amd64",
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/hostname": name,
+    }
     capacity = {"cpu": "240", "memory": "400Gi", "pods": "20", resource: str(devices)}
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
-            "name": f"{pool}-{number}",
+            "name": name,
             "annotations": {ANNOTATION: "fake"},
-            "labels": {POOL: pool, "kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux", **labels},
+            "labels": {**system, POOL: pool, **labels},
         },
         "spec": {"taints": [{"key": resource, "value": "present", "effect": "NoSchedule"}]},
         "status": {"capacity": capacity, "allocatable": capacity},

@@ -118,7 +118,7 @@ def test_braces_in_a_message_are_text():
 def test_a_cluster_without_jobset_says_how_to_get_it():
     error = refusal(404, {"message": "404 page not found"}, "get /apis/jobset.x-k8s.io/v1alpha2/jobsets")
     assert str(error) == "this cluster has no jobsets.jobset.x-k8s.io"
-    assert "install JobSet 0.11 or newer" in error.hint
+    assert "install JobSet 0.12 or newer" in error.hint
 
 
 def test_a_path_that_no_api_server_has_is_no_kind_of_the_cluster():
