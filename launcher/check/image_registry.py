@@ -14,8 +14,9 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 SECONDS = 10.0  # longest wait for the next bytes of a registry's reply
 TOTAL_SECONDS = 20.0  # longest wait for all that is asked of it
@@ -33,6 +34,8 @@ LOCAL_NAMES = ("localhost", "127.0.0.1")
 DIGEST = re.compile(r"[a-z0-9+._-]+:[0-9a-fA-F]{32,128}")
 NAME = re.compile(r"[a-z0-9_.-]{1,40}")  # of a system or a processor
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,23 +77,35 @@ def platforms(image: Image) -> list[str] | None:
     Raises:
       Closed: the registry asks for credentials, does not reply in time, or not as a registry does.
     """
-    answers: queue.SimpleQueue[list[str] | BaseException | None] = queue.SimpleQueue()
+    try:
+        return within(TOTAL_SECONDS, lambda: _platforms(image))
+    except TimeoutError:
+        raise Closed(f"{image.host} has not replied in full after {TOTAL_SECONDS:.0f} s") from None
 
-    def ask() -> None:
+
+def within(seconds: float, ask: Callable[[], T]) -> T:
+    """Return what a function returns, or raise what it raises, within a time.
+
+    Raises:
+      TimeoutError: it has not ended; it goes on in a thread that does not keep the program alive.
+    """
+    answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def put() -> None:
         try:
-            answers.put(_platforms(image))
+            answers.put((ask(), None))
         except BaseException as error:
-            answers.put(error)
+            answers.put((None, error))
 
     # A thread, because a server that sends a byte now and then never exceeds the timeout of a socket.
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=put, daemon=True).start()
     try:
-        answer = answers.get(timeout=TOTAL_SECONDS)
+        answer, error = answers.get(timeout=seconds)
     except queue.Empty:
-        raise Closed(f"{image.host} has not replied in full after {TOTAL_SECONDS:.0f} s") from None
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
+        raise TimeoutError from None
+    if error:
+        raise error
+    return cast(T, answer)
 
 
 def _platforms(image: Image) -> list[str] | None:
@@ -150,7 +165,7 @@ def _token(image: Image, challenge: str) -> str:
     """Return an anonymous token, as the registry's `WWW-Authenticate` header describes it, or ""."""
     parameters = dict(CHALLENGE.findall(challenge))
     realm = parameters.pop("realm", "")
-    if not _is_allowed(realm, image.url):
+    if not is_allowed(realm, image.url):
         return ""
     query = urllib.parse.urlencode(
         {key: parameters[key] for key in ("service", "scope") if key in parameters}
@@ -160,7 +175,7 @@ def _token(image: Image, challenge: str) -> str:
     return token if isinstance(token, str) and token.isascii() and token.isprintable() else ""
 
 
-def _is_allowed(url: str, origin: str) -> bool:
+def is_allowed(url: str, origin: str) -> bool:
     """Return whether a registry may send us to a URL: https, or http on this machine for a registry on it."""
     try:
         target, source = urllib.parse.urlsplit(url), urllib.parse.urlsplit(origin)
@@ -173,10 +188,10 @@ def _is_allowed(url: str, origin: str) -> bool:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects that _is_allowed, without the token where they lead to another host."""
+    """Follows redirects that `is_allowed`, without the token where they lead to another host."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if not _is_allowed(newurl, req.full_url):
+        if not is_allowed(newurl, req.full_url):
             fp.close()
             raise ValueError(f"a redirect to {newurl[:100]!r}")
         request = super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -33,6 +33,7 @@ VERBS = {
     "render": "Print the manifests of a run; needs no cluster.",
     "local": "Run the same JobSet as processes on this machine.",
     "data": "Pack, check and measure datasets.",
+    "image": "Build the image of the pods without Docker.",
     "slices": "List the hardware that a run can use.",
     "config": "Show each setting and where its value comes from.",
     "completion": "Print the completion script for a shell.",

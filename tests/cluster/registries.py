@@ -3,12 +3,14 @@
 import hashlib
 import json
 import socket
+import socketserver
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +72,18 @@ class Registry:
 
 
 @contextmanager
-def running(folder: Path, realm: str = "") -> Iterator[Registry]:
-    """Run a registry that asks for any token from `realm`; without a realm it accepts anybody."""
+def running(folder: Path, realm: str = "", *, on_disk: bool = False) -> Iterator[Registry]:
+    """Run a registry that asks for any token from `realm`; without a realm it accepts anybody.
+
+    on_disk: keep blobs below the folder; in memory each megabyte of a large one takes longer than the last.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{free.getsockname()[1]}"
     config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "error"},
-        "storage": {"inmemory": {}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "blobs")}} if on_disk else {"inmemory": {}},
         "http": {"addr": host, "secret": "tests"},
     }
     if realm:
@@ -95,6 +100,40 @@ def running(folder: Path, realm: str = "") -> Iterator[Registry]:
             yield Registry(host)
         finally:
             process.terminate()
+
+
+@contextmanager
+def relayed(registry: Registry, address: str) -> Iterator[str]:
+    """Let a cluster's node reach a registry by this machine's address on their wire; yield host:port."""
+    host, port = registry.host.split(":")
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((host, int(port))) as inner:
+                threads = [
+                    threading.Thread(target=_copy, args=(self.request, inner)),
+                    threading.Thread(target=_copy, args=(inner, self.request)),
+                ]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+    with Server((address, 0), Relay) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"{address}:{server.server_address[1]}"
+        server.shutdown()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 def _wait(host: str, process: subprocess.Popen[bytes], log: Path) -> None:

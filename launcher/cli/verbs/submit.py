@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import queue
 import sys
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,6 +61,7 @@ def command(
     job = options.job(flags, defaults)
     if check:
         _check(job, cluster, replace)
+    old_image = _age(job)
     stored = submission.submit(job, cluster, replace, yes)
     if as_json:
         reply = {"name": job.name, "namespace": cluster.namespace, "context": cluster.context}
@@ -69,10 +74,30 @@ def command(
     origin = options.place("image", flags, defaults)
     image = f"image {job.image}" + (f" (from {origin})" if origin else "")
     print(*summary.lines(job), image, destination, sep="\n", file=sys.stderr)
+    if text := old_image():
+        print(f"warning: {text}", file=sys.stderr)
     cluster_flags = target.again(context, kubeconfig, values.get("namespace"))
     print("next:", file=sys.stderr)
     for verb in ("status", "logs -f", "delete"):
         print(f"  resnet-launch {verb} {job.name}{cluster_flags}", file=sys.stderr)
+
+
+def _age(job: TrainingJob) -> Callable[[], str]:
+    """Begin to ask the image's registry for its age; return a function that waits for the answer."""
+    from launcher.check import image_registry
+    from launcher.image import age
+
+    if image_registry.parse(job.image) is None:
+        return lambda: ""
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=lambda: answers.put(age.warning(job.image, job.shape.arch)), daemon=True).start()
+
+    def wait() -> str:
+        with contextlib.suppress(queue.Empty):
+            return answers.get(timeout=age.SECONDS)
+        return ""
+
+    return wait
 
 
 def _check(job: TrainingJob, cluster: Cluster, replace: bool) -> None:

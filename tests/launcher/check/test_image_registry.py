@@ -95,9 +95,9 @@ def test_a_realm_elsewhere_is_not_asked(realm: str) -> None:
 
 
 def test_a_registry_elsewhere_cannot_send_us_to_this_machine() -> None:
-    assert not image_registry._is_allowed("http://127.0.0.1:80/x", "https://registry.example.com/v2/r")
-    assert not image_registry._is_allowed("http://localhost/x", "https://registry.example.com/v2/r")
-    assert image_registry._is_allowed("https://auth.example.com/token", "https://registry.example.com/v2/r")
+    assert not image_registry.is_allowed("http://127.0.0.1:80/x", "https://registry.example.com/v2/r")
+    assert not image_registry.is_allowed("http://localhost/x", "https://registry.example.com/v2/r")
+    assert image_registry.is_allowed("https://auth.example.com/token", "https://registry.example.com/v2/r")
 
 
 @pytest.mark.parametrize(
