@@ -35,6 +35,11 @@ def require(extra: str, purpose: str) -> None:
         raise ActionError(f"{purpose} needs packages that are not installed here: {names}", install(extra))
 
 
+def lacking(extra: str, problem: str) -> ActionError:
+    """Return the error of something that an extra would bring; its hint installs that."""
+    return ActionError(problem, install(extra))
+
+
 def missing(extra: str) -> list[str]:
     """Return the packages of an extra that this Python lacks; `trainer` stands for the trainer itself."""
     lacking = [] if importlib.util.find_spec("trainer") else ["trainer"]

@@ -95,6 +95,7 @@ def build(request: Request, progress: Progress, cache: Cache | None = None) -> B
       ActionError: a registry or the package index refuses or does not answer, or the disk is full; the tag
         names what it named before.
     """
+    base.parse("base", request.base)
     if request.output:
         archive.require_writable(request.output)
     members = code.trainer()

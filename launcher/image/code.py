@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from launcher import extras
-from launcher.errors import ActionError, Problem, RequestError
+from launcher.errors import Problem, RequestError
 from launcher.image import bytecode, layer
 from launcher.image.cache import Cache
 from launcher.image.layer import Layer, Member
@@ -29,7 +29,7 @@ def trainer() -> tuple[Member, ...]:
     """
     spec = importlib.util.find_spec("trainer")
     if spec is None or not spec.submodule_search_locations:
-        raise ActionError("the trainer is not installed beside this launcher", extras.install("train"))
+        raise extras.lacking("train", "the trainer is not installed beside this launcher")
     root = Path(next(iter(spec.submodule_search_locations)))
     paths = [path for path in root.rglob("*") if "__pycache__" not in path.parts and path.is_file()]
     return tuple(

@@ -64,7 +64,7 @@ def constraints() -> str:
     except metadata.PackageNotFoundError:
         text = None
     if text is None:
-        raise ActionError(f"constraints.txt is missing in {checkout}", extras.install("image"))
+        raise extras.lacking("image", f"constraints.txt is missing in {checkout}")
     return text
 
 
@@ -89,7 +89,7 @@ def resolve(target: Target, requirements: Path | None, cache: Cache) -> Resoluti
         text = run()  # it names other files, whose content is not known here
     else:
         text = cache.text(_key("resolution", inputs), run)
-    return _checked(text, pins, own)
+    return _with_pins(text, pins, own)
 
 
 def _of_extras(names: tuple[str, ...]) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _of_extras(names: tuple[str, ...]) -> Iterator[str]:
     try:
         lines = metadata.requires(extras.PACKAGE) or []
     except metadata.PackageNotFoundError:
-        raise ActionError(f"{extras.PACKAGE} is not installed here", extras.install("image")) from None
+        raise extras.lacking("image", f"{extras.PACKAGE} is not installed here") from None
     for line in lines:
         requirement, _, marker = line.partition(";")
         extra = extras.EXTRA.search(marker)
@@ -149,7 +149,7 @@ def _unresolved(failure: uv.Failure, target: Target, requirements: Path | None) 
     return RequestError(Problem(field, f"must be packages that fit together{cause}", failure.hint))
 
 
-def _checked(text: str, pins: str, own: str) -> Resolution:
+def _with_pins(text: str, pins: str, own: str) -> Resolution:
     """Return the packages with the hashes of constraints.txt, which a package index cannot change.
 
     Raises:

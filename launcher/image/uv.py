@@ -31,7 +31,7 @@ def program() -> str:
     own = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
     path = str(own) if own.is_file() else shutil.which("uv")
     if not path:
-        raise ActionError("`image build` needs uv, which is not installed here", extras.install("image"))
+        raise extras.lacking("image", "`image build` needs uv, which is not installed here")
     return path
 
 
@@ -69,7 +69,7 @@ def _run(*arguments: str, folder: Path | None = None) -> str:
             [program(), *arguments], capture_output=True, text=True, errors="replace", env=environ, cwd=folder
         )
     except OSError as error:
-        raise ActionError(f"cannot run uv: {error.strerror}", extras.install("image")) from None
+        raise extras.lacking("image", f"cannot run uv: {error.strerror}") from None
     if done.returncode:
         raise _failure(done.stderr)
     return done.stdout

@@ -46,6 +46,7 @@ NOT_RUN = {
     "docs/guides/fine-tune.md": f"{CLUSTER}, weights of torchvision",
     "docs/guides/first-run.md": MINUTES,
     "docs/guides/helm.md": CLUSTER,
+    "docs/guides/image.md": f"{CLOUD}, {MINUTES}",
     "docs/guides/install-gke.md": f"{CLOUD}, {CLUSTER}",
     "docs/guides/install-kind.md": "docker, kind",
     "docs/guides/report.md": CLOUD,

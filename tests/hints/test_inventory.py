@@ -57,6 +57,8 @@ FROM_ELSEWHERE = [
     "launcher/check/compiler.py: hint",
     "launcher/check/input_demand.py: hint",
     "launcher/cli/verbs/render.py: closest(form, FORMATS)",
+    "launcher/image/base.py: hint",
+    "launcher/image/uv.py: hints[0].removeprefix('hint: ') if hints else ''",
     "launcher/request/exit_codes.py: closest(name, table)",
     "launcher/request/readers.py: hint",
     "launcher/request/trainer_settings.py: closest(text, field['choices'])",
