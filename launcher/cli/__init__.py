@@ -20,6 +20,7 @@ from launcher.version import __version__
 
 # Verb -> what it does, as one imperative line.
 VERBS = {
+    "init": "Write resnet-launch.yaml, and list what a first run still needs.",
     "submit": "Submit a run to a cluster.",
     "list": "List the runs of a namespace.",
     "status": "Show what a run is doing, and why it waits or failed.",

@@ -171,7 +171,11 @@ def delete(cluster: Cluster, jobset: JSON, sent: list[str] | None = None) -> Non
     if sent is not None:
         sent.append(name)
     for companion in companions(cluster, name):
-        cluster.delete(companion["kind"], objects.name(companion), objects.uid(companion))
+        try:
+            cluster.delete(companion["kind"], objects.name(companion), objects.uid(companion))
+        except Refused as error:
+            if error.status != 404:  # it went with its owner meanwhile
+                raise
 
 
 def companions(cluster: Cluster, name: str) -> list[JSON]:
