@@ -29,6 +29,10 @@ SPOT = "cloud.google.com/gke-spot"  # may be reclaimed with 30 s of notice
 FLEX_START = "cloud.google.com/gke-flex-start"  # waits for capacity, lives for at most seven days
 QUEUED = "cloud.google.com/gke-queued"  # flex-start with queued provisioning: all nodes or none
 RESERVATION = "cloud.google.com/reservation-name"  # reservation that the nodes come from
+RESERVATION_PROJECT = "cloud.google.com/reservation-project"  # project that shares the reservation
+RESERVATION_BLOCK = "cloud.google.com/reservation-blocks"  # block of the reservation
+RESERVATION_SUBBLOCK = "cloud.google.com/reservation-subblocks"  # subblock of that block
+COMPUTE_CLASS = "cloud.google.com/compute-class"  # ComputeClass that makes the nodes
 PLACEMENT_POLICY = "cloud.google.com/placement-policy-name"  # workload policy of the node pool
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"  # "false" keeps the autoscaler off a pod
 

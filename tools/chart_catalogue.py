@@ -6,12 +6,13 @@ and names. The chart fills in those of its own request and adds what its options
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from launcher import TrainingJob, contract, keys, render
 from launcher.hardware import facts, slices, topology
 from launcher.rendering import code, helm_values, patch
-from launcher.request import job, packed_code, program, rules
+from launcher.request import job, packed_code, program, reservations, rules
 
 # A request whose numbers and names appear nowhere else in its rendered manifest.
 PROBE: dict[str, Any] = {
@@ -104,6 +105,7 @@ def jobset() -> dict[str, Any]:
         "reservedKeys": list(keys.RESERVED),
         "queueLabels": [keys.QUEUE, keys.PRIORITY],
         "patchKeys": patch.KEYS,
+        "reservation": reservation(),
         "code": code_facts(),
     }
 
@@ -125,6 +127,13 @@ def code_facts() -> dict[str, Any]:
         "shortDigest": code.SHORT_DIGEST,
         "largest": packed_code.LARGEST_IN_CONFIGMAP,
     }
+
+
+def reservation() -> dict[str, Any]:
+    """Return the form of a reservation's path, and the node label of each of its groups in their order."""
+    groups = re.compile(reservations.PATH).groupindex
+    labels = [reservations.LABELS[part] for part in sorted(groups, key=lambda part: groups[part])]
+    return {"path": f"^{reservations.PATH}$", "labels": labels}
 
 
 def programs(name: str) -> list[dict[str, Any]]:

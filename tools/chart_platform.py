@@ -97,7 +97,7 @@ def defaults() -> Json:
     """Return the schema of the ConfigMap's settings; the launcher refuses any other key."""
     names = sorted(sources.FIELDS.keys() - sources.NOT_SHARED - sources.NOT_FROM_A_CLUSTER - {"namespace"})
     forms = {name.replace("_", "-"): FORMS[name] for name in names}
-    return closed(forms | {"patch": {"type": "object"}})
+    return closed(forms | {"patch": {"anyOf": [{"type": "object"}, many({"type": "object"})]}})
 
 
 def values_schema() -> Json:

@@ -9,7 +9,7 @@ from typing import Any
 
 from launcher import TrainingJob, contract
 from launcher.rendering import helm_values
-from launcher.request import exit_codes, kubernetes_names, mounts, trainer_settings
+from launcher.request import exit_codes, kubernetes_names, mounts, reservations, trainer_settings
 
 Json = dict[str, Any]
 
@@ -48,6 +48,11 @@ def many(item: Json) -> Json:
     return {"type": "array", "items": item}
 
 
+def text_or_texts(item: Json) -> Json:
+    """Return the schema of a text, or of a list of texts."""
+    return {"anyOf": [item, many(item)]}
+
+
 def pairs(key: str, value: Json, entry: str) -> Json:
     """Return the schema of a list of KEY=VALUE or a map."""
     table = {
@@ -58,6 +63,7 @@ def pairs(key: str, value: Json, entry: str) -> Json:
     return {"anyOf": [many({"type": "string", "pattern": f"^{key}={entry}$"}), table]}
 
 
+LABEL_SOME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LABELS = pairs(KEY, {"type": "string", "pattern": f"^{LABEL}$"}, LABEL)
 ANYTHING: Json = {"type": ["string", "number"]}
 ANY = r"[\s\S]*"
@@ -115,25 +121,36 @@ FORMS: dict[str, Json] = {
     "run_dir": text(rf"^(gs://{BUCKET}|/[^\x00-\x1f]*$)", 1024) | {"not": {"pattern": UPWARD}},
     "image": text(f"^{kubernetes_names.IMAGE}$", 512),
     "code_image": text(f"^{kubernetes_names.IMAGE}$", 512),
+    "image_pull_secret": many(text(DNS)),
+    "image_pull_policy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "namespace": text(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", 63),
     "service_account": text(DNS),
+    "env_file": text_or_texts({"type": "string", "minLength": 1}),
     "env": pairs(ENV, ANYTHING, ANY),
     "secret_env": pairs(ENV, {"type": "string", "pattern": f"^{SECRET}$"}, SECRET),
     "mount": many(text(rf"^({SOURCES}):/[^:\s]+(:ro)?$", 1024) | {"not": {"pattern": OUTSIDE}}),
     "label": LABELS,
     "annotation": pairs(KEY, ANYTHING, ANY),
     "cpu": or_number(text(QUANTITY)),
+    "cpu_limit": or_number(text(QUANTITY)),
     "memory": or_number(text(QUANTITY)),
+    "memory_limit": or_number(text(QUANTITY)),
+    "ephemeral_storage": or_number(text(QUANTITY)),
+    "shm": or_number(text(QUANTITY)),
+    "priority_class": text(DNS),
+    "scheduler": text(DNS),
     "host_network": FLAG,
     "network_policy": FLAG,
     "grace": SECONDS,
     "platform": {"enum": ["gke", "generic"]},
     "node_selector": LABELS,
+    "node_affinity": many(text(rf"^{KEY}={LABEL_SOME}(\|{LABEL_SOME})*$", 1024)),
     "toleration": many(text(rf"^{KEY}(={LABEL})?(:(NoSchedule|NoExecute|PreferNoSchedule))?$", 400)),
     "gpu_resource": text(f"^{KEY}$"),
     "fabric": FLAG,
     "spot": FLAG,
-    "reservation": text(f"^{LABEL}$", 63),
+    "reservation": text(f"^{re.sub(r'[?]P<[a-z]+>', '?:', reservations.PATH)}$", 512),
+    "compute_class": text(f"^{LABEL}$", 63),
     "flex": SECONDS,
     "placement_policy": text(f"^{LABEL}$", 63),
     "queue": text(DNS, 63),
@@ -145,7 +162,7 @@ FORMS: dict[str, Json] = {
     "ttl": SECONDS,
     "jobset_version": text(VERSION),
     "kueue_version": text(VERSION),
-    "patch": {"type": "string", "minLength": 1},
+    "patch": text_or_texts({"type": "string", "minLength": 1}),
 }
 # Helps that differ from the flag's: the value is spelled in another way, or means something else to Helm.
 HELP = {
@@ -155,7 +172,9 @@ HELP = {
     "args": "arguments of the trainer, as a list in which each flag is followed by its value",
     "code": "code of the pods, as `resnet-launch render --format helm-values --code DIR` prints it: digest, "
     "commit, dirty, and without a bucket archive in base64",
-    "patch": "strategic merge patch of the JobSet as YAML text: --set-file patch=patch.yaml",
+    "patch": "strategic merge patch of the JobSet as YAML text (--set-file patch=patch.yaml), or a list of "
+    "them",
+    "env_file": "text of a file of NAME=VALUE lines: --set-file envFile=train.env; or a list of them",
 }
 FIELDS = {field.name: field for field in dataclasses.fields(TrainingJob)}
 

@@ -58,6 +58,19 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"kueue.x-k8s.io/queue-name": "key"},
     ),
     "secret-env": ({"env": {"QQQ": "1"}, "secret_env": {"QQQ": "s/k"}}, {"QQQ": "name"}),
+    "env-file": (
+        {"env_file": "A=1\nqqq"},
+        {"a line without =": "reason", "from line 2": "from line {line}"},
+    ),
+    "limit": (
+        {"cpu": "777", "cpu_limit": "99"},
+        {"cpu": "field", "777": "request", "99": "got"},
+    ),
+    "compute-class": ({**GENERIC, "compute_class": "qqq"}, {}),
+    "node-affinity": (
+        {"node_selector": {"qqq": "1"}, "node_affinity": ["qqq=1|2"]},
+        {"qqq": "key"},
+    ),
     "capacity": (
         {"spot": True, "reservation": "r"},
         {"reservation:": "{field}:", "spot and reservation": "options"},

@@ -140,11 +140,9 @@ def place(name: str, flags: dict[str, Any], *more: sources.Source) -> str:
 
 def request(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
     """Return the job of a command line without its warnings; as `job` otherwise."""
-    origins = [*sources_of(flags), *more]
+    origins = [sources.load(source) for source in [*sources_of(flags), *more]]
     values, _ = sources.merge(*origins)
     with located(origins):
-        if isinstance(values.get("patch"), str):
-            values["patch"] = sources.read("patch", Path(values["patch"]))
         if isinstance(values.get("code"), str):
             values["code"] = pack(values["code"])
         values = sources.with_recipe(values)

@@ -40,7 +40,8 @@ def refusal(status: int, body: Mapping[str, Any], request: str) -> Refused:
     for about, pattern, message, hint in KNOWN:
         if match := re.search(pattern, text, re.DOTALL):
             groups = match.groups()
-            return Refused(status, message.format(*groups, text=text), hint.format(*groups), about)
+            hint = hint.format(*groups, flags=quota_flags(text))
+            return Refused(status, message.format(*groups, text=text), hint, about)
     if status == 404 and re.search("could not find the requested resource|page not found", text):
         match = PATH.search(request)
         if match is None:
@@ -58,8 +59,28 @@ def refusal(status: int, body: Mapping[str, Any], request: str) -> Refused:
     return Refused(status, text)
 
 
+FLAGS_OF_AMOUNTS = {  # resource that a quota may demand -> flags that set it
+    "limits.cpu": "--cpu-limit 4",
+    "limits.memory": "--memory 16Gi",
+    "limits.ephemeral-storage": "--ephemeral-storage 10Gi",
+    "requests.cpu": "--cpu 4",
+    "requests.memory": "--memory 16Gi",
+    "requests.ephemeral-storage": "--ephemeral-storage 10Gi",
+    "cpu": "--cpu 4",
+    "memory": "--memory 16Gi",
+    "ephemeral-storage": "--ephemeral-storage 10Gi",
+}
+
+
+def quota_flags(message: str) -> str:
+    """Return flags that set what a quota demands, such as `must specify limits.cpu for: trainer`."""
+    demanded = message.partition("must specify ")[2]
+    names = re.findall(r"(?:limits\.|requests\.)?(?:cpu|memory|ephemeral-storage)\b", demanded)
+    return " ".join(dict.fromkeys(FLAGS_OF_AMOUNTS[name] for name in names)) or "--patch FILE"
+
+
 # (about, pattern of the server's message, our message, our hint). {0}, {1}, … are the groups of the pattern,
-# {text} is the server's message.
+# {text} is the server's message, {flags} what sets the amounts that it demands.
 KNOWN = [
     (
         "namespace",
@@ -126,13 +147,13 @@ KNOWN = [
         "quota",
         r"failed quota: ([^:]+): must specify (.*)",
         "resource quota {0} demands values that the run does not have: {1}",
-        "--cpu and --memory set requests and limits",
+        "set them, as in {flags}",
     ),
     (
         "limit range",
         r"is forbidden: \[?((?:maximum|minimum) \w+ usage per .*?)\]?$",
         "a LimitRange of the namespace does not allow the pod: {0}",
-        "--cpu and --memory set requests and limits",
+        "--cpu and --memory set requests, --cpu-limit and --memory-limit limits",
     ),
     (
         "terminating",

@@ -106,8 +106,16 @@ def _unpacker(
     amounts = {
         key: kept
         for key, limits in trainer.get("resources", {}).items()
-        if (kept := {name: amount for name, amount in limits.items() if name in ("cpu", "memory")})
+        if (
+            kept := {
+                name: amount
+                for name, amount in limits.items()
+                if name in ("cpu", "memory", "ephemeral-storage")
+            }
+        )
     }
+    if job.image_pull_policy:
+        container["imagePullPolicy"] = job.image_pull_policy
     if amounts:  # the pod requests the larger of both containers, so the same amounts cost nothing
         container["resources"] = amounts
     return container | {

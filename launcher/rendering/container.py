@@ -83,11 +83,20 @@ def resources(job: TrainingJob) -> dict[str, Any]:
     resource = job.gpu_resource if job.gpu_resource and job.shape.kind == "gpu" else job.shape.resource
     if resource:
         limits[resource] = job.shape.chips_per_host
-    if job.memory:
-        limits["memory"] = job.memory
     requests = dict(limits)
-    if job.cpu or job.shape.kind == "cpu":
-        requests["cpu"] = job.cpu or CPU_REQUEST
+    amounts = {  # resource: its request, its limit
+        "memory": (job.memory or job.memory_limit, job.memory_limit or job.memory),
+        "cpu": (
+            job.cpu or job.cpu_limit or (CPU_REQUEST if job.shape.kind == "cpu" else None),
+            job.cpu_limit,
+        ),
+        "ephemeral-storage": (job.ephemeral_storage, job.ephemeral_storage),
+    }
+    for name, (request, limit) in amounts.items():
+        if request:
+            requests[name] = request
+        if limit:
+            limits[name] = limit
     return {"requests": requests, "limits": limits}
 
 
@@ -99,6 +108,8 @@ def build(job: TrainingJob, mounts: list[dict[str, Any]]) -> dict[str, Any]:
         "command": command(job),
         "env": environment(job),
     }
+    if job.image_pull_policy:
+        spec["imagePullPolicy"] = job.image_pull_policy
     if job.workdir:
         spec["workingDir"] = job.workdir
     if job.shape.kind != "tpu":

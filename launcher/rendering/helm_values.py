@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.errors import Problem, RequestError
 from launcher.rendering import code
-from launcher.request import exit_codes
+from launcher.request import exit_codes, node_choice
 from launcher.request.mounts import Mount
 from launcher.request.packed_code import PackedCode
 
@@ -111,5 +111,6 @@ WRITERS: dict[str, Callable[[Any], Any]] = {
     "toleration": _tolerations,
     "jobset_version": _version,
     "kueue_version": _version,
-    "patch": json.dumps,
+    "node_affinity": lambda value: [node_choice.text(choice) for choice in value],
+    "patch": lambda value: [json.dumps(patch) for patch in value] if value[1:] else json.dumps(value[0]),
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from launcher import keys
@@ -43,8 +44,8 @@ def render(job: TrainingJob) -> list[dict[str, Any]]:
     return [*companions, _patched(jobset, job.patch) if job.patch else jobset]
 
 
-def _patched(jobset: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    patched = patch.merge(jobset, change)
+def _patched(jobset: dict[str, Any], changes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    patched = functools.reduce(patch.merge, changes, jobset)
     identity.require_unchanged(jobset, patched)
     return patched
 
@@ -89,7 +90,7 @@ def _slice_job(job: TrainingJob) -> dict[str, Any]:
 
 
 def _pod(job: TrainingJob) -> dict[str, Any]:
-    pod_volumes, mounts = volumes.build(job.mount, scratch=not job.kept)
+    pod_volumes, mounts = volumes.build(job.mount, scratch=not job.kept, shm=job.shm)
     metadata: dict[str, Any] = {"labels": {**keys.labels(job.name), **job.label}}
     annotations = {
         **_exit_codes(job),
@@ -103,6 +104,12 @@ def _pod(job: TrainingJob) -> dict[str, Any]:
     if job.service_account:
         spec["serviceAccountName"] = job.service_account
     spec["automountServiceAccountToken"] = False
+    if job.image_pull_secret:
+        spec["imagePullSecrets"] = [{"name": name} for name in dict.fromkeys(job.image_pull_secret)]
+    if job.priority_class:
+        spec["priorityClassName"] = job.priority_class
+    if job.scheduler:
+        spec["schedulerName"] = job.scheduler
     if job.host_network:
         spec |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
     spec |= placement.pod_fields(job)

@@ -6,18 +6,23 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from launcher import keys
+from launcher.request import node_choice, reservations
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
 
 
+TAINTS = (keys.SPOT, keys.FLEX_START, keys.QUEUED, keys.COMPUTE_CLASS)  # labels that are also taints
+
+
 def _capacity(job: TrainingJob) -> dict[str, str]:
-    """Return node labels of the kind of capacity; all but the last two are also keys of taints."""
+    """Return node labels of the kind of capacity."""
     labels = {
         keys.SPOT: "true" if job.spot else None,
         keys.FLEX_START: "true" if job.flex and not job.queue else None,
         keys.QUEUED: "true" if job.flex and job.queue else None,
-        keys.RESERVATION: job.reservation,
+        **reservations.labels(job.reservation),
+        keys.COMPUTE_CLASS: job.compute_class,
         keys.PLACEMENT_POLICY: job.placement_policy,
     }
     return {key: value for key, value in labels.items() if value}
@@ -38,9 +43,17 @@ def tolerations(job: TrainingJob) -> list[Mapping[str, str]]:
         tolerated = [
             {**entry, "key": job.gpu_resource} if entry["key"] == keys.GPU else entry for entry in tolerated
         ]
-    tainted = [key for key in _capacity(job) if key not in (keys.RESERVATION, keys.PLACEMENT_POLICY)]
+    tainted = [key for key in _capacity(job) if key in TAINTS]
     tolerated += [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in tainted]
     return [*tolerated, *job.toleration]
+
+
+def affinity(job: TrainingJob) -> dict[str, Any]:
+    """Return the affinity to nodes with one of several values of a label."""
+    if not job.node_affinity:
+        return {}
+    terms = [{"matchExpressions": [node_choice.expression(choice) for choice in job.node_affinity]}]
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
 
 
 def jobset_labels(job: TrainingJob) -> dict[str, str]:
@@ -92,5 +105,9 @@ def pod_annotations(job: TrainingJob) -> dict[str, str]:
 
 def pod_fields(job: TrainingJob) -> dict[str, Any]:
     """Return the fields of the pod spec that select its nodes."""
-    fields = {"nodeSelector": node_selector(job), "tolerations": tolerations(job)}
+    fields = {
+        "nodeSelector": node_selector(job),
+        "affinity": affinity(job),
+        "tolerations": tolerations(job),
+    }
     return {key: value for key, value in fields.items() if value}

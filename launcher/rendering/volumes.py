@@ -8,16 +8,22 @@ from typing import Any
 from launcher.request.mounts import SCRATCH, Mount
 
 
-def build(mounted: Iterable[Mount], *, scratch: bool) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def build(
+    mounted: Iterable[Mount], *, scratch: bool, shm: str | None = None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return (volumes of the pod, volumeMounts of the trainer).
 
     Args:
       mounted: mounts of the request.
+      shm: largest size of /dev/shm; that of the node's memory, or of the pod's limit, if None.
       scratch: add an emptyDir as the run directory, for a run that is not kept.
     """
     volumes: list[dict[str, Any]] = [
         {"name": "tmp", "emptyDir": {}},
-        {"name": "shm", "emptyDir": {"medium": "Memory"}},  # the default /dev/shm is only 64 MiB
+        {
+            "name": "shm",
+            "emptyDir": {"medium": "Memory"} | ({"sizeLimit": shm} if shm else {}),
+        },  # the default /dev/shm is only 64 MiB
     ]
     mounts: list[dict[str, Any]] = [
         {"name": "tmp", "mountPath": "/tmp"},

@@ -13,7 +13,7 @@ from launcher.request.job import TrainingJob
 FIELDS = {field.name: field for field in dataclasses.fields(TrainingJob)}
 NOT_SHARED = {"args", "name"}  # these belong to one run, so no file or variable sets them for all runs
 
-NOT_FROM_A_CLUSTER = {"code"}  # a cluster's defaults never name a directory of whoever submits
+NOT_FROM_A_CLUSTER = {"code", "env_file"}  # a cluster's defaults never name files of whoever submits
 
 
 def is_repeated(name: str) -> bool:
@@ -24,11 +24,13 @@ def is_repeated(name: str) -> bool:
 def wrong_kinds(where: str, name: str, node: documents.Node) -> Iterator[Problem]:
     """Yield the values that are no text although the field holds text, as `DEBUG: yes` under env."""
     flag = name.replace("_", "-")
-    if not is_repeated(name):
+    if not is_repeated(name) or name == "patch":  # a patch holds whatever the API has
         return
     # `set: {data.flip: true}` names a setting that is a boolean.
     allowed = ("a boolean",) if name == "set" else ("a mapping",) if name == "toleration" else ()
-    pairs = list(documents.entries(node)) if node.id == "mapping" else [(None, n) for n in item_nodes(node)]
+    pairs = (
+        list(documents.entries(node)) if node.id == "mapping" else [(None, n) for n in item_nodes(name, node)]
+    )
     for key, item in pairs:
         kind = documents.kind(item)
         if not kind or kind in allowed:
@@ -51,15 +53,20 @@ def from_node(name: str, node: documents.Node) -> Any:
     return documents.value(node) if is_number or name == "patch" else documents.spelled(node)
 
 
-def item_nodes(node: documents.Node) -> list[documents.Node]:
+def item_nodes(name: str, node: documents.Node) -> list[documents.Node]:
     """Return the nodes of a repeated field's items, in the order of `items`."""
+    if name == "patch" and node.id == "mapping":
+        return [node]
     if node.id == "mapping":
         return [*{key.value: item for key, item in documents.entries(node)}.values()]
     return node.value if node.id == "sequence" else []
 
 
-def items(value: Any) -> list[Any]:
-    """Return the value of a repeated field as a list of texts that its flag accepts."""
-    if isinstance(value, Mapping):
+def items(name: str, value: Any) -> list[Any]:
+    """Return the value of a repeated field as a list of texts that its flag accepts.
+
+    A patch that stands where it is used, not in a file of its own, stays a mapping.
+    """
+    if isinstance(value, Mapping) and name != "patch":
         return [f"{key}={entry}" for key, entry in value.items()]
     return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -13,16 +13,19 @@ from typing import Any
 
 from launcher.hardware import slices
 from launcher.hardware.slices import Slice
-from launcher.request import exit_codes as codes
 from launcher.request import (
+    env_files,
     kubernetes_names,
     mounts,
+    node_choice,
     packed_code,
     precedence,
     program,
     readers,
+    reservations,
     trainer_settings,
 )
+from launcher.request import exit_codes as codes
 
 
 def option(read: readers.Reader, text: str, metavar: str, group: str = "Run", default: Any = None) -> Any:
@@ -113,11 +116,31 @@ class Fields:
         "IMAGE",
         "Pod",
     )
+    image_pull_secret: tuple[str, ...] = option(
+        readers.many(kubernetes_names.subdomain),
+        "Secret with which the nodes pull the image",
+        "SECRET",
+        "Pod",
+        (),
+    )
+    image_pull_policy: str | None = option(
+        readers.one_of("Always", "IfNotPresent", "Never"),
+        "when nodes pull the image: Always, IfNotPresent or Never",
+        "POLICY",
+        "Pod",
+    )
     namespace: str | None = option(
         kubernetes_names.namespace, "namespace of the run; the context's if not given", "NAME", "Pod"
     )
     service_account: str | None = option(
         kubernetes_names.subdomain, "Kubernetes service account of the pods", "NAME", "Pod"
+    )
+    env_file: tuple[Mapping[str, str], ...] = option(
+        env_files.read_all,
+        "file of NAME=VALUE lines with environment variables of the pods; --env wins",
+        "FILE",
+        "Pod",
+        (),
     )
     env: Mapping[str, str] = option(ENV, "environment variable of the pods", "NAME=VALUE", "Pod", ())
     secret_env: Mapping[str, tuple[str, str]] = option(
@@ -135,8 +158,35 @@ class Fields:
         ANNOTATIONS, "annotation of the JobSet and its pods", "KEY=VALUE", "Pod", ()
     )
     cpu: str | None = option(kubernetes_names.quantity, "CPUs requested by each pod", "QUANTITY", "Pod")
+    cpu_limit: str | None = option(
+        kubernetes_names.quantity, "most CPUs that each pod may use", "QUANTITY", "Pod"
+    )
     memory: str | None = option(
         kubernetes_names.quantity, "memory of each pod, as request and limit", "QUANTITY", "Pod"
+    )
+    memory_limit: str | None = option(
+        kubernetes_names.quantity, "limit of each pod's memory, where it is above --memory", "QUANTITY", "Pod"
+    )
+    ephemeral_storage: str | None = option(
+        kubernetes_names.quantity,
+        "disk of the node for each pod's logs and temporary files, as request and limit",
+        "QUANTITY",
+        "Pod",
+    )
+    shm: str | None = option(
+        kubernetes_names.quantity,
+        "largest size of /dev/shm; its content counts as memory of the pod",
+        "QUANTITY",
+        "Pod",
+    )
+    priority_class: str | None = option(
+        kubernetes_names.subdomain,
+        "PriorityClass of the pods, for the scheduler; --priority is Kueue's",
+        "NAME",
+        "Pod",
+    )
+    scheduler: str | None = option(
+        kubernetes_names.subdomain, "scheduler of the pods; the cluster's default if not given", "NAME", "Pod"
     )
     host_network: bool = option(readers.flag, "use the network of the node", "", "Pod", False)
     network_policy: bool = option(
@@ -159,6 +209,13 @@ class Fields:
     node_selector: Mapping[str, str] = option(
         LABELS, "label that the nodes must have", "KEY=VALUE", "Nodes", ()
     )
+    node_affinity: tuple[node_choice.Choice, ...] = option(
+        readers.many(node_choice.read),
+        "label that the nodes must have, with one of several values",
+        "KEY=VALUE|VALUE",
+        "Nodes",
+        (),
+    )
     toleration: tuple[Mapping[str, str], ...] = option(
         readers.many(kubernetes_names.toleration),
         "taint that the nodes may have",
@@ -174,7 +231,13 @@ class Fields:
     )
     spot: bool = option(readers.flag, "use spot capacity", "", "Nodes", False)
     reservation: str | None = option(
-        kubernetes_names.label_value, "reservation to take the nodes from", "NAME", "Nodes"
+        reservations.read,
+        "reservation to take the nodes from: NAME, or the path with its project, block and subblock",
+        "NAME",
+        "Nodes",
+    )
+    compute_class: str | None = option(
+        kubernetes_names.label_value, "ComputeClass that makes the nodes (GKE)", "NAME", "Nodes"
     )
     flex: int | None = option(
         readers.seconds, "use flex-start capacity for this long, at most 7d", "DURATION", "Nodes"
@@ -214,8 +277,12 @@ class Fields:
         "VERSION",
         "Lifetime",
     )
-    patch: Mapping[str, Any] | None = option(
-        readers.mapping, "strategic merge patch of the JobSet, applied last", "FILE", "Lifetime"
+    patch: tuple[Mapping[str, Any], ...] = option(
+        readers.mappings,
+        "strategic merge patch of the JobSet, applied last; several in this order",
+        "FILE",
+        "Lifetime",
+        (),
     )
 
     @property

@@ -50,12 +50,13 @@ class TrainingJob(Fields):
             self._set(field.name, read(value))
             if field.name == "slice":
                 self._set("slice", self.shape.name)
+            return None
         except readers.Wrong as wrong:
-            self._set(field.name, None if field.default is None else read(field.default))
-            return Problem(flag, str(wrong), wrong.hint)
+            problem = Problem(flag, str(wrong), wrong.hint)
         except RequestError as error:
-            return error.problems[0]
-        return None
+            problem = error.problems[0]
+        self._set(field.name, None if field.default is None else read(field.default))
+        return problem
 
     @property
     def default_name(self) -> str:
@@ -74,6 +75,10 @@ class TrainingJob(Fields):
             self._set("run_dir", f"{self.bucket or mounts.SCRATCH}/{self.name}")
         if self.image is None:
             self._set("image", f"{keys.APP}:{__version__}-{self.shape.kind}")
+        if self.env_file:
+            files = {name: value for variables in self.env_file for name, value in variables.items()}
+            self._set("env", files | dict(self.env))
+            self._set("env_file", ())
         if self.grace is None:
             self._set("grace", SPOT_GRACE if self.spot else GRACE)
 

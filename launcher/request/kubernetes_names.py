@@ -56,6 +56,16 @@ quantity = matching(
 )
 
 
+UNITS = {"m": 1e-3, "k": 1e3} | {unit: 1000.0**n for n, unit in enumerate("MGTPE", 2)}
+UNITS |= {f"{unit}i": 1024.0**n for n, unit in enumerate("KMGTPE", 1)}
+
+
+def amount(quantity: str) -> float:
+    """Return the number that a quantity stands for: `500m` -> 0.5, `16Gi` -> 17179869184.0."""
+    digits = quantity.rstrip("mkKMGTPEi")
+    return float(digits) * UNITS.get(quantity[len(digits) :], 1.0)
+
+
 def image(value: Any) -> str:
     """Read the reference of a container image: [REGISTRY/]NAME[:TAG][@DIGEST]."""
     if isinstance(value, str) and len(value) <= 512 and re.fullmatch(IMAGE, value):

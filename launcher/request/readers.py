@@ -146,6 +146,11 @@ def pairs(key: Reader, value: Reader, form: str) -> Reader:
     return read
 
 
+def mappings(value: Any) -> tuple[dict[str, Any], ...]:
+    """Read a list of mappings, or a single one."""
+    return tuple(mapping(item) for item in (value if isinstance(value, (list, tuple)) else [value]))
+
+
 def mapping(value: Any) -> dict[str, Any]:
     """Read a mapping whose keys are text, as parsed from YAML."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):

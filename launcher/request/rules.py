@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from launcher import keys
 from launcher.errors import Problem
 from launcher.hardware.slices import LOCAL_GPU
-from launcher.request import packed_code, program, queue_topology, readers
+from launcher.request import kubernetes_names, packed_code, program, queue_topology, readers
 
 if TYPE_CHECKING:
     from launcher.request.fields import Fields
@@ -203,13 +203,33 @@ def _labels(job: Fields) -> Iterator[Problem]:
 
 
 def _patch(job: Fields) -> Iterator[Problem]:
-    patch = job.patch or {}
-    for key in patch:
-        if key not in ("metadata", "spec"):
-            yield Problem("patch", f"must hold only metadata and spec of the JobSet, got {key[:60]!r}")
-    metadata = patch.get("metadata")
-    if isinstance(metadata, Mapping) and {"name", "namespace"} & set(metadata):
-        yield Problem("patch", "must not rename the run", "--name and --namespace set its name")
+    for patch in job.patch:
+        for key in patch:
+            if key not in ("metadata", "spec"):
+                yield Problem("patch", f"must hold only metadata and spec of the JobSet, got {key[:60]!r}")
+        metadata = patch.get("metadata")
+        if isinstance(metadata, Mapping) and {"name", "namespace"} & set(metadata):
+            yield Problem("patch", "must not rename the run", "--name and --namespace set its name")
+
+
+def _resources(job: Fields) -> Iterator[Problem]:
+    for field in ("cpu", "memory"):
+        request, limit = getattr(job, field), getattr(job, f"{field}_limit")
+        if request and limit and kubernetes_names.amount(request) > kubernetes_names.amount(limit):
+            text = f"must be at least --{field} {request}, got {limit!r}"
+            yield Problem(f"{field}-limit", text, f"--{field}-limit {request}, or leave it out")
+
+
+def _nodes(job: Fields) -> Iterator[Problem]:
+    if job.compute_class and job.platform != "gke":
+        yield Problem(
+            "compute-class",
+            f"must be left out on platform {job.platform}: only GKE has such nodes",
+            "--node-selector KEY=VALUE",
+        )
+    for key, _ in job.node_affinity:
+        if key in job.node_selector:
+            yield Problem("node-affinity", f"must not name {key}: --node-selector sets it")
 
 
 ALL = (
@@ -221,6 +241,8 @@ ALL = (
     _environment,
     _capacity,
     _platform,
+    _resources,
+    _nodes,
     _queue,
     _code,
     _labels,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import Problem, RequestError, closest
-from launcher.request import documents, program
+from launcher.request import documents, env_files, program
 from launcher.request.discovery import FILE, find_file
 from launcher.request.field_values import (
     FIELDS,
@@ -29,6 +29,7 @@ from launcher.request.field_values import (
 from launcher.request.readers import Wrong
 
 PREFIX = "RESNET_LAUNCH_"
+FILES = ("patch", "env_file")  # fields whose values stand in files that a request names
 NOTHING: Any = object()  # value of a flag such as --no-queue: none, whatever weaker sources say
 OF_A_QUEUE = ("priority", "topology_required", "topology_preferred")  # fields that only a queue gives a sense
 
@@ -48,7 +49,7 @@ class Source:
     def place(self, name: str) -> str:
         """Return where the value of a field stands, or the item of it that its reader refuses."""
         read = FIELDS[name].metadata["read"]
-        entries = items(self.values[name]) if is_repeated(name) else []
+        entries = items(name, self.values[name]) if is_repeated(name) else []
         wrong = (number for number, entry in enumerate(entries) if _refuses(read, [entry]))
         return self.places.get((name, next(wrong, -1)), self.places.get(name, self.where))
 
@@ -95,12 +96,45 @@ def file(path: Path) -> Source:
       RequestError: the file cannot be read, is not a mapping, or has unknown keys or values of a wrong kind.
     """
     source = table(str(path), documents.parse(str(path), documents.read(str(path), path)), f"{path}:")
-    beside = {
-        name: str(path.parent / Path(value).expanduser())
-        for name in ("patch", "code", "recipe")
-        if isinstance(value := source.values.get(name), str) and (name != "recipe" or is_recipe_file(value))
+
+    def beside(value: Any) -> Any:
+        if isinstance(value, list):
+            return [beside(item) for item in value]
+        return str(path.parent / Path(value).expanduser()) if isinstance(value, str) else value
+
+    named = {
+        name: beside(value)
+        for name, value in source.values.items()
+        if name in (*FILES, "code") or (name == "recipe" and is_recipe_file(value))
     }
-    return dataclasses.replace(source, values={**source.values, **beside})
+    return dataclasses.replace(source, values={**source.values, **named})
+
+
+def load(source: Source) -> Source:
+    """Return a source with the content of the files that its patches and env-files name.
+
+    Raises:
+      RequestError: a file cannot be read, or is wrong; the error says where it is named.
+    """
+    contents = {
+        name: [_content(source, name, number, item) for number, item in enumerate(items(name, value))]
+        for name, value in source.values.items()
+        if name in FILES
+    }
+    return dataclasses.replace(source, values={**source.values, **contents}) if contents else source
+
+
+def _content(source: Source, name: str, number: int, item: Any) -> Any:
+    if not isinstance(item, str):
+        return item
+    field, path = name.replace("_", "-"), Path(item)
+    try:
+        return read(field, path) if name == "patch" else env_files.parse(documents.read(field, path), item)
+    except RequestError as error:
+        place = source.places.get((name, number), source.places.get(name, ""))
+        raise RequestError(
+            *(dataclasses.replace(problem, place=problem.place or place) for problem in error.problems)
+        ) from None
 
 
 def is_recipe_file(recipe: Any) -> bool:
@@ -155,7 +189,7 @@ def table(where: str, root: documents.Node | None, line_prefix: str) -> Source:
             problems += wrong_kinds(where, name, node)
             values[name] = from_node(name, node)
             places[name] = f"{line_prefix}{documents.line(key)}"
-            for number, item in enumerate(item_nodes(node)):
+            for number, item in enumerate(item_nodes(name, node)):
                 places[name, number] = f"{line_prefix}{documents.line(item)}"
     if problems:
         raise RequestError(*problems)
@@ -186,20 +220,23 @@ def configmap(where: str, data: Mapping[str, str]) -> Source:
         elif name in values:
             problems.append(Problem(where, f"must have each key once, got {key!r} also in {FILE}"))
         elif name == "patch":
-            root = documents.parse(f"{where}, {key}", text)
-            values[name] = None if root is None else documents.value(root)
+            if (root := documents.parse(f"{where}, {key}", text)) is None:
+                continue
+            values[name] = documents.value(root)
             places[name] = f"{where}, {key}"
         else:
             values[name] = text.split(",") if is_repeated(name) else text
             places[name] = f"{where}, {key}"
     hint = "a file of your machine is never sent because a cluster names it"
-    if isinstance(values.get("patch"), str):
-        problems.append(Problem(where, f"must have a mapping as patch, got {values['patch'][:60]!r}", hint))
+    for patch in items("patch", values.get("patch", [])):
+        if isinstance(patch, str):
+            problems.append(Problem(where, f"must have a mapping as patch, got {patch[:60]!r}", hint))
     if isinstance(recipe := values.get("recipe"), str) and is_recipe_file(recipe):
         problems.append(Problem(where, f"must name a recipe, got the file {recipe[:60]!r}", hint))
     for name in sorted(NOT_FROM_A_CLUSTER & values.keys()):
-        hint = f"a directory of your machine is never sent because a cluster names it: --{name} DIR"
-        problems.append(Problem(where, f"must not have {name}, got {str(values[name])[:60]!r}", hint))
+        flag = name.replace("_", "-")
+        hint = f"nothing of your machine is sent because a cluster names it: --{flag} PATH"
+        problems.append(Problem(where, f"must not have {flag}, got {str(values[name])[:60]!r}", hint))
     if problems:
         raise RequestError(*problems)
     return Source(where, values, places)
@@ -215,7 +252,7 @@ def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
     for source in of_one_program(sources):
         for name, value in source.values.items():
             if is_repeated(name):
-                values[name] = items(value) + values.get(name, [])
+                values[name] = items(name, value) + values.get(name, [])
                 where[name] = f"{source.where}, {where[name]}" if name in where else source.where
             elif name not in values:
                 values[name], where[name] = value, source.where
@@ -257,11 +294,14 @@ def located(problems: Iterable[Problem], sources: Iterable[Source]) -> Iterator[
         owners = [source for source in sources if name in source.values] if name in FIELDS else []
         if owners and is_repeated(name):
             read = FIELDS[name].metadata["read"]
-            owners = [source for source in owners if _refuses(read, items(source.values[name]))] or owners
+            owners = [
+                source for source in owners if _refuses(read, items(name, source.values[name]))
+            ] or owners
         else:
             owners = owners[:1]
         places = [source.place(name) for source in owners if source.where != "flag"]
-        yield dataclasses.replace(problem, place=" and ".join(places)) if places else problem
+        known = not places or problem.place
+        yield problem if known else dataclasses.replace(problem, place=" and ".join(places))
 
 
 def _refuses(read: Any, value: Any) -> bool:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from launcher.cluster import refusals
 from launcher.runs import deaths, diagnosis, events, objects
 
 JSON = Mapping[str, Any]
@@ -199,6 +200,8 @@ def creation_problems(warnings: Iterable[JSON], pods: Sequence[JSON], missing: b
         if not _is_news(kind, reason, message) or (name not in waiting if kind == "Pod" else not missing):
             continue
         text = f"{reason}: {_without_pod_name(message)}"
+        if "failed quota: " in message and "must specify " in message:
+            text += f" (set them, as in {refusals.quota_flags(message)})"
         names.setdefault(text, []).extend([name] * (kind == "Pod"))
     return [_with_pods(text, [*dict.fromkeys(where)]) for text, where in names.items()][-SHOWN:]
 

@@ -40,12 +40,42 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "node_selector": {"disk": "ssd"},
         "grace": "90s",
     },
+    "limits": {
+        "image_pull_secret": ["registry", "second"],
+        "image_pull_policy": "Always",
+        "env_file": ["A=1\nB='x y'\n"],
+        "cpu": "500m",
+        "cpu_limit": "1",
+        "memory": "1Gi",
+        "memory_limit": "2Gi",
+        "ephemeral_storage": "10Gi",
+        "shm": "1Gi",
+        "priority_class": "pods-of-runs",
+        "scheduler": "bin-packing",
+        "node_affinity": ["topology.kubernetes.io/zone=us-a|us-b", "gen=1"],
+        "patch": [{"metadata": {"labels": {"a": "1"}}}, {"metadata": {"labels": {"b": "2"}}}],
+    },
+    "compute-class": {"compute_class": "reserved-first"},
+    "reservation-path": {
+        "reservation": "projects/my-p/reservations/r/reservationBlocks/b/reservationSubBlocks/s"
+    },
     "lifetime": {"ttl": "7d", "deadline": "2d", "max_restarts": 0},
     "jobset-0.8": {"jobset_version": "0.8"},
     "jobset-0.6": {"jobset_version": "0.6", "deadline": "1h"},
 }
 OUTSIDE_RESTRICTED = {"network"}  # Pod Security `restricted` forbids the node's network
-CPU_TOO = {"plain", "two-slices", "unkept", "pod", "lifetime", "jobset-0.8", "jobset-0.6", "network"}
+CPU_TOO = {
+    "plain",
+    "two-slices",
+    "unkept",
+    "pod",
+    "limits",
+    "compute-class",
+    "lifetime",
+    "jobset-0.8",
+    "jobset-0.6",
+    "network",
+}
 SIZES = ["v4-8", "v4-32", "v5e-1", "v5e-8-1", "v5e-256", "v5p-12288", "v6e-8", "tpu7x-2", "tpu7x-64"]
 SIZES += ["l4-1", "a100-16", "a100-16-1", "a100-80gb-8", "h100-8", "cpu-1x1", "cpu-2x4", "v4:4x4x16"]
 FABRICS = ["h100-16", "h100-mega-16", "h200-16", "b200-16", "gb200-72"]

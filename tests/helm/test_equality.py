@@ -92,6 +92,31 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "annotation": {"example.com/why": 'it\'s "quoted"\nand: {hosts}', "empty": "", "n": "1"},
     },
     "resources": {"cpu": "4", "memory": "16Gi"},
+    "limits": {
+        "cpu": "500m",
+        "cpu_limit": "1",
+        "memory": "1Gi",
+        "memory_limit": "1.5Gi",
+        "ephemeral_storage": "10Gi",
+        "shm": "1Gi",
+    },
+    "limits-alone": {"cpu_limit": "250m", "memory_limit": "2G"},
+    "pull": {"image_pull_secret": ["registry", "b.c", "registry"], "image_pull_policy": "Always"},
+    "scheduling": {"priority_class": "batch-low", "scheduler": "bin-packing"},
+    "env-file": {"env_file": ["A=1\nB='x y'\n", {"A": "2", "C": ""}], "env": ["C=3"]},
+    "affinity": {"node_affinity": ["topology.kubernetes.io/zone=us-a|us-b|us-a", "gen=1"]},
+    "compute-class": {"compute_class": "reserved-first", "toleration": ["a"]},
+    "spot-class": {"compute_class": "cheap", "spot": True},
+    "reservation-block": {"reservation": "my-capacity/reservationBlocks/b-1"},
+    "reservation-path": {
+        "reservation": "projects/my-p/reservations/r.1/reservationBlocks/b/reservationSubBlocks/s-0"
+    },
+    "patches": {
+        "patch": [
+            {"spec": {"ttlSecondsAfterFinished": 5, "failurePolicy": None}},
+            {"spec": {"ttlSecondsAfterFinished": None}, "metadata": {"labels": {"second": "yes"}}},
+        ]
+    },
     "nodes": {
         "node_selector": {"disk": "ssd", "cloud.google.com/gke-tpu-topology": "9x9"},
         "toleration": ["dedicated=training:NoSchedule", "other", "a=b", "c:NoExecute", "d="],

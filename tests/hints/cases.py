@@ -162,6 +162,30 @@ OFFLINE = [
         f"{RENDER} v4-8 --run-dir /x",
         lambda arguments, hint: [*arguments[:-2], "--bucket", "bucket"],
     ),
+    Case(
+        f"{REQUEST}rules.py",
+        "--{}-limit {}, or leave it out",
+        f"{RENDER} cpu-2x1 --cpu 2 --cpu-limit 1500m",
+        swap,
+    ),
+    Case(
+        f"{REQUEST}rules.py",
+        "--node-selector KEY=VALUE",
+        f"{RENDER} cpu-2x1 --platform generic --compute-class cheap",
+        lambda arguments, hint: [*arguments[:-2], "--node-selector", "pool=cheap"],
+    ),
+    Case(
+        f"{REQUEST}node_choice.py",
+        "as in topology.kubernetes.io/zone=us-a|us-b",
+        f"{RENDER} cpu-2x1 --node-affinity zone",
+        lambda arguments, hint: [*arguments[:-1], hint.removeprefix("as in ")],
+    ),
+    Case(
+        f"{REQUEST}reservations.py",
+        "[projects/PROJECT/reservations/]NAME[/reservationBlocks/BLOCK[/reservationSubBlocks/SUBBLOCK]]",
+        f"{RENDER} v5e-16 --reservation projects/p/r",
+        lambda arguments, hint: [*arguments[:-1], "projects/p/reservations/r/reservationBlocks/b"],
+    ),
     Case(f"{REQUEST}rules.py", "--flex 24h", f"{RENDER} v5e-16 --flex 30d", swap),
     Case(
         f"{REQUEST}rules.py", "--queue NAME", f"{RENDER} v4-8 --priority high", with_flags("--queue", "team")

@@ -71,6 +71,7 @@ CONTAINER = closed(
         "securityContext": SECURITY,
     },
     {
+        "imagePullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
         "workingDir": {"type": "string", "pattern": "^/"},
         "ports": array(closed({"name": NAME, "containerPort": COUNT})),
         "resources": closed(
@@ -84,6 +85,10 @@ TOLERATION = closed(
     {"key": TEXT, "operator": {"enum": ["Exists", "Equal"]}},
     {"value": TEXT, "effect": {"enum": ["NoSchedule", "NoExecute", "PreferNoSchedule"]}},
 )
+TERM = closed(
+    {"matchExpressions": array(closed({"key": TEXT, "operator": {"const": "In"}, "values": array(TEXT)}))}
+)
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 POD = closed(
     {
         "restartPolicy": {"const": "Never"},
@@ -104,6 +109,10 @@ POD = closed(
     },
     {
         "serviceAccountName": TEXT,
+        "imagePullSecrets": array(closed({"name": TEXT})),
+        "priorityClassName": TEXT,
+        "schedulerName": TEXT,
+        "affinity": closed({"nodeAffinity": closed({REQUIRED: closed({"nodeSelectorTerms": array(TERM)})})}),
         "hostNetwork": {"const": True},
         "dnsPolicy": {"const": "ClusterFirstWithHostNet"},
         "nodeSelector": LABELS,

@@ -42,10 +42,11 @@
 {{- range $run.container.env }}{{ if has .name (without $names "PYTHONPATH") }}{{ $env = append $env . }}{{ end }}{{ end -}}
 {{- $resources := dict -}}
 {{- range $kind, $amounts := $run.container.resources -}}
-{{- $some := pick $amounts "cpu" "memory" -}}
+{{- $some := pick $amounts "cpu" "memory" "ephemeral-storage" -}}
 {{- if $some }}{{ $_ := set $resources $kind $some }}{{ end -}}
 {{- end -}}
 {{- if $resources }}{{ $_ := set $init "resources" $resources }}{{ end -}}
+{{- with $run.values.imagePullPolicy }}{{ $_ := set $init "imagePullPolicy" . }}{{ end -}}
 {{- $volumes := list (dict "name" "code" "emptyDir" dict) -}}
 {{- $mounts := list (dict "name" "tmp" "mountPath" "/tmp") (dict "name" "code" "mountPath" $facts.directory) -}}
 {{- $source := printf "%s/code/%s.tar.gz" $run.runDir $code.digest -}}

@@ -53,11 +53,15 @@
 {{- if .slice.row -}}
 {{- $_ := set $limits (eq .slice.kind "gpu" | ternary ($v.gpuResource | default .slice.row.resource) .slice.row.resource) (int .slice.perHost) -}}
 {{- end -}}
-{{- if $v.memory }}{{ $_ := set $limits "memory" (include "resnet-train.text" $v.memory) }}{{ end -}}
 {{- $requests := merge dict $limits (pick .container.resources.requests "cpu") -}}
-{{- if $v.cpu }}{{ $_ := set $requests "cpu" (include "resnet-train.text" $v.cpu) }}{{ end -}}
+{{- $disk := list "ephemeral-storage" $v.ephemeralStorage $v.ephemeralStorage -}}
+{{- range list (list "memory" ($v.memory | default $v.memoryLimit) ($v.memoryLimit | default $v.memory)) (list "cpu" ($v.cpu | default $v.cpuLimit) $v.cpuLimit) $disk -}}
+{{- if index . 1 }}{{ $_ := set $requests (index . 0) (include "resnet-train.text" (index . 1)) }}{{ end -}}
+{{- if index . 2 }}{{ $_ := set $limits (index . 0) (include "resnet-train.text" (index . 2)) }}{{ end -}}
+{{- end -}}
 {{- $resources := dict -}}
 {{- if $requests }}{{ $_ := set $resources "requests" $requests }}{{ end -}}
 {{- if $limits }}{{ $_ := set $resources "limits" $limits }}{{ end -}}
 {{- $_ := set .container "resources" $resources -}}
+{{- if $v.imagePullPolicy }}{{ $_ := set .container "imagePullPolicy" $v.imagePullPolicy }}{{ end -}}
 {{- end -}}

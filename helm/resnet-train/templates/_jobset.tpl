@@ -16,6 +16,11 @@
 {{- if hasKey $v "ttl" }}{{ $_ := set $made.spec "ttlSecondsAfterFinished" (include "resnet-train.seconds" $v.ttl | int64) }}{{ end -}}
 {{- include "resnet-train.metadata" (list $run $made.metadata $job.template.metadata) -}}
 {{- if $v.serviceAccount }}{{ $_ := set .pod "serviceAccountName" $v.serviceAccount }}{{ end -}}
+{{- $secrets := list -}}
+{{- range $v.imagePullSecret | default list | uniq }}{{ $secrets = append $secrets (dict "name" .) }}{{ end -}}
+{{- if $secrets }}{{ $_ := set .pod "imagePullSecrets" $secrets }}{{ end -}}
+{{- if $v.priorityClass }}{{ $_ := set .pod "priorityClassName" $v.priorityClass }}{{ end -}}
+{{- if $v.scheduler }}{{ $_ := set .pod "schedulerName" $v.scheduler }}{{ end -}}
 {{- if $v.hostNetwork -}}
 {{- $_ := set (set .pod "hostNetwork" true) "dnsPolicy" "ClusterFirstWithHostNet" -}}
 {{- end -}}

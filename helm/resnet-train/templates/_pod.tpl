@@ -15,13 +15,17 @@
 {{- range $key := keys $capacity | sortAlpha -}}
 {{- $tolerations = append $tolerations (dict "key" $key "operator" "Exists" "effect" "NoSchedule") -}}
 {{- end -}}
+{{- if $v.computeClass -}}
+{{- $tolerations = append $tolerations (dict "key" "cloud.google.com/compute-class" "operator" "Exists" "effect" "NoSchedule") -}}
+{{- end -}}
 {{- range $v.toleration }}{{ $tolerations = append $tolerations (include "resnet-train.toleration" . | fromJson) }}{{ end -}}
 {{- if .gke -}}
 {{- $selector = include "resnet-train.fill" (list $run ($row.selector | default dict)) | fromJson | merge $capacity -}}
 {{- if eq (.slice.topology | default "") "2x4" -}}
 {{- $_ := set $selector "node.kubernetes.io/instance-type" (get $row.machines (toString .slice.perHost)) -}}
 {{- end -}}
-{{- if $v.reservation }}{{ $_ := set $selector "cloud.google.com/reservation-name" $v.reservation }}{{ end -}}
+{{- if $v.reservation }}{{ include "resnet-train.put" (list $selector (include "resnet-train.reservation" (list $v.reservation .jobset.reservation) | fromJson)) }}{{ end -}}
+{{- if $v.computeClass }}{{ $_ := set $selector "cloud.google.com/compute-class" $v.computeClass }}{{ end -}}
 {{- if $v.placementPolicy }}{{ $_ := set $selector "cloud.google.com/placement-policy-name" $v.placementPolicy }}{{ end -}}
 {{- range .mounts -}}
 {{- if eq .kind "ssd" }}{{ $_ := set $selector "cloud.google.com/gke-ephemeral-storage-local-ssd" "true" }}{{ end -}}
@@ -30,11 +34,34 @@
 {{- include "resnet-train.put" (list $selector (include "resnet-train.pairs" $v.nodeSelector | fromJson).values) -}}
 {{- if $selector }}{{ $_ := set .pod "nodeSelector" $selector }}{{ end -}}
 {{- if $tolerations }}{{ $_ := set .pod "tolerations" $tolerations }}{{ end -}}
+{{- $expressions := list -}}
+{{- range $v.nodeAffinity -}}
+{{- $values := regexReplaceAll "^[^=]*=" . "" | splitList "|" | uniq -}}
+{{- $expressions = append $expressions (dict "key" (regexFind "^[^=]*" .) "operator" "In" "values" $values) -}}
+{{- end -}}
+{{- if $expressions -}}
+{{- $terms := dict "nodeSelectorTerms" (list (dict "matchExpressions" $expressions)) -}}
+{{- $affinity := .pod.affinity | default dict -}}
+{{- $_ := set .pod "affinity" (set $affinity "nodeAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" $terms)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The node labels of a reservation: (its name or path, {path: form, labels: part -> label}). */ -}}
+{{- define "resnet-train.reservation" -}}
+{{- $name := index . 0 -}}
+{{- $labels := dict -}}
+{{- range $number, $label := (index . 1).labels -}}
+{{- with regexReplaceAll (index $ 1).path $name (printf "${%d}" (add $number 1)) }}{{ $_ := set $labels $label . }}{{ end -}}
+{{- end -}}
+{{- toJson $labels -}}
 {{- end -}}
 
 {{- /* Volumes that the request mounts, and scratch space for a run that keeps nothing. */ -}}
 {{- define "resnet-train.volumes" -}}
 {{- $run := . -}}
+{{- with $run.values.shm }}{{ $size := include "resnet-train.text" . -}}
+{{- range $run.pod.volumes }}{{ if eq .name "shm" }}{{ $_ := set .emptyDir "sizeLimit" $size }}{{ end }}{{ end -}}
+{{- end -}}
 {{- if not .kept -}}
 {{- include "resnet-train.volume" (list $run (dict "name" "scratch" "emptyDir" dict) "/scratch" false) -}}
 {{- end -}}

@@ -36,6 +36,46 @@
 {{- dict "names" (uniq $names) "values" $values | toJson -}}
 {{- end -}}
 
+{{- /* A quantity -> its number: 500m -> 0.5, 16Gi -> 17179869184. */ -}}
+{{- define "resnet-train.amount" -}}
+{{- $text := include "resnet-train.text" . -}}
+{{- $unit := regexFind "[a-zA-Z]+$" $text -}}
+{{- $number := trimSuffix $unit $text | float64 -}}
+{{- $factor := eq $unit "m" | ternary 0.001 1.0 -}}
+{{- range $power, $letter := list "k" "M" "G" "T" "P" "E" -}}
+{{- $thousand := hasSuffix "i" $unit | ternary 1024.0 1000.0 -}}
+{{- if eq (trimSuffix "i" $unit | lower) (lower $letter) }}{{ if ne $unit "m" }}{{ range until (int (add 1 $power)) }}{{ $factor = mulf $factor $thousand }}{{ end }}{{ end }}{{ end -}}
+{{- end -}}
+{{- mulf $number $factor -}}
+{{- end -}}
+
+{{- /* Files of NAME=VALUE lines, as texts, become entries of env before those of the request. */ -}}
+{{- define "resnet-train.envFiles" -}}
+{{- $run := . -}}
+{{- $v := .values -}}
+{{- $entries := list -}}
+{{- range kindIs "slice" $v.envFile | ternary $v.envFile (list $v.envFile) -}}
+{{- range $number, $line := splitList "\n" (trimPrefix "\ufeff" .) -}}
+{{- $entry := trimSuffix "\r" $line | trimAll " \t" -}}
+{{- if not (or (eq $entry "") (hasPrefix "#" $entry)) -}}
+{{- $entry = trimPrefix "export " $entry -}}
+{{- $name := regexFind "^[^=]*" $entry | trim -}}
+{{- $value := regexReplaceAll "^[^=]*=" $entry "" | trimAll " \t" -}}
+{{- if regexMatch "^(\"[^\\n]*\"|'[^\\n]*')$" $value }}{{ $value = substr 1 (sub (len $value) 1 | int) $value }}{{ end -}}
+{{- $reason := contains "=" $entry | ternary "a name that no variable has" "a line without =" -}}
+{{- if and (contains "=" $entry) (regexMatch "^[A-Za-z_][A-Za-z0-9_]*$" $name) -}}
+{{- $entries = append $entries (print $name "=" $value) -}}
+{{- else -}}
+{{- include "resnet-train.wrong" (list $run "env-file" (dict "reason" $reason "line" (add $number 1))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $pairs := include "resnet-train.pairs" $v.env | fromJson -}}
+{{- range $pairs.names }}{{ $entries = append $entries (print . "=" (get $pairs.values .)) }}{{ end -}}
+{{- $_ := set $v "env" $entries -}}
+{{- end -}}
+
 {{- /* gs://BUCKET/PREFIX or BUCKET/PREFIX -> gs://BUCKET/PREFIX without a slash at the end. */ -}}
 {{- define "resnet-train.bucket" -}}
 gs://{{ trimPrefix "gs://" . | trimAll "/" }}

@@ -10,7 +10,7 @@
 
 {{- define "resnet-train.rules" -}}
 {{- $run := . -}}
-{{- range list "program" "name" "steps" "batch" "slices" "storage" "environment" "capacity" "queue" "code" "labels" "patch" -}}
+{{- range list "program" "name" "steps" "batch" "slices" "storage" "environment" "resources" "nodes" "capacity" "queue" "code" "labels" "patch" -}}
 {{- include (printf "resnet-train.%sRule" .) $run -}}
 {{- end -}}
 {{- end -}}
@@ -106,6 +106,31 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "resnet-train.resourcesRule" -}}
+{{- $run := . -}}
+{{- $v := .values -}}
+{{- range $field := list "cpu" "memory" -}}
+{{- $request := get $v $field -}}
+{{- $limit := get $v (print $field "Limit") -}}
+{{- if and $request $limit -}}
+{{- if gt (include "resnet-train.amount" $request | float64) (include "resnet-train.amount" $limit | float64) -}}
+{{- include "resnet-train.wrong" (list $run "limit" (dict "field" $field "request" (include "resnet-train.text" $request) "got" (include "resnet-train.text" $limit))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "resnet-train.nodesRule" -}}
+{{- $run := . -}}
+{{- $v := .values -}}
+{{- if and $v.computeClass (not .gke) }}{{ include "resnet-train.wrong" (list . "compute-class" dict) }}{{ end -}}
+{{- $selected := (include "resnet-train.pairs" $v.nodeSelector | fromJson).names -}}
+{{- range $v.nodeAffinity -}}
+{{- $key := regexFind "^[^=]*" . -}}
+{{- if has $key $selected }}{{ include "resnet-train.wrong" (list $run "node-affinity" (dict "key" $key)) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "resnet-train.queueRule" -}}
 {{- $run := . -}}
 {{- $v := .values -}}
@@ -129,13 +154,15 @@
 
 {{- define "resnet-train.patchRule" -}}
 {{- $run := . -}}
-{{- $patch := .values.patch | default "{}" | fromYaml -}}
+{{- range kindIs "slice" .values.patch | ternary .values.patch (list .values.patch) -}}
+{{- $patch := . | default "{}" | fromYaml -}}
 {{- if hasKey $patch "Error" -}}
-{{- include "resnet-train.wrong" (list . "patch-mapping" (dict "got" .values.patch)) -}}
+{{- include "resnet-train.wrong" (list $run "patch-mapping" (dict "got" .)) -}}
 {{- else -}}
 {{- range $key, $_ := omit $patch "metadata" "spec" }}{{ include "resnet-train.wrong" (list $run "patch-key" (dict "got" $key)) }}{{ end -}}
 {{- $metadata := kindIs "map" $patch.metadata | ternary $patch.metadata dict -}}
-{{- if or (hasKey $metadata "name") (hasKey $metadata "namespace") }}{{ include "resnet-train.wrong" (list . "patch-name" dict) }}{{ end -}}
+{{- if or (hasKey $metadata "name") (hasKey $metadata "namespace") }}{{ include "resnet-train.wrong" (list $run "patch-name" dict) }}{{ end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -6,6 +6,7 @@
 {{- $_ := set $run . ($run.root.Files.Get (printf "files/%s.json" .) | fromJson) -}}
 {{- end -}}
 {{- $_ := set $run "problems" list -}}
+{{- if $v.envFile }}{{ include "resnet-train.envFiles" $run }}{{ end -}}
 {{- include "resnet-train.slice" $run -}}
 {{- if not (or $v.arch $v.command) }}{{ include "resnet-train.wrong" (list $run "arch-missing" dict) }}{{ end -}}
 {{- if not $run.problems -}}

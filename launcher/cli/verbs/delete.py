@@ -50,15 +50,11 @@ def command(
     for jobset in jobsets:
         ownership.require_ours(jobset)
     _confirm(cluster, jobsets, yes)
-    sent: list[str] = []
-    with deletion.naming_sent(sent):
-        for jobset in jobsets:
-            lookup.delete(cluster, jobset, sent)
+    for jobset in jobsets:
+        lookup.delete(cluster, jobset)
     replies = []
     for jobset in jobsets:
-        with deletion.naming_sent(sent):
-            deletion.until_gone(cluster, jobset, timeout)
-        sent.remove(objects.name(jobset))
+        deletion.until_gone(cluster, jobset, timeout)
         run_dir = objects.text(objects.annotations_of(jobset), keys.RUN_DIR)
         replies.append({"name": objects.name(jobset), "deleted": True, "run_dir": run_dir})
         if not as_json:

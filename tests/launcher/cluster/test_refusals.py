@@ -124,3 +124,18 @@ def test_a_cluster_without_jobset_says_how_to_get_it():
 def test_a_path_that_no_api_server_has_is_no_kind_of_the_cluster():
     error = refusal(404, {"message": "404 page not found"}, "get /api/v1/namespaces/n/pods")
     assert str(error) == "no API server answers at /api/v1/namespaces/n/pods: 404 page not found"
+
+
+@pytest.mark.parametrize(
+    ("demanded", "flags"),
+    [
+        ("limits.cpu for: trainer", "--cpu-limit 4"),
+        ("limits.cpu for: trainer; limits.memory for: trainer", "--cpu-limit 4 --memory 16Gi"),
+        ("cpu,memory", "--cpu 4 --memory 16Gi"),
+        ("limits.ephemeral-storage for: trainer; requests.cpu", "--ephemeral-storage 10Gi --cpu 4"),
+        ("requests.nvidia.com/gpu", "--patch FILE"),
+    ],
+)
+def test_a_quota_s_demand_names_the_flags_that_meet_it(demanded, flags):
+    text = f'pods "x" is forbidden: failed quota: compute: must specify {demanded}'
+    assert refusal(403, {"message": text}, "").hint == f"set them, as in {flags}"

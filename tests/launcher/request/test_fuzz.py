@@ -78,7 +78,7 @@ def check(arguments: list[str], file: object) -> bool:
     with open("resnet-launch.yaml", "w", newline="") as target:
         target.write("" if file is None else text)
     code, out, err = outcome(arguments)
-    assert sorted(os.listdir()) == ["patch.yaml", "resnet-launch.yaml"]
+    assert sorted(os.listdir()) == ["bad.env", "patch.yaml", "resnet-launch.yaml", "train.env"]
     assert "Traceback" not in err
     assert "bug in resnet-launch" not in err
     if code:
@@ -96,6 +96,8 @@ def check(arguments: list[str], file: object) -> bool:
 @pytest.mark.slow
 def test_every_request_ends_well(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.env").write_text("# of the team\nONE=1\nexport TWO='2 2'\n")
+    (tmp_path / "bad.env").write_text("ONE=1\nno variable\n")
     (tmp_path / "patch.yaml").write_text("metadata: {labels: {patched: 'yes'}}\n")
     rendered = [0, 0]
 

@@ -220,3 +220,11 @@ def test_what_keeps_objects_from_being_made(events, expected):
 
 def test_events_about_making_pods_are_of_the_past_once_all_pods_exist():
     assert obstacles.creation_problems([event("FailedCreate", QUOTA)], [pod()], missing=False) == []
+
+
+def test_a_quota_that_demands_amounts_names_the_flags():
+    message = 'Error creating: pods "a-b" is forbidden: failed quota: q: must specify limits.cpu for: trainer'
+    assert obstacles.creation_problems([event("FailedCreate", message)], [], missing=True) == [
+        "FailedCreate: no pod can be created: failed quota: q: must specify limits.cpu for: trainer "
+        "(set them, as in --cpu-limit 4)"
+    ]
