@@ -57,9 +57,9 @@ def findings(job: TrainingJob, cluster: Cluster | None) -> Iterator[Finding]:
     """
     if cluster:
         yield from _answers(job, cluster)
-    yield from _bucket(job, cluster)
+    yield from bucket_findings(job, cluster)
     yield from _data(job)
-    yield from _image(job)
+    yield from image_findings(job)
 
 
 def _answers(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
@@ -191,7 +191,8 @@ def _queue(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     yield Finding(level, "queue", f"{job.queue}: {text}", hint)
 
 
-def _bucket(job: TrainingJob, cluster: Cluster | None) -> Iterator[Finding]:
+def bucket_findings(job: TrainingJob, cluster: Cluster | None) -> Iterator[Finding]:
+    """Yield whether the run directory's bucket exists, what you may do with it, and where it is."""
     if not job.run_dir.startswith("gs://"):
         return
     access = bucket.look(job.run_dir.removeprefix("gs://").partition("/")[0])
@@ -228,7 +229,8 @@ def _data(job: TrainingJob) -> Iterator[Finding]:
         yield Finding("error", "data", problem.problem, problem.hint)
 
 
-def _image(job: TrainingJob) -> Iterator[Finding]:
+def image_findings(job: TrainingJob) -> Iterator[Finding]:
+    """Yield whether the image is in its registry, for the hosts' processors."""
     image, name = image_registry.parse(job.image), job.image
     inspect = f"docker manifest inspect {name}"
     if image is None:

@@ -20,6 +20,7 @@ from launcher.version import __version__
 
 # Verb -> what it does, as one imperative line.
 VERBS = {
+    "init": "Write resnet-launch.yaml, and list what a first run still needs.",
     "submit": "Submit a run to a cluster.",
     "list": "List the runs of a namespace.",
     "status": "Show what a run is doing, and why it waits or failed.",
@@ -76,13 +77,13 @@ class LauncherUsage(LauncherError):
 @click.group(
     cls=Verbs,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    options_metavar="[--slice SLICE --arch ARCH …]",
+    options_metavar="[--slice SLICE --arch ARCH|--command COMMAND …]",
     subcommand_metavar="[VERB …]",
     epilog="`resnet-launch VERB --help` lists the flags of a verb. Without a verb, submit's flags apply.",
 )
 @click.version_option(__version__, message="resnet-launch %(version)s")
 def group() -> None:
-    """Train a ResNet on a slice of a Kubernetes cluster.
+    """Train a network, or run a program of your own, on a slice of a Kubernetes cluster.
 
     \b
     Example: resnet-launch --slice v4-32 --arch resnet152

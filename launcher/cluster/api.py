@@ -144,7 +144,8 @@ class Cluster:
         while True:
             page = self.request("GET", path, expected=expected, **query)
             entries, metadata = page.get("items"), page.get("metadata")
-            named = str(page.get("kind", "List")).endswith("List")
+            # Without objects the kind alone says that there are none, and not something else.
+            named = str(page.get("kind", "List" if entries else "")).endswith("List")
             if "items" not in page or not named or not isinstance(entries, list | None):
                 raise replies.not_understood(f"GET {path}", expected, replies.named(page))
             items += entries or []

@@ -25,7 +25,7 @@ PYTHON_PATH = f"/{VENV}/bin/python"
 LEFT_OUT = ("kubernetes",)  # 75 MB that only the launcher imports
 # What a pod cannot use: tools/image-packages.sh removes the same.
 UNUSED = re.compile(r"(^|/)tests/|\.(pyi|h|hpp|a)$")
-FORMAT = "1"  # a layer that an older version made otherwise is made anew
+FORMAT = "2"  # a layer that an older version made otherwise is made anew
 ENTRY = re.compile(
     r"^([A-Za-z0-9._-]+)==(\S+?)(?: *;[^\\\n]*)?(?: \\)?\n((?:    --hash=\S+(?: \\)?\n)+)", re.MULTILINE
 )
@@ -235,7 +235,8 @@ def _members(installed: Path, resolution: Resolution) -> Iterator[Member]:
     for name in ("python3", f"python{version}"):
         yield Member(path=f"{VENV}/bin/{name}", target="python")
     yield Member(path=f"{VENV}/lib64", target="lib")
-    scripts = {path.name: _script(path.read_bytes()) for path in sorted(_files(installed / "bin"))}
+    programs = [path for path in _files(installed / "bin") if path.suffix != ".pyc"]
+    scripts = {path.name: _script(path.read_bytes()) for path in sorted(programs)}
     for name, content in scripts.items():
         yield Member(path=f"{VENV}/bin/{name}", content=content, executable=True)
     for path in _files(installed):

@@ -47,6 +47,8 @@ EXPLANATIONS = {
     variable("devices"): "the trainer refuses to run on a different number of devices",
     variable("owner"): "identifies the submission: the same after a restart, different after a new submit",
     variable("coordinator"): "host 0, by its name in the JobSet's headless service",
+    "JAX_COORDINATOR_ADDRESS": "by this and the next variables a program of your own joins the other hosts",
+    "OMPI_COMM_WORLD_SIZE": "JAX takes the number of processes from Open MPI's variables, not from its own",
     "checkpoint.enabled=false": "without a bucket each host would save to its own disk",
     "shm": "the default /dev/shm is only 64 MiB",
     "numNodes": "number of hosts that share GPU memory over NVLink",

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from launcher.cluster.api import JSON, Cluster, Unreachable
 from launcher.cluster.refusals import Refused
+from launcher.errors import LauncherError, NotKnown
 from launcher.runs import deaths, lookup, objects, obstacles, watch
 from launcher.runs.watch import TimedOutError
 
 SHOWN = 5
 USUAL = {"foregroundDeletion"}  # the finalizer that waits for what the object owns
+
+
+@contextmanager
+def naming_sent(names: Sequence[str]) -> Iterator[None]:
+    """Add to an error from the block that these runs, if any, are being deleted.
+
+    Raises:
+      NotKnown: in the place of any error but TimedOutError, which says itself that a run still exists.
+    """
+    try:
+        yield
+    except TimedOutError:
+        raise
+    except LauncherError as error:
+        if not names:
+            raise
+        hint = f"resnet-launch status {names[0]} shows whether it is gone"
+        text = f"the deletion of {', '.join(names)} was sent, and what became of it is not known: {error}"
+        raise NotKnown(text, hint) from None
 
 
 def until_gone(cluster: Cluster, jobset: JSON, seconds: float) -> None:

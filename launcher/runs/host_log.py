@@ -41,16 +41,19 @@ class HostLog:
         """Yield the lines until the container has ended and all that it printed has been read.
 
         Args:
-          state: returns what is known of the container: "running", "ended" or "gone" with its pod.
+          state: returns what is known of the container: "running", "ended" or "gone" with its pod, or "left"
+            where nobody reads the lines any more.
           pause: waits for a number of seconds.
 
         Raises:
           Refused: the user may not read logs.
         """
         quiet = failures = settled = attempts = 0
-        while (before := state()) != "gone":
+        was_read = False
+        while (before := state()) not in ("gone", "left"):
             unfinished = self._unfinished
             yield from self.read(follow=True)
+            was_read = was_read or not self.problem
             failures = failures + 1 if self.problem else 0
             quiet = 0 if self._brought else quiet + 1
             if failures == FAILURES_BEFORE_NOTE:
@@ -63,9 +66,9 @@ class HostLog:
                 if is_whole or settled == SETTLED_READS or attempts == LAST_ATTEMPTS:
                     break
             pause(PAUSES[min(quiet, len(PAUSES) - 1)])
-        if before == "gone" and self.problem:
-            self._note("its pod is gone, and the last lines of its log may be missing")
-            self.problem = ""
+        if before == "gone" and (self.problem or not was_read):
+            self.problem = "its pod is gone, and the last lines of its log may be missing"
+            self._note(self.problem)
         yield from self.end()
 
     def end(self) -> Iterator[str]:

@@ -201,8 +201,10 @@ class Follower:
             self._lines.put(Line(*origin, text))
 
     def _state(self, uid: str) -> str:
-        """Return "running", "ended" or "gone", as the newest known state of a pod says."""
-        if self._left.is_set() or (pod := self._pods.get(uid)) is None:
+        """Return "running", "ended" or "gone", as the newest known state of a pod says, or "left"."""
+        if self._left.is_set():
+            return "left"
+        if (pod := self._pods.get(uid)) is None:
             return "gone"
         if pod["status"].get("phase") in ("Succeeded", "Failed"):
             return "ended"

@@ -160,12 +160,22 @@ def readable(read: Callable[[], Any]) -> Any:
         return None
 
 
-def delete(cluster: Cluster, jobset: JSON) -> None:
-    """Delete a run's JobSet, if it is still this one, and the objects that were applied with it."""
+def delete(cluster: Cluster, jobset: JSON, sent: list[str] | None = None) -> None:
+    """Delete a run's JobSet, if it is still this one, and the objects that were applied with it.
+
+    Args:
+      sent: gets the run's name once the server has accepted the deletion of its JobSet.
+    """
     name = objects.name(jobset)
     with_uid(cluster.delete, "JobSet", name, objects.uid(jobset))
+    if sent is not None:
+        sent.append(name)
     for companion in companions(cluster, name):
-        cluster.delete(companion["kind"], objects.name(companion), objects.uid(companion))
+        try:
+            cluster.delete(companion["kind"], objects.name(companion), objects.uid(companion))
+        except Refused as error:
+            if error.status != 404:  # it went with its owner meanwhile
+                raise
 
 
 def companions(cluster: Cluster, name: str) -> list[JSON]:

@@ -60,8 +60,10 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed:
     _dry_run(job, cluster, objects, existing)
     with _code_kept(job):
         if existing:
-            lookup.delete(cluster, existing)
-            deletion.until_gone(cluster, existing, REPLACE_SECONDS)
+            sent: list[str] = []
+            with deletion.naming_sent(sent):
+                lookup.delete(cluster, existing, sent)
+                deletion.until_gone(cluster, existing, REPLACE_SECONDS)
         ownership.sign(cluster, objects[-1])
         return _create(job, cluster, objects)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pod_runs import TINY, Run
 from testcluster import Cluster
+from testcluster.objects import eventually
 
 from launcher.code import archive
 
@@ -59,6 +60,7 @@ def test_by_the_bucket_the_same_bytes_run_after_a_restart_and_others_never(
     run.evict(run.pod(0))
     run.reach("the code of the first edit runs", attempt=1)
     run.reach("step=", attempt=1)
+    assert eventually(lambda: len(run.read("attempts.jsonl").splitlines()) == 2, 120), run.report()
     rows = [json.loads(line) for line in run.read("attempts.jsonl").splitlines()]
     assert [row["code"] for row in rows] == [{"commit": "", "digest": code.digest, "dirty": False}] * 2
     assert run.launch(f"suspend {run.name} --yes")[0] == 0

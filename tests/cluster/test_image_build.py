@@ -114,9 +114,11 @@ def test_a_damaged_layer_of_the_cache_is_made_again(
 def test_a_node_pulls_it_and_a_pod_runs_from_it(
     cluster: Cluster, first: build.Built, registry: registries.Registry
 ) -> None:
-    with registries.relayed(registry, cluster.node.plane.wire.host) as seen:
+    node = cluster.node
+    assert node
+    with registries.relayed(registry, node.plane.wire.host) as seen:
         name = f"{seen}/team/small:1"
-        cluster.node.ctr("images", "pull", "--plain-http", name)
+        node.ctr("images", "pull", "--plain-http", name)
     run = f"built-{os.getpid()}"
     work = jobset("default", run, count=1, image=name, command=["python", "-c", PROGRAM])
     cluster.api.apply([work])
@@ -154,10 +156,12 @@ def test_an_archive_is_imported_by_containerd_and_buildah(
     local = built(build.Request(target=target, base=base, output=archive), cache)
     assert (local.sent, local.digest) == (None, first.digest)
     assert local.archive_bytes == archive.stat().st_size
-    cluster.node.ctr("images", "import", str(archive))
-    assert target.default_name in cluster.node.images()
+    node = cluster.node
+    assert node
+    node.ctr("images", "import", str(archive))
+    assert target.default_name in node.images()
     buildah.run("pull", f"oci-archive:{archive}")
-    cluster.node.ctr("images", "remove", target.default_name)
+    node.ctr("images", "remove", target.default_name)
 
 
 def test_its_age_is_read_from_the_registry(

@@ -93,6 +93,11 @@ def serving(fault: Fault = lambda page: False) -> Iterator[FaultyRegistry]:
         server.shutdown()
 
 
+def digest(body: bytes) -> str:
+    """Return the digest of a blob."""
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
 def reply(page: Page, status: int, body: Any = b"", **headers: str) -> bool:
     """Answer a request; return True, as a fault does."""
     length = int(page.headers.get("Content-Length") or 0)

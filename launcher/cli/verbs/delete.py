@@ -50,11 +50,15 @@ def command(
     for jobset in jobsets:
         ownership.require_ours(jobset)
     _confirm(cluster, jobsets, yes)
-    for jobset in jobsets:
-        lookup.delete(cluster, jobset)
+    sent: list[str] = []
+    with deletion.naming_sent(sent):
+        for jobset in jobsets:
+            lookup.delete(cluster, jobset, sent)
     replies = []
     for jobset in jobsets:
-        deletion.until_gone(cluster, jobset, timeout)
+        with deletion.naming_sent(sent):
+            deletion.until_gone(cluster, jobset, timeout)
+        sent.remove(objects.name(jobset))
         run_dir = objects.text(objects.annotations_of(jobset), keys.RUN_DIR)
         replies.append({"name": objects.name(jobset), "deleted": True, "run_dir": run_dir})
         if not as_json:

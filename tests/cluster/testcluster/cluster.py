@@ -53,8 +53,10 @@ class Cluster:
         return self.plane.api
 
     @classmethod
-    def start(cls, name: str, *, owned: bool) -> "Cluster":
+    def start(cls, name: str, *, owned: bool, empty: bool = False) -> "Cluster":
         """Start the control plane, JobSet, Kueue and the bucket; `add_node` makes it run pods.
+
+        An empty one has neither JobSet nor Kueue, as a new cluster.
 
         An owned cluster ends with this process, however that ends; any other lives until `end`. Raises
         ClusterError where one of that name runs already, or with the end of the log of the component that
@@ -74,7 +76,8 @@ class Cluster:
             cluster = cls(sandbox, wire)
             cluster.bucket.start()
             cluster.plane.begin()
-            controllers.begin(cluster.plane)
+            if not empty:
+                controllers.begin(cluster.plane)
             cluster._save()
         except BaseException:
             sandbox.end()

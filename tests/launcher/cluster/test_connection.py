@@ -125,10 +125,30 @@ def test_a_list_whose_pages_expire_is_read_again(on_api: Commands) -> None:
     assert [row["name"] for row in json.loads("\n".join(result.out))] == ["first", "second"]
 
 
-@pytest.mark.parametrize("page", [{"items": None, "metadata": {}}, {"kind": "List", "items": []}])
+LIST = {"kind": "JobSetList"}
+
+
+@pytest.mark.parametrize("page", [{**LIST, "items": None, "metadata": {}}, {"kind": "List", "items": []}])
 def test_a_list_without_items_or_version_is_empty(on_api: Commands, page: Any) -> None:
     with ApiServer(always(200, {}, page)) as server:
         assert on_api(server, "list") == (0, [], ["no runs in namespace default"])
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"items": []},
+        {"items": None, "metadata": {}},
+        {"kind": "", "items": []},
+        {"kind": "Page", "items": []},
+    ],
+)
+def test_an_empty_list_of_nothing_in_particular_is_no_answer(on_api: Commands, page: Any) -> None:
+    """It would say that a run is gone, or that none exists."""
+    with ApiServer(always(200, {}, page)) as server:
+        result = on_api(server, "list")
+    assert result.code == 1
+    assert "must be a list of jobsets, got" in result.err[0]
 
 
 def is_apply(asked: Asked) -> bool:

@@ -14,11 +14,12 @@ from faulty_registry import ANONYMOUS, FaultyRegistry, Stages, break_off, image,
 
 from launcher.check import image_registry
 from launcher.errors import ActionError, printable
-from launcher.image import registry as registry_module
+from launcher.image import exchange
 from launcher.image.cache import Cache, open_cache
 from launcher.image.credentials import Credential
+from launcher.image.exchange import Missing, Refused
 from launcher.image.push import Sent, push
-from launcher.image.registry import Missing, Refused, Registry
+from launcher.image.registry import Registry
 
 LOGIN = Credential(origin="user me of /home/a/.docker/config.json, auths", user="me", password="secret")
 LARGE = b"large" * 200_000
@@ -26,7 +27,7 @@ LARGE = b"large" * 200_000
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(exchange, "PAUSE_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ def test_a_manifest_without_end_is_given_up() -> None:
 
 
 def test_a_registry_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_module, "DOCUMENT_SECONDS", 0.5)
+    monkeypatch.setattr(exchange, "DOCUMENT_SECONDS", 0.5)
 
     def drip(page: Any) -> bool:
         page.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")

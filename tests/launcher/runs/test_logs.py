@@ -168,6 +168,34 @@ def test_a_pod_that_is_gone_ends_its_stream_and_its_successor_is_followed(on_api
     ]
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        failure(404, 'pods "x" not found', "NotFound"),
+        failure(500, "the node does not answer"),
+        lambda handler: handler.chunks([ONE], whole=False),
+    ],
+    ids=["not found", "no node", "cut"],
+)
+def test_a_pod_that_is_gone_before_its_log_was_read_is_no_success(on_api: Commands, reply: Any) -> None:
+    def hook(handler: Handler, asked: Asked) -> Any:
+        if asked.is_log:
+            read.set()
+            return reply(handler) if callable(reply) else reply
+        if asked.plural == "pods" and asked.query.get("watch"):
+            read.wait(10)
+            server.objects |= {"pods": [], "jobsets": [jobset(hosts=1, ended="Completed")]}
+            return handler.chunks([event("DELETED", pod())])
+        return None
+
+    read = threading.Event()
+    with ApiServer(hook, jobsets=[jobset(hosts=1)], pods=[pod()]) as server:
+        result = on_api(server, "logs -f run")
+    assert result.code == 4
+    gone = "its pod is gone, and the last lines of its log may be missing"
+    assert f"error: the log could not be read to its end: slice-0-0: {gone}" in result.err
+
+
 def test_many_hosts(on_api: Commands) -> None:
     hosts = 40
     logs = {pod(host)["metadata"]["name"]: [at(1, f"{host}a"), at(2, f"{host}b")] for host in range(hosts)}
