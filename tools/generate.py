@@ -23,6 +23,11 @@ VALUES = "<!-- values -->"
 # file name: the flags after `resnet-launch render`
 MANIFESTS = {
     "resnet152-v4-32": "--slice v4-32 --arch resnet152",
+    "program-a100-16": "--slice a100-16 --num-slices 2 --command 'python train.py --lr 0.1' --workdir /app "
+    "--exit-codes preempted=75,fatal=2 --bucket my-bucket --image registry.example/mine:1 "
+    "--name program-a100-16",
+    "program-v5e-16": "--slice v5e-16 --command 'python train.py' --bucket my-bucket --name program-v5e-16",
+    "program-cpu-2x4": "--slice cpu-2x4 --command 'python train.py' --name program-cpu-2x4",
     "resnet50-v5e-1": "--slice v5e-1 --arch resnet50 --bucket my-bucket",
     "resnet50-v5e-16": "--slice v5litepod-16 --arch resnet50 --bucket my-bucket --batch 4096",
     "resnet50-v5p-128": "--slice v5p-128 --arch resnet50 --bucket my-bucket",

@@ -1,5 +1,6 @@
 """manifests/ holds what `resnet-launch render` prints today; `make generate` rewrites it."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ FILES = sorted((Path(__file__).parents[3] / "manifests").glob("*.yaml"))
 def test_golden(file, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     command, _, expected = file.read_text().partition("\n")
-    assert main(command.removeprefix("# resnet-launch ").split()) == 0
+    assert main(shlex.split(command.removeprefix("# resnet-launch "))) == 0
     assert capsys.readouterr().out == expected
 
 
