@@ -34,6 +34,15 @@ POD_VARIABLES = {
     "HOME": "/tmp, which a pod may write",
     "PYTHONUNBUFFERED": "1: lines are printed at once",
 }
+PROGRAM_VARIABLES = {
+    "JAX_COORDINATOR_ADDRESS": "host:port of process 0",
+    "JAX_NUM_PROCESSES, WORLD_SIZE, OMPI_COMM_WORLD_SIZE": "hosts of the run: one process per host",
+    "JAX_PROCESS_ID, RANK, NODE_RANK, OMPI_COMM_WORLD_RANK": "index of the process in the run, from 0",
+    "JAX_LOCAL_DEVICE_IDS": "all devices of the host",
+    "OMPI_MCA_orte_hnp_uri": "its name alone makes JAX read the variables of Open MPI",
+    "MASTER_ADDR, MASTER_PORT": "host of process 0, and a port of PyTorch's own",
+    "LOCAL_RANK, LOCAL_WORLD_SIZE": "0 and 1",
+}
 # variable: what the trainer takes from it, where it is set
 OPTIONAL_VARIABLES = {
     "WANDB_API_KEY": "key of wandb; with it, log.wandb=auto is online (give it by --secret-env)",
@@ -106,6 +115,15 @@ def environment() -> str:
             "## Also set in each pod\n",
             "`--env` and `--secret-env` come last and win.\n",
             variables(POD_VARIABLES.items()),
+            "## Also set for a program of `--command` on GPUs and CPUs\n",
+            "[Run any program](../guides/own-program.md) says how it joins by them.\n",
+            table(
+                ("variable", "meaning"),
+                (
+                    (", ".join(map(code, names.split(", "))), text)
+                    for names, text in PROGRAM_VARIABLES.items()
+                ),
+            ),
             "## Read where they are set\n",
             variables(OPTIONAL_VARIABLES.items()),
         ]

@@ -17,6 +17,7 @@ PYTHON = {
     "Submit from Python": ("launcher", ("TrainingJob", "render", "submit", "Cluster")),
     "Errors": ("launcher.errors", ("LauncherError", "RequestError", "ActionError", "Problem")),
     "Follow a run": ("launcher.runs.status", ("status",)),
+    "Join the other hosts": ("trainer.runtime", ("join",)),
     "Use a trained network": ("trainer.weights.inference", ("load_weights", "evaluate", "predict")),
     "Read a run directory": ("trainer.rundir.directory", ("read",)),
 }

@@ -1,5 +1,6 @@
-"""Real pods of a program of the user's own: joining on two slices, and the lines that `status` reads."""
+"""Real pods of a program of the user's own: joining on one and two slices, and lines that `status` reads."""
 
+import pytest
 from testcluster import Cluster
 from testcluster.objects import eventually, finished, log, pods
 
@@ -19,10 +20,13 @@ print(f"progress step=7 steps=9 tokens_per_second=1234 run_dir={os.environ['RESN
 """
 
 
-def test_plain_jax_joins_on_two_slices_without_arguments(cluster: Cluster, namespace: str) -> None:
+@pytest.mark.parametrize(("slice_name", "slices"), [("cpu-2x2", 1), ("cpu-1x2", 2)])
+def test_plain_jax_joins_without_arguments(
+    cluster: Cluster, namespace: str, slice_name: str, slices: int
+) -> None:
     job = TrainingJob(
-        slice="cpu-1x2",
-        num_slices=2,
+        slice=slice_name,
+        num_slices=slices,
         name="plain",
         namespace=namespace,
         image="localhost/resnet-launch:cpu",
@@ -34,14 +38,13 @@ def test_plain_jax_joins_on_two_slices_without_arguments(cluster: Cluster, names
     [jobset] = render(job)
     cluster.api.apply([jobset])
     assert eventually(lambda: finished(cluster.api, jobset) != "", 180)
+    index = "jobset.sigs.k8s.io/job-index" if slices > 1 else "batch.kubernetes.io/job-completion-index"
     logs = {
-        pod["metadata"]["labels"]["jobset.sigs.k8s.io/job-index"]: log(
-            cluster.api, namespace, pod["metadata"]["name"]
-        )
+        pod["metadata"]["labels"][index]: log(cluster.api, namespace, pod["metadata"]["name"])
         for pod in pods(cluster.api, namespace)
     }
-    for index in ("0", "1"):
-        assert f"joined {index} 2 4 [0, 1] {{'{index}'}} /tmp" in logs[index], logs
+    for rank in ("0", "1"):
+        assert f"joined {rank} 2 4 [0, 1] {{'{rank}'}} /tmp" in logs[rank], logs
     assert finished(cluster.api, jobset) == "Completed"
     run = status(Api(None, namespace, str(cluster.kubeconfig)), "plain")
     assert run["progress"] == {"step": 7, "steps": 9, "tokens_per_second": 1234, "run_dir": "/scratch/plain"}

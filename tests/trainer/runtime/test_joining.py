@@ -10,6 +10,7 @@ import time
 import pytest
 
 from trainer.errors import ConfigError
+from trainer.runtime import join
 from trainer.runtime.joining import Job, _answering, read_environment
 
 POD = {
@@ -137,3 +138,23 @@ def test_a_name_that_stands_for_the_pod_before_is_looked_up_again(monkeypatch):
         look_up = socket.getaddrinfo
         monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest: look_up(next(addresses), *rest))
         assert _answering("run-slice-0-0.run", port, time.monotonic() + 20) == f"127.0.0.3:{port}"
+
+
+def test_a_process_started_by_hand_joins_nobody(monkeypatch):
+    for name in [*POD, "RESNET_RUN_DIR"]:
+        monkeypatch.delenv(name, raising=False)
+    assert join() == join() == Job()
+
+
+def test_a_contradiction_in_the_environment_ends_a_program_that_joins(monkeypatch):
+    for name, value in (POD | {"RESNET_HOSTS": "9"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="RESNET_HOSTS: must be 2 slices x 4 hosts"):
+        join()
+
+
+def test_joining_imports_the_standard_library_alone():
+    heavy = "{'jax', 'numpy', 'flax'} & {*sys.modules}"
+    code = f"import sys, trainer.runtime as runtime; print(runtime.join.__module__, {heavy})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "trainer.runtime.joining set()\n"
