@@ -15,6 +15,9 @@ from launcher.runs import objects
 
 JSON = Mapping[str, Any]
 TRAINER = "trainer"
+UNPACKER = (
+    "code"  # init container of a run with --code; its exit codes are the trainer's, whatever the program's
+)
 ABORTED = 134  # a consequence as a rule: JAX aborts a process whose peer or coordinator is lost
 DISRUPTIONS = {  # reason of the condition DisruptionTarget -> cause
     "PreemptionByScheduler": "preempted by the scheduler for a pod of higher priority",
@@ -123,7 +126,7 @@ def _death(pod: JSON) -> Death | None:
         meaning=_container_cause(pod, container, state),
         message=words or objects.text(pod, "status", "message").strip(),
         at=finished,
-        saved=code in exit_codes.codes(_table(pod), "restart, not counted"),
+        saved=container == TRAINER and code in exit_codes.codes(_table(pod), "restart, not counted"),
     )
     began = objects.text(disruption, "lastTransitionTime")
     if disruption and not _ended_before(pod, death, began):
@@ -217,6 +220,8 @@ def _container_cause(pod: JSON, container: str, state: JSON) -> str:
         return _killed(pod)
     if container == TRAINER and code in _meanings(pod):
         return _meanings(pod)[code]
+    if container == UNPACKER and code in exit_codes.meanings(None):
+        return f"the code of --code was not unpacked: {exit_codes.meanings(None)[code]}"
     if code in SIGNALS:
         return SIGNALS[code]
     if reason not in ("", "Error"):

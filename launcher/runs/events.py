@@ -9,7 +9,7 @@ from typing import Any
 from launcher.cluster.api import Cluster
 from launcher.cluster.refusals import Refused
 from launcher.request import exit_codes
-from launcher.runs import objects
+from launcher.runs import deaths, objects
 
 JSON = Mapping[str, Any]
 JOB_FAILED = {"BackoffLimitExceeded", "PodFailurePolicy", "DeadlineExceeded"}
@@ -75,7 +75,8 @@ def last_end(
     message = objects.text(last, "message")
     code = EXIT_CODE.search(message)
     uncounted = exit_codes.codes(table, "restart, not counted")
-    moved = "condition DisruptionTarget" in message or bool(code and int(code[1]) in uncounted)
+    own = not message.startswith(f"Container {deaths.UNPACKER} ")
+    moved = "condition DisruptionTarget" in message or bool(own and code and int(code[1]) in uncounted)
     return {"at": time(last), "message": _preemption(message) if moved else message}, moved
 
 

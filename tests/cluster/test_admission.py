@@ -1,6 +1,7 @@
 """What the platform's admission policy lets a run ask for: the real API server judges each JobSet."""
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -111,7 +112,20 @@ def secret_env(name: str) -> list[Object]:
     return [{"name": "A", "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}}]
 
 
+def with_code(manifest: Any, pod: Any) -> None:
+    """Give the pods the init container and the volume of --code without a bucket."""
+    fields: Any = {"image": "r.example/team/trainer:1", "code_image": "r.example/base:1"}
+    code = {"digest": hashlib.sha256(b"x").hexdigest(), "archive": "eA=="}
+    job = TrainingJob(slice="cpu-2x1", arch="resnet18", name="run", code=code, **fields)
+    rendered: Any = copy.deepcopy(render(job)[-1])
+    spec = rendered["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+    assert spec["initContainers"][0]["image"] == "r.example/base:1"
+    pod["spec"] |= {key: spec[key] for key in ("initContainers", "volumes")}
+    pod["spec"]["containers"] = spec["containers"]
+
+
 ALLOWED = {
+    "code of its own": with_code,
     "as rendered": pods(),
     "an image by digest": trainer(image=f"r.example/team/a/b@sha256:{'0' * 64}"),
     "an init container": beside(),

@@ -161,6 +161,15 @@ def test_a_sidecar_ends_nothing():
     assert (death.container, death.exit_code) == ("trainer", 43)
 
 
+@pytest.mark.parametrize("codes", ["", "preempted=44", "finished=0,retry=44"])
+def test_code_that_was_not_unpacked_has_the_codes_of_the_trainer(codes):
+    metadata = {"annotations": {"resnet-launch/exit-codes": codes}} if codes else {}
+    init = ended(44, message="code: it was changed", name="code")
+    failed = deaths.first_failure([pod(inits=[init], metadata=metadata)])
+    assert (failed["container"], failed["exit_code"]) == ("code", 44)
+    assert failed["meaning"] == "the code of --code was not unpacked: cannot succeed"
+
+
 def test_a_saved_preemption_is_no_failure():
     moved = pod(ended(42), conditions=[disrupted("EvictionByEvictionAPI")])
     [death] = deaths.deaths([moved])

@@ -109,5 +109,15 @@ def test_a_preemption_is_told_from_a_failure(message, moved, shown):
     )
 
 
+def test_code_that_was_not_unpacked_is_no_preemption_whatever_the_codes_of_the_program():
+    message = "Container code for pod n/p failed with exit code 44 matching FailJob rule at index 0"
+    ended = event("Job", "exp-slice-0", LATER, "PodFailurePolicy", message)
+    assert events.last_end([ended], {"preempted": (44,)}) == ({"at": LATER, "message": message}, False)
+    of_the_program = event(
+        "Job", "exp-slice-0", LATER, "PodFailurePolicy", message.replace("code", "trainer", 1)
+    )
+    assert events.last_end([of_the_program], {"preempted": (44,)})[1]
+
+
 def test_no_attempt_has_ended():
     assert events.last_end([event("Pod", "p", reason="FailedScheduling")]) == (None, False)
