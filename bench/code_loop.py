@@ -7,10 +7,11 @@ image and a bucket emulator. Each round changes one line of a small tree, submit
 pod's program prints the new line. Three ways take turns, so that a busy machine slows all of them: a program
 that stands in the command itself, `--code` by a ConfigMap, and `--code` by the bucket.
 
-`submit` is the whole command, from its start to its exit. `CPU s` is the processor time that it took: on a busy
-machine it shows how long the command would take on an idle one. `start` is from there to the program's first
-line, by the clock of the machine, which the pod shares. `unpack` is what the init container prints of itself.
-`bytes` is the archive. The goal is that --code adds less than 1 s to `submit` and less than 2 s to `start`.
+`submit` is the whole command, from its start to its exit. `CPU s` is the processor time that it took: on a
+busy machine it shows how long the command would take on an idle one. `start` is from there to the
+program's first line, by the clock of the machine, which the pod shares. `unpack` is what the init container
+prints of itself. `bytes` is the archive. The goal is that --code adds less than 1 s to `submit` and less
+than 2 s to `start`.
 """
 
 from __future__ import annotations
