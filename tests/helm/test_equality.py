@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import random
+import shlex
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -263,7 +264,7 @@ def rendered(flags: str) -> str:
     """Return what `resnet-launch render FLAGS` prints."""
     out = io.StringIO()
     with redirect_stdout(out), redirect_stderr(io.StringIO()) as stderr:
-        assert main(["render", *flags.split()]) == 0, stderr.getvalue()
+        assert main(["render", *shlex.split(flags)]) == 0, stderr.getvalue()
     return out.getvalue()
 
 
@@ -275,6 +276,8 @@ EQUIVALENT = [
     ("slice=h100-80gb-16,arch=resnet50,cpu=4", "--slice h100-16 --arch resnet50 --cpu 4"),
     ("slice=cpu-2x1,arch=resnet-tiny,epochs=0.5", "--slice cpu-2x1 --arch resnet-tiny --epochs 0.5"),
     ("slice=cpu-2x1,arch=resnet18,batch=1000000", "--slice cpu-2x1 --arch resnet18 --batch 1000000"),
+    ("slice=cpu-2x1,command={python,1,a b}", "--slice cpu-2x1 --command \"python 1 'a b'\""),
+    ("slice=a100-16,command={x},exitCodes=fatal=2", "--slice a100-16 --command x --exit-codes fatal=2"),
     ("slice=v5p-8,arch=resnet18,grace=90s", "--slice v5p-8 --arch resnet18 --grace 90s"),
     ("slice=v6e-16,arch=resnet50,flex=24h,ttl=7d", "--slice v6e-16 --arch resnet50 --flex 24h --ttl 7d"),
     ("slice=l4-2,arch=resnet18,env.A=1,label.a=b", "--slice l4-2 --arch resnet18 --env A=1 --label a=b"),
