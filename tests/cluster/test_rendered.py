@@ -26,6 +26,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "flex": {"flex": "24h"},
     "queued": {"queue": "team", "priority": "high", "flex": "24h"},
     "topology": {"queue": "team", "topology_required": "cloud.google.com/gce-topology-block"},
+    "topology-slices": {
+        "queue": "team",
+        "topology_required": "cloud.google.com/gce-topology-block",
+        "num_slices": 2,
+        "fabric": False,
+    },
     "network": {"host_network": True},
     "pod": {
         "env": {"A": "b: c\n- d", "EMPTY": ""},
@@ -84,7 +90,7 @@ FABRICS = ["h100-16", "h100-mega-16", "h200-16", "b200-16", "gb200-72"]
 def job(name: str, option: str) -> TrainingJob | None:
     """Return the request of a cell of the grid, or None where the slice refuses the option."""
     shape = slices.parse(name)
-    single = shape.kind == "tpu" and shape.hosts == 1 and option == "two-slices"
+    single = shape.kind == "tpu" and shape.hosts == 1 and option in ("two-slices", "topology-slices")
     if (
         single
         or (shape.kind == "cpu" and option not in CPU_TOO)

@@ -276,6 +276,25 @@ def test_a_value_of_the_wrong_form(helm: Helm, values: Object, path: str) -> Non
     assert "execution error" not in result.err
 
 
+INSTALLED = ("v1/Pod", "jobset.x-k8s.io/v1alpha2/JobSet")
+
+
+@pytest.mark.parametrize(
+    ("served", "missing"),
+    [
+        (["kueue.x-k8s.io/v1beta2/Workload", "kueue.x-k8s.io/v1beta1/Workload"], ""),
+        (["kueue.x-k8s.io/v1beta2/Workload"], ""),
+        (["kueue.x-k8s.io/v1beta1/Workload"], ""),
+        (["kueue.x-k8s.io/v1beta2/LocalQueue"], "workloads.kueue.x-k8s.io"),
+        ([], "workloads.kueue.x-k8s.io"),
+    ],
+)
+def test_a_queue_needs_kueue_in_one_of_its_versions(helm: Helm, served: list[str], missing: str) -> None:
+    apis = [argument for api in (*INSTALLED, *served) for argument in ("--api-versions", api)]
+    result = helm.template({**GOOD, "queue": "team"}, *apis)
+    assert (result.code, f"cluster: this cluster has no {missing}" in result.err) == (int(bool(missing)),) * 2
+
+
 def test_the_schema_is_one_and_closed(helm: Helm) -> None:
     schema = json.loads((TRAIN / "values.schema.json").read_text())
     Draft202012Validator.check_schema(schema)

@@ -33,7 +33,8 @@ class Asked:
 
     def _resource(self) -> tuple[str, str, bool]:
         words = self.path.strip("/").split("/")
-        rest = words[words.index("namespaces") + 2 :] if "namespaces" in words else words[-1:]
+        of_cluster = words[3 if words[0] == "apis" else 2 :] or words[-1:]
+        rest = words[words.index("namespaces") + 2 :] if "namespaces" in words else of_cluster
         return rest[0], rest[1] if len(rest) > 1 else "", rest[-1] == "log"
 
 
