@@ -115,6 +115,7 @@ def test_commands_run(
         name = re.match(r"# ([\w-]+\.yaml)", block.text)
         if name:
             (tmp_path / name[1]).write_text(filled(block.text))
+    write_modules(page, tmp_path)
     for block in blocks(page, "sh"):
         run(block, tmp_path, environment)
 
@@ -151,6 +152,15 @@ def run(block: Block, folder: Path, environment: dict[str, str]) -> None:
         timeout=300,
     )
     assert done.returncode == 0, f"{block}\n{block.text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+def write_modules(page: str, folder: Path) -> None:
+    """Write the blocks of Python that begin with the path of their module, such as `# birds/nets.py`."""
+    for block in blocks(page, "python"):
+        if name := re.match(r"# ([\w/]+\.py)\n", block.text):
+            path = folder / name[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text)
 
 
 def write_pictures(folder: Path) -> None:

@@ -75,6 +75,11 @@ KINDS = {
         "launcher/rendering/test_comments.py::test_a_value_of_several_lines_stays_as_it_is",
         "launcher/rendering/test_comments.py::test_what_would_alter_the_manifest_is_never_printed",
     ],
+    "code that a run names": [
+        "hostile/test_own_code.py::test_a_module_beside_the_run_is_not_imported",
+        "hostile/test_own_code.py::test_a_report_imports_the_network_only_where_a_person_names_it",
+        "hostile/test_own_code.py::test_only_an_architecture_is_called_and_no_module_of_python_is_imported",
+    ],
     "a registry": [
         "launcher/check/test_image_registry.py::test_a_token_stays_with_the_host_that_asked_for_it",
         "launcher/check/test_image_registry.py::test_a_realm_elsewhere_is_not_asked",
@@ -154,5 +159,5 @@ def test_each_parser_is_fuzzed(parser: str) -> None:
 
 
 def test_there_are_ten_thousand_inputs() -> None:
-    assert len(KINDS) == 15
+    assert len(KINDS) == 16
     assert sum(inputs for _, _, inputs in PARSERS.values()) >= 10_000

@@ -1,0 +1,45 @@
+"""One small network of every family; tests/trainer/models/test_families.py holds for each of them.
+
+A new family is one line here.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A network that trains in seconds, and the data that it is trained on.
+
+    Attributes:
+      arch: its name, or package.module:name.
+      settings: settings beside the architecture.
+      data: dataset of images of 8x8 pixels.
+      image_size: pixels of a side for the check, whose data are synthetic.
+      libraries: libraries whose names it has.
+    """
+
+    arch: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    data: str = "digits"
+    image_size: int = 16
+    libraries: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.arch.rpartition(":")[2]
+
+
+FAMILIES = [
+    Family(
+        arch="resnet-tiny",
+        settings={"model.width": 8, "model.stochastic_depth": 0.2},
+        libraries=("torchvision", "timm"),
+    ),
+    Family(
+        arch="own_code.nets:mlp",
+        settings={"model.width": 16},
+        data="own_code.data:squares",
+        libraries=("timm",),
+    ),
+    Family(arch="own_code.nets:attention", settings={"model.width": 16}),
+]

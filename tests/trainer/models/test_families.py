@@ -1,0 +1,187 @@
+"""What holds for a network of every family: built in, or from a package of somebody else."""
+
+import dataclasses
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from models.families import FAMILIES, Family
+from pages import Page
+from step_runs import Run
+from train_runs import COMPILED, environment, losses
+
+from trainer import cli
+from trainer.devices import compilation, state_sharding
+from trainer.weights import torch_import
+from trainer.weights.file import load
+from trainer.weights.inference import build_network
+
+OWN = str(Path(__file__).parents[1])  # holds the package own_code
+families = pytest.mark.parametrize("family", FAMILIES, ids=str)
+SETTINGS = ["train.eval_every_epochs=0", "checkpoint.every_steps=3", "checkpoint.keep=3", "log.every_steps=1"]
+SETTINGS += ["log.wandb=off", "optim.schedule=constant", f"train.compile_cache={COMPILED.name}"]
+
+
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", program, *arguments]
+    env = environment() | {"PYTHONPATH": OWN}
+    return subprocess.run(command, capture_output=True, text=True, timeout=400, env=env)
+
+
+def train(family: Family, run_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    settings = [*SETTINGS, *(f"{name}={value}" for name, value in family.settings.items())]
+    sets = [part for setting in settings for part in ("--set", setting)]
+    flags = ["--arch", family.arch, "--data", family.data, "--batch", "32", "--steps", "6", *sets]
+    return run("trainer", "--run-dir", str(run_dir), *flags, *arguments)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A function that trains a family once and returns its run directory."""
+    done: dict[str, Path] = {}
+
+    def run_of(family: Family) -> Path:
+        if family.arch not in done:
+            done[family.arch] = tmp_path_factory.mktemp(str(family))
+            result = train(family, done[family.arch])
+            assert result.returncode == 0, result.stderr
+        return done[family.arch]
+
+    return run_of
+
+
+def arrays(run_dir: Path) -> list[np.ndarray]:
+    path = run_dir / "checkpoints" / "6" / "state"
+    with ocp.StandardCheckpointer() as checkpointer:
+        saved = checkpointer.metadata(path).item_metadata.tree
+        here = jax.tree.map(lambda m: np.empty(m.shape, m.dtype), saved)
+        return jax.tree.leaves(checkpointer.restore(path, here))
+
+
+@pytest.mark.slow
+@families
+def test_a_resumed_run_ends_bit_for_bit_alike(trained, tmp_path, family):
+    whole, resumed = trained(family), tmp_path / "resumed"
+    shutil.copytree(whole, resumed)
+    shutil.rmtree(resumed / "checkpoints" / "6")
+    result = train(family, resumed)
+    assert result.returncode == 0, result.stderr
+    assert "name=restore" in result.stdout
+    assert losses(resumed) == losses(whole)
+    pairs = list(zip(arrays(resumed), arrays(whole), strict=True))
+    assert len(pairs) > 8
+    assert all(a.tobytes() == b.tobytes() for a, b in pairs)
+
+
+@pytest.mark.slow
+@families
+def test_the_run_is_resumed_with_no_other_network(trained, tmp_path, family):
+    shutil.copytree(trained(family), tmp_path / "other")
+    other = next(each for each in FAMILIES if each.arch != family.arch)
+    result = train(dataclasses.replace(other, data=family.data), tmp_path / "other")
+    assert result.returncode == 44
+    assert f"holds a run with model.arch '{family.arch}', got '{other.arch}'" in result.stderr
+
+
+@pytest.mark.slow
+@families
+def test_the_verbs_use_the_run_and_its_exports(trained, tmp_path, family, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    run_dir, weights_file, onnx_file = trained(family), tmp_path / "w.safetensors", tmp_path / "w.onnx"
+    config = json.loads((run_dir / "config.json").read_text())
+    assert (config["model"]["arch"], config["data"]["name"]) == (family.arch, family.data)
+
+    assert cli.main(["export", str(run_dir), str(weights_file), "--to", "safetensors"]) == 0
+    assert cli.main(["export", str(run_dir), str(onnx_file), "--to", "onnx"]) == 0
+    capsys.readouterr()
+    for network in (run_dir, weights_file):
+        assert cli.main(["evaluate", str(network), "--data", family.data]) == 0
+    of_run, of_file = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert of_run == of_file
+    [end] = [json.loads(line) for line in (run_dir / "events.jsonl").read_text().splitlines()][-1:]
+    assert of_run["accuracy"] == pytest.approx(end["accuracy"], abs=1e-6)
+
+    weights = load(weights_file)
+    net, params, stats = build_network(weights)
+    session = onnxruntime.InferenceSession(str(onnx_file))
+    for count in (1, 5):
+        shape = (count, weights.image_size, weights.image_size, len(weights.mean))
+        images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        expected = net.apply(params, stats, images, train=False)[0]
+        [logits] = session.run(None, {"images": images.transpose(0, 3, 1, 2)})
+        assert np.abs(logits - expected).max() < 2e-6 * max(1.0, np.abs(expected).max())
+
+    page = tmp_path / "report.html"
+    arguments = ["report", str(run_dir), "--out", str(page), "--data", family.data, "--arch", family.arch]
+    assert cli.main(arguments) == 0
+    assert "Confusion" in Page(page.read_text()).text
+
+
+@pytest.mark.slow
+@families
+def test_weights_go_to_other_libraries_and_come_back(trained, tmp_path, family, capsys):
+    weights_file = tmp_path / "w.safetensors"
+    assert cli.main(["export", str(trained(family)), str(weights_file), "--to", "safetensors"]) == 0
+    weights = load(weights_file)
+    for library in ("torchvision", "timm"):
+        path = tmp_path / f"{library}.pth"
+        code = cli.main(["export", str(weights_file), str(path), "--to", library])
+        if library not in family.libraries:
+            assert code == 2
+            assert f"must be a library whose names {family.arch} has" in capsys.readouterr().err
+            continue
+        assert code == 0
+        if (library == "timm" and len(weights.mean) == 3) or not family.arch.startswith("resnet"):
+            names, size = weights.class_names, weights.image_size
+            again = torch_import.load_torch(path, weights.model, size, "", names, library).weights
+            assert again.arrays.keys() == weights.arrays.keys()
+            assert all(np.array_equal(again.arrays[n], a) for n, a in weights.arrays.items())
+
+
+@pytest.mark.slow
+@families
+def test_the_losses_are_the_same_on_one_and_on_eight_devices_sharded_or_not(family, monkeypatch):
+    monkeypatch.setattr(state_sharding, "MIN_ELEMENTS", 64)
+    settings = {"model.arch": family.arch, **family.settings}
+    one, eight = (Run(devices, **settings).losses(4) for devices in (1, 8))
+    sharded = Run(8, **settings)
+    batch = sharded.batch_shapes(sharded.batches(1))
+    shardings = state_sharding.of_state(sharded.mesh, sharded.shapes, "all")
+    sharded.train = compilation.compile_train(
+        sharded.train_step, sharded.shapes, batch, sharded.mesh, shard="all"
+    )
+    sharded.state = jax.device_put(sharded.state, shardings)
+    assert any(s.spec for s in jax.tree.leaves(shardings.params))
+    assert eight == pytest.approx(one, rel=1e-5)
+    assert sharded.losses(4) == pytest.approx(one, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
+@families
+def test_the_step_is_laid_out_for_a_tpu(family):
+    slice = [
+        "--topology",
+        "v5e:2x2",
+        "--host-bounds",
+        "2x2x1",
+        "--chip-config",
+        "default",
+        "--steps",
+        "train",
+    ]
+    settings = {**family.settings, "data.image_size": family.image_size}
+    sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    done = run("trainer.check", *slice, "--", "--arch", family.arch, "--batch", "32", *sets)
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(done.stdout)
+    assert result["train"]["fits"]
+    assert result["train"]["memory"]["parameters"] == 4 * result["parameters"]
+    assert result["train"]["collectives"]
