@@ -61,6 +61,7 @@ FROM_ELSEWHERE = [
     "launcher/image/uv.py: hints[0].removeprefix('hint: ') if hints else ''",
     "launcher/request/exit_codes.py: closest(name, table)",
     "launcher/request/readers.py: hint",
+    "launcher/request/trainer_settings.py: closest(str(base), names)",
     "launcher/request/trainer_settings.py: closest(text, field['choices'])",
     "launcher/request/trainer_settings.py: hint",
 ]

@@ -13,7 +13,6 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from models.families import FAMILIES, Family
-from pages import Page
 from step_runs import Run
 from train_runs import COMPILED, environment, losses
 
@@ -81,7 +80,7 @@ def test_a_resumed_run_ends_bit_for_bit_alike(trained, tmp_path, family):
 
 
 @pytest.mark.slow
-@families
+@pytest.mark.parametrize("family", FAMILIES[1:2], ids=str)
 def test_the_run_is_resumed_with_no_other_network(trained, tmp_path, family):
     shutil.copytree(trained(family), tmp_path / "other")
     other = next(each for each in FAMILIES if each.arch != family.arch)
@@ -121,7 +120,7 @@ def test_the_verbs_use_the_run_and_its_exports(trained, tmp_path, family, capsys
     page = tmp_path / "report.html"
     arguments = ["report", str(run_dir), "--out", str(page), "--data", family.data, "--arch", family.arch]
     assert cli.main(arguments) == 0
-    assert "Confusion" in Page(page.read_text()).text
+    assert '<table class="confusion">' in page.read_text()
 
 
 @pytest.mark.slow
