@@ -30,17 +30,18 @@ def compiler() -> tuple[str, str]:
     """Return the path and the version of a Python like that of the image; two empty strings where none is."""
     if sys.version_info[:2] == PYTHON and sys.implementation.name == "cpython":
         return sys.executable, ".".join(map(str, sys.version_info[:3]))
-    for path in (uv.python(PYTHON), *_of_pyenv()):
+    for path in _candidates():
         version = _version(path) if path else ""
         if version.startswith("{}.{}.".format(*PYTHON)) and version.endswith(".cpython"):
             return path, version.removesuffix(".cpython")
     return "", ""
 
 
-def _of_pyenv() -> Iterator[str]:
-    """Yield what pyenv has installed, which is not on PATH where pyenv is set to another version."""
+def _candidates() -> Iterator[str]:
+    """Yield the Pythons that pyenv has installed, which may not be on PATH, then the one that uv finds."""
     root = Path(os.environ.get("PYENV_ROOT") or Path(os.path.expanduser("~"), ".pyenv"))
     yield from map(str, sorted(root.glob("versions/{}.{}*/bin/python".format(*PYTHON))))
+    yield uv.python(PYTHON)
 
 
 def _version(path: str) -> str:
@@ -51,21 +52,20 @@ def _version(path: str) -> str:
     return done.stdout.strip()
 
 
-def compile_folder(folder: Path, place: str) -> None:
+def compile_folder(folder: Path, place: str, processes: int = 1) -> None:
     """Write the bytecode of each module of a folder that can be compiled.
 
     Args:
       place: the folder's path in the image, which tracebacks show.
+      processes: that compile at the same time; one is quicker for few modules.
 
     Raises:
       ActionError: the disk is full, or Python fails.
     """
     path, _ = compiler()
     environ = {"PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8"}
-    workers = str(os.cpu_count() or 1)
-    done = subprocess.run(
-        [path, "-I", "-c", COMPILE, str(folder), place, workers], capture_output=True, text=True, env=environ
-    )
+    command = [path, "-I", "-c", COMPILE, str(folder), place, str(processes)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environ)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         raise ActionError(f"Python {'.'.join(map(str, PYTHON))} could not compile {folder}: {last}")

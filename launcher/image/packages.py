@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -202,7 +203,7 @@ def packages_layer(
         _install(resolution, target, folder, installed)
         _remove_unused(installed)
         if compiler:
-            bytecode.compile_folder(installed, f"/{SITE}")
+            bytecode.compile_folder(installed, f"/{SITE}", os.cpu_count() or 1)
         return layer.write(_members(installed, resolution), file, count)
 
     return cache.layer(_key("packages", [FORMAT, resolution.text, target.wheels, compiler]), make, wait)

@@ -302,3 +302,36 @@ def test_a_registry_that_is_away() -> None:
         registry = opened(server)
     with pytest.raises(ActionError, match=r"does not answer: .*refused"):
         registry.require_push()
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["file:///etc/passwd", "http://10.0.0.1/x", "ftp://127.0.0.1/x", "//example.com/x", ""],
+)
+def test_a_redirect_elsewhere_is_not_followed(place: str) -> None:
+    with (
+        serving(lambda page: reply(page, 307, Location=place)) as server,
+        pytest.raises(
+            ActionError, match=r"does not reply as a registry does: it sent (a|more than 5) redirect"
+        ),
+    ):
+        opened(server).manifest("1")
+
+
+def test_a_blob_on_another_host_is_read_without_the_token() -> None:
+    received: list[str | None] = []
+
+    def elsewhere(page: Any) -> bool:
+        received.append(page.headers.get("Authorization"))
+        return reply(page, 200, b"content")
+
+    with serving(elsewhere) as storage:
+
+        def fault(page: Any) -> bool:
+            if not page.headers.get("Authorization"):
+                return reply(page, 401, WWW_Authenticate='Basic realm="r"')
+            return reply(page, 307, Location=f"http://{storage.host}/blob")
+
+        with serving(fault) as server:
+            assert b"".join(opened(server, LOGIN).blob("sha256:" + "0" * 64)) == b"content"
+    assert received == [None]
