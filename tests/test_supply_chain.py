@@ -1,6 +1,7 @@
 """What is installed is what was pinned: hashes of all packages, actions by commit."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -68,6 +69,23 @@ def test_every_installation_wants_hashes(name: str) -> None:
     for line in installations:
         own = "--no-deps --no-build-isolation --editable ." in line
         assert own or "--require-hashes" in line, line
+
+
+def test_the_wheel_brings_the_pins_that_image_build_installs(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    built = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert built.returncode == 0, built.stderr
+    [wheel] = tmp_path.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(tmp_path / "site")], check=True)
+    program = "from launcher.image import packages; print(packages.constraints(), end='')"
+    installed = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+    )
+    assert installed.stdout == CONSTRAINTS, installed.stderr
 
 
 def test_actions_are_named_by_commit() -> None:

@@ -26,13 +26,14 @@ class Stages:
         if sys.stderr.isatty():
             from rich import progress
             from rich.console import Console
+            from rich.table import Column
 
+            one_line = Column(no_wrap=True)
             columns = (
                 progress.SpinnerColumn(),
-                progress.TextColumn("{task.description}", markup=False),
-                progress.BarColumn(24),
-                progress.DownloadColumn(),
-                progress.TransferSpeedColumn(),
+                progress.TextColumn("{task.description}", markup=False, table_column=one_line),
+                progress.BarColumn(12),
+                progress.TextColumn("{task.percentage:>3.0f} %", table_column=one_line),
                 progress.TimeElapsedColumn(),
             )
             console = Console(file=terminal.raw(sys.stderr))

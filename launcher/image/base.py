@@ -12,6 +12,7 @@ from launcher.check import image_registry
 from launcher.errors import ActionError, Problem, RequestError, printable
 from launcher.image.cache import Cache, Damaged
 from launcher.image.credentials import credential
+from launcher.image.exchange import Passing
 from launcher.image.layer import MEDIA_TYPE, Layer
 from launcher.image.registry import SHA256, Manifest, Registry
 from launcher.image.target import PYTHON, Target
@@ -69,7 +70,10 @@ def read(reference: str, target: Target, cache: Cache) -> Base:
     """
     image = parse("base", reference)
     registry = Registry(image, credential(image.host), (f"repository:{image.repository}:pull",))
-    manifest = _of_platform(registry.manifest(image.version), target, registry, reference)
+    try:
+        manifest = _of_platform(registry.manifest(image.version), target, registry, reference)
+    except Passing as error:  # networks without Docker Hub have a registry of their own
+        raise ActionError(str(error), "another --base") from None
     described = manifest.content.get("config")
     descriptors = manifest.content.get("layers")
     if not isinstance(described, dict) or not isinstance(descriptors, list):

@@ -250,9 +250,8 @@ def _cause(error: BaseException) -> str:
     """Return the innermost reason of an error of requests, on one line."""
     inner: Any = error
     while True:
-        deeper = getattr(inner, "reason", None) or next(
-            (part for part in getattr(inner, "args", ()) if isinstance(part, BaseException)), None
-        )
+        parts = (getattr(inner, "reason", None), *getattr(inner, "args", ()), inner.__cause__)
+        deeper = next((part for part in parts if isinstance(part, BaseException)), None)
         if not isinstance(deeper, BaseException) or deeper is inner:
             break
         inner = deeper
