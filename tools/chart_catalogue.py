@@ -219,6 +219,9 @@ def gpu(row: dict[str, Any]) -> dict[str, Any]:
         "selector": example.node_selector,
         "tolerations": example.tolerations,
     }
+    if example.selects_machine:
+        del entry["selector"][keys.INSTANCE_TYPE]  # it follows from the number of GPUs
+        entry["selectsMachine"] = True
     if "max_chips" in row:
         entry["maxChips"] = row["max_chips"]
     return entry | ({"fabric": network(row)} if example.fabric else {})

@@ -8,8 +8,16 @@ import re
 from typing import Any
 
 from launcher import TrainingJob, contract
+from launcher.hardware import slices
 from launcher.rendering import helm_values
-from launcher.request import exit_codes, kubernetes_names, mounts, reservations, trainer_settings
+from launcher.request import (
+    custom_slices,
+    exit_codes,
+    kubernetes_names,
+    mounts,
+    reservations,
+    trainer_settings,
+)
 
 Json = dict[str, Any]
 
@@ -80,6 +88,21 @@ IMPORTS = contract.document()["imports"]
 
 FORMS: dict[str, Json] = {
     "slice": {"type": "string", "minLength": 1, "maxLength": 64},
+    "custom_slice": {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["accelerator", "chipsPerHost"],
+        "properties": {
+            "accelerator": text(f"^{LABEL_SOME}$", 63),
+            "topology": text(r"^[1-9][0-9]{0,2}(x[1-9][0-9]{0,2}){1,2}$", 11),
+            "chipsPerHost": whole(1, custom_slices.MAX_CHIPS_PER_HOST),
+            "hosts": whole(1, slices.MAX_HOSTS),
+            "machine": text(f"^{LABEL_SOME}$", 63),
+            "resource": text(f"^{KEY}$"),
+            "devicesPerChip": whole(1, 2),
+            "arch": {"enum": ["amd64", "arm64"]},
+        },
+    },
     "num_slices": {"type": "integer", "minimum": 1, "maximum": 4096},
     "arch": {"anyOf": [{"enum": contract.document()["archs"]}, text(IMPORTS["object"])]},
     "command": {"type": "array", "items": ANYTHING, "minItems": 1},

@@ -35,6 +35,33 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {**PROGRAM, "exit_codes": "retry=77,fatal=77"},
         {"retry=77,fatal=77": "got"},
     ),
+    "slice-custom": ({"slice": "custom"}, {}),
+    "custom-listed": ({"custom_slice": "accelerator=a,topology=4x4,chips-per-host=4"}, {"v5p-384": "got"}),
+    "custom-lacks": (
+        {"slice": "custom", "custom_slice": "accelerator=a,chips-per-host=4,resource=google.com/tpu"},
+        {},
+    ),
+    "custom-topology": (
+        {"slice": "custom", "custom_slice": "accelerator=a,topology=7x9,chips-per-host=4,resource=qqq.com/x"},
+        {"qqq.com/x": "resource", "7x9": "got"},
+    ),
+    "custom-chips": (
+        {"slice": "custom", "custom_slice": "accelerator=a,topology=4x6,chips-per-host=7"},
+        {
+            "host=8; 1, 2, 4, 8 divide": "host={largest}; {divisors} divide",
+            "the 24 chips of 4x6": "the {chips} chips of {topology}",
+            "got 7": "got {perHost}",
+        },
+    ),
+    "custom-hosts": (
+        {"slice": "custom", "custom_slice": "accelerator=a,topology=6x6,chips-per-host=4,hosts=77"},
+        {
+            "77": "got",
+            "hosts must be 9: 6x6": "hosts must be {hosts}: {topology}",
+            "36 chips, 4 on": "{chips} chips, {perHost} on",
+            "(hosts=9,": "(hosts={hosts},",
+        },
+    ),
     "slice-unknown": ({"slice": "zzqq-77"}, {"zzqq-77": "got"}),
     "slice-local": ({"slice": "local-gpu-99"}, {"local-gpu-99": "got"}),
     "slice-cpu": ({"slice": "cpu-0x1"}, {"cpu-0x1": "got"}),
@@ -48,6 +75,10 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "gpu-resource": ({"gpu_resource": "amd.com/gpu"}, {}),
     "run-dir": ({"run_dir": "/qqq"}, {"'/qqq'": "'{got}'"}),
     "mount": ({"mount": ["pvc/a:/qqq", "pvc/b:/qqq"]}, {"/qqq": "path"}),
+    "no-ssd": (
+        {"slice": "gb200-nolssd-8", "mount": ["ssd:/qqq"]},
+        {"gb200-nolssd-8": "slice"},
+    ),
     "reserved": ({"env": {"RESNET_QQQ": "1"}}, {"env:": "{field}:", "RESNET_QQQ": "name"}),
     "selecting": (
         {"label": {"app.kubernetes.io/name": "qqq"}},

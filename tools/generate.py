@@ -46,6 +46,16 @@ MANIFESTS = {
     "resnet50-h200-16": "--slice h200-16 --arch resnet50 --bucket my-bucket",
     "resnet50-b200-16": "--slice b200-16 --arch resnet50 --bucket my-bucket",
     "resnet50-gb200-72": "--slice gb200-72 --arch resnet50 --bucket my-bucket",
+    "resnet50-tpu7-64": "--slice tpu7-64 --arch resnet50 --bucket my-bucket --placement-policy my-policy",
+    "resnet50-gb200-nolssd-8": "--slice gb200-8-nolssd --arch resnet50 --bucket my-bucket",
+    "resnet50-rtx-pro6000-8": "--slice rtx-pro6000-8 --arch resnet50 --bucket my-bucket",
+    "resnet50-pod-flags": "--slice v5e-16 --arch resnet50 --bucket my-bucket --name resnet50-pod-flags "
+    "--image-pull-secret registry --image-pull-policy Always --cpu 8 --cpu-limit 16 --memory 64Gi "
+    "--memory-limit 96Gi --ephemeral-storage 20Gi --shm 16Gi --priority-class research --scheduler packing "
+    "--node-affinity 'topology.kubernetes.io/zone=us-a|us-b' --compute-class reserved-first",
+    "resnet50-reservation-block": "--slice v5p-32 --arch resnet50 --bucket my-bucket --reservation "
+    "projects/my-project/reservations/my-capacity/reservationBlocks/block-1/reservationSubBlocks/part-2 "
+    "--name resnet50-reservation-block",
     "resnet50-spot": "--slice v5e-16 --spot --arch resnet50 --bucket my-bucket --name resnet50-spot",
     "resnet50-reservation": "--slice v5p-32 --reservation my-capacity --arch resnet50 --bucket my-bucket "
     "--name resnet50-reservation",

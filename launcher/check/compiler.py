@@ -110,6 +110,12 @@ def slice_flags(shape: Slice, count: int) -> list[str]:
       RequestError: the slice has no TPUs.
     """
     row = facts.generations().get(shape.generation, {})
+    if "chip" not in row and shape.kind == "tpu":
+        text = (
+            f"must be a slice whose chip is in the catalogue, got {shape.name!r}: its compiler, memory and "
+        )
+        text += "speed are not known, so nothing of it can be predicted"
+        raise RequestError(Problem("slice", text, "--estimate counts the operations of a step"))
     if "aot" not in row or not shape.topology:
         text = f"must be a TPU slice to be compiled for here, got {shape.name!r}"
         raise RequestError(Problem("slice", text, "--estimate counts operations instead"))

@@ -54,7 +54,18 @@ def lines(assessment: Assessment, prices: Prices) -> list[str]:
         *_assumed(result),
         "",
         *(f"{name:9} {text}" for name, text in rows),
-        *(_caveats(result) if assessment.prediction else []),
+        *(_caveats(result) if assessment.prediction else _unknown(assessment)),
+    ]
+
+
+def _unknown(assessment: Assessment) -> list[str]:
+    """Return what is not predicted for a slice whose chip is not in the catalogue."""
+    shape = assessment.job.shape
+    if shape.kind == "cpu" or device_memory(assessment.job):
+        return []
+    return [
+        "",
+        f"Not predicted: the speed, and whether it fits. The chip of {shape.name} is not in the catalogue.",
     ]
 
 

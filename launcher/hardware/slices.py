@@ -43,6 +43,8 @@ class Slice:
     arch: str = "amd64"
     placement_policy: bool = False
     domain_hosts: int | None = None
+    selects_machine: bool = False
+    resource_name: str | None = None
 
     @property
     def chips(self) -> int:
@@ -62,18 +64,19 @@ class Slice:
     @property
     def resource(self) -> str | None:
         """Extended resource of which a pod requests `chips_per_host`, or None on CPU hosts."""
-        return {"tpu": keys.TPU, "gpu": keys.GPU}.get(self.kind)
+        return self.resource_name or {"tpu": keys.TPU, "gpu": keys.GPU}.get(self.kind)
 
     @property
     def node_selector(self) -> dict[str, str]:
         """Labels that select the GKE nodes of this slice."""
+        selector: dict[str, str] = {}
         if self.kind == "gpu" and self.accelerator:
-            return {keys.GPU_ACCELERATOR: self.accelerator}
-        if self.kind == "tpu" and self.accelerator and self.topology and self.machine:
+            selector = {keys.GPU_ACCELERATOR: self.accelerator}
+        if self.kind == "tpu" and self.accelerator and self.topology:
             selector = {keys.TPU_ACCELERATOR: self.accelerator, keys.TPU_TOPOLOGY: self.topology}
-            # 2x4 is two 4-chip VMs or one 8-chip VM; only the machine type distinguishes them.
-            return selector | ({keys.INSTANCE_TYPE: self.machine} if self.topology == "2x4" else {})
-        return {}
+        # 2x4 is two 4-chip VMs or one 8-chip VM; only the machine type distinguishes them.
+        by_machine = self.selects_machine or self.topology == "2x4"
+        return selector | ({keys.INSTANCE_TYPE: self.machine} if by_machine and self.machine else {})
 
     @property
     def tolerations(self) -> list[dict[str, str]]:
@@ -124,6 +127,7 @@ def gpu(row: dict[str, Any], count: int, *, single_vm: bool = False) -> Slice | 
         fabric=row.get("fabric") if per_host == row["host"] else None,
         arch=row.get("arch", "amd64"),
         domain_hosts=row.get("domain_hosts"),
+        selects_machine=bool(row.get("selects_machine")),
     )
 
 
@@ -150,7 +154,8 @@ def parse(name: str) -> Slice:
     Raises:
       RequestError: no slice has this name; the error gives the reason and the nearest names.
     """
-    match = NAME.fullmatch(name.strip().lower())
+    # gb200-4-nolssd is how others name gb200-nolssd-4.
+    match = NAME.fullmatch(re.sub(r"-([0-9]+)-nolssd$", r"-nolssd-\1", name.strip().lower()))
     shape = _from_match(match) if match else None
     if shape is None:
         raise RequestError(suggestions.problem(name, match, facts.generations()))

@@ -41,6 +41,9 @@ def _unknown(name: str, facts: Facts) -> Problem:
         return Problem(
             "slice", f"must be a slice of a cluster, got {name!r}", "resnet-launch local --slice local-gpu"
         )
+    if name.strip().lower() == "custom":
+        hint = "--custom-slice accelerator=LABEL,topology=4x4,chips-per-host=4"
+        return Problem("slice", "must be described where it is custom", hint)
     generation, dash, size = name.strip().lower().rpartition("-")
     known = [*aliases(facts), "cpu"]
     hint = closest(generation, known) if dash and generation not in known else ""

@@ -103,6 +103,7 @@ def _version(value: tuple[int, int]) -> str:
 # Fields written as their flag takes them. A patch is text, because Helm removes nulls from maps.
 WRITERS: dict[str, Callable[[Any], Any]] = {
     "epochs": _number,
+    "custom_slice": lambda facts: {key(name.replace("-", "_")): value for name, value in facts.items()},
     "exit_codes": exit_codes.text,
     "code": _code,
     "env": _pairs,

@@ -14,6 +14,7 @@ from typing import Any
 from launcher.hardware import slices
 from launcher.hardware.slices import Slice
 from launcher.request import (
+    custom_slices,
     env_files,
     kubernetes_names,
     mounts,
@@ -49,6 +50,12 @@ class Fields:
     """All fields of a request; TrainingJob checks them and fills in those that were left out."""
 
     slice: str = option(readers.text, "hardware of one slice; `resnet-launch slices` lists all", "SLICE")
+    custom_slice: Mapping[str, Any] | None = option(
+        custom_slices.read,
+        "facts of a slice that the catalogue lacks, with --slice custom: accelerator, topology, "
+        "chips-per-host, hosts, machine, resource",
+        "NAME=VALUE,…",
+    )
     num_slices: int = option(readers.integer(1, 4096), "number of slices to train on", "N", default=1)
     arch: str | None = option(
         trainer_settings.known("archs", "a network"),
@@ -288,6 +295,8 @@ class Fields:
     @property
     def shape(self) -> Slice:
         """The slice that `slice` names."""
+        if self.custom_slice is not None:
+            return custom_slices.shape(self.slice, self.custom_slice)
         return slices.parse(self.slice)
 
     @property

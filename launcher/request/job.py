@@ -34,7 +34,7 @@ class TrainingJob(Fields):
     def __post_init__(self) -> None:
         problems = [problem for field in dataclasses.fields(self) if (problem := self._read(field))]
         wrong = {problem.field for problem in problems}
-        if wrong.isdisjoint({"slice", "num-slices", "arch", "command"}):
+        if wrong.isdisjoint({"slice", "custom-slice", "num-slices", "arch", "command"}):
             self._resolve()
             problems += [p for rule in rules.ALL for p in rule(self) if p.field not in wrong]
         if problems:
@@ -49,7 +49,8 @@ class TrainingJob(Fields):
         try:
             self._set(field.name, read(value))
             if field.name == "slice":
-                self._set("slice", self.shape.name)
+                known = self.slice if self.custom_slice is not None else self.shape.name
+                self._set("slice", known)
             return None
         except readers.Wrong as wrong:
             problem = Problem(flag, str(wrong), wrong.hint)

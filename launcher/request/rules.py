@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from launcher import keys
 from launcher.errors import Problem
-from launcher.hardware.slices import LOCAL_GPU
+from launcher.hardware import facts
+from launcher.hardware.slices import LOCAL_GPU, NAME
 from launcher.request import kubernetes_names, packed_code, program, queue_topology, readers
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ def _batch(job: Fields) -> Iterator[Problem]:
 
 def _slices(job: Fields) -> Iterator[Problem]:
     shape = job.shape
+    if job.custom_slice is not None and catalogued(job.slice):
+        problem = f"must be custom, or a name of its own, with custom-slice, got {job.slice!r}"
+        yield Problem("slice", problem, "--slice custom, or leave out --custom-slice")
     if job.num_slices > 1 and shape.kind == "tpu" and shape.hosts == 1:
         yield Problem(
             "num-slices",
@@ -96,6 +100,13 @@ def _slices(job: Fields) -> Iterator[Problem]:
         )
 
 
+def catalogued(name: str) -> bool:
+    """Return whether the catalogue has a slice with this name, or a generation whose sizes it could be."""
+    match = NAME.fullmatch(name.strip().lower())
+    known = {*facts.aliases(facts.generations()), "cpu", LOCAL_GPU}
+    return match is not None and match["generation"] in known
+
+
 def _storage(job: Fields) -> Iterator[Problem]:
     inside = any(mount.holds(job.run_dir) for mount in job.mount)
     if job.platform != "local" and job.kept and not job.run_dir.startswith("gs://") and not inside:
@@ -104,6 +115,8 @@ def _storage(job: Fields) -> Iterator[Problem]:
             f"must be gs://… or lie under a writable --mount, got {job.run_dir!r}",
             "the root of a pod is read-only: --bucket BUCKET, or --mount pvc/NAME:/runs --run-dir /runs/NAME",
         )
+    if job.shape.selects_machine and any(mount.kind == "ssd" for mount in job.mount):
+        yield Problem("mount", f"must not mount ssd on {job.slice}: its machines have no local SSD")
     paths = [mount.path for mount in job.mount]
     for path in sorted({path for path in paths if paths.count(path) > 1}):
         yield Problem("mount", f"must mount one source at each path, got several at {path}")

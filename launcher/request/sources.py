@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.errors import Problem, RequestError, closest
-from launcher.request import documents, env_files, program
+from launcher.request import custom_slices, documents, env_files, program, rules
 from launcher.request.discovery import FILE, find_file
 from launcher.request.field_values import (
     FIELDS,
@@ -30,6 +30,7 @@ from launcher.request.readers import Wrong
 
 PREFIX = "RESNET_LAUNCH_"
 FILES = ("patch", "env_file")  # fields whose values stand in files that a request names
+SLICES = "slices"  # key of resnet-launch.yaml with slices that the catalogue lacks
 NOTHING: Any = object()  # value of a flag such as --no-queue: none, whatever weaker sources say
 OF_A_QUEUE = ("priority", "topology_required", "topology_preferred")  # fields that only a queue gives a sense
 
@@ -40,11 +41,13 @@ class Source:
 
     places: field -> where exactly its value stands, such as a variable or the line of a file; for a repeated
       field also (field, number of the item).
+    slices: name -> facts of the slices that the catalogue lacks.
     """
 
     where: str
     values: Mapping[str, Any]
     places: Mapping[str | tuple[str, int], str] = field(default_factory=dict)
+    slices: Mapping[str, custom_slices.Facts] = field(default_factory=dict)
 
     def place(self, name: str) -> str:
         """Return where the value of a field stands, or the item of it that its reader refuses."""
@@ -181,8 +184,12 @@ def table(where: str, root: documents.Node | None, line_prefix: str) -> Source:
     problems: list[Problem] = []
     values: dict[str, Any] = {}
     places: dict[str | tuple[str, int], str] = {}
+    slices: dict[str, custom_slices.Facts] = {}
     for key, node in documents.entries(root):
         name = key.value.replace("-", "_")
+        if key.value == SLICES:
+            slices = _own_slices(where, node, problems)
+            continue
         if name not in FIELDS or name in NOT_SHARED:
             problems.append(_unknown(where, key.value, f" in line {documents.line(key)}"))
         elif documents.kind(node) != "null":
@@ -193,7 +200,28 @@ def table(where: str, root: documents.Node | None, line_prefix: str) -> Source:
                 places[name, number] = f"{line_prefix}{documents.line(item)}"
     if problems:
         raise RequestError(*problems)
-    return Source(where, values, places)
+    return Source(where, values, places, slices)
+
+
+def _own_slices(where: str, root: documents.Node, problems: list[Problem]) -> dict[str, custom_slices.Facts]:
+    """Return name -> facts of the slices that a file describes, and add what is wrong with them."""
+    slices: dict[str, custom_slices.Facts] = {}
+    if root.id != "mapping":
+        text = f"{SLICES} must be a mapping of names to facts, in line {documents.line(root)}"
+        problems.append(
+            Problem(where, text, "my-slice: {accelerator: LABEL, topology: 4x4, chips-per-host: 4}")
+        )
+        return slices
+    for key, node in documents.entries(root):
+        try:
+            custom_slices.name(key.value)
+            if rules.catalogued(key.value):
+                raise Wrong("must not have the name of a slice of the catalogue", key.value)
+            slices[key.value] = custom_slices.read(documents.spelled(node))
+        except Wrong as wrong:
+            text = f"{SLICES}: {key.value[:60]}: {wrong}, in line {documents.line(key)}"
+            problems.append(Problem(where, text, wrong.hint))
+    return slices
 
 
 def configmap(where: str, data: Mapping[str, str]) -> Source:
@@ -239,7 +267,7 @@ def configmap(where: str, data: Mapping[str, str]) -> Source:
         problems.append(Problem(where, f"must not have {flag}, got {str(values[name])[:60]!r}", hint))
     if problems:
         raise RequestError(*problems)
-    return Source(where, values, places)
+    return Source(where, values, places, source.slices)
 
 
 def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
@@ -256,6 +284,9 @@ def merge(*sources: Source) -> tuple[dict[str, Any], dict[str, str]]:
                 where[name] = f"{source.where}, {where[name]}" if name in where else source.where
             elif name not in values:
                 values[name], where[name] = value, source.where
+    for source in sources:
+        if "custom_slice" not in values and values.get("slice") in source.slices:
+            values["custom_slice"], where["custom_slice"] = source.slices[values["slice"]], source.where
     if values.get("queue") is NOTHING:
         weaker = [name for name in OF_A_QUEUE if name in values and where[name] != where["queue"]]
         for name in ("queue", *weaker):
@@ -313,6 +344,6 @@ def _refuses(read: Any, value: Any) -> bool:
 
 
 def _unknown(where: str, key: str, line: str = "") -> Problem:
-    known = {name.replace("_", "-") for name in FIELDS.keys() - NOT_SHARED}
+    known = {SLICES, *(name.replace("_", "-") for name in FIELDS.keys() - NOT_SHARED)}
     hint = closest(key.replace("_", "-"), known) or f"it may hold {', '.join(sorted(known))}"
     return Problem(where, f"must have known keys, got {key[:60]!r}{line}", hint)

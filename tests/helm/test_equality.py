@@ -93,6 +93,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "annotation": {"example.com/why": 'it\'s "quoted"\nand: {hosts}', "empty": "", "n": "1"},
     },
     "resources": {"cpu": "4", "memory": "16Gi"},
+    "custom-tpu": {
+        "slice": "custom",
+        "custom_slice": "accelerator=tpu-v9-slice,topology=4x4,chips-per-host=4",
+    },
+    "custom-2x4": {
+        "slice": "my-tpu",
+        "custom_slice": {"accelerator": "t", "topology": "2x4", "chips-per-host": 8, "devices-per-chip": 2},
+    },
+    "custom-machine": {
+        "slice": "custom",
+        "custom_slice": "accelerator=t,topology=2x2x4,chips-per-host=4,machine=m-4t,hosts=4,arch=arm64",
+        "num_slices": 2,
+    },
+    "custom-gpu": {"slice": "b400", "custom_slice": "accelerator=nvidia-b400,chips-per-host=8,hosts=3"},
+    "custom-resource": {
+        "slice": "custom",
+        "custom_slice": "accelerator=mi400,chips-per-host=8,resource=amd.com/gpu,machine=m",
+    },
     "limits": {
         "cpu": "500m",
         "cpu_limit": "1",
@@ -199,7 +217,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 SIZES = ["v4-8", "v4-32", "v5e-1", "v5e-8", "v5e-8-1", "v5p-12288", "tpu7x-64", "l4-1", "a100-16", "h100-16"]
-SIZES += ["h100-mega-16", "h200-24", "gb200-72", "cpu-1x1", "cpu-2x4", "v4:4x4x16", "v6e:2x4-1"]
+SIZES += [
+    "tpu7-16",
+    "h100-nolssd-4",
+    "gb200-nolssd-8",
+    "rtx-pro6000-16",
+    "h100-mega-16",
+    "h200-24",
+    "gb200-72",
+    "cpu-1x1",
+    "cpu-2x4",
+    "v4:4x4x16",
+    "v6e:2x4-1",
+]
 COMBINATIONS = 200
 GENERIC = {"platform": "generic", "gpu_resource": "amd.com/gpu"}
 
@@ -257,7 +287,7 @@ def test_options_together(helm: Helm, tmp_path: Path) -> None:
 
 def test_every_field_of_a_request_is_in_the_grid() -> None:
     used = {name for fields in OPTIONS.values() for name in fields} | GENERIC.keys()
-    assert sources.FIELDS.keys() - used == {"slice", "placement_policy"}
+    assert sources.FIELDS.keys() - used == {"placement_policy"}
 
 
 def rendered(flags: str) -> str:

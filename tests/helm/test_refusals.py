@@ -157,6 +157,27 @@ MESSAGES: list[tuple[Object, str]] = [
     ({"env_file": "A=1\n\nB\n"}, "env-file: must hold NAME=VALUE lines, got a line without = (from line 3)"),
     ({"env_file": "# x\n1A=2"}, "got a name that no variable has (from line 2)"),
     ({"env_file": "RESNET_HOSTS=2"}, "env: must not set RESNET_HOSTS: the launcher or the cluster sets it"),
+    (
+        {"custom_slice": "accelerator=a,topology=4x4,chips-per-host=4"},
+        "slice: must be custom, or a name of its own, with custom-slice, got 'v5p-384'",
+    ),
+    (
+        {"slice": "custom", "custom_slice": "accelerator=a,topology=4x4,chips-per-host=4,hosts=8"},
+        "custom-slice: hosts must be 4: 4x4 has 16 chips, 4 on each host, got 8",
+    ),
+    (
+        {"slice": "custom", "custom_slice": "accelerator=a,topology=2x3,chips-per-host=4"},
+        "custom-slice: chips-per-host must divide the 6 chips of 2x3, got 4",
+    ),
+    (
+        {"slice": "custom", "custom_slice": "accelerator=a,chips-per-host=4,resource=google.com/tpu"},
+        "custom-slice: topology must be given for TPUs, got 'none'",
+    ),
+    (
+        {"slice": "x", "custom_slice": "accelerator=a,chips-per-host=4,topology=2x2,resource=amd.com/gpu"},
+        "custom-slice: topology must be left out with resource amd.com/gpu, got '2x2'",
+    ),
+    ({"slice": "custom"}, "slice: must be described where it is custom"),
     ({"cpu": "2", "cpu_limit": "1500m"}, "cpu-limit: must be at least --cpu 2, got '1500m'"),
     ({"memory": "1Gi", "memory_limit": "1G"}, "memory-limit: must be at least --memory 1Gi, got '1G'"),
     ({"memory": "1Ti", "memory_limit": "999Gi"}, "memory-limit: must be at least --memory 1Ti, got '999Gi'"),
@@ -176,6 +197,10 @@ MESSAGES: list[tuple[Object, str]] = [
 def spelled(fields: Object) -> Object:
     """Return the chart's values for fields of a request."""
     patch = {"patch": json.dumps(fields["patch"])} if "patch" in fields else {}
+    if isinstance(fields.get("custom_slice"), str):
+        pairs = (pair.split("=") for pair in fields["custom_slice"].split(","))
+        facts = {helm_values.key(name.replace("-", "_")): value for name, value in pairs}
+        fields = {**fields, "custom_slice": facts}
     values = {helm_values.key(name): value for name, value in {**fields, **patch}.items()}
     return {key: value for key, value in values.items() if value is not None}
 
@@ -316,7 +341,7 @@ def test_the_schema_takes_what_the_launcher_takes() -> None:
         (name, text)
         for name, texts in flag_values.GOOD.items()
         for text in texts
-        if name not in (*sources.FILES, "code")
+        if name not in (*sources.FILES, "code", "custom_slice")
         and not schema.is_valid({helm_values.key(name): chart_value(name, text)})
     ]
     assert wrong == []

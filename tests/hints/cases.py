@@ -186,6 +186,42 @@ OFFLINE = [
         f"{RENDER} v5e-16 --reservation projects/p/r",
         lambda arguments, hint: [*arguments[:-1], "projects/p/reservations/r/reservationBlocks/b"],
     ),
+    Case(
+        f"{REQUEST}rules.py",
+        "--slice custom, or leave out --custom-slice",
+        f"{RENDER} v4-8 --custom-slice accelerator=t,topology=4x4,chips-per-host=4",
+        swap,
+    ),
+    Case(
+        "launcher/hardware/suggestions.py",
+        "--custom-slice accelerator=LABEL,topology=4x4,chips-per-host=4",
+        f"{RENDER} custom",
+        add,
+    ),
+    Case(
+        f"{REQUEST}custom_slices.py",
+        "--custom-slice accelerator=tpu-v9-slice,topology=4x4,chips-per-host=4",
+        f"{RENDER} custom --custom-slice topology=4x4",
+        swap,
+    ),
+    Case(
+        f"{REQUEST}custom_slices.py",
+        "hosts={}, or leave it out",
+        f"{RENDER} custom --custom-slice accelerator=t,topology=4x4,chips-per-host=4,hosts=8",
+        lambda arguments, hint: [a.replace("hosts=8", hint.split(",")[0]) for a in arguments],
+    ),
+    Case(
+        f"{REQUEST}custom_slices.py",
+        "as in chips-per-host={}; {} divide it",
+        f"{RENDER} custom --custom-slice accelerator=t,topology=4x4,chips-per-host=3",
+        lambda arguments, hint: [a.replace("chips-per-host=3", hint[6:22]) for a in arguments],
+    ),
+    Case(
+        f"{REQUEST}custom_slices.py",
+        "hosts=N says how many hosts the slice has",
+        f"{RENDER} b400 --custom-slice accelerator=t,topology=4x4,chips-per-host=4,resource=amd.com/gpu",
+        lambda arguments, hint: [a.replace("topology=4x4", "hosts=4") for a in arguments],
+    ),
     Case(f"{REQUEST}rules.py", "--flex 24h", f"{RENDER} v5e-16 --flex 30d", swap),
     Case(
         f"{REQUEST}rules.py", "--queue NAME", f"{RENDER} v4-8 --priority high", with_flags("--queue", "team")

@@ -6,6 +6,7 @@ NO_SLICES = ["v4-33", "v5e-24", "v5p-99999999", "v4:2x2", "tpu7x", "tpu7x-64", "
 NO_SLICES += ["cpu-0x1", "cpu-99999x1024", "local-gpu", "h100-9"]
 # What fields can hold by themselves, though not always together or with every slice.
 GOOD = {
+    "custom_slice": ["accelerator=t,topology=4x4,chips-per-host=4", "accelerator=g,chips-per-host=8,hosts=2"],
     "num_slices": ["1", "2", "1000", "4096"],
     "name": ["a", "run-1", "x" * 40],
     "recipe": ["classic-90", "smoke", "own.recipes.fast", '{"optim.lr": 0.1}'],
@@ -65,6 +66,7 @@ GOOD = {
 }
 # What they cannot.
 BAD = {
+    "custom_slice": ["accelerator=t", "accelerator=t,topology=4x4,chips-per-host=3", "x", "", "=,="],
     "num_slices": ["0", "4097", "two", "1.5", "0\x1f"],
     "arch": ["resnet51", "", "own:", ":net", "own.nets", "own/nets:net", "own nets:net", "own.nets:net()"],
     "command": ["python 'train.py", "", " ", "'' x", "x\\"],

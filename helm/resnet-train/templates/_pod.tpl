@@ -21,8 +21,8 @@
 {{- range $v.toleration }}{{ $tolerations = append $tolerations (include "resnet-train.toleration" . | fromJson) }}{{ end -}}
 {{- if .gke -}}
 {{- $selector = include "resnet-train.fill" (list $run ($row.selector | default dict)) | fromJson | merge $capacity -}}
-{{- if eq (.slice.topology | default "") "2x4" -}}
-{{- $_ := set $selector "node.kubernetes.io/instance-type" (get $row.machines (toString .slice.perHost)) -}}
+{{- if or (eq (.slice.topology | default "") "2x4") $row.selectsMachine -}}
+{{- with get $row.machines (toString .slice.perHost) }}{{ $_ := set $selector "node.kubernetes.io/instance-type" . }}{{ end -}}
 {{- end -}}
 {{- if $v.reservation }}{{ include "resnet-train.put" (list $selector (include "resnet-train.reservation" (list $v.reservation .jobset.reservation) | fromJson)) }}{{ end -}}
 {{- if $v.computeClass }}{{ $_ := set $selector "cloud.google.com/compute-class" $v.computeClass }}{{ end -}}

@@ -3,15 +3,19 @@
 {{- $run := . -}}
 {{- $form := "^([a-z0-9-]+?)[-:]([0-9]{1,9}(?:x[0-9]{1,9}){0,2})(-1)?$" -}}
 {{- $got := $run.values.slice | default "" -}}
-{{- $name := $got | trim | lower -}}
+{{- $name := regexReplaceAll "-([0-9]+)-nolssd$" ($got | trim | lower) "-nolssd-${1}" -}}
 {{- $prefix := regexReplaceAll $form $name "${1}" -}}
 {{- $size := regexReplaceAll $form $name "${2}" -}}
 {{- $single := regexReplaceAll $form $name "${3}" | eq "-1" -}}
 {{- $generation := get $run.slices.aliases $prefix -}}
 {{- $row := get $run.slices.generations $generation -}}
 {{- $request := dict "run" $run "row" $row "got" $got "generation" $generation "size" $size "single" $single -}}
-{{- if not $got -}}
+{{- if and $got $run.values.customSlice -}}
+{{- include "resnet-train.customSlice" (dict "run" $run "got" $got "listed" $generation) -}}
+{{- else if not $got -}}
 {{- include "resnet-train.wrong" (list $run "slice-missing" dict) -}}
+{{- else if eq $name "custom" -}}
+{{- include "resnet-train.wrong" (list $run "slice-custom" dict) -}}
 {{- else if hasPrefix "local-gpu" $name -}}
 {{- include "resnet-train.wrong" (list $run "slice-local" (dict "got" $got)) -}}
 {{- else if not (regexMatch $form $name) -}}
@@ -23,6 +27,42 @@
 {{- else -}}
 {{- include (print "resnet-train." $row.kind) $request -}}
 {{- end -}}
+{{- end -}}
+
+{{- /* A slice that the catalogue lacks, from its facts; the same arithmetic as that of the launcher. */ -}}
+{{- define "resnet-train.customSlice" -}}
+{{- $run := .run -}}
+{{- $facts := $run.values.customSlice -}}
+{{- $perHost := int $facts.chipsPerHost -}}
+{{- $resource := $facts.resource | default (empty $facts.topology | ternary "nvidia.com/gpu" "google.com/tpu") -}}
+{{- $tpu := eq $resource "google.com/tpu" -}}
+{{- $chips := 1 -}}
+{{- range splitList "x" ($facts.topology | default "0") }}{{ $chips = mul $chips (atoi .) }}{{ end -}}
+{{- $hosts := $tpu | ternary (div $chips $perHost) ($facts.hosts | default 1 | int64) -}}
+{{- $values := dict "chips" $chips "topology" $facts.topology "perHost" $perHost "resource" $resource "hosts" $hosts -}}
+{{- if .listed -}}
+{{- include "resnet-train.wrong" (list $run "custom-listed" (dict "got" .got)) -}}
+{{- else if and $tpu (not $facts.topology) -}}
+{{- include "resnet-train.wrong" (list $run "custom-lacks" dict) -}}
+{{- else if and $facts.topology (not $tpu) -}}
+{{- include "resnet-train.wrong" (list $run "custom-topology" (set $values "got" $facts.topology)) -}}
+{{- else if and $tpu (ne 0 (mod $chips $perHost | int)) -}}
+{{- $divisors := list -}}
+{{- range list 1 2 4 8 }}{{ if eq 0 (mod $chips . | int) }}{{ $divisors = append $divisors . }}{{ end }}{{ end -}}
+{{- include "resnet-train.wrong" (list $run "custom-chips" (merge $values (dict "largest" (last $divisors) "divisors" (join ", " $divisors)))) -}}
+{{- else if and $facts.hosts (ne (int64 $facts.hosts) (int64 $hosts)) -}}
+{{- include "resnet-train.wrong" (list $run "custom-hosts" (set $values "got" $facts.hosts)) -}}
+{{- end -}}
+{{- $selector := $tpu | ternary (dict "cloud.google.com/gke-tpu-accelerator" $facts.accelerator "cloud.google.com/gke-tpu-topology" $facts.topology) (dict "cloud.google.com/gke-accelerator" $facts.accelerator) -}}
+{{- $tolerations := list (dict "key" $resource "operator" "Exists" "effect" "NoSchedule") -}}
+{{- if eq ($facts.arch | default "") "arm64" -}}
+{{- $tolerations = append $tolerations (dict "key" "kubernetes.io/arch" "operator" "Equal" "value" "arm64" "effect" "NoSchedule") -}}
+{{- end -}}
+{{- $row := dict "resource" $resource "selector" $selector "tolerations" $tolerations "flex" true "selectsMachine" true -}}
+{{- $_ := set $row "machines" (dict (toString $perHost) ($facts.machine | default "")) -}}
+{{- $slice := dict "name" .got "kind" ($tpu | ternary "tpu" "gpu") "generation" "custom" "row" $row "whole" true -}}
+{{- $_ := merge $slice (dict "topology" $facts.topology "hosts" (max 1 $hosts) "perHost" $perHost) -}}
+{{- $_ := set $run "slice" (set $slice "devicesPerHost" (mul $perHost ($facts.devicesPerChip | default 1 | int))) -}}
 {{- end -}}
 
 {{- define "resnet-train.cpu" -}}

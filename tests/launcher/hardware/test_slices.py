@@ -89,6 +89,10 @@ tpu7x-8192  16x16x16 4096  1024  8192  tpu7x-standard-4t  tpu7x
 tpu7x-9216  12x16x24 4608  1152  9216  tpu7x-standard-4t  tpu7x
 tpu7x-12288 16x16x24 6144  1536 12288  tpu7x-standard-4t  tpu7x
 tpu7x-18432 16x24x24 9216  2304 18432  tpu7x-standard-4t  tpu7x
+tpu7-2      1x1x1       1     1     2  tpu7-standard-1t   tpu7
+tpu7-16     2x2x2       8     2    16  tpu7-standard-4t   tpu7
+tpu7-256    4x4x8     128    32   256  tpu7-standard-4t   tpu7
+tpu7-512    4x8x8     256    64   512  tpu7-standard-4t   tpu7
 """
 
 # name: GPUs, hosts, GPUs per host, machine type, accelerator label, fabric, architecture
@@ -109,6 +113,14 @@ h200-16       16   2  8  a3-ultragpu-8g   nvidia-h200-141gb      rdma-gib amd64
 b200-16       16   2  8  a4-highgpu-8g    nvidia-b200            rdma-gib amd64
 gb200-4        4   1  4  a4x-highgpu-4g   nvidia-gb200           rdma-gib arm64
 gb200-72      72  18  4  a4x-highgpu-4g   nvidia-gb200           rdma-gib arm64
+gb300-8        8   2  4  a4x-maxgpu-4g-metal nvidia-gb300        rdma-gib arm64
+rtx-pro6000-1  1   1  1  g4-standard-48   nvidia-rtx-pro-6000    -        amd64
+rtx-pro6000-2  2   1  2  g4-standard-96   nvidia-rtx-pro-6000    -        amd64
+rtx-pro6000-4  4   1  4  g4-standard-192  nvidia-rtx-pro-6000    -        amd64
+rtx-pro6000-16 16  2  8  g4-standard-384  nvidia-rtx-pro-6000    -        amd64
+h100-nolssd-4  4   1  4  a3-highgpu-4g-nolssd nvidia-h100-80gb   -        amd64
+b200-nolssd-16 16  2  8  a4-highgpu-8g-nolssd nvidia-b200        rdma-gib amd64
+gb200-nolssd-8 8   2  4  a4x-highgpu-4g-nolssd nvidia-gb200      rdma-gib arm64
 """
 
 SPELLINGS = {
@@ -126,6 +138,10 @@ SPELLINGS = {
     "h100-80gb-8": "h100-8",
     "h200-141gb-16": "h200-16",
     "a100-40gb-8": "a100-8",
+    "g4-8": "rtx-pro6000-8",
+    "gb200-4-nolssd": "gb200-nolssd-4",
+    "b200-8-nolssd": "b200-nolssd-8",
+    "h100-16-nolssd": "h100-nolssd-16",
 }
 
 WRONG = {
@@ -223,13 +239,21 @@ def test_tolerations():
     } in slices.parse("gb200-72").tolerations
 
 
-def test_placement_policy_is_for_multi_host_tpu7x():
+def test_placement_policy_is_for_several_hosts_of_tpu7x_and_tpu7():
     needed = [s.name for s in catalogue.slices() if s.placement_policy]
     assert needed[:2] == ["tpu7x-16", "tpu7x-32"]
-    assert all(name.startswith("tpu7x-") for name in needed)
+    assert {name.rpartition("-")[0] for name in needed if ":" not in name} == {"tpu7x", "tpu7"}
 
 
 def test_every_catalogue_name_parses_to_itself():
     listed = catalogue.slices()
     assert len(listed) > 300
     assert all(slices.parse(s.name) == s for s in listed)
+
+
+def test_machines_without_local_ssd_are_selected_by_their_type():
+    assert slices.parse("gb200-nolssd-8").node_selector == {
+        "cloud.google.com/gke-accelerator": "nvidia-gb200",
+        "node.kubernetes.io/instance-type": "a4x-highgpu-4g-nolssd",
+    }
+    assert slices.parse("gb200-8").node_selector == {"cloud.google.com/gke-accelerator": "nvidia-gb200"}
