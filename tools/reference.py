@@ -13,7 +13,8 @@ from markup import NOTE, code, table
 # file of the run directory: what it holds
 RUN_DIRECTORY = {
     "config.json": "Every setting of the run, resolved. Written once the state is restored.",
-    "attempts.jsonl": "One row per attempt: its time in Unix seconds, the step it begins at, its settings.",
+    "attempts.jsonl": "One row per attempt: its time in Unix seconds, the step it begins at, its settings, "
+    "and digest and commit of its code.",
     "dataset.json": "The names of the classes in the order of the logits, and image size, mean, standard "
     "deviation and centre crop of the images. Verbs of `resnet-train` that need no pictures of the dataset "
     "read this file in its place.",
@@ -26,6 +27,8 @@ RUN_DIRECTORY = {
     "report.html": "The [page of the run](../guides/report.md), written at the end.",
     "compile-cache/": "Compiled programs, so that a restart does not compile again. Whoever can write here "
     "can run code in the pods; the same holds for the checkpoints.",
+    "code/": "The archive of [`--code`](../guides/own-code.md), named by its SHA-256. The pods of a run in a "
+    "bucket fetch it from here.",
     "profile/": "An xprof trace of the steps of `--profile` (`log.profile_steps`), by the first host.",
     "tensorboard/": "With `log.tensorboard=true`, the rows of `metrics.jsonl` for TensorBoard, one file per "
     "attempt and each step once. A killed attempt may lack its last 30 s. It needs the extra `tensorboard`, "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from launcher.check import installation, preflight
 from launcher.check.installation import Site
 from launcher.check.preflight import Finding
+from launcher.cluster.api import GROUPS
 from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError
 
@@ -55,7 +56,7 @@ def steps(job: TrainingJob, site: Site, cluster: Cluster | None, asked: set[str]
         yield from _asked("nodes", job, cluster, f"a node pool for {site.shape.name}", pool)
     yield _controller(cluster, "JobSet", ("JobSet",), installation.jobset())
     if site.queue:
-        yield _controller(cluster, "Kueue", ("LocalQueue", "NewLocalQueue"), installation.kueue())
+        yield _controller(cluster, "Kueue", _kinds("localqueues"), installation.kueue())
     yield from outside(job, site, asked, cluster)
     yield from _account(job, site, cluster, asked)
 
@@ -107,6 +108,11 @@ def _account(job: TrainingJob, site: Site, cluster: Cluster | None, asked: set[s
         finding = Finding("warning", "platform", f"the chart makes {' and '.join(names)}")
         title = f"{' and '.join(names)}, in a checkout"
         yield Step(finding=finding, title=title, commands=tuple(installation.platform(site, bound)))
+
+
+def _kinds(plural: str) -> tuple[str, ...]:
+    """Return the keys of all versions in which a cluster may serve a kind."""
+    return tuple(kind for kind, (_, listed) in GROUPS.items() if listed == plural)
 
 
 def _asked(

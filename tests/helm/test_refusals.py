@@ -62,6 +62,17 @@ MESSAGES: list[tuple[Object, str]] = [
         "annotation: must not set resnet-launch/run-dir: runs are found by it",
     ),
     ({"label": ["kueue.x-k8s.io/queue-name=q"]}, "label: must not set kueue.x-k8s.io/queue-name"),
+    (
+        {"code": {"digest": "e" * 64}, "bucket": None},
+        "code: must have its archive where the run directory is",
+    ),
+    (
+        {"code": {"digest": "e" * 64, "archive": "cXFx"}},
+        "code: must have an archive whose SHA-256 is its digest",
+    ),
+    ({"code": {"digest": "e" * 64}, "mount": ["ssd:/code/x"]}, "mount: must not mount at /code/x"),
+    ({"code": {"digest": "e" * 64}, "secret_env": ["PYTHONPATH=a/b"]}, "secret-env: must not set PYTHONPATH"),
+    ({"code_image": "r/i:1"}, "code-image: must be used with --code"),
     ({"steps": 7, "epochs": 9}, "steps: must not be used together with epochs, got 7 and 9"),
     ({"run_dir": "/runs/x"}, "run-dir: must be gs://… or lie under a writable --mount, got '/runs/x'"),
     (
