@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +24,7 @@ from launcher import extras
 from launcher.contract import CheckResult, StepResult, head
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.hardware import facts, topology
+from launcher.local import unpacked
 from launcher.request import summary
 
 if TYPE_CHECKING:
@@ -70,11 +71,15 @@ def compile(
     hardware = estimate_flags(job) if estimate else slice_flags(job.shape, job.num_slices)
     hardware += ["--code"] if code and not estimate else []
     until, results = time.monotonic() + seconds, []
-    for group in [steps] if code or estimate else [(step,) for step in steps]:
-        arguments = [*hardware, "--steps", ",".join(group), "--", *settings]
-        # What own code says may change from one moment to the next.
-        answer = _answered if [*summary.imported(job)] else _cached
-        results.append(answer(arguments, show, until))
+    with unpacked.temporary(job.code, os.environ) as directory:
+        own = {"PYTHONPATH": unpacked.path(directory, os.environ)} if directory else {}
+        for group in [steps] if code or estimate else [(step,) for step in steps]:
+            arguments = [*hardware, "--steps", ",".join(group), "--", *settings]
+            # What own code says may change from one moment to the next.
+            if own or [*summary.imported(job)]:
+                results.append(_answered(arguments, show, until, own))
+            else:
+                results.append(_cached(arguments, show, until))
     merged = {key: value for result in results for key, value in result.items()}
     return cast(CheckResult, merged | {"cached": all(result["cached"] for result in results)})
 
@@ -97,10 +102,12 @@ def _cached(arguments: list[str], show: Show, until: float) -> CheckResult:
     return result
 
 
-def _answered(arguments: list[str], show: Show, until: float) -> CheckResult:
-    """Return what trainer.check answers to these arguments."""
+def _answered(
+    arguments: list[str], show: Show, until: float, variables: Mapping[str, str] | None = None
+) -> CheckResult:
+    """Return what trainer.check answers to these arguments, with these variables beside its environment."""
     extras.require("train", "`check`")  # the compiler's own package is named by the trainer
-    return json.loads(_run(arguments, show, until)) | {"cached": False}
+    return json.loads(_run(arguments, show, until, variables or {})) | {"cached": False}
 
 
 def slice_flags(shape: Slice, count: int) -> list[str]:
@@ -150,10 +157,11 @@ def _rings(shape: str) -> str:
     return "x".join(str(int(ring)) for ring in [*closed, False][:3]) if any(closed) else ""
 
 
-def _run(arguments: list[str], show: Show, until: float) -> str:
+def _run(arguments: list[str], show: Show, until: float, variables: Mapping[str, str]) -> str:
     """Return what trainer.check prints on stdout, or end it where it takes too much time or memory.
 
     until: time.monotonic() at which it is ended.
+    variables: of its environment, beside the launcher's.
     """
     log: list[str] = []
     output: list[str] = []
@@ -166,7 +174,7 @@ def _run(arguments: list[str], show: Show, until: float) -> str:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "TMPDIR": folder},
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "TMPDIR": folder} | dict(variables),
         ) as process,
     ):
         readers = [

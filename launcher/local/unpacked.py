@@ -23,6 +23,7 @@ from launcher.request import packed_code
 if TYPE_CHECKING:
     from launcher.local.pods import Pod
     from launcher.request.job import TrainingJob
+    from launcher.request.packed_code import PackedCode
 
 
 @contextmanager
@@ -43,10 +44,34 @@ def directory(job: TrainingJob, environ: Mapping[str, str]) -> Iterator[str]:
         bucket.keep(job.code, job.run_dir)
     else:
         parent = bucket.keep_here(job.code, job.run_dir).parent
+    with temporary(job.code, environ, parent) as folder:
+        yield folder
+
+
+@contextmanager
+def temporary(
+    code: PackedCode | None, environ: Mapping[str, str], parent: Path | None = None
+) -> Iterator[str]:
+    """Give a directory with the files of packed code, which goes with the block; empty without code.
+
+    Args:
+      parent: folder of the directory; that of temporary files if not given.
+
+    Raises:
+      ActionError: it cannot be unpacked.
+    """
+    if code is None or not code.archive:
+        yield ""
+        return
     with tempfile.TemporaryDirectory(prefix="unpacked-", dir=parent) as folder:
         archive = Path(folder, rendered_code.FILE)
-        archive.write_bytes(job.code.archive)
-        yield _unpack(archive, Path(folder, "code"), job.code.digest, environ)
+        archive.write_bytes(code.archive)
+        yield _unpack(archive, Path(folder, "code"), code.digest, environ)
+
+
+def path(directory: str, environ: Mapping[str, str]) -> str:
+    """Return a PYTHONPATH that begins with a directory and goes on with that of the environment."""
+    return os.pathsep.join(filter(None, [directory, environ.get("PYTHONPATH")]))
 
 
 def adapted(pod: Pod, code: str, environ: Mapping[str, str]) -> Pod:
