@@ -163,6 +163,7 @@ class Document(TypedDict):
     """contract.json."""
 
     archs: list[str]
+    mb_per_image: dict[str, float]  # traffic of a training image of 224 pixels with the device's memory
     datasets: list[str]
     imports: Imports
     recipes: dict[str, dict[str, Any]]  # name -> section.field -> value

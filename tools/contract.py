@@ -14,7 +14,7 @@ from trainer.check import result
 from trainer.config import schema
 from trainer.errors import ERROR, HINT, ExitCode
 from trainer.metrics.lines import LINES
-from trainer.registry import ARCHS, DATASETS
+from trainer.registry import ARCHS, DATASETS, MB_PER_IMAGE
 from trainer.rundir.changes import IDENTITY
 from trainer.rundir.events import EVENTS
 from trainer.runtime.environment import Variable
@@ -31,6 +31,7 @@ def document() -> Json:
     """Return what the launcher knows of the trainer; its types are in launcher.contract."""
     return {
         "archs": list(ARCHS),
+        "mb_per_image": MB_PER_IMAGE,
         "datasets": list(DATASETS),
         "imports": {"object": imports.OBJECT, "module": imports.MODULE, "groups": imports.GROUPS},
         "recipes": {name: recipes.load(name) for name in recipes.RECIPES},

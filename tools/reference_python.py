@@ -17,6 +17,11 @@ PYTHON = {
     "Submit from Python": ("launcher", ("TrainingJob", "render", "submit", "Cluster")),
     "Errors": ("launcher.errors", ("LauncherError", "RequestError", "ActionError", "Problem")),
     "Follow a run": ("launcher.runs.status", ("status",)),
+    "Train a network of your own": (
+        "trainer.models.architecture",
+        ("architecture", "Architecture", "Inputs", "Outputs"),
+    ),
+    "Read a dataset of your own": ("trainer.data.source", ("Source",)),
     "Join the other hosts": ("trainer.runtime", ("join",)),
     "Use a trained network": ("trainer.weights.inference", ("load_weights", "evaluate", "predict")),
     "Read a run directory": ("trainer.rundir.directory", ("read",)),
@@ -48,6 +53,7 @@ def signature(name: str, item: Callable) -> str:
         required = [f.name for f in dataclasses.fields(item) if f.name in ("slice", "arch")]
         return f"{name}(*, {', '.join(required)}, …)"
     text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(item)))
+    text = re.sub(r"\b(?:[A-Za-z_]\w*\.)+([A-Za-z_]\w*)", r"\1", text)  # types without their modules
     return f"{name}{re.sub(r'[(]self(, )?', '(', text).removesuffix(' -> None')}"
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from launcher import contract
 from launcher.errors import Problem, RequestError, closest
 from launcher.hardware import facts
 from launcher.hardware.slices import Slice
 
-# MB of high-bandwidth memory that one training image of 224 pixels moves, with operations fused as compilers
-# do; this traffic bounds the rate. From a count of every layer's activations.
-MB_PER_IMAGE = {"resnet18": 63, "resnet34": 95, "resnet50": 286, "resnet101": 419, "resnet152": 584}
 # Published images/s per chip with ResNet-50: MLPerf logs and vendors' READMEs.
 PUBLISHED = {"v4": 3296, "a100": 3411, "h100": 6909}
 # Fraction of its memory bandwidth that v4 reaches by these figures: 3,296 images/s x 286 MB / 1,228 GB/s.
@@ -23,12 +21,13 @@ def images_per_second_per_host(shape: Slice, arch: str) -> float:
     Raises:
       RequestError: there is no figure for this network or this hardware.
     """
-    if arch not in MB_PER_IMAGE:
-        hint = closest(arch, MB_PER_IMAGE)
-        raise RequestError(Problem("arch", f"must be one of {', '.join(MB_PER_IMAGE)}, got {arch!r}", hint))
+    traffic = contract.document()["mb_per_image"]
+    if arch not in traffic:
+        hint = closest(arch, traffic)
+        raise RequestError(Problem("arch", f"must be one of {', '.join(traffic)}, got {arch!r}", hint))
     chip = facts.generations().get(shape.generation, {}).get("chip")
     if chip is None:
         raise RequestError(Problem("slice", f"must be TPUs or GPUs of the catalogue, got {shape.name!r}"))
-    from_bandwidth = chip["bandwidth"] * 1000 / MB_PER_IMAGE["resnet50"] * BANDWIDTH_FRACTION  # GB/s / MB
+    from_bandwidth = chip["bandwidth"] * 1000 / traffic["resnet50"] * BANDWIDTH_FRACTION  # GB/s / MB
     resnet50_per_chip = PUBLISHED.get(shape.generation) or from_bandwidth
-    return resnet50_per_chip * MB_PER_IMAGE["resnet50"] / MB_PER_IMAGE[arch] * shape.chips_per_host
+    return resnet50_per_chip * traffic["resnet50"] / traffic[arch] * shape.chips_per_host
