@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from launcher.hardware.slices import Slice
 
-JOBSET = "https://github.com/kubernetes-sigs/jobset/releases/download/v0.11.0/manifests.yaml"
-KUEUE = "https://github.com/kubernetes-sigs/kueue/releases/download/v0.15.0/manifests.yaml"
+JOBSET = "https://github.com/kubernetes-sigs/jobset/releases/download/v0.12.0/manifests.yaml"
+KUEUE = "https://github.com/kubernetes-sigs/kueue/releases/download/v0.19.2/manifests.yaml"
 ROLES = ("roles/storage.objectAdmin", "roles/storage.legacyBucketReader")
 LEVELS = {True: "privileged", False: "restricted"}  # whether pods need the network of GPU hosts -> level
 

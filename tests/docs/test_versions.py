@@ -11,11 +11,13 @@ PLACES = {
     "jobset": {
         "docs/guides/install-gke.md": RELEASE,
         "docs/guides/install-kind.md": RELEASE,
+        "launcher/check/installation.py": RELEASE,
         "helm/resnet-platform/Chart.yaml": r"JobSet ([0-9.]+) \(github\.com/kubernetes-sigs/{0}\)",
         ".github/workflows/smoke.yml": r"JOBSET: v([0-9.]+)",
     },
     "kueue": {
         "docs/guides/install-gke.md": RELEASE,
+        "launcher/check/installation.py": RELEASE,
         "helm/resnet-platform/Chart.yaml": r"Kueue ([0-9.]+) \(github\.com/kubernetes-sigs/{0}\)",
     },
 }

@@ -1,6 +1,7 @@
 """Kueue's objects by the version of its API that a cluster serves: v1beta2, or v1beta1 of an older one."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,3 +130,15 @@ def test_a_queue_without_its_cluster_queue_is_an_error(on_api: Commands) -> None
         )
     assert "error    queue: team: its ClusterQueue all does not exist" in result.out
     assert result.code == 1
+
+
+@pytest.mark.parametrize("versions", [NEW, OLD, BOTH, ()], ids=lambda names: "-".join(names) or "none")
+def test_init_installs_kueue_where_no_version_is_served(
+    on_api: Commands, versions: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with ApiServer(serving(*versions), **OBJECTS) as server:
+        result = on_api(server, "init --yes --slice v5e-16 --queue team --namespace default")
+    text = "\n".join([*result.out, *result.err])
+    assert ("Kueue: is installed" in text) == bool(versions), text
+    assert ("kubernetes-sigs/kueue/releases" in text) == (not versions)
