@@ -266,7 +266,7 @@ class Fields:
     )
     kueue_version: tuple[int, int] | None = option(
         kubernetes_names.version,
-        "version of Kueue in the cluster; the cluster's or the newest if not given",
+        "version of Kueue in the cluster; if not given, submit reads it and render takes the newest",
         "VERSION",
         "Queue",
     )

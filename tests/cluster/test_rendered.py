@@ -122,7 +122,9 @@ def accept(cluster: Cluster, namespace: str, path: str, manifest: Object) -> Non
 
 @pytest.fixture(autouse=True)
 def _service_accounts(control_plane: Cluster, namespace: str) -> None:
-    """Wait for the service account `default`, which appears a moment after its namespace."""
+    """Wait for the service account `default`, which appears a moment after its namespace; add a priority."""
+    priority = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "value": 1}
+    control_plane.api.apply([{**priority, "metadata": {"name": "pods-of-runs"}}])
     for name in ("default", "trainer"):
         metadata = {"name": name, "namespace": namespace}
         control_plane.api.apply([{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}])
