@@ -10,6 +10,7 @@ file that has a context defines it, and the last file that names a current conte
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +19,7 @@ from typing import Any
 from launcher.errors import ActionError, closest
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # mounted in pods that have one
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 HINT = "kubectl config get-contexts, or gcloud container clusters get-credentials"
 
 
@@ -59,6 +61,7 @@ def connect(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str,
             f"no cluster is configured: {' and '.join(documents)} names no current context", HINT
         )
     chosen = _choose(documents, name)
+    _require_usable(documents, name, chosen)
 
     from kubernetes import config
 
@@ -126,6 +129,28 @@ def _user(documents: Mapping[str, Mapping[str, Any]], name: Any) -> Mapping[str,
                 user = entry.get("user")
                 return user if isinstance(user, Mapping) else {}
     return {}
+
+
+def _require_usable(documents: Mapping[str, Mapping[str, Any]], name: str, chosen: Mapping[str, Any]) -> None:
+    """Refuse a context whose namespace is no name, or whose user the files lack: nobody would be logged in.
+
+    Raises:
+      ActionError: as said.
+    """
+    namespace, user = chosen.get("namespace"), chosen.get("user")
+    if namespace not in (None, "") and not (isinstance(namespace, str) and NAMESPACE.fullmatch(namespace)):
+        problem = f"must have the name of a namespace, got {repr(namespace)[:60]}"
+        raise ActionError(f"kubeconfig: context {name!r} {problem}", HINT)
+    users = [
+        entry.get("name")
+        for document in documents.values()
+        for entry in (document.get("users") if isinstance(document.get("users"), list) else None) or []
+        if isinstance(entry, Mapping)
+    ]
+    if user not in (None, "") and user not in users:
+        listed = ", ".join(map(str, users))[:200] or "none"
+        problem = f"must name a user of the kubeconfig, got {repr(user)[:60]}; its users: {listed}"
+        raise ActionError(f"kubeconfig: context {name!r} {problem}", HINT)
 
 
 def _choose(documents: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:

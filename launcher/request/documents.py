@@ -7,6 +7,7 @@ kept as nodes, which know how each value is spelled and in which line.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ DEPTH = 64  # levels of nesting; a JobSet has 17
 NODES = 20_000  # values, with each alias counted as often as it is used
 TAG = "tag:yaml.org,2002:"
 TEXT = (f"{TAG}str", f"{TAG}timestamp", f"{TAG}merge", f"{TAG}value")  # the last two: a value << or =
+NUMBERS = (f"{TAG}int", f"{TAG}float")
 SCALARS = (*TEXT, f"{TAG}int", f"{TAG}float", f"{TAG}bool", f"{TAG}null")
 
 Node = Any  # a node of PyYAML
@@ -74,7 +76,7 @@ def value(node: Node) -> Any:
         return [value(item) for item in node.value]
     if node.id == "mapping":
         return {key.value: value(item) for key, item in entries(node)}
-    if node.tag in TEXT:
+    if node.tag in TEXT or (":" in node.value and node.tag in NUMBERS):  # 1:30 is 90 in YAML 1.1 alone
         return node.value
     import yaml
 
@@ -84,13 +86,19 @@ def value(node: Node) -> Any:
         return node.value
 
 
+def decimal(node: Node) -> Any:
+    """Return what a checked node of one value holds; 010 stays text, which YAML 1.1 alone reads as 8."""
+    octal = node.tag == f"{TAG}int" and re.fullmatch(r"[-+]?0[0-9_]+", node.value)
+    return node.value if octal else value(node)
+
+
 def spelled(node: Node) -> Any:
     """Return what a checked node holds, with numbers as the text that spells them."""
     if node.id == "sequence":
         return [spelled(item) for item in node.value]
     if node.id == "mapping":
         return {key.value: spelled(item) for key, item in entries(node)}
-    return node.value if node.tag in (f"{TAG}int", f"{TAG}float") else value(node)
+    return node.value if node.tag in NUMBERS else value(node)
 
 
 def kind(node: Node) -> str:

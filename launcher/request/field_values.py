@@ -50,7 +50,9 @@ def from_node(name: str, node: documents.Node) -> Any:
         if isinstance(node_values, dict):  # booleans too: the trainer reads true and false
             return {key.value: item.value for key, item in documents.entries(node)}
         return node_values
-    return documents.value(node) if is_number or name == "patch" else documents.spelled(node)
+    if is_number:
+        return documents.decimal(node)
+    return documents.value(node) if name == "patch" else documents.spelled(node)
 
 
 def item_nodes(name: str, node: documents.Node) -> list[documents.Node]:

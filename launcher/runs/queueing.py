@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check(job: TrainingJob, cluster: Cluster) -> None:
-    """Refuse a queue or a priority class that does not exist; what may not be read passes.
+    """Refuse a queue or a priority class that does not exist; what may not be read passes with a warning.
 
     Raises:
       RequestError: the cluster has no Kueue, or the namespace no such queue, or the cluster no such class, or
@@ -60,6 +60,7 @@ def _problem(
         if error.status == 404 and not error.about:  # no such kind; "absent" would be about one object
             hint = "install Kueue, or submit without a queue: --no-queue"
             return [Problem(field, f"must be used where Kueue is installed, got {name!r}", hint)]
+        cluster.warn(f"{field} {name} could not be checked: {error}")
         return []
     if name in names:
         return []

@@ -59,6 +59,7 @@ FROM_ELSEWHERE = [
     "launcher/cli/verbs/render.py: closest(form, FORMATS)",
     "launcher/image/base.py: hint",
     "launcher/image/uv.py: hints[0].removeprefix('hint: ') if hints else ''",
+    "launcher/request/custom_slices.py: closest(name, KEYS)",
     "launcher/request/exit_codes.py: closest(name, table)",
     "launcher/request/readers.py: hint",
     "launcher/request/trainer_settings.py: closest(str(base), names)",

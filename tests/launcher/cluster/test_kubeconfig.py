@@ -154,3 +154,23 @@ def test_a_context_that_cannot_be_used_is_named(home, capsys, user):
     (home / ".kube" / "config").write_text(text + "current-context: a\n")
     assert main(["list"]) == 1
     assert "this is a bug" not in (err := capsys.readouterr().err), err
+
+
+@pytest.mark.parametrize(
+    ("context", "users", "message"),
+    [
+        ("namespace: [a], user: u", "[{name: u, user: {}}]", "must have the name of a namespace, got ['a']"),
+        ("namespace: 7, user: u", "[{name: u, user: {}}]", "must have the name of a namespace, got 7"),
+        ("namespace: A/b, user: u", "[{name: u, user: {}}]", "must have the name of a namespace, got 'A/b'"),
+        ("user: u", "null", "must name a user of the kubeconfig, got 'u'; its users: none"),
+        ("user: u", "5", "must name a user of the kubeconfig, got 'u'; its users: none"),
+        ("user: u", "[{name: v, user: {}}]", "must name a user of the kubeconfig, got 'u'; its users: v"),
+    ],
+)
+def test_a_context_that_names_nobody_or_nothing(home, context, users, message):
+    text = CLUSTER.partition("users:")[0] + f"users: {users}\n"
+    text += f"contexts: [{{name: a, context: {{cluster: c, {context}}}}}]\ncurrent-context: a\n"
+    (home / ".kube" / "config").write_text(text)
+    with pytest.raises(ActionError) as caught:
+        kubeconfig.connect(None, None)
+    assert str(caught.value) == f"kubeconfig: context 'a' {message}"

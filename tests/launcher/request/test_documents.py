@@ -232,3 +232,27 @@ def test_a_configmap_s_wrong_values_name_it():
         RequestError, match=r"must have each key once, got 'image' also in resnet-launch\.yaml"
     ):
         sources.configmap("ConfigMap x", {"resnet-launch.yaml": "image: r/i:1\n", "image": "r/i:2"})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("seed: 010", "--seed '10'"),
+        ("steps: 0100", "--steps '100'"),
+        ("seed: +07", "--seed '7'"),
+        ("seed: 1_000", "--seed '1000'"),
+        ("ttl: 0090", "ttlSecondsAfterFinished: 90"),
+        ("ttl: 1:30", "ttl: must be a duration such as 90s, 10m, 2h or 7d, got '1:30'"),
+        ("seed: 1:30", "seed: must be a whole number of at least 0, got '1:30'"),
+        ("epochs: 1:30.5", "epochs: must be a number above zero, got '1:30.5'"),
+        ("num-slices: 190:20:30", "num-slices: must be a whole number from 1 to 4096, got '190:20:30'"),
+        ("patch: {metadata: {annotations: {a: 1:30}}}", "a: '1:30'"),
+    ],
+)
+def test_numbers_are_those_that_are_written(tmp_path, monkeypatch, capsys, text, expected):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "resnet-launch.yaml").write_text(text + "\n")
+    code = main(["render", "--slice=v5e-16", "--arch=resnet18"])
+    printed = capsys.readouterr()
+    output = printed.err if "must be" in expected else " ".join(printed.out.replace("- ", "").split())
+    assert (code, expected in output) == (2 if "must be" in expected else 0, True), output
