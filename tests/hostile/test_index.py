@@ -80,6 +80,17 @@ KINDS = {
         "hostile/test_own_code.py::test_a_report_imports_the_network_only_where_a_person_names_it",
         "hostile/test_own_code.py::test_only_an_architecture_is_called_and_no_module_of_python_is_imported",
     ],
+    "code that is packed and unpacked": [
+        "launcher/code/test_selection.py::test_links_that_lead_elsewhere_are_refused",
+        "launcher/code/test_selection.py::test_a_folder_that_became_a_link_is_not_followed",
+        "launcher/code/test_selection.py::test_no_program_of_the_repository_is_run",
+        "trainer/code/test_unpack.py::"
+        "test_what_would_leave_the_directory_is_refused_before_anything_is_written",
+        "trainer/code/test_unpack.py::test_an_archive_that_was_changed_is_refused",
+        "trainer/code/test_unpack.py::test_an_archive_that_would_fill_the_node_is_refused",
+        "cluster/test_code.py::test_an_archive_that_somebody_changed_stops_the_submission",
+        "cluster/test_code_node.py::test_by_the_bucket_the_same_bytes_run_after_a_restart_and_others_never",
+    ],
     "a registry": [
         "launcher/check/test_image_registry.py::test_a_token_stays_with_the_host_that_asked_for_it",
         "launcher/check/test_image_registry.py::test_a_realm_elsewhere_is_not_asked",
@@ -111,6 +122,11 @@ PARSERS = {
         "launcher/runs/test_status.py::test_odd_objects_are_no_traceback",
         "for _ in range(1500):",
         1500,
+    ),
+    "archive of code": (
+        "trainer/code/test_unpack.py::test_a_damaged_archive_is_unpacked_inside_or_refused",
+        "CASES = 500",
+        500,
     ),
     "YAML": (
         "hostile/test_requests.py::test_any_resnet_launch_yaml_is_read_or_refused",
@@ -159,5 +175,5 @@ def test_each_parser_is_fuzzed(parser: str) -> None:
 
 
 def test_there_are_ten_thousand_inputs() -> None:
-    assert len(KINDS) == 16
+    assert len(KINDS) == 17
     assert sum(inputs for _, _, inputs in PARSERS.values()) >= 10_000

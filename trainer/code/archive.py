@@ -53,7 +53,7 @@ def unpack(archive: bytes, directory: Path, source: str) -> int:
                     path = directory / member.name
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.symlink_to(member.linkname)
-    except (tarfile.TarError, zlib.error, EOFError, UnicodeError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, ValueError, OverflowError) as error:
         raise ConfigError(f"code: {source} must be a .tar.gz, got damage: {error}") from error
     except OSError as error:
         text = f"code: cannot be unpacked to {directory}: {error.strerror or error}"

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import os
+import random
 import tarfile
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from trainer.code.__main__ import main
 
+CASES = 500
 TEXT = b"print('hello')\n"
 
 
@@ -99,6 +101,31 @@ def test_what_would_leave_the_directory_is_refused_before_anything_is_written(
     assert message in text
     assert text.count("\n") == 2  # the error and its hint
     assert not container.target.exists()
+
+
+def test_a_damaged_archive_is_unpacked_inside_or_refused(container: Container, tmp_path: Path) -> None:
+    """Headers are changed below the compression, whose own checksum would refuse every change."""
+    links = [member("d/link", tarfile.SYMTYPE, "../a.py"), member("top", tarfile.SYMTYPE, "d")]
+    good = gzip.decompress(packed(member("a.py", size=20), member("d/e/f", size=600), *links))
+    chance, unpacked = random.Random(20), 0
+    for _ in range(CASES):
+        data = bytearray(good)
+        header = chance.choice(
+            [index for index in range(0, len(good), 512) if good[index + 257 : index + 262] == b"ustar"]
+        )
+        for _ in range(chance.randint(1, 3)):
+            field, length = chance.choice([(0, 100), (100, 8), (124, 12), (156, 1), (157, 100), (345, 155)])
+            position = header + field + chance.randrange(min(length, 8))
+            data[position] = chance.choice(b"./\x00017259xg\xff ~")
+        total = sum(data[header : header + 148]) + 8 * 32 + sum(data[header + 156 : header + 512])
+        data[header + 148 : header + 156] = b"%06o\0 " % total
+        code, text = container(gzip.compress(bytes(data), 1))
+        assert code in (0, 44), text
+        assert sorted(os.listdir(tmp_path)) in (["code", "code.tar.gz"], ["code.tar.gz"])
+        for path in container.target.rglob("*"):
+            assert path.resolve().is_relative_to(container.target.resolve()), path
+        unpacked += code == 0
+    assert 50 < unpacked < CASES - 50  # both ends are reached
 
 
 def test_an_archive_that_was_changed_is_refused(container: Container) -> None:
