@@ -142,3 +142,16 @@ def test_init_installs_kueue_where_no_version_is_served(
     text = "\n".join([*result.out, *result.err])
     assert ("Kueue: is installed" in text) == bool(versions), text
     assert ("kubernetes-sigs/kueue/releases" in text) == (not versions)
+
+
+@pytest.mark.parametrize("plural", ["workloadpriorityclasses", "localqueues"])
+def test_what_may_not_be_listed_is_said_to_be_unchecked(on_api: Commands, plural: str) -> None:
+    def hook(handler: Handler, asked: Asked) -> Any:
+        message = f'User "jane" cannot list resource "{plural}" in API group "x" at the cluster scope'
+        return failure(403, message, "Forbidden") if asked.plural == plural else None
+
+    line = "submit --slice cpu-2x1 --arch resnet18 --bucket b-1 --name n --queue team --priority hihg"
+    with ApiServer(hook, **(OBJECTS if plural.startswith("work") else {**OBJECTS, plural: []})) as server:
+        result = on_api(server, line)
+    field = "priority hihg" if plural.startswith("work") else "queue team"
+    assert f"warning: {field} could not be checked: jane may not list {plural}" in "\n".join(result.err)
