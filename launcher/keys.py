@@ -10,6 +10,7 @@ TPU_TOPOLOGY = "cloud.google.com/gke-tpu-topology"  # shape of the pool's slice
 GPU_ACCELERATOR = "cloud.google.com/gke-accelerator"  # GPU model of the pool
 NODEPOOL = "cloud.google.com/gke-nodepool"  # one multi-host pool is one slice
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"  # machine type of the VM
+ACCELERATOR_COUNT = "cloud.google.com/gke-accelerator-count"  # accelerators of the VM
 ARCH = "kubernetes.io/arch"  # amd64 or arm64, also the key of the taint on arm64 nodes
 
 # Kubernetes and JobSet.
@@ -20,6 +21,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"  # always APP
 JOBSET_NAME = "jobset.sigs.k8s.io/jobset-name"  # JobSet a pod belongs to
 JOBSET_UID = "jobset.sigs.k8s.io/jobset-uid"  # identity of one submission (JobSet 0.10 and newer)
 REPLICATED_JOB = "jobset.sigs.k8s.io/replicatedjob-name"  # group of jobs within the JobSet
+JOB_KEY = "jobset.sigs.k8s.io/job-key"  # the same for the pods of one slice, and for no others
 JOB_INDEX = "jobset.sigs.k8s.io/job-index"  # slice within the run
 RESTART_ATTEMPT = "jobset.sigs.k8s.io/restart-attempt"  # restarts of the run so far
 EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"  # one slice per domain of this node label
@@ -27,7 +29,7 @@ EXCLUSIVE = "alpha.jobset.sigs.k8s.io/exclusive-topology"  # one slice per domai
 # Kinds of capacity on GKE: node labels, and keys of the taints on such nodes.
 SPOT = "cloud.google.com/gke-spot"  # may be reclaimed with 30 s of notice
 FLEX_START = "cloud.google.com/gke-flex-start"  # waits for capacity, lives for at most seven days
-QUEUED = "cloud.google.com/gke-queued"  # flex-start with queued provisioning: all nodes or none
+QUEUED = "cloud.google.com/gke-queued"  # taint of nodes from queued provisioning: all or none
 RESERVATION = "cloud.google.com/reservation-name"  # reservation that the nodes come from
 RESERVATION_PROJECT = "cloud.google.com/reservation-project"  # project that shares the reservation
 RESERVATION_BLOCK = "cloud.google.com/reservation-blocks"  # block of the reservation
@@ -35,6 +37,10 @@ RESERVATION_SUBBLOCK = "cloud.google.com/reservation-subblocks"  # subblock of t
 COMPUTE_CLASS = "cloud.google.com/compute-class"  # ComputeClass that makes the nodes
 PLACEMENT_POLICY = "cloud.google.com/placement-policy-name"  # workload policy of the node pool
 SAFE_TO_EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"  # "false" keeps the autoscaler off a pod
+
+# NVLink domains of racks such as NVL72: node labels.
+SUBBLOCK = "cloud.google.com/gce-topology-subblock"  # on GKE
+CLIQUE = "nvidia.com/gpu.clique"  # elsewhere, from NVIDIA's GPU feature discovery
 
 # Networks between GPU hosts on GKE: pod annotations.
 DEFAULT_INTERFACE = "networking.gke.io/default-interface"  # interface with the pod's own address

@@ -10,9 +10,9 @@ import re
 from typing import Any
 
 from launcher import TrainingJob, contract, keys, render
-from launcher.hardware import facts, slices, topology
-from launcher.rendering import code, helm_values, patch
-from launcher.request import job, packed_code, program, reservations, rules
+from launcher.hardware import fabrics, facts, slices, topology
+from launcher.rendering import code, container, helm_values, patch
+from launcher.request import job, packed_code, program, reservations, rules, tuning
 
 # A request whose numbers and names appear nowhere else in its rendered manifest.
 PROBE: dict[str, Any] = {
@@ -23,7 +23,7 @@ PROBE: dict[str, Any] = {
     "num_slices": 7,
     "max_restarts": 977,
     "grace": 887,
-    "fabric": False,
+    "fabric": "none",
 }
 PROBED = {"tpu": "v5p-384", "gpu": "a100-24", "cpu": "cpu-3x5"}
 NEWEST_MINOR = 40  # JobSet 0.0 to 0.39 are tried, to see in which versions the manifest changes
@@ -107,6 +107,17 @@ def jobset() -> dict[str, Any]:
         "patchKeys": patch.KEYS,
         "reservation": reservation(),
         "code": code_facts(),
+        "fabrics": {name: elsewhere(name) for name in fabrics.ELSEWHERE},
+        "claimedFabric": fabrics.BY_CLAIM,
+        "domainLabels": {"gke": keys.SUBBLOCK, "generic": keys.CLIQUE, "slice": keys.JOB_KEY},
+        "amd": container.AMD,
+        "rocm": container.ROCM,
+        "cpuRequest": container.CPU_REQUEST,
+        "tuning": {
+            "variable": tuning.LIBTPU,
+            "arguments": {name: list(entry) for name, entry in tuning.ARGUMENTS.items()},
+            "hostNetwork": list(tuning.HOST_NETWORK),
+        },
     }
 
 
@@ -224,29 +235,59 @@ def gpu(row: dict[str, Any]) -> dict[str, Any]:
         entry["selectsMachine"] = True
     if "max_chips" in row:
         entry["maxChips"] = row["max_chips"]
-    return entry | ({"fabric": network(row)} if example.fabric else {})
+    if example.fabric:
+        entry |= {"fabric": network(row, "auto"), "fabricName": example.fabric}
+    if example.fabric == fabrics.BY_CLAIM:
+        entry["claimed"] = network(row, fabrics.CLAIMED)
+    if example.domain_hosts:
+        entry["domain"] = domain(row)
+    return entry
 
 
-def network(row: dict[str, Any]) -> dict[str, Any]:
-    """Return what the fast network adds to a pod: the difference between two rendered JobSets."""
+def elsewhere(name: str) -> dict[str, Any]:
+    """Return what a fabric of other platforms than GKE adds to a pod, and the resources of each host."""
+    entry = fabrics.facts()[name]
+    row = facts.generations()["h100"]
+    resource = {"fabric_resource": {"a.b/c": 1}}
+    added = network(row, name, {"platform": "generic"}, resource)
+    return {"network": added, "resources": entry.get("resources", {})}
+
+
+def domain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what an NVLink domain of several hosts adds to a run, whatever its fabric is."""
+    parts = network(row, "ib", {"platform": "generic"})
+    return {key: parts[key] for key in ("objects", "resourceClaims", "claims", "domain")}
+
+
+def network(
+    row: dict[str, Any], fabric: str, both: dict[str, Any] | None = None, one: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what a fabric adds to a pod: the difference between two rendered JobSets.
+
+    Args:
+      both: more fields of both requests.
+      one: more fields of the request with the fabric.
+    """
     name = f"{row['name']}-{3 * row['host']}"
-    [plain], _ = probe(name)
-    [*others, connected], names = probe(name, fabric=True)
+    [plain], _ = probe(name, **(both or {}))
+    [*others, connected], names = probe(name, **{"fabric": fabric, **(both or {}), **(one or {})})
     before, after = pod_template(plain), pod_template(connected)
     old, new = before["spec"]["containers"][0], after["spec"]["containers"][0]
     shared = [entry for entry in old["env"] if entry["name"] != "LD_LIBRARY_PATH"]
     added = {
-        "annotations": after["metadata"]["annotations"],
+        "annotations": after["metadata"].get("annotations", {}),
         "volumes": after["spec"]["volumes"][len(before["spec"]["volumes"]) :],
         "mounts": new["volumeMounts"][len(old["volumeMounts"]) :],
         "env": [entry for entry in new["env"] if entry not in shared],
         "command": new["command"][: len(new["command"]) - len(old["command"])],
-        "security": new["securityContext"],
+        "security": new["securityContext"] if new["securityContext"] != old["securityContext"] else {},
         "objects": others,
     }
     for key in ("initContainers", "resourceClaims"):
         if key in after["spec"]:
             added[key] = after["spec"][key]
+    if "affinity" in after["spec"]:
+        added["domain"] = True  # the chart keeps the hosts of each slice in one
     if "claims" in new["resources"]:
         added["claims"] = new["resources"]["claims"]
     return as_template({key: value for key, value in added.items() if value}, names)

@@ -13,6 +13,7 @@ from launcher.rendering import helm_values
 from launcher.request import (
     custom_slices,
     exit_codes,
+    fabric_choice,
     kubernetes_names,
     mounts,
     reservations,
@@ -32,6 +33,7 @@ LABEL = r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?"
 ENV = r"[A-Za-z_][A-Za-z0-9_]*"
 SECRET = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[-._a-zA-Z0-9]{1,253}"
 BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/\s]+)*/?$"
+AMOUNT = r"^([1-9][0-9]{0,2}|10[01][0-9]|102[0-4]|[1-9][0-9]{0,9}[KMG]i)$"
 UPWARD = r"(^|[/:])\.\.([/:]|$)"
 OUTSIDE = f":({'|'.join(re.escape(path) for path in mounts.TAKEN)})/*(:ro)?$|{UPWARD}"
 FLAG: Json = {"type": "boolean"}
@@ -164,13 +166,19 @@ FORMS: dict[str, Json] = {
     "scheduler": text(DNS),
     "host_network": FLAG,
     "network_policy": FLAG,
+    "tuning": {"enum": list(tuning.CHOICES)},
     "grace": SECONDS,
     "platform": {"enum": ["gke", "generic"]},
     "node_selector": LABELS,
     "node_affinity": many(text(rf"^{KEY}={LABEL_SOME}(\|{LABEL_SOME})*$", 1024)),
     "toleration": many(text(rf"^{KEY}(={LABEL})?(:(NoSchedule|NoExecute|PreferNoSchedule))?$", 400)),
     "gpu_resource": text(f"^{KEY}$"),
-    "fabric": FLAG,
+    "fabric": {"enum": [*fabric_choice.CHOICES, True, False]},
+    "fabric_resource": pairs(
+        KEY,
+        {"type": ["string", "integer"], "pattern": AMOUNT, "minimum": 1, "maximum": 1024},
+        f"({AMOUNT[1:-1]})",
+    ),
     "spot": FLAG,
     "reservation": text(f"^{re.sub(r'[?]P<[a-z]+>', '?:', reservations.PATH)}$", 512),
     "compute_class": text(f"^{LABEL}$", 63),

@@ -111,6 +111,22 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "flex": ({"flex": 777777}, {"777777s": "got"}),
     "no-flex": ({"slice": "v4-8", "flex": 60}, {"v4-8": "slice"}),
     "placement-policy": ({"slice": "tpu7x-64"}, {"tpu7x-64": "slice"}),
+    "fabric-resource": (
+        {"slice": "h100-24", "fabric_resource": ["a.b/c=1"], "fabric": "none"},
+        {"--fabric none": "--fabric {got}"},
+    ),
+    "fabric-no-gpu": ({"fabric": "roce"}, {"v5p-384": "slice", "'roce'": "'{got}'"}),
+    "fabric-generic": ({**GENERIC, "fabric": "dranet"}, {}),
+    "fabric-dranet": ({"slice": "h100-24", "fabric": "dranet"}, {"h100-24": "slice", "tcpx": "own"}),
+    "fabric-gke": (
+        {"slice": "h100-24", "fabric": "ib"},
+        {"'ib'": "'{got}'", "--fabric ib": "--fabric {got}"},
+    ),
+    "fabric-number": (
+        {**GENERIC, "slice": "b200-24", "fabric": "efa"},
+        {"--fabric efa": "--fabric {got}", "b200-24": "slice", "vpc.amazonaws.com/efa": "resource"},
+    ),
+    "fabric-name": ({**GENERIC, "fabric": "roce"}, {"--fabric roce": "--fabric {got}"}),
     "queue": ({"priority": "p"}, {"priority:": "{field}:"}),
     "topology": ({"queue": "q", "topology_required": "a", "topology_preferred": "b"}, {}),
     "code-image": ({"code_image": "r/i:1"}, {}),

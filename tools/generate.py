@@ -56,6 +56,21 @@ MANIFESTS = {
     "resnet50-reservation-block": "--slice v5p-32 --arch resnet50 --bucket my-bucket --reservation "
     "projects/my-project/reservations/my-capacity/reservationBlocks/block-1/reservationSubBlocks/part-2 "
     "--name resnet50-reservation-block",
+    "resnet50-dranet": "--slice h200-16 --fabric dranet --arch resnet50 --bucket my-bucket "
+    "--name resnet50-dranet",
+    "resnet50-gb200-domains": "--slice gb200-72 --num-slices 2 --fabric dranet --arch resnet50 "
+    "--bucket my-bucket --name resnet50-gb200-domains",
+    "resnet50-efa": "--slice h100-16 --platform generic --fabric efa --arch resnet50 --mount pvc/runs:/runs "
+    "--run-dir /runs/resnet50 --name resnet50-efa",
+    "resnet50-ib": "--slice h100-16 --platform generic --fabric ib --arch resnet50 --mount pvc/runs:/runs "
+    "--run-dir /runs/resnet50 --name resnet50-ib",
+    "resnet50-roce": "--slice h100-16 --platform generic --fabric roce --fabric-resource nvidia.com/rdma=8 "
+    "--annotation k8s.v1.cni.cncf.io/networks=rdma --arch resnet50 --mount pvc/runs:/runs "
+    "--run-dir /runs/resnet50 --name resnet50-roce",
+    "resnet50-amd": "--slice h100-8 --platform generic --gpu-resource amd.com/gpu --arch resnet50 "
+    "--mount pvc/runs:/runs --run-dir /runs/resnet50 --name resnet50-amd",
+    "resnet50-tuning": "--slice v6e-16 --num-slices 2 --tuning published --arch resnet50 --bucket my-bucket "
+    "--name resnet50-tuning",
     "resnet50-spot": "--slice v5e-16 --spot --arch resnet50 --bucket my-bucket --name resnet50-spot",
     "resnet50-reservation": "--slice v5p-32 --reservation my-capacity --arch resnet50 --bucket my-bucket "
     "--name resnet50-reservation",

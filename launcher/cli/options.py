@@ -91,16 +91,20 @@ def flags(names: Iterable[str], texts: Mapping[str, str] | None = None) -> list[
     params: list[click.Parameter] = []
     for name in names:
         params.append(Flag(name, (texts or {}).get(name, "")))
-        if name == "queue":
-            params.append(_no_queue())
+        if name in WITHOUT:
+            params.append(_without(name))
     return params
 
 
-def _no_queue() -> click.Parameter:
-    option: Any = click.Option(
-        ["--no-queue"], is_flag=True, help="submit to no queue, although the team's defaults name one"
-    )
-    option.heading = sources.FIELDS["queue"].metadata["group"]
+WITHOUT = {  # fields that a flag --no-FIELD switches off, and its help
+    "queue": "submit to no queue, although the team's defaults name one",
+    "fabric": "the same as --fabric none",
+}
+
+
+def _without(name: str) -> click.Parameter:
+    option: Any = click.Option([f"--no-{name}"], is_flag=True, help=WITHOUT[name])
+    option.heading = sources.FIELDS[name].metadata["group"]
     return option
 
 
@@ -167,7 +171,7 @@ def located(origins: Iterable[sources.Source]) -> Iterator[None]:
 
 def again(flags: dict[str, Any]) -> list[str]:
     """Return the fields among parsed flags as arguments of another command line."""
-    arguments = ["--no-queue"] if flags.get("no_queue") else []
+    arguments = [f"--no-{name}" for name in WITHOUT if flags.get(f"no_{name}")]
     for name, value in flags.items():
         if name not in ALL or value in (None, ()):
             continue
@@ -193,13 +197,14 @@ def sources_of(flags: dict[str, Any]) -> list[sources.Source]:
     """Return flags, environment and resnet-launch.yaml as sources, the strongest first.
 
     Raises:
-      RequestError: --queue and --no-queue were given, or the file may not be used.
+      RequestError: --queue and --no-queue were given, or the same of --fabric, or the file may not be used.
     """
     flags = dict(flags)
-    if flags.pop("no_queue", False):
-        if flags.get("queue"):
-            raise RequestError(Problem("no-queue", f"must not be used with --queue {flags['queue']}"))
-        flags["queue"] = sources.NOTHING
+    for name, off in (("queue", sources.NOTHING), ("fabric", "none")):
+        if flags.pop(f"no_{name}", False):
+            if flags.get(name):
+                raise RequestError(Problem(f"no-{name}", f"must not be used with --{name} {flags[name]}"))
+            flags[name] = off
     strongest = [sources.flags(flags), sources.environment(os.environ)]
     try:
         directory = Path.cwd()

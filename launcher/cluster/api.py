@@ -29,6 +29,7 @@ NEW = "1"
 GROUPS = {
     "JobSet": ("jobset.x-k8s.io/v1alpha2", "jobsets"),
     "ComputeDomain": ("resource.nvidia.com/v1beta1", "computedomains"),
+    "ResourceClaimTemplate": ("resource.k8s.io/v1", "resourceclaimtemplates"),
     "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
     "Pod": ("v1", "pods"),
     "Event": ("v1", "events"),

@@ -12,6 +12,7 @@ PATH = re.compile(r"/apis/(?P<group>[^/]+)/[^/]+/(namespaces/[^/]+/)?(?P<plural>
 INSTALL_HINTS = {  # plural of a kind -> how to install it
     "jobsets": "install JobSet 0.12 or newer (kubectl apply --server-side -f its release's manifests.yaml), "
     "or ask the cluster's team",
+    "resourceclaimtemplates": "--fabric auto, or GKE 1.34 or newer with DRANET",
     "computedomains": "install NVIDIA's DRA driver for GPUs, or ask the cluster's team",
 }
 

@@ -74,9 +74,12 @@ class Slice:
             selector = {keys.GPU_ACCELERATOR: self.accelerator}
         if self.kind == "tpu" and self.accelerator and self.topology:
             selector = {keys.TPU_ACCELERATOR: self.accelerator, keys.TPU_TOPOLOGY: self.topology}
-        # 2x4 is two 4-chip VMs or one 8-chip VM; only the machine type distinguishes them.
-        by_machine = self.selects_machine or self.topology == "2x4"
-        return selector | ({keys.INSTANCE_TYPE: self.machine} if by_machine and self.machine else {})
+        if self.selects_machine and self.machine:
+            return selector | {keys.INSTANCE_TYPE: self.machine}
+        # 2x4 is two 4-chip VMs or one 8-chip VM; GKE's label counts the chips of the VM, and Autopilot refuses
+        # the label of the machine type.
+        count = {keys.ACCELERATOR_COUNT: str(self.chips_per_host)}
+        return selector | (count if self.topology == "2x4" and selector else {})
 
     @property
     def tolerations(self) -> list[dict[str, str]]:

@@ -21,9 +21,8 @@ EXPLANATIONS = {
     "trainer.code": "fetches the archive of the code, verifies and unpacks it; it imports no JAX",
     "PYTHONPATH": "the code comes before the image's own packages",
     keys.TPU_TOPOLOGY: "shape of the node pool; with the accelerator it identifies the kind of slice",
-    keys.INSTANCE_TYPE: "2x4 can be one 8-chip VM or two 4-chip VMs: only the machine type differs",
+    keys.ACCELERATOR_COUNT: "2x4 can be one 8-chip VM or two 4-chip VMs: only their count of chips differs",
     keys.SPOT: "spot capacity, which may be reclaimed with 30 s notice",
-    keys.QUEUED: "nodes from queued provisioning, which grants all of them or none",
     keys.FLEX_START: "flex-start nodes: they wait for capacity and live for at most seven days",
     keys.INTERFACES: "network cards that connect the GPUs of different hosts",
     keys.SAFE_TO_EVICT: "keeps the autoscaler from evicting a pod of a running job",
@@ -51,7 +50,11 @@ EXPLANATIONS = {
     "OMPI_COMM_WORLD_SIZE": "JAX takes the number of processes from Open MPI's variables, not from its own",
     "checkpoint.enabled=false": "without a bucket each host would save to its own disk",
     "shm": "the default /dev/shm is only 64 MiB",
-    "numNodes": "number of hosts that share GPU memory over NVLink",
+    "numNodes": "0, as its driver advises: the domain grows with the pods that claim a channel",
+    "podAffinity": "keeps the hosts of each slice in one NVLink domain",
+    "allocationMode": "network cards of the host, one per GPU where the machine has no more",
+    "hugepages-2Mi": "EFA's buffers",
+    "tpu-metrics": "GKE reads the duty cycle and memory of the chips here",
 }
 
 

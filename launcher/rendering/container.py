@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from launcher import keys
 from launcher.contract import variable
-from launcher.rendering import code, joining
+from launcher.hardware import fabrics
+from launcher.rendering import code, fabric, joining
+from launcher.request import tuning
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -14,10 +16,13 @@ if TYPE_CHECKING:
 NAME = "trainer"
 PROGRAM = ["python", "-m", "trainer"]  # followed by flags, each with a value
 USER = 1000  # any number but 0: the image works under each
-CPU_REQUEST = "500m"  # for CPU hosts without --cpu: quotas count what a pod requests
+CPU_REQUEST = "500m"  # without --cpu, for CPU hosts, whose quota counts it, and beside huge pages
 PORT = 8476  # JAX coordinator
 GPU_LIBRARIES = "/usr/local/nvidia/lib64"  # where GKE's device plugin mounts the driver
 PLATFORMS = {"tpu": "tpu,cpu", "gpu": "cuda,cpu", "cpu": "cpu"}  # JAX's names; the first is its default
+AMD = "amd.com/"  # beginning of the resources of AMD's device plugin
+ROCM = "rocm,cpu"  # JAX's names on AMD GPUs
+METRICS_PORT = 8431  # of libtpu: without it GKE shows neither duty cycle nor memory of the run's chips
 
 
 def command(job: TrainingJob) -> list[str]:
@@ -45,7 +50,7 @@ def environment(job: TrainingJob) -> list[dict[str, Any]]:
         _label(keys.JOBSET_UID) if job.jobset_at_least(0, 10) else f"{job.namespace or 'default'}/{job.name}"
     )
     variables: dict[str, Any] = {
-        "JAX_PLATFORMS": PLATFORMS[shape.kind],
+        "JAX_PLATFORMS": ROCM if (job.gpu_resource or "").startswith(AMD) else PLATFORMS[shape.kind],
         variable("platform"): shape.kind,
         variable("devices"): str(job.devices),
         variable("hosts"): str(job.hosts),
@@ -67,6 +72,7 @@ def environment(job: TrainingJob) -> list[dict[str, Any]]:
     if job.command:
         variables[variable("run_dir")] = job.run_dir
         variables |= joining.variables(job, first_host(job))
+    variables |= tuning.variables(job)
     variables |= job.env
     for name, (secret, key) in job.secret_env.items():
         variables[name] = {"secretKeyRef": {"name": secret, "key": key}}
@@ -83,11 +89,15 @@ def resources(job: TrainingJob) -> dict[str, Any]:
     resource = job.gpu_resource if job.gpu_resource and job.shape.kind == "gpu" else job.shape.resource
     if resource:
         limits[resource] = job.shape.chips_per_host
+    limits |= fabric.resources(job)
+    # Kubernetes grants huge pages only beside CPU or memory.
+    pages = any(name.startswith(fabrics.HUGE_PAGES) for name in limits)
+    unnamed = job.shape.kind == "cpu" or (pages and not (job.memory or job.memory_limit))
     requests = dict(limits)
     amounts = {  # resource: its request, its limit
         "memory": (job.memory or job.memory_limit, job.memory_limit or job.memory),
         "cpu": (
-            job.cpu or job.cpu_limit or (CPU_REQUEST if job.shape.kind == "cpu" else None),
+            job.cpu or job.cpu_limit or (CPU_REQUEST if unnamed else None),
             job.cpu_limit,
         ),
         "ephemeral-storage": (job.ephemeral_storage, job.ephemeral_storage),
@@ -112,7 +122,9 @@ def build(job: TrainingJob, mounts: list[dict[str, Any]]) -> dict[str, Any]:
         spec["imagePullPolicy"] = job.image_pull_policy
     if job.workdir:
         spec["workingDir"] = job.workdir
-    if job.shape.kind != "tpu":
+    if job.shape.kind == "tpu":
+        spec["ports"] = [{"name": "tpu-metrics", "containerPort": METRICS_PORT}]
+    else:
         spec["ports"] = [{"name": "coordinator", "containerPort": PORT}]
         if job.command:
             spec["ports"].append({"name": "master", "containerPort": joining.MASTER_PORT})

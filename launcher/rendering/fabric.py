@@ -1,39 +1,37 @@
-"""The network between GPU hosts on GKE: adds what fabrics.yaml lists for it to the rendered objects."""
+"""The network between GPU hosts: adds what hardware/fabrics.yaml lists for it to the rendered objects."""
 
 from __future__ import annotations
 
-import functools
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from launcher import keys
+from launcher.hardware import fabrics
+from launcher.request import fabric_choice
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
 
 CHANNEL = "compute-domain-channel"  # resource claim that the pods of one NVLink domain share
-
-
-@functools.cache
-def facts() -> dict[str, dict[str, Any]]:
-    """Return fabrics.yaml: name of a fabric, as slices.yaml spells it -> its entry."""
-    import yaml
-
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(Path(__file__).with_name("fabrics.yaml").read_text(encoding="utf-8"), Loader=loader)
+CARDS = "rdma"  # resource claim of a pod's network cards
+CLAIMS_API = "resource.k8s.io/v1"  # served since Kubernetes 1.34; DRANET needs GKE 1.34
 
 
 def select(job: TrainingJob) -> dict[str, Any] | None:
-    """Return the entry of the fabric between the job's hosts, or None for one host or another platform."""
-    name = job.shape.fabric
-    return facts()[name] if name and job.fabric and job.platform == "gke" and job.hosts > 1 else None
+    """Return the entry of the fabric between the job's hosts, or None where there is none."""
+    name = fabric_choice.name(job)
+    return fabrics.facts()[name] if name else None
+
+
+def resources(job: TrainingJob) -> dict[str, int | str]:
+    """Return what the fabric adds to the requests and limits of the container."""
+    return fabric_choice.resources(job) if select(job) else {}
 
 
 def pod_annotations(job: TrainingJob) -> dict[str, str]:
     """Return annotations for the pods' network interfaces and the daemon's devices (it requests no GPU)."""
     fabric = select(job)
-    if fabric is None:
+    if fabric is None or "networks" not in fabric:
         return {}
     networks = {"eth0": "default", **fabric["networks"]}
     if fabric.get("rdma"):  # one network card per GPU
@@ -54,12 +52,12 @@ def apply(job: TrainingJob, spec: dict[str, Any]) -> None:
         return
     trainer = spec["containers"][0]
     spec["volumes"] += [
-        {"name": name, "hostPath": {"path": path}} for name, path in fabric["volumes"].items()
+        {"name": name, "hostPath": {"path": path}} for name, path in fabric.get("volumes", {}).items()
     ]
     spec["volumes"] += [{"name": name, "emptyDir": {}} for name in fabric.get("shared", [])]
-    trainer["volumeMounts"] += _mounts(fabric["mounts"])
+    trainer["volumeMounts"] += _mounts(fabric.get("mounts", {}))
     taken = {entry["name"] for entry in trainer["env"] if entry["name"] != "LD_LIBRARY_PATH"} | set(job.env)
-    added = {name: value for name, value in fabric["env"].items() if name not in taken}
+    added = {name: value for name, value in fabric.get("env", {}).items() if name not in taken}
     trainer["env"] = [entry for entry in trainer["env"] if entry["name"] not in added]
     trainer["env"] += [{"name": name, "value": value} for name, value in added.items()]
     if "profile" in fabric:
@@ -77,9 +75,35 @@ def apply(job: TrainingJob, spec: dict[str, Any]) -> None:
         trainer["securityContext"] |= {"runAsUser": 0, "runAsNonRoot": False}
     if "daemon" in fabric:
         spec.setdefault("initContainers", []).append(_daemon(fabric["daemon"]))
-    if job.shape.domain_hosts:
-        spec["resourceClaims"] = [{"name": CHANNEL, "resourceClaimTemplateName": _claim_template(job)}]
-        trainer["resources"]["claims"] = [{"name": CHANNEL}]
+    if claims := _claims(job, fabric):
+        spec["resourceClaims"] = [
+            {"name": name, "resourceClaimTemplateName": template} for name, template in claims.items()
+        ]
+        trainer["resources"]["claims"] = [{"name": name} for name in claims]
+    if affinity := _one_domain(job):
+        spec["affinity"] = {**spec.get("affinity", {}), **affinity}
+
+
+def _claims(job: TrainingJob, fabric: dict[str, Any]) -> dict[str, str]:
+    """Return name -> claim template of what a pod claims: a channel of its NVLink domain, network cards."""
+    claims = {CHANNEL: f"{job.name}-channel"} if job.shape.domain_hosts else {}
+    return claims | ({CARDS: f"{job.name}-{CARDS}"} if "claim" in fabric else {})
+
+
+def _one_domain(job: TrainingJob) -> dict[str, Any]:
+    """Return the affinity that keeps the hosts of each slice in one NVLink domain.
+
+    The first pod of a slice may go anywhere, and the others follow it: matchLabelKeys compares pods of the
+    same Job only. Where Kueue places pods by topology, it does the same.
+    """
+    if not job.shape.domain_hosts or job.shape.hosts == 1 or job.topology_required or job.topology_preferred:
+        return {}
+    term = {
+        "topologyKey": keys.SUBBLOCK if job.platform == "gke" else keys.CLIQUE,
+        "labelSelector": {"matchLabels": {keys.JOBSET_NAME: job.name}},
+        "matchLabelKeys": [keys.JOB_KEY],
+    }
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}
 
 
 def _daemon(entry: dict[str, Any]) -> dict[str, Any]:
@@ -103,24 +127,35 @@ def _mounts(paths: dict[str, str]) -> list[dict[str, Any]]:
     return [{"name": name, "mountPath": path} for name, path in paths.items()]
 
 
-def _claim_template(job: TrainingJob) -> str:
-    return f"{job.name}-channel"
-
-
 def objects(job: TrainingJob) -> list[dict[str, Any]]:
-    """Return the objects to create before the JobSet: for NVL72, the domain whose hosts share GPU memory."""
-    if select(job) is None or not job.shape.domain_hosts:
+    """Return the objects to create before the JobSet: templates of the claims, and for NVL72 the domain.
+
+    One ComputeDomain is enough for several slices: NVIDIA's driver (k8s-dra-driver-gpu 2240711) makes an IMEX
+    domain of the nodes of each NVLink clique, its ComputeDomainClique. Zero is the number it recommends.
+    """
+    fabric = select(job)
+    if fabric is None:
         return []
-    metadata: dict[str, Any] = {"name": job.name} | ({"namespace": job.namespace} if job.namespace else {})
-    metadata["labels"] = {**keys.labels(job.name), **job.label}
-    return [
-        {
-            "apiVersion": "resource.nvidia.com/v1beta1",
-            "kind": "ComputeDomain",
-            "metadata": metadata,
-            "spec": {
-                "numNodes": job.hosts,
-                "channel": {"resourceClaimTemplate": {"name": _claim_template(job)}},
-            },
+    claims = _claims(job, fabric)
+    companions = []
+    if CHANNEL in claims:
+        spec: dict[str, Any] = {
+            "numNodes": 0,
+            "channel": {"resourceClaimTemplate": {"name": claims[CHANNEL]}},
         }
-    ]
+        companions.append(_companion(job, "resource.nvidia.com/v1beta1", "ComputeDomain", job.name, spec))
+    if CARDS in claims:
+        devices = {
+            "deviceClassName": fabric["claim"]["class"],
+            "allocationMode": "ExactCount",
+            "count": fabrics.cards(job.shape.generation, job.shape.chips_per_host),
+        }
+        spec = {"spec": {"devices": {"requests": [{"name": CARDS, "exactly": devices}]}}}
+        companions.append(_companion(job, CLAIMS_API, "ResourceClaimTemplate", claims[CARDS], spec))
+    return companions
+
+
+def _companion(job: TrainingJob, version: str, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name} | ({"namespace": job.namespace} if job.namespace else {})
+    metadata["labels"] = {**keys.labels(job.name), **job.label}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec}

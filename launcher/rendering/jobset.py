@@ -18,7 +18,7 @@ from launcher.rendering import (
     placement,
     volumes,
 )
-from launcher.request import exit_codes
+from launcher.request import exit_codes, tuning
 
 if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
@@ -110,7 +110,7 @@ def _pod(job: TrainingJob) -> dict[str, Any]:
         spec["priorityClassName"] = job.priority_class
     if job.scheduler:
         spec["schedulerName"] = job.scheduler
-    if job.host_network:
+    if tuning.host_network(job):
         spec |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
     spec |= placement.pod_fields(job)
     spec["securityContext"] = {

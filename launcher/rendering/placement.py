@@ -16,7 +16,10 @@ TAINTS = (keys.SPOT, keys.FLEX_START, keys.QUEUED, keys.COMPUTE_CLASS)  # labels
 
 
 def _capacity(job: TrainingJob) -> dict[str, str]:
-    """Return node labels of the kind of capacity."""
+    """Return node labels of the kind of capacity.
+
+    GKE only taints nodes of queued provisioning: their label exists where somebody has added it.
+    """
     labels = {
         keys.SPOT: "true" if job.spot else None,
         keys.FLEX_START: "true" if job.flex and not job.queue else None,
@@ -31,6 +34,7 @@ def _capacity(job: TrainingJob) -> dict[str, str]:
 def node_selector(job: TrainingJob) -> dict[str, str]:
     """Return the labels that nodes must have; labels of the request come last and win."""
     labels = (job.shape.node_selector | _capacity(job)) if job.platform == "gke" else {}
+    labels.pop(keys.QUEUED, None)  # only a taint; Kueue adds the selector of the ProvisioningRequest
     if job.platform == "gke" and any(mount.kind == "ssd" for mount in job.mount):
         labels[keys.EPHEMERAL_SSD] = "true"
     return {**labels, **job.node_selector}

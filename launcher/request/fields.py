@@ -16,6 +16,7 @@ from launcher.hardware.slices import Slice
 from launcher.request import (
     custom_slices,
     env_files,
+    fabric_choice,
     kubernetes_names,
     mounts,
     node_choice,
@@ -25,6 +26,7 @@ from launcher.request import (
     readers,
     reservations,
     trainer_settings,
+    tuning,
 )
 from launcher.request import exit_codes as codes
 
@@ -199,6 +201,13 @@ class Fields:
     network_policy: bool = option(
         readers.flag, "let only the run's own pods reach its pods (NetworkPolicy)", "", "Pod", False
     )
+    tuning: str = option(
+        readers.one_of(*tuning.CHOICES),
+        "published: settings for speed that vendors publish, as far as a pod can set them; or none",
+        "PROFILE",
+        "Pod",
+        "none",
+    )
     grace: int = option(
         readers.seconds,
         "time to save after SIGTERM; 5m if not given, 25s on spot nodes",
@@ -233,8 +242,20 @@ class Fields:
     gpu_resource: str | None = option(
         kubernetes_names.key, "resource name of the GPUs on a generic platform", "NAME", "Nodes"
     )
-    fabric: bool = option(
-        readers.flag, "use the fast network between GPU hosts; on if not given", "", "Nodes", True
+    fabric: str = option(
+        fabric_choice.read,
+        "network between GPU hosts: auto (the machine's on GKE), dranet (the same cards by claim), efa, "
+        "ib or roce elsewhere, none",
+        "NAME",
+        "Nodes",
+        fabric_choice.AUTO,
+    )
+    fabric_resource: Mapping[str, int | str] = option(
+        fabric_choice.read_resources,
+        "resource of each host for --fabric efa, ib or roce, in place of its usual one",
+        "NAME=N",
+        "Nodes",
+        (),
     )
     spot: bool = option(readers.flag, "use spot capacity", "", "Nodes", False)
     reservation: str | None = option(

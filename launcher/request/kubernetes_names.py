@@ -87,8 +87,24 @@ def key(value: Any) -> str:
     return str(value)
 
 
+def require_known_store(value: Any) -> None:
+    """Raise Wrong for an address in a store other than Cloud Storage, such as s3://BUCKET/NAME.
+
+    The lease of a run directory is a write on condition of an object's generation, the way Cloud Storage has
+    it, and readers of data list objects by its API.
+    """
+    match = re.match(r"([a-z0-9+]{1,20})://", value, re.IGNORECASE) if isinstance(value, str) else None
+    if match and match[1].lower() not in ("gs", "file"):
+        scheme = match[1].lower()
+        must = f"must be gs://… or a mounted directory: the trainer reads and locks no {scheme}:// bucket"
+        raise Wrong(
+            must, value, "mount it by its CSI driver, as in --mount pvc/CLAIM:/store, and name a path below"
+        )
+
+
 def bucket(value: Any) -> str:
     """Read a bucket: `gs://BUCKET/PREFIX`, `BUCKET/PREFIX` or `BUCKET` -> `gs://BUCKET[/PREFIX]`."""
+    require_known_store(value)
     path = text(value).removeprefix("gs://").rstrip("/")
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/\s]+)*", path) or ".." in path:
         raise Wrong("must be a Cloud Storage bucket such as my-bucket or gs://my-bucket/runs", value)
@@ -97,6 +113,7 @@ def bucket(value: Any) -> str:
 
 def directory(value: Any) -> str:
     """Read `gs://BUCKET/…` or an absolute path; a relative path has no meaning in a pod."""
+    require_known_store(value)
     path = text(value).rstrip("/") or "/"
     if path.startswith("gs://"):
         return bucket(path)

@@ -9,7 +9,14 @@ from launcher import keys
 from launcher.errors import Problem
 from launcher.hardware import facts
 from launcher.hardware.slices import LOCAL_GPU, NAME
-from launcher.request import kubernetes_names, packed_code, program, queue_topology, readers
+from launcher.request import (
+    fabric_choice,
+    kubernetes_names,
+    packed_code,
+    program,
+    queue_topology,
+    readers,
+)
 
 if TYPE_CHECKING:
     from launcher.request.fields import Fields
@@ -162,6 +169,10 @@ def _platform(job: Fields) -> Iterator[Problem]:
         yield Problem("gpu-resource", "must be used with a GPU slice and --platform generic")
 
 
+def _fabric(job: Fields) -> Iterator[Problem]:
+    yield from fabric_choice.problems(job)
+
+
 def _queue(job: Fields) -> Iterator[Problem]:
     for field in ("priority", "topology_required", "topology_preferred"):
         if getattr(job, field) and not job.queue:
@@ -256,6 +267,7 @@ ALL = (
     _platform,
     _resources,
     _nodes,
+    _fabric,
     _queue,
     _code,
     _labels,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from launcher.errors import printable
-from launcher.request import imports
+from launcher.request import imports, tuning
 
 # Names of variables whose values are credentials as a rule.
 SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY)S?$", re.IGNORECASE)
@@ -69,7 +69,10 @@ def warnings(job: TrainingJob) -> Iterator[str]:
     for name in _secret_names(job) if job.platform != "local" else []:
         readers = "everyone who may read the run can read it"
         yield f"env {name} looks like a secret, and {readers} (--secret-env {name}=SECRET/KEY)"
-    if job.network_policy and job.host_network:
+    if job.platform == "generic" and job.shape.kind == "gpu" and job.hosts > 1 and job.fabric == "auto":
+        text = f"no fabric is named: the {job.hosts} hosts exchange gradients over the pods' own network"
+        yield f"{text} (--fabric efa, ib or roce; --fabric none where there is no other)"
+    if job.network_policy and tuning.host_network(job):
         yield "the network policy does not hold pods that use the network of the node (--no-host-network)"
 
 

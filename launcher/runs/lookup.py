@@ -186,7 +186,7 @@ def companions(cluster: Cluster, name: str) -> list[JSON]:
     ours = f"{keys.INSTANCE}={name},{keys.NAME}={keys.APP}"
     return [
         {"kind": kind, **companion}
-        for kind in ("ComputeDomain", "NetworkPolicy", "ConfigMap")
+        for kind in ("ComputeDomain", "ResourceClaimTemplate", "NetworkPolicy", "ConfigMap")
         if cluster.serves(kind)
         for companion in readable(lambda kind=kind: cluster.list(kind, labelSelector=ours)[0]) or []
     ]

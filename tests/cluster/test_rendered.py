@@ -85,6 +85,13 @@ CPU_TOO = {
 SIZES = ["v4-8", "v4-32", "v5e-1", "v5e-8-1", "v5e-256", "v5p-12288", "v6e-8", "tpu7x-2", "tpu7x-64"]
 SIZES += ["l4-1", "a100-16", "a100-16-1", "a100-80gb-8", "h100-8", "cpu-1x1", "cpu-2x4", "v4:4x4x16"]
 FABRICS = ["h100-16", "h100-mega-16", "h200-16", "b200-16", "gb200-72"]
+CLAIMS = "/apis/resource.k8s.io/v1/namespaces/{}/resourceclaimtemplates"
+# fields of requests on platforms other than GKE, all of which satisfy Pod Security level restricted
+ELSEWHERE: list[dict[str, Any]] = [
+    {"fabric": "efa"},
+    {"fabric": "ib", "num_slices": 2, "gpu_resource": "amd.com/gpu"},
+    {"fabric": "roce", "fabric_resource": {"nvidia.com/rdma": 8, "hugepages-2Mi": "1Gi"}, "memory": "64Gi"},
+]
 
 
 def job(name: str, option: str) -> TrainingJob | None:
@@ -149,7 +156,7 @@ def test_every_slice(control_plane: Cluster, namespace: str) -> None:
                 slice=shape.name,
                 arch="resnet50",
                 bucket="my-bucket",
-                fabric=False,
+                fabric="none",
                 placement_policy="my-policy" if shape.placement_policy else None,
             )
         )
@@ -169,10 +176,39 @@ def test_a_fabric_needs_more_than_restricted_and_only_what_is_documented(
         accept(control_plane, namespace, PODS, pod_of(jobset))
     reasons = str(caught.value)
     assert "restricted volume types" in reasons  # the driver's folders of the node
-    assert "unrestricted capabilities" in reasons  # IPC_LOCK; NET_ADMIN of the daemons
+    root = name.startswith("h100")
+    assert ("unrestricted capabilities" in reasons) == root  # NET_ADMIN of the daemons
     assert "privileged" not in reasons
     assert "host namespaces" not in reasons
-    assert ("runAsNonRoot != true" in reasons) == name.startswith("h100")
+    assert ("runAsNonRoot != true" in reasons) == root
+
+
+@pytest.mark.parametrize("name", ["h200-16", "gb200-72"])
+def test_cards_as_devices(control_plane: Cluster, namespace: str, name: str) -> None:
+    request = TrainingJob(slice=name, arch="resnet50", bucket="b-1", fabric="dranet", num_slices=2)
+    *_, template, jobset = render(request)
+    assert template["kind"] == "ResourceClaimTemplate"
+    accept(control_plane, namespace, CLAIMS, template)
+    accept(control_plane, namespace, JOBSETS, jobset)
+    accept(control_plane, "default", PODS, pod_of(jobset))
+
+
+@pytest.mark.parametrize("fields", ELSEWHERE, ids=lambda fields: fields["fabric"])
+def test_fabrics_of_other_platforms(control_plane: Cluster, namespace: str, fields: dict[str, Any]) -> None:
+    """Kubernetes grants huge pages beside CPU or memory only, and counts devices in whole numbers."""
+    request = {"slice": "h100-16", "arch": "resnet50", "platform": "generic", "bucket": "b-1", **fields}
+    [jobset] = render(TrainingJob(**request))
+    accept(control_plane, namespace, JOBSETS, jobset)
+    accept(control_plane, namespace, PODS, pod_of(jobset))
+
+
+def test_tuning_needs_the_node_s_network(control_plane: Cluster, namespace: str) -> None:
+    job = TrainingJob(slice="v6e-16", arch="resnet50", num_slices=2, tuning="published", bucket="b-1")
+    [jobset] = render(job)
+    accept(control_plane, namespace, JOBSETS, jobset)
+    accept(control_plane, "default", PODS, pod_of(jobset))
+    with pytest.raises(Refused, match="host namespaces"):
+        accept(control_plane, namespace, PODS, pod_of(jobset))
 
 
 def test_what_is_stored_is_what_was_rendered(control_plane: Cluster, namespace: str) -> None:

@@ -68,6 +68,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "network": {"host_network": True},
     "isolated": {"network_policy": True, "label": {"team": "vision"}, "namespace": "vision"},
     "no-fabric": {"fabric": False, "num_slices": 2},
+    "fabric": {"fabric": True, "num_slices": 2},
+    "dranet": {"fabric": "dranet", "env": {"NCCL_DEBUG": "INFO"}},
+    "dranet-topology": {
+        "fabric": "dranet",
+        "queue": "team",
+        "topology_required": GKE_BLOCK,
+        "namespace": "n",
+    },
+    "tuning": {"tuning": "published", "num_slices": 2},
+    "tuning-and-own-arguments": {"tuning": "published", "num_slices": 2, "env": ["LIBTPU_INIT_ARGS=--x=1"]},
     "lifetime": {"ttl": "0", "deadline": "2d", "max_restarts": 1000},
     "namespace": {
         "namespace": "team",
@@ -231,6 +241,25 @@ SIZES += [
     "v6e:2x4-1",
 ]
 COMBINATIONS = 200
+EFA = "vpc.amazonaws.com/efa"
+ELSEWHERE: list[dict[str, Any]] = [
+    {"fabric": "efa"},
+    {"fabric": "efa", "fabric_resource": {EFA: 16}, "memory": "64Gi", "cpu": "8"},
+    {"fabric": "efa", "fabric_resource": [f"{EFA}=4", "hugepages-2Mi=1Gi"], "num_slices": 2},
+    {"fabric": "ib", "env": {"NCCL_IB_HCA": "mlx5"}, "host_network": True},
+    {"fabric": "ib", "fabric_resource": ["rdma/hca_shared_devices_a=1"], "num_slices": 3, "namespace": "n"},
+    {"fabric": "ib", "queue": "team", "topology_required": "nvidia.com/gpu.clique", "label": {"a": "b"}},
+    {
+        "fabric": "roce",
+        "fabric_resource": {"nvidia.com/rdma": 8},
+        "annotation": {"k8s.v1.cni.cncf.io/networks": "a"},
+    },
+    {"fabric": "none", "gpu_resource": "amd.com/gpu", "num_slices": 2},
+    {"fabric": "ib", "gpu_resource": "amd.com/gpu", **PROGRAM},
+    {"fabric": "ib", "node_affinity": ["zone=a|b"], "memory_limit": "8Gi", "cpu_limit": "4"},
+    {"fabric": "efa", "fabric_resource": {EFA: 2}, "cpu_limit": "4"},
+    {"fabric": "efa", "fabric_resource": {EFA: 2}, "memory_limit": "8Gi", "ephemeral_storage": "1Gi"},
+]
 GENERIC = {"platform": "generic", "gpu_resource": "amd.com/gpu"}
 
 
@@ -247,10 +276,15 @@ def plain(objects: list[Object]) -> list[Object]:
     return json.loads(json.dumps(objects))  # tuples as lists
 
 
+def is_jobset(manifest: Object) -> bool:
+    return manifest["kind"] == "JobSet"
+
+
 def compare(helm: Helm, folder: Path, jobs: list[TrainingJob]) -> None:
     rendered = helm.many([helm_values.values(job) for job in jobs], folder)
     for job, objects in zip(jobs, rendered, strict=True):
-        assert objects == plain(render(job)), helm_values.values(job)
+        # Helm creates kinds that it does not know in alphabetical order; pods wait for a claim's template.
+        assert sorted(objects, key=is_jobset) == plain(render(job)), helm_values.values(job)
 
 
 @pytest.mark.slow
@@ -271,6 +305,19 @@ def test_every_option_with_every_kind_of_slice(helm: Helm, tmp_path: Path) -> No
     compare(helm, tmp_path / "all", [*jobs.values(), *filter(None, generic)])
 
 
+def test_fabrics_of_other_platforms(helm: Helm, tmp_path: Path) -> None:
+    sizes = ["h100-8", "h100-16", "h100-4", "l4-1", "b200-16", "gb200-8", "gb200-72"]
+    grid = {
+        (name, index): request(name, {"platform": "generic", **fields})
+        for name in sizes
+        for index, fields in enumerate(ELSEWHERE)
+    }
+    jobs = {cell: job for cell, job in grid.items() if job}
+    assert {index for _, index in jobs} == set(range(len(ELSEWHERE)))
+    assert {name for name, _ in jobs} == set(sizes)
+    compare(helm, tmp_path / "all", list(jobs.values()))
+
+
 def test_options_together(helm: Helm, tmp_path: Path) -> None:
     """Three random options at a time; a fixed seed makes them the same in each run."""
     dice = random.Random(7)
@@ -286,7 +333,7 @@ def test_options_together(helm: Helm, tmp_path: Path) -> None:
 
 
 def test_every_field_of_a_request_is_in_the_grid() -> None:
-    used = {name for fields in OPTIONS.values() for name in fields} | GENERIC.keys()
+    used = {name for fields in [*OPTIONS.values(), *ELSEWHERE] for name in fields} | GENERIC.keys()
     assert sources.FIELDS.keys() - used == {"placement_policy"}
 
 

@@ -79,12 +79,12 @@ def test_flavors_have_the_labels_that_runs_select(helm: Helm) -> None:
         "v6e-8": {
             "cloud.google.com/gke-tpu-accelerator": "tpu-v6e-slice",
             "cloud.google.com/gke-tpu-topology": "2x4",
-            "node.kubernetes.io/instance-type": "ct6e-standard-4t",
+            "cloud.google.com/gke-accelerator-count": "4",
         },
         "v6e-8-1": {
             "cloud.google.com/gke-tpu-accelerator": "tpu-v6e-slice",
             "cloud.google.com/gke-tpu-topology": "2x4",
-            "node.kubernetes.io/instance-type": "ct6e-standard-8t",
+            "cloud.google.com/gke-accelerator-count": "8",
         },
         "h100": {"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"},
         "cpu": {},

@@ -112,7 +112,16 @@ POD = closed(
         "imagePullSecrets": array(closed({"name": TEXT})),
         "priorityClassName": TEXT,
         "schedulerName": TEXT,
-        "affinity": closed({"nodeAffinity": closed({REQUIRED: closed({"nodeSelectorTerms": array(TERM)})})}),
+        "affinity": {
+            **closed(
+                {},
+                {
+                    "nodeAffinity": closed({REQUIRED: closed({"nodeSelectorTerms": array(TERM)})}),
+                    "podAffinity": closed({REQUIRED: array({"type": "object", "required": ["topologyKey"]})}),
+                },
+            ),
+            "minProperties": 1,
+        },
         "hostNetwork": {"const": True},
         "dnsPolicy": {"const": "ClusterFirstWithHostNet"},
         "nodeSelector": LABELS,

@@ -29,6 +29,14 @@
 {{- $_ := set $entries .name . -}}
 {{- end -}}
 {{- end -}}
+{{- if hasPrefix .jobset.amd ($run.values.gpuResource | default "") -}}
+{{- $_ := set $entries "JAX_PLATFORMS" (dict "name" "JAX_PLATFORMS" "value" .jobset.rocm) -}}
+{{- end -}}
+{{- if .tuned -}}
+{{- $order = append $order .jobset.tuning.variable -}}
+{{- $arguments := concat (get .jobset.tuning.arguments "") (get .jobset.tuning.arguments .slice.generation | default list) -}}
+{{- $_ := set $entries .jobset.tuning.variable (dict "name" .jobset.tuning.variable "value" (join " " $arguments)) -}}
+{{- end -}}
 {{- $owner := include "resnet-train.fill" (list $run $run.policy.owner) | fromJson -}}
 {{- if $owner.value }}{{ $_ := set $owner "value" (print (.values.namespace | default .root.Release.Namespace) "/" .name) }}{{ end -}}
 {{- $_ := set $entries $owner.name $owner -}}
@@ -53,7 +61,13 @@
 {{- if .slice.row -}}
 {{- $_ := set $limits (eq .slice.kind "gpu" | ternary ($v.gpuResource | default .slice.row.resource) .slice.row.resource) (int .slice.perHost) -}}
 {{- end -}}
+{{- $pages := false -}}
+{{- range $name, $amount := .fabricResources -}}
+{{- $_ := set $limits $name $amount -}}
+{{- if hasPrefix "hugepages-" $name }}{{ $pages = true }}{{ end -}}
+{{- end -}}
 {{- $requests := merge dict $limits (pick .container.resources.requests "cpu") -}}
+{{- if and $pages (not (or $v.memory $v.memoryLimit)) }}{{ $_ := set $requests "cpu" .jobset.cpuRequest }}{{ end -}}
 {{- $disk := list "ephemeral-storage" $v.ephemeralStorage $v.ephemeralStorage -}}
 {{- range list (list "memory" ($v.memory | default $v.memoryLimit) ($v.memoryLimit | default $v.memory)) (list "cpu" ($v.cpu | default $v.cpuLimit) $v.cpuLimit) $disk -}}
 {{- if index . 1 }}{{ $_ := set $requests (index . 0) (include "resnet-train.text" (index . 1)) }}{{ end -}}

@@ -21,7 +21,7 @@
 {{- if $secrets }}{{ $_ := set .pod "imagePullSecrets" $secrets }}{{ end -}}
 {{- if $v.priorityClass }}{{ $_ := set .pod "priorityClassName" $v.priorityClass }}{{ end -}}
 {{- if $v.scheduler }}{{ $_ := set .pod "schedulerName" $v.scheduler }}{{ end -}}
-{{- if $v.hostNetwork -}}
+{{- if or $v.hostNetwork (and .tuned (has .slice.generation .jobset.tuning.hostNetwork)) -}}
 {{- $_ := set (set .pod "hostNetwork" true) "dnsPolicy" "ClusterFirstWithHostNet" -}}
 {{- end -}}
 {{- range $part := list "placement" "volumes" "command" "env" "resources" "code" }}{{ include (print "resnet-train." $part) $run }}{{ end -}}

@@ -20,9 +20,11 @@
 {{- end -}}
 {{- range $v.toleration }}{{ $tolerations = append $tolerations (include "resnet-train.toleration" . | fromJson) }}{{ end -}}
 {{- if .gke -}}
-{{- $selector = include "resnet-train.fill" (list $run ($row.selector | default dict)) | fromJson | merge $capacity -}}
-{{- if or (eq (.slice.topology | default "") "2x4") $row.selectsMachine -}}
+{{- $selector = include "resnet-train.fill" (list $run ($row.selector | default dict)) | fromJson | merge (omit $capacity "cloud.google.com/gke-queued") -}}
+{{- if $row.selectsMachine -}}
 {{- with get $row.machines (toString .slice.perHost) }}{{ $_ := set $selector "node.kubernetes.io/instance-type" . }}{{ end -}}
+{{- else if eq (.slice.topology | default "") "2x4" -}}
+{{- $_ := set $selector "cloud.google.com/gke-accelerator-count" (toString .slice.perHost) -}}
 {{- end -}}
 {{- if $v.reservation }}{{ include "resnet-train.put" (list $selector (include "resnet-train.reservation" (list $v.reservation .jobset.reservation) | fromJson)) }}{{ end -}}
 {{- if $v.computeClass }}{{ $_ := set $selector "cloud.google.com/compute-class" $v.computeClass }}{{ end -}}
@@ -95,10 +97,10 @@
 {{- $run := . -}}
 {{- $net := include "resnet-train.fill" (list $run .network) | fromJson -}}
 {{- $container := .container -}}
-{{- $_ := set .pod "volumes" (concat .pod.volumes $net.volumes) -}}
-{{- $_ := set $container "volumeMounts" (concat $container.volumeMounts $net.mounts) -}}
+{{- $_ := set .pod "volumes" (concat .pod.volumes ($net.volumes | default list)) -}}
+{{- $_ := set $container "volumeMounts" (concat $container.volumeMounts ($net.mounts | default list)) -}}
 {{- $_ := set $container "command" (concat ($net.command | default list) $container.command) -}}
-{{- $_ := set $container "securityContext" $net.security -}}
+{{- with $net.security }}{{ $_ := set $container "securityContext" . }}{{ end -}}
 {{- $taken := (include "resnet-train.pairs" .values.env | fromJson).names -}}
 {{- range $container.env }}{{ if ne .name "LD_LIBRARY_PATH" }}{{ $taken = append $taken .name }}{{ end }}{{ end -}}
 {{- $added := list -}}
@@ -111,6 +113,13 @@
 {{- $_ := set $container "env" (concat $others $added) -}}
 {{- range $key := list "initContainers" "resourceClaims" -}}
 {{- if hasKey $net $key }}{{ $_ := set $run.pod $key (concat (get $run.pod $key | default list) (get $net $key)) }}{{ end -}}
+{{- end -}}
+{{- if and $net.domain (gt (int .slice.hosts) 1) (not .values.topologyRequired) (not .values.topologyPreferred) -}}
+{{- $labels := dict "matchLabels" (dict "jobset.sigs.k8s.io/jobset-name" .name) -}}
+{{- $term := dict "topologyKey" (.gke | ternary .jobset.domainLabels.gke .jobset.domainLabels.generic) "labelSelector" $labels -}}
+{{- $_ := set $term "matchLabelKeys" (list .jobset.domainLabels.slice) -}}
+{{- $required := dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term) -}}
+{{- $_ := set .pod "affinity" (set (.pod.affinity | default dict) "podAffinity" $required) -}}
 {{- end -}}
 {{- if $net.claims }}{{ $_ := set $container.resources "claims" $net.claims }}{{ end -}}
 {{- end -}}

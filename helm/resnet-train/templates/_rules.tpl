@@ -10,7 +10,7 @@
 
 {{- define "resnet-train.rules" -}}
 {{- $run := . -}}
-{{- range list "program" "name" "steps" "batch" "slices" "storage" "environment" "resources" "nodes" "capacity" "queue" "code" "labels" "patch" -}}
+{{- range list "program" "name" "steps" "batch" "slices" "storage" "environment" "resources" "nodes" "capacity" "fabric" "queue" "code" "labels" "patch" -}}
 {{- include (printf "resnet-train.%sRule" .) $run -}}
 {{- end -}}
 {{- end -}}
@@ -173,8 +173,9 @@
 {{- $has := .root.Capabilities.APIVersions -}}
 {{- if $has.Has "v1/Pod" -}}
 {{- $kinds := dict "jobsets.jobset.x-k8s.io" "jobset.x-k8s.io/v1alpha2/JobSet" -}}
-{{- if (.network | default dict).objects -}}
-{{- $_ := set $kinds "computedomains.resource.nvidia.com" "resource.nvidia.com/v1beta1/ComputeDomain" -}}
+{{- range (.network | default dict).objects -}}
+{{- $plural := get (dict "ComputeDomain" "computedomains" "ResourceClaimTemplate" "resourceclaimtemplates") .kind -}}
+{{- $_ := set $kinds (printf "%s.%s" $plural (splitList "/" .apiVersion | first)) (printf "%s/%s" .apiVersion .kind) -}}
 {{- end -}}
 {{- if .values.queue -}}
 {{- $newer := $has.Has "kueue.x-k8s.io/v1beta2/Workload" -}}

@@ -25,8 +25,8 @@
 {{- $_ := set $run "mounts" list -}}
 {{- range $v.mount }}{{ $_ := set $run "mounts" (append $run.mounts (include "resnet-train.mount" . | fromJson)) }}{{ end -}}
 {{- include "resnet-train.directory" $run -}}
-{{- $connected := and $v.fabric $run.gke (gt (int $run.hosts) 1) $slice.whole -}}
-{{- $_ := set $run "network" (empty $connected | ternary dict (get ($slice.row | default dict) "fabric" | default dict)) -}}
+{{- $_ := set $run "tuned" (and (eq $v.tuning "published") (eq $slice.kind "tpu") (gt $count 1)) -}}
+{{- include "resnet-train.fabric" $run -}}
 {{- include "resnet-train.policy" $run -}}
 {{- if $v.exitCodes }}{{ include "resnet-train.exitCodes" $run }}{{ end -}}
 {{- $_ := set $run "program" dict -}}

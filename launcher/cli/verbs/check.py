@@ -19,6 +19,7 @@ from launcher.cli import options, table, target
 from launcher.cli.spinner import Spinner
 from launcher.cluster.kubeconfig import is_configured
 from launcher.errors import Problem, RequestError
+from launcher.request import tuning
 from launcher.request.job import TrainingJob
 from launcher.runs import submission
 
@@ -118,6 +119,9 @@ def command(
         if not no_cluster:
             spinner.show("checking the cluster" if cluster else "checking bucket, data and image")
             findings = [*preflight.findings(job, cluster)]
+    if published := tuning.lines(job):
+        document["published"] = [dataclasses.asdict(setting) for setting in tuning.settings(job)]
+        lines += ["", *published]
     if findings:
         document["cluster"] = [dataclasses.asdict(finding) for finding in findings]
         lines += ["", *(line for finding in findings for line in finding.lines())]

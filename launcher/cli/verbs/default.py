@@ -23,7 +23,7 @@ from launcher.errors import ActionError
 def command(ctx: click.Context, **flags: Any) -> Any:
     """Submit a run to the current context. Exit code 1 where no context is configured."""
     if not (flags["context"] or flags["kubeconfig"] or kubeconfig.is_configured()):
-        fields = [*options.ALL, "no_queue"]
+        fields = [*options.ALL, *(f"no_{name}" for name in options.WITHOUT)]
         options.request({name: value for name, value in flags.items() if name in fields})
         arguments = [*options.again(flags), *(["--", *ctx.obj] if ctx.obj else [])]
         raise ActionError(

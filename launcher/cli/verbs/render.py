@@ -13,6 +13,7 @@ from launcher.errors import ActionError, Problem, RequestError, closest
 from launcher.rendering import code
 from launcher.rendering.jobset import render
 from launcher.rendering.manifest import to_yaml
+from launcher.request import tuning
 from launcher.request.job import TrainingJob
 
 FORMATS = {
@@ -71,7 +72,8 @@ def _manifest(job: TrainingJob, explain: bool) -> str:
     if explain:
         from launcher.rendering import comments
 
-        manifest = comments.explain(manifest)
+        published = "".join(f"# {line}\n" for line in tuning.lines(job))
+        manifest = published + comments.explain(manifest)
     return manifest
 
 

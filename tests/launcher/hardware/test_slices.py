@@ -222,8 +222,10 @@ def test_selectors():
         "cloud.google.com/gke-tpu-accelerator": "tpu-v4-podslice",
         "cloud.google.com/gke-tpu-topology": "2x2x4",
     }
-    assert slices.parse("v6e-8-1").node_selector["node.kubernetes.io/instance-type"] == "ct6e-standard-8t"
-    assert slices.parse("v6e-8").node_selector["node.kubernetes.io/instance-type"] == "ct6e-standard-4t"
+    for name, count in (("v6e-8-1", "8"), ("v6e-8", "4"), ("v5e-8-1", "8"), ("v5e-8", "4")):
+        selector = slices.parse(name).node_selector
+        assert selector["cloud.google.com/gke-accelerator-count"] == count
+        assert "node.kubernetes.io/instance-type" not in selector  # refused by Autopilot
     assert slices.parse("h100-8").node_selector == {"cloud.google.com/gke-accelerator": "nvidia-h100-80gb"}
 
 

@@ -40,7 +40,9 @@ def test_flex_start():
 def test_flex_start_in_a_queue_is_queued_provisioning():
     jobset, job, pod = parts(flex="2d", queue="dws")
     assert jobset["metadata"]["annotations"]["provreq.kueue.x-k8s.io/maxRunDurationSeconds"] == "172800"
-    assert pod["spec"]["nodeSelector"]["cloud.google.com/gke-queued"] == "true"
+    queued = {"key": "cloud.google.com/gke-queued", "operator": "Exists", "effect": "NoSchedule"}
+    assert queued in pod["spec"]["tolerations"]  # GKE taints these nodes and does not label them
+    assert "cloud.google.com/gke-queued" not in pod["spec"]["nodeSelector"]
     assert "cloud.google.com/gke-flex-start" not in pod["spec"]["nodeSelector"]
     assert "activeDeadlineSeconds" not in job
 
