@@ -16,7 +16,7 @@ from launcher.hardware.slices import Slice
 from launcher.request import (
     custom_slices,
     env_files,
-    fabric_choice,
+    fabric_names,
     kubernetes_names,
     mounts,
     node_choice,
@@ -26,7 +26,6 @@ from launcher.request import (
     readers,
     reservations,
     trainer_settings,
-    tuning,
 )
 from launcher.request import exit_codes as codes
 
@@ -202,7 +201,7 @@ class Fields:
         readers.flag, "let only the run's own pods reach its pods (NetworkPolicy)", "", "Pod", False
     )
     tuning: str = option(
-        readers.one_of(*tuning.CHOICES),
+        readers.one_of("none", "published"),
         "published: settings for speed that vendors publish, as far as a pod can set them; or none",
         "PROFILE",
         "Pod",
@@ -243,15 +242,15 @@ class Fields:
         kubernetes_names.key, "resource name of the GPUs on a generic platform", "NAME", "Nodes"
     )
     fabric: str = option(
-        fabric_choice.read,
+        fabric_names.read,
         "network between GPU hosts: auto (the machine's on GKE), dranet (the same cards by claim), efa, "
         "ib or roce elsewhere, none",
         "NAME",
         "Nodes",
-        fabric_choice.AUTO,
+        fabric_names.AUTO,
     )
     fabric_resource: Mapping[str, int | str] = option(
-        fabric_choice.read_resources,
+        fabric_names.read_resources,
         "resource of each host for --fabric efa, ib or roce, in place of its usual one",
         "NAME=N",
         "Nodes",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from launcher.request.fields import Fields
 
-CHOICES = ("none", "published")
 READ = "2026-11-26"  # when the sources were last read
 LIBTPU = "LIBTPU_INIT_ARGS"
 HUGE_PAGES = ("v5e", "v5p", "v6e", "tpu7x")

@@ -246,6 +246,42 @@ OFFLINE = [
         with_flags("--placement-policy", "policy-of-the-pool"),
     ),
     Case(
+        f"{REQUEST}fabric_choice.py",
+        "--fabric ib",
+        f"{RENDER} h100-16 --platform generic --fabric-resource rdma/ib=1",
+        lambda arguments, hint: [*arguments, *flags_of(hint)],
+    ),
+    Case(
+        f"{REQUEST}fabric_choice.py",
+        "--fabric auto",
+        f"{RENDER} h100-16 --fabric dranet",
+        lambda arguments, hint: swap(arguments, hint),
+    ),
+    Case(
+        f"{REQUEST}fabric_choice.py",
+        "--platform generic --fabric {}",
+        f"{RENDER} h100-16 --fabric efa",
+        lambda arguments, hint: swap(arguments, hint),
+    ),
+    Case(
+        f"{REQUEST}fabric_choice.py",
+        "GKE hands out these cards: --platform gke",
+        f"{RENDER} h200-16 --platform generic --fabric dranet",
+        lambda arguments, hint: swap(arguments, hint[hint.index("--") :]),
+    ),
+    Case(
+        f"{REQUEST}fabric_choice.py",
+        "--fabric-resource {}=N, as under Allocatable of kubectl describe node",
+        f"{RENDER} h100-16 --platform generic --fabric roce",
+        with_flags("--fabric-resource", "nvidia.com/rdma=8"),
+    ),
+    Case(
+        f"{REQUEST}kubernetes_names.py",
+        "mount it by its CSI driver, as in --mount pvc/CLAIM:/store, and name a path below",
+        f"{RENDER} v4-8 --run-dir s3://b-1/x",
+        with_flags("--mount", "pvc/claim:/store", "--run-dir", "/store/x"),
+    ),
+    Case(
         f"{REQUEST}queue_topology.py",
         "--topology-required {}",
         f"{RENDER} v5e-16 --num-slices 2 --queue team --topology-preferred {BLOCK}",

@@ -24,7 +24,7 @@ SETTING = re.compile(r"--set ([a-z]+\.[a-z_]+)=")
 # Where flags are those of a compiler, of other programs, or names of colours.
 INTERNAL = (
     *("launcher/check/compiler.py", "launcher/cluster/credentials.py"),
-    *("launcher/image/packages.py", "launcher/image/uv.py"),
+    *("launcher/image/packages.py", "launcher/image/uv.py", "launcher/request/tuning.py"),
     *("trainer/check/", "trainer/cost/", "trainer/report/"),
 )
 PAGE = re.compile(r"\bdocs/[\w/-]+\.md\b")
