@@ -108,7 +108,7 @@ def jobset() -> dict[str, Any]:
         "reservation": reservation(),
         "code": code_facts(),
         "fabrics": {name: elsewhere(name) for name in fabrics.ELSEWHERE},
-        "claimedFabric": fabrics.BY_CLAIM,
+        "claimedFabrics": list(fabrics.BY_CLAIM),
         "domainLabels": {"gke": keys.SUBBLOCK, "generic": keys.CLIQUE, "slice": keys.JOB_KEY},
         "amd": container.AMD,
         "rocm": container.ROCM,
@@ -237,7 +237,7 @@ def gpu(row: dict[str, Any]) -> dict[str, Any]:
         entry["maxChips"] = row["max_chips"]
     if example.fabric:
         entry |= {"fabric": network(row, "auto"), "fabricName": example.fabric}
-    if example.fabric == fabrics.BY_CLAIM:
+    if example.fabric in fabrics.BY_CLAIM:
         entry["claimed"] = network(row, fabrics.CLAIMED)
     if example.domain_hosts:
         entry["domain"] = domain(row)

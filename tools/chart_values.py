@@ -173,7 +173,7 @@ FORMS: dict[str, Json] = {
     "node_affinity": many(text(rf"^{KEY}={LABEL_SOME}(\|{LABEL_SOME})*$", 1024)),
     "toleration": many(text(rf"^{KEY}(={LABEL})?(:(NoSchedule|NoExecute|PreferNoSchedule))?$", 400)),
     "gpu_resource": text(f"^{KEY}$"),
-    "fabric": {"enum": [*fabric_names.CHOICES, True, False]},
+    "fabric": {"enum": [*fabric_names.CHOICES, True, False, "true", "false"]},
     "fabric_resource": pairs(
         KEY,
         {"type": ["string", "integer"], "pattern": AMOUNT, "minimum": 1, "maximum": 1024},

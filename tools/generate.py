@@ -46,6 +46,7 @@ MANIFESTS = {
     "resnet50-h200-16": "--slice h200-16 --arch resnet50 --bucket my-bucket",
     "resnet50-b200-16": "--slice b200-16 --arch resnet50 --bucket my-bucket",
     "resnet50-gb200-72": "--slice gb200-72 --arch resnet50 --bucket my-bucket",
+    "resnet50-gb300-72": "--slice gb300-72 --arch resnet50 --bucket my-bucket",
     "resnet50-tpu7-64": "--slice tpu7-64 --arch resnet50 --bucket my-bucket --placement-policy my-policy",
     "resnet50-gb200-nolssd-8": "--slice gb200-8-nolssd --arch resnet50 --bucket my-bucket",
     "resnet50-rtx-pro6000-8": "--slice rtx-pro6000-8 --arch resnet50 --bucket my-bucket",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 CLAIMED = "dranet"  # on GKE, where the cards of the generation's own fabric are handed out as devices
-BY_CLAIM = "rdma-gib"  # fabric of the generations whose cards can be claimed
+BY_CLAIM = ("rdma-gib", CLAIMED)  # fabrics of the generations whose cards can be claimed
 ELSEWHERE = ("efa", "ib", "roce")  # on other platforms than GKE
 HUGE_PAGES = "hugepages-"  # beginning of resources that count memory
 

@@ -76,8 +76,8 @@ class Slice:
             selector = {keys.TPU_ACCELERATOR: self.accelerator, keys.TPU_TOPOLOGY: self.topology}
         if self.selects_machine and self.machine:
             return selector | {keys.INSTANCE_TYPE: self.machine}
-        # 2x4 is two 4-chip VMs or one 8-chip VM; GKE's label counts the chips of the VM, and Autopilot refuses
-        # the label of the machine type.
+        # 2x4 is two 4-chip VMs or one 8-chip VM. GKE's label counts the chips of the VM, and Autopilot
+        # refuses the label of the machine type.
         count = {keys.ACCELERATOR_COUNT: str(self.chips_per_host)}
         return selector | (count if self.topology == "2x4" and selector else {})
 

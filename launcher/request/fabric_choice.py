@@ -61,7 +61,7 @@ def _claimed(job: Fields) -> Iterator[Problem]:
     if job.platform != "gke":
         text = f"must be {', '.join(fabrics.ELSEWHERE)} or none on platform {job.platform}, got 'dranet'"
         yield Problem("fabric", text, "GKE hands out these cards: --platform gke")
-    elif job.shape.fabric != fabrics.BY_CLAIM:
+    elif job.shape.fabric not in fabrics.BY_CLAIM:
         own = job.shape.fabric or "no fabric"
         text = f"must be auto or none for {job.slice}, got 'dranet': its hosts have {own}"
         yield Problem("fabric", text, "--fabric auto")

@@ -52,7 +52,7 @@
 {{- else if eq .fabric "dranet" -}}
 {{- $own := .slice.whole | ternary .slice.row.fabricName "" | default "no fabric" -}}
 {{- if not .gke }}{{ include "resnet-train.wrong" (list . "fabric-generic" $words) }}
-{{- else if ne $own .jobset.claimedFabric }}{{ include "resnet-train.wrong" (list . "fabric-dranet" (set $words "own" $own)) }}{{ end -}}
+{{- else if not (has $own .jobset.claimedFabrics) }}{{ include "resnet-train.wrong" (list . "fabric-dranet" (set $words "own" $own)) }}{{ end -}}
 {{- else if .gke -}}
 {{- include "resnet-train.wrong" (list . "fabric-gke" $words) -}}
 {{- else if gt (int .hosts) 1 -}}

@@ -21,8 +21,9 @@
 {{- range $v.toleration }}{{ $tolerations = append $tolerations (include "resnet-train.toleration" . | fromJson) }}{{ end -}}
 {{- if .gke -}}
 {{- $selector = include "resnet-train.fill" (list $run ($row.selector | default dict)) | fromJson | merge (omit $capacity "cloud.google.com/gke-queued") -}}
-{{- if $row.selectsMachine -}}
-{{- with get $row.machines (toString .slice.perHost) }}{{ $_ := set $selector "node.kubernetes.io/instance-type" . }}{{ end -}}
+{{- $machine := get ($row.machines | default dict) (toString .slice.perHost) -}}
+{{- if and $row.selectsMachine $machine -}}
+{{- $_ := set $selector "node.kubernetes.io/instance-type" $machine -}}
 {{- else if eq (.slice.topology | default "") "2x4" -}}
 {{- $_ := set $selector "cloud.google.com/gke-accelerator-count" (toString .slice.perHost) -}}
 {{- end -}}

@@ -113,7 +113,7 @@ h200-16       16   2  8  a3-ultragpu-8g   nvidia-h200-141gb      rdma-gib amd64
 b200-16       16   2  8  a4-highgpu-8g    nvidia-b200            rdma-gib amd64
 gb200-4        4   1  4  a4x-highgpu-4g   nvidia-gb200           rdma-gib arm64
 gb200-72      72  18  4  a4x-highgpu-4g   nvidia-gb200           rdma-gib arm64
-gb300-8        8   2  4  a4x-maxgpu-4g-metal nvidia-gb300        rdma-gib arm64
+gb300-8        8   2  4  a4x-maxgpu-4g-metal nvidia-gb300        dranet   arm64
 rtx-pro6000-1  1   1  1  g4-standard-48   nvidia-rtx-pro-6000    -        amd64
 rtx-pro6000-2  2   1  2  g4-standard-96   nvidia-rtx-pro-6000    -        amd64
 rtx-pro6000-4  4   1  4  g4-standard-192  nvidia-rtx-pro-6000    -        amd64
