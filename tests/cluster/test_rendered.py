@@ -165,6 +165,21 @@ def test_every_slice(control_plane: Cluster, namespace: str) -> None:
             accept(control_plane, namespace, PODS, pod_of(jobset))
 
 
+CUSTOM = [
+    "accelerator=tpu-v9-slice,topology=4x4x8,chips-per-host=4",
+    "accelerator=nvidia-b400,chips-per-host=8,hosts=3,machine=a5-highgpu-8g,arch=arm64",
+    "accelerator=mi400,chips-per-host=8,resource=amd.com/gpu",
+]
+
+
+@pytest.mark.parametrize("facts", CUSTOM)
+def test_slices_that_the_catalogue_lacks(control_plane: Cluster, namespace: str, facts: str) -> None:
+    request = TrainingJob(slice="custom", custom_slice=facts, arch="resnet50", bucket="my-bucket")
+    [rendered] = render(request)
+    accept(control_plane, namespace, JOBSETS, rendered)
+    accept(control_plane, namespace, PODS, pod_of(rendered))
+
+
 @pytest.mark.parametrize("name", FABRICS)
 def test_a_fabric_needs_more_than_restricted_and_only_what_is_documented(
     control_plane: Cluster, namespace: str, name: str
