@@ -188,7 +188,7 @@ def test_slices(capsys):
     assert err == ["resnet-launch slices NAME lists the slices of a generation, --all all of them"]
     names = [line.split()[0] for line in out.splitlines()]
     assert names[:4] == ["name", "v4", "v5e", "v5p"]
-    assert "v5e        9       1 to 256   ct5lp-hightpu-1t and 2 more   v5e-8" in out.splitlines()
+    assert "v5e           9       1 to 256   ct5lp-hightpu-1t and 2 more      v5e-8" in out.splitlines()
     code, out, _ = run(capsys, "slices v4-32 --json")
     shape = json.loads(out)
     assert (shape["hosts"], shape["chips"], shape["topology"], shape["machine"]) == (
