@@ -50,7 +50,7 @@ def take_back(code: PackedCode, run_dir: str, generation: int) -> None:
     from google.api_core import exceptions
 
     url = code.place(run_dir)
-    with _errors(url):
+    with _errors(url, "it could not be deleted"):
         try:
             _blob(url).delete(if_generation_match=generation, timeout=SECONDS)
         except (exceptions.NotFound, exceptions.PreconditionFailed):
@@ -102,27 +102,31 @@ def _blob(url: str) -> Any:
 
 
 @contextmanager
-def _errors(url: str) -> Iterator[None]:
-    """Raise what the bucket's client raises as one sentence with the next step."""
+def _errors(url: str, failed: str = "") -> Iterator[None]:
+    """Raise what the bucket's client raises as one sentence with the next step.
+
+    Args:
+      failed: what it means; that the code was not kept, and nothing submitted, if not given.
+    """
     import requests
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
 
     bucket = url.removeprefix("gs://").partition("/")[0]
-    subject = f"the code was not kept in {url}"
+    subject, end = failed or f"the code was not kept in {url}", "" if failed else "; nothing was submitted"
     try:
         yield
     except exceptions.NotFound:
         hint = f"gcloud storage buckets create gs://{bucket}, or choose another --bucket"
-        raise ActionError(f"{subject}: gs://{bucket} does not exist; nothing was submitted", hint) from None
+        raise ActionError(f"{subject}: gs://{bucket} does not exist{end}", hint) from None
     except exceptions.Forbidden as error:
         hint = f"roles/storage.objectUser on gs://{bucket} allows it"
-        raise ActionError(f"{subject}: {_line(error)}; nothing was submitted", hint) from None
+        raise ActionError(f"{subject}: {_line(error)}{end}", hint) from None
     except GoogleAuthError as error:
         hint = "gcloud auth application-default login"
-        raise ActionError(f"{subject}: {_line(error)}; nothing was submitted", hint) from None
+        raise ActionError(f"{subject}: {_line(error)}{end}", hint) from None
     except (exceptions.GoogleAPIError, requests.RequestException) as error:
-        raise ActionError(f"{subject}: {_line(error)}; nothing was submitted") from None
+        raise ActionError(f"{subject}: {_line(error)}{end}") from None
 
 
 def _line(error: Exception) -> str:

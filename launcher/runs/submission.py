@@ -58,7 +58,7 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed:
     queueing.check(job, cluster)
     ownership.require_free(cluster, objects[:-1], job.name)
     _dry_run(job, cluster, objects, existing)
-    with _code_kept(job):
+    with _code_kept(job, cluster):
         if existing:
             sent: list[str] = []
             with deletion.naming_sent(sent):
@@ -69,7 +69,7 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed:
 
 
 @contextmanager
-def _code_kept(job: TrainingJob) -> Iterator[None]:
+def _code_kept(job: TrainingJob, cluster: Cluster) -> Iterator[None]:
     """Keep the code in the bucket for the block; what was put there goes again where no run needs it."""
     if not (job.code and job.code.archive and rendered_code.in_bucket(job)):
         yield
@@ -83,7 +83,10 @@ def _code_kept(job: TrainingJob) -> Iterator[None]:
         raise
     except LauncherError:
         if generation is not None:
-            bucket.take_back(job.code, job.run_dir, generation)
+            try:
+                bucket.take_back(job.code, job.run_dir, generation)
+            except ActionError as error:
+                cluster.warn(f"{job.code.place(job.run_dir)} is left behind: {error}")
         raise
 
 

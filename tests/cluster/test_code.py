@@ -17,6 +17,7 @@ from testcluster.api import Object
 from launcher.cli import main
 from launcher.code import archive
 from launcher.code import bucket as code_bucket
+from launcher.errors import ActionError
 from launcher.request.packed_code import PackedCode
 
 RUN = "submit --slice cpu-2x1 --arch resnet18 --data digits --image r/i:1 --name run"
@@ -146,6 +147,18 @@ def test_a_refused_submission_leaves_nothing_in_the_bucket(
     assert "name: must be new, got 'run'" in result.err
     assert len(kept) == 1
     assert objects(control_plane, bucket) == {}
+
+    def stays(code: PackedCode, run_dir: str, generation: int) -> None:
+        raise ActionError("it could not be deleted: 403")
+
+    assert launch("delete run --yes").code == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(code_bucket, "keep", overtaken)
+        patched.setattr(code_bucket, "take_back", stays)
+        result = launch(f"{RUN} --bucket {bucket} --code {tree}")
+    [left] = objects(control_plane, bucket)
+    assert f"warning: {bucket}/{left} is left behind: it could not be deleted: 403" in result.err.splitlines()
+    assert "error: name: must be new, got 'run'" in result.err
 
 
 def test_a_bucket_that_does_not_exist(
