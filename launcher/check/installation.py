@@ -121,10 +121,11 @@ def rights(site: Site) -> list[str]:
 
 
 def image(site: Site) -> list[str]:
-    """Return the command that builds and pushes the image, in a checkout."""
+    """Return the command that builds and pushes the image, in a checkout; its tag is VERSION-KIND."""
     kind = site.shape.kind if site.shape else "tpu"
-    name = shlex.quote(site.image)
-    return [f"docker build --target {kind} --tag {name} . && docker push {name}"]
+    repository = shlex.quote(site.image.rpartition(":")[0] or site.image)
+    processor = " --processor arm64" if site.shape and site.shape.arch == "arm64" else ""
+    return [f"resnet-launch image build --target {kind}{processor} --push {repository}"]
 
 
 def namespace(site: Site) -> list[str]:

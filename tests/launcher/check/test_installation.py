@@ -62,6 +62,11 @@ def test_node_pools(name: str, expected: str) -> None:
     assert expected in command
 
 
+def test_the_image_is_for_the_processor_of_the_hosts() -> None:
+    [command] = installation.image(site("gb200-72"))
+    assert command == "resnet-launch image build --target gpu --processor arm64 --push REGISTRY/resnet-launch"
+
+
 def test_cpu_hosts_need_no_pool_of_their_own() -> None:
     assert installation.node_pool(site("cpu-2x1")) == []
     [command] = installation.platform(site("cpu-2x1"), bound=False)
