@@ -95,6 +95,10 @@ KINDS = {
         "launcher/check/test_image_registry.py::test_a_token_stays_with_the_host_that_asked_for_it",
         "launcher/check/test_image_registry.py::test_a_realm_elsewhere_is_not_asked",
         "launcher/check/test_image_registry.py::test_a_registry_that_drips_is_given_up",
+        "launcher/image/test_push.py::test_a_redirect_elsewhere_is_not_followed",
+        "launcher/image/test_push.py::test_a_blob_on_another_host_is_read_without_the_token",
+        "launcher/image/test_push.py::test_an_upload_elsewhere_is_not_begun",
+        "launcher/image/test_base.py::test_any_reply_is_read_or_refused",
     ],
     "packages and images": [
         "test_supply_chain.py::test_a_package_with_other_bytes_is_not_installed",
