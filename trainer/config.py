@@ -95,6 +95,17 @@ class ModelConfig:
     bn_group: int = option(
         0, "examples per group that shares BatchNorm statistics; 0: the whole global batch", minimum=0
     )
+    repeat: str = option(
+        "loop",
+        "equal blocks of a network; loop: compiled one by one; scan: compiled once, for deep networks",
+        ("loop", "scan"),
+    )
+    remat: str = option(
+        "none",
+        "activations of equal blocks that are computed again in the backward pass, to save memory; dots: all "
+        "but the results of matrix products; full: all",
+        ("none", "dots", "full"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

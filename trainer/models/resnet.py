@@ -421,7 +421,7 @@ def architecture(**sizes: Any) -> Architecture:
 
     return Architecture(
         make=make,
-        settings=SETTINGS,
+        settings=SETTINGS - {"repeat", "remat"},  # the blocks of its stages are not equal
         draws=lambda model: model.stochastic_depth > 0,
         foreign={"torchvision": foreign, "timm": foreign},
     )

@@ -9,10 +9,12 @@ from typing import Any
 from trainer.config import FIELDS, TYPES, TrainConfig, resolve
 from trainer.errors import ConfigError
 
+# How a network is compiled: it computes the same.
+COMPILATION = ("model.repeat", "model.remat")
 # With another value a step would have other data or another network. A run never resumes with it.
 IDENTITY = frozenset(
     [
-        *(name for name in FIELDS if name.startswith("model.")),
+        *(name for name in FIELDS if name.startswith("model.") and name not in COMPILATION),
         *("data.name", "data.root", "data.subset", "data.val_share", "data.val_seed", "data.image_size"),
         *("optim.name", "train.batch", "train.seed"),
     ]
@@ -28,6 +30,7 @@ LEARNING = frozenset(
 # Length, checkpoints, logs and means: free to change between the attempts of a run.
 FREE = frozenset(
     [
+        *COMPILATION,
         *(name for name in FIELDS if name.startswith(("checkpoint.", "log."))),
         *("data.threads", "data.prefetch", "data.bad_images", "data.stage", "data.stage_gib"),
         *("train.epochs", "train.steps", "train.eval_every_epochs", "train.shard"),

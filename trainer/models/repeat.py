@@ -1,0 +1,70 @@
+"""Equal blocks one after another, as a loop or as one scanned block, with rematerialisation.
+
+A scan compiles one block in the place of all: minutes become seconds for deep networks. The parameters keep
+a name per block, so that checkpoints, optimizers that look at single arrays, and exports see no difference.
+They are stacked inside the step. Without rematerialisation a scan keeps all arrays of all blocks.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from trainer.config import ModelConfig
+from trainer.errors import ConfigError
+
+# model.remat -> policy of jax.checkpoint: what a block keeps for its gradient; None: everything.
+POLICIES: dict[str, Callable[..., Any] | None] = {
+    "none": None,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "full": jax.checkpoint_policies.nothing_saveable,
+}
+Call = Callable[[Any, jax.Array, Any], jax.Array]
+
+
+def repeat(
+    blocks: Sequence[nnx.Module], x: jax.Array, each: Any, model: ModelConfig, call: Call
+) -> jax.Array:
+    """Return x after all blocks, whose running statistics are updated in place.
+
+    Args:
+      blocks: modules with the same structure, attributes and shapes.
+      x: input of the first block; each block returns an array of the same shape and dtype.
+      each: a tree of arrays [number of blocks, ...]: what differs between the blocks, such as keys and drop
+        rates; None where nothing does.
+      model: its ``repeat`` is "loop" or "scan", and its ``remat`` "none", "dots" or "full".
+      call: ``call(block, x, part)`` returns the block's output; ``part`` is the block's row of ``each``.
+
+    Raises:
+      ConfigError: the blocks are not equal.
+    """
+    taken_apart = [nnx.split(block) for block in blocks]
+    graphdef = taken_apart[0][0]
+    if different := [i for i, (other, _) in enumerate(taken_apart) if other != graphdef]:
+        raise ConfigError(f"model.repeat: blocks must be equal, block {different[0]} differs from the first")
+
+    def run(x: jax.Array, inputs: tuple[nnx.State, Any]) -> tuple[jax.Array, nnx.State]:
+        state, part = inputs
+        block = nnx.merge(graphdef, state)
+        y = call(block, x, part)
+        return y, nnx.state(block, nnx.BatchStat)
+
+    if POLICIES[model.remat] is not None:
+        # In a scan nothing merges the computations of the two passes, which preventing would slow down.
+        run = jax.checkpoint(run, policy=POLICIES[model.remat], prevent_cse=model.repeat == "loop")
+    states = [state for _, state in taken_apart]
+    parts = [jax.tree.map(lambda array, i=i: array[i], each) for i in range(len(blocks))]
+    if model.repeat == "scan":
+        stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *states)
+        x, after = jax.lax.scan(run, x, (stacked, each))
+        stats = [jax.tree.map(lambda array, i=i: array[i], after) for i in range(len(blocks))]
+    else:
+        stats = []
+        for state, part in zip(states, parts, strict=True):
+            x, changed = run(x, (state, part))
+            stats.append(changed)
+    for block, changed in zip(blocks, stats, strict=True):
+        nnx.update(block, changed)
+    return x
