@@ -54,11 +54,12 @@ lint: setup  ## ruff
 types: setup  ## pyright
 	$(BIN)/pyright
 
-test-packages:  ## install Debian packages for tests (Fashion-MNIST, a browser) where possible
+test-packages:  ## install Debian packages for tests (Fashion-MNIST, a browser, PyTorch) where possible
 	@missing=""; \
 	  [ -d /usr/share/datasets/fashion-mnist ] || missing+=" dataset-fashion-mnist"; \
 	  command -v chromium-headless-shell > /dev/null || command -v chromium > /dev/null \
 	    || command -v google-chrome > /dev/null || missing+=" chromium-headless-shell"; \
+	  /usr/bin/python3 -c 'import torch' 2> /dev/null || missing+=" python3-torch"; \
 	  if [ "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
 	    apt-get update -qq; \
 	    for package in $$missing; do \

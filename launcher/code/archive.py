@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import tarfile
 import zlib
 from collections.abc import Iterable
@@ -12,7 +11,6 @@ from pathlib import Path
 
 from launcher.code import selection
 from launcher.code.selection import Entry
-from launcher.errors import Problem, RequestError
 from launcher.request.packed_code import PackedCode
 
 # Magic number, deflate, no flags, no time, best compression, unknown system: RFC 1952, section 2.3. The gzip
@@ -29,9 +27,7 @@ def pack(directory: str | Path) -> PackedCode:
     Raises:
       RequestError: the directory cannot be packed; the error names what is wrong in it.
     """
-    if not str(directory).strip():
-        raise RequestError(Problem("code", f"must be a directory, got {str(directory)!r}"))
-    selected = selection.select(Path(os.path.expanduser(directory)))
+    selected = selection.select(Path(directory).expanduser())
     archive = gzip(tar(selected.entries))
     paths = {entry.path for entry in selected.entries}
     has_trainer, notes = MODULE & paths, selected.notes

@@ -16,7 +16,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 def pages() -> list[str]:
     """Return every page, relative to the checkout, in the order in which tests run them."""
-    patterns = ("*.md", "docs/**/*.md", "helm/*/README.md")
+    patterns = ("*.md", "docs/**/*.md", "examples/*/README.md", "helm/*/README.md")
     return sorted(str(p.relative_to(CHECKOUT)) for pattern in patterns for p in CHECKOUT.glob(pattern))
 
 

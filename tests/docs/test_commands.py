@@ -56,6 +56,10 @@ NOT_RUN = {
     "docs/guides/smoke.md": CLUSTER,
     "docs/guides/submit.md": CLUSTER,
     "docs/guides/upgrade.md": CLUSTER,
+    "examples/fine-tune/README.md": f"{CLUSTER}, weights of torchvision",
+    "examples/own-network/README.md": f"{CLUSTER}, {COMPILER}",
+    "examples/plain-jax/README.md": CLUSTER,
+    "examples/plain-pytorch/README.md": CLUSTER,
     "helm/resnet-platform/README.md": CLUSTER,
     "helm/resnet-train/README.md": CLUSTER,
 }
@@ -110,7 +114,11 @@ def test_commands_run(
         shutil.copytree(first_run / "runs", tmp_path / "runs")
     if page == FIRST_RUN:
         return  # the fixture has run it
-    write_pictures(tmp_path)
+    if page.startswith("examples/"):
+        shutil.copytree((CHECKOUT / page).parent, tmp_path, dirs_exist_ok=True)
+        environment = environment | for_an_example(page, tmp_path)
+    else:
+        write_pictures(tmp_path)
     for block in blocks(page, "yaml"):
         name = re.match(r"# ([\w-]+\.yaml)", block.text)
         if name:
@@ -118,6 +126,20 @@ def test_commands_run(
     write_modules(page, tmp_path)
     for block in blocks(page, "sh"):
         run(block, tmp_path, environment)
+
+
+def for_an_example(page: str, folder: Path) -> dict[str, str]:
+    """Return the variables of an example's commands: few steps, and a python3 that has PyTorch."""
+    if "pytorch" not in page:
+        return {"STEPS": "40"}
+    python = "/usr/bin/python3"  # of Debian's package python3-torch
+    if subprocess.run([python, "-c", "import torch.distributed"], capture_output=True).returncode:
+        pytest.skip("no PyTorch in the system's Python: apt-get install python3-torch")
+    programs = folder.with_name(f"{folder.name}-programs")
+    programs.mkdir()
+    (programs / "python3").symlink_to(python)
+    paths = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return {"STEPS": "40", "PATH": os.pathsep.join(paths)}
 
 
 @pytest.mark.slow
@@ -208,6 +230,8 @@ def test_every_block_has_a_known_language(page: str) -> None:
 
 @pytest.mark.parametrize("page", pages_with("console"))
 def test_commands_that_are_not_run_exist(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if page.startswith("examples/"):
+        shutil.copytree((CHECKOUT / page).parent, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)  # no resnet-launch.yaml of someone's
     for block in blocks(page, "console"):
         for command in commands(block):
@@ -244,7 +268,7 @@ def check_launcher(words: list[str], where: str) -> None:
         data_parser().parse_args(without_need(rest))
         return
     command = importlib.import_module(f"launcher.cli.verbs.{verb}").command
-    before, _, _ = " ".join(rest).partition(" -- ")
+    before, _, _ = shlex.join(rest).partition(" -- ")
     with command.make_context(verb, shlex.split(before)) as context:
         given = context.params
     if verb in ("submit", "check"):

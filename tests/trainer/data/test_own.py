@@ -51,3 +51,10 @@ def test_a_run_directory_does_not_choose_the_code_that_reads_data():
     config = TrainConfig(data=DataConfig(name="own_code.data:squares"))
     with pytest.raises(ConfigError, match=r"read by code that it names: own_code.data:squares"):
         directory.data_at_hand(config)
+
+
+def test_gather_is_not_asked_for_no_examples():
+    """A host that is left without an example in the last batch of an evaluation asks for none."""
+    train, _ = datasets.load_both(DataConfig(name="own_code.data:stacks"))
+    images, labels = train.gather(np.empty(0, np.int64))
+    assert (images.shape, images.dtype, labels.shape) == ((0, 8, 8, 1), np.uint8, (0,))

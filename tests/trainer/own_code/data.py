@@ -64,3 +64,14 @@ def breaks_later(split: str, config: DataConfig) -> Source:
         return source.gather(indices, draws)
 
     return dataclasses.replace(source, gather=gather)
+
+
+def stacks(split: str, config: DataConfig) -> Source:
+    """As a person writes it: one image after another, which NumPy stacks only where there are some."""
+    source = squares(split, config)
+
+    def gather(indices: np.ndarray, draws: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        images = np.stack([source.gather(np.array([index]))[0][0] for index in indices])
+        return images, indices % CLASSES
+
+    return dataclasses.replace(source, gather=gather)
