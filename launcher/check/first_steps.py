@@ -89,10 +89,12 @@ def _account(job: TrainingJob, site: Site, cluster: Cluster | None, asked: set[s
     if exists is not None:
         yield exists
     has_namespace = exists is None or exists.finding.level == "ok"
-    account = [*_asked("service account", job, cluster if has_namespace else None, "", [])]
-    named = "service_account" in asked
+    named, bound = "service_account" in asked, "bucket" in asked
+    if named or (cluster and has_namespace):
+        account = [*_asked("service account", job, cluster if has_namespace else None, "", [])]
+    else:
+        account = [_unnamed(site)] if bound else []
     lacking = [step for step in account if named and step.finding.level != "ok"]
-    bound = "bucket" in asked
     yield from (Step(finding=step.finding) for step in account)
     if lacking and bound and not any("cannot be read" in step.finding.text for step in lacking):
         finding = Finding(
@@ -107,7 +109,15 @@ def _account(job: TrainingJob, site: Site, cluster: Cluster | None, asked: set[s
         names = [name for name, wanted in (("service account", lacking), ("queue", queue_lacks)) if wanted]
         finding = Finding("warning", "platform", f"the chart makes {' and '.join(names)}")
         title = f"{' and '.join(names)}, in a checkout"
-        yield Step(finding=finding, title=title, commands=tuple(installation.platform(site, bound)))
+        yield Step(finding=finding, title=title, commands=tuple(installation.platform(site, bound and named)))
+
+
+def _unnamed(site: Site) -> Step:
+    """Return what is known of the account of pods that name none, where no cluster can be asked about it."""
+    text = f"none is named: pods run as default, which has no rights on {site.bucket}"
+    return Step(
+        finding=Finding("warning", "service account", text, "--service-account NAME adds their commands")
+    )
 
 
 def _kinds(plural: str) -> tuple[str, ...]:

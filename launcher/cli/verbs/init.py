@@ -113,7 +113,7 @@ def command(context: str | None, kubeconfig: str | None, yes: bool, force: bool,
     comments. No command is run, and neither the cluster nor Google Cloud is changed. Words in capitals are
     for you to replace.
     """
-    path = Path.cwd() / discovery.FILE
+    path = _folder() / discovery.FILE
     if not force and os.path.lexists(path):
         problem = f"must not exist yet, got {path}"
         raise RequestError(Problem(discovery.FILE, problem, "--force replaces it"))
@@ -131,6 +131,15 @@ def command(context: str | None, kubeconfig: str | None, yes: bool, force: bool,
     _print_commands(steps)
     name = answers.get("slice") or "v5e-16"
     print(f"next: resnet-launch check --slice {name} --arch resnet50", file=sys.stderr)
+
+
+def _folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ActionError(
+            f"cannot write {discovery.FILE} into the current folder: {error.strerror}"
+        ) from None
 
 
 def _answers(flags: Mapping[str, str | None], yes: bool) -> dict[str, str]:
@@ -286,7 +295,8 @@ def _print_commands(steps: list[Step]) -> None:
     if not missing:
         print("nothing is missing that could be looked at", file=sys.stderr)
         return
-    print(f"{len(missing)} things are missing; these commands add them:\n", file=sys.stderr)
+    count = "1 thing is" if len(missing) == 1 else f"{len(missing)} things are"
+    print(f"{count} missing; these commands add them:\n", file=sys.stderr)
     for number, step in enumerate(missing):
         click.echo(("\n" if number else "") + f"# {step.title}")
         for line in step.commands:

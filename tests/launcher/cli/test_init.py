@@ -188,3 +188,34 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: cannot write /proc/resnet-launch.yaml: ")
+
+
+def test_without_a_service_account_the_rights_are_named_and_none_is_called_missing(tmp_path: Path) -> None:
+    done = run(tmp_path, "--yes --bucket b-1 --namespace n")
+    assert done.returncode == 0
+    assert "error    service account" not in done.stderr
+    warning = "warning  service account: none is named: pods run as default, which has no rights on gs://b-1"
+    assert f"{warning}\n         hint: --service-account NAME adds their commands" in done.stderr
+    assert "iam" not in done.stdout
+    followed = run(tmp_path, "--yes --bucket b-1 --namespace n --force --service-account s")
+    assert "gcloud iam service-accounts create s" in followed.stdout
+
+
+def test_an_account_that_nobody_named_is_bound_to_no_google_account(tmp_path: Path) -> None:
+    done = run(tmp_path, "--yes --bucket b-1 --queue q")
+    assert "kueue.localQueue=q" in done.stdout
+    assert "googleServiceAccount" not in done.stdout
+    assert "service account" not in run(tmp_path, "--yes --queue q --force").stderr
+
+
+def test_a_folder_that_is_gone_is_one_error(tmp_path: Path) -> None:
+    leave = "import os, sys; os.rmdir(os.getcwd()); from launcher.cli import main"
+    script = f"{leave}; sys.exit(main(['init', '--yes']))"
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=gone, env=NOWHERE, capture_output=True, text=True, timeout=60
+    )
+    reason = "No such file or directory"
+    error = f"error: cannot write resnet-launch.yaml into the current folder: {reason}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", error)
