@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 import zlib
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from launcher.code import selection
 from launcher.code.selection import Entry
+from launcher.errors import Problem, RequestError
 from launcher.request.packed_code import PackedCode
 
 # Magic number, deflate, no flags, no time, best compression, unknown system: RFC 1952, section 2.3. The gzip
@@ -27,7 +29,9 @@ def pack(directory: str | Path) -> PackedCode:
     Raises:
       RequestError: the directory cannot be packed; the error names what is wrong in it.
     """
-    selected = selection.select(Path(directory).expanduser())
+    if not str(directory).strip():
+        raise RequestError(Problem("code", f"must be a directory, got {str(directory)!r}"))
+    selected = selection.select(Path(os.path.expanduser(directory)))
     archive = gzip(tar(selected.entries))
     paths = {entry.path for entry in selected.entries}
     has_trainer, notes = MODULE & paths, selected.notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from launcher.errors import Problem, RequestError, printable
 
 IGNORE = ".dockerignore"
 NEVER = (".git", "__pycache__")  # outside git, at any depth: no program reads them
+RUN = {"attempts.jsonl", "config.json"}  # by which the directory of a trainer's run is known
+ARCHIVE = re.compile(r"[0-9a-f]{64}\.tar\.gz")  # packed code that a run keeps in its folder `code`
 LARGEST = 64 << 20  # bytes of all files together, before compression
 SHOWN = 3  # names in a message
 POINTER = b"version https://git-lfs.github.com/spec/"  # how a file of Git LFS begins that was not fetched
@@ -58,21 +61,23 @@ def select(directory: Path) -> Selection:
         problem = "a file" if directory.exists() else "which does not exist"
         raise _wrong(f"must be a directory, got '{printable(str(directory))}', {problem}")
     notes: list[str] = []
+    hint = "replace the link by the file, or leave it out"
     if git.holds(directory):
         tracked = git.tracked(directory)
         paths, commit, dirty = list(tracked.files), tracked.commit, tracked.dirty
         if tracked.untracked:
             notes.append(_not_packed(tracked.untracked))
         if not paths:
-            hint = "git add FILE makes git track a file; its changes need no commit"
-            raise _wrong(f"must hold files that git tracks, got none in '{printable(str(directory))}'", hint)
+            problem = f"must hold files that git tracks, got none in '{printable(str(directory))}'"
+            raise _wrong(problem, "git add FILE makes git track a file; its changes need no commit")
     else:
+        hint = f"{hint}: {_of_ignore(directory)}"
         paths, commit, dirty = list(_left(directory, notes)), "", False
         if not paths:
             raise _wrong(f"must hold files, got none in '{printable(str(directory))}'", _of_ignore(directory))
     _require_small(directory, paths)
     entries = tuple(_entry(directory, path) for path in sorted(paths, key=os.fsencode))
-    _require_inside({entry.path for entry in entries}, entries)
+    _require_inside({entry.path for entry in entries}, entries, hint)
     if pointers := [entry.path for entry in entries if _is_pointer(entry)]:
         state = "file of Git LFS is a pointer" if len(pointers) == 1 else "files of Git LFS are pointers"
         notes.append(f"{len(pointers)} {state} only: {_names(pointers)} (git lfs pull)")
@@ -92,22 +97,40 @@ def _left(directory: Path, notes: list[str]) -> Iterator[str]:
         raise _wrong(
             f"must have a {IGNORE} that can be read, got '{printable(str(file))}': {reason}"
         ) from None
-    yield from (path for path in _walk(directory, "") if not dockerignore.ignored(path, rules))
+    runs: list[str] = []
+    yield from (path for path in _walk(directory, "", runs) if not dockerignore.ignored(path, rules))
+    if kept := [run for run in runs if not dockerignore.ignored(run, rules)]:
+        kind = "1 run directory is" if len(kept) == 1 else f"{len(kept)} run directories are"
+        notes.append(f"{kind} not packed: {_names(kept)}")
 
 
-def _walk(directory: Path, prefix: str) -> Iterator[str]:
+def _walk(directory: Path, prefix: str, runs: list[str]) -> Iterator[str]:
+    """Yield the files below a directory, and collect the run directories, whose files are results."""
     try:
         with os.scandir(directory) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
         raise _wrong(f"must be readable, got '{printable(str(directory))}': {error.strerror}") from None
+    if prefix and _is_run(directory, {entry.name for entry in entries}):
+        runs.append(prefix.removesuffix("/"))
+        return
     for entry in entries:
         if entry.name in NEVER:
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", runs)
         else:
             yield prefix + entry.name
+
+
+def _is_run(directory: Path, names: set[str]) -> bool:
+    """Return whether a directory keeps a run: that of the trainer, or of a program with packed code."""
+    if names >= RUN:
+        return True
+    try:
+        return "code" in names and any(map(ARCHIVE.fullmatch, os.listdir(directory / "code")))
+    except OSError:
+        return False  # a file, or a folder that reading it refuses
 
 
 def _entry(directory: Path, path: str) -> Entry:
@@ -159,7 +182,7 @@ def _size(path: Path) -> int:
         return 0  # reading it says what is wrong
 
 
-def _require_inside(paths: set[str], entries: tuple[Entry, ...]) -> None:
+def _require_inside(paths: set[str], entries: tuple[Entry, ...], hint: str) -> None:
     """Refuse a link to what is not packed: in the pods it would lead nowhere, or out of the directory."""
     folders = {"/".join(path.split("/")[:depth]) for path in paths for depth in range(path.count("/") + 1)}
     for entry in entries:
@@ -175,7 +198,7 @@ def _require_inside(paths: set[str], entries: tuple[Entry, ...]) -> None:
         raise _wrong(
             f"must hold only links to what is packed, got '{printable(entry.path)}' "
             f"-> '{printable(entry.target)}', {reason}",
-            "replace the link by the file, or leave it out",
+            hint,
         )
 
 

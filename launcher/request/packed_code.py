@@ -62,7 +62,7 @@ def read(value: Any) -> PackedCode:
     if isinstance(value, PackedCode):
         return value
     if not isinstance(value, Mapping) or not set(value) <= set(KEYS):
-        raise Wrong("must be packed code", value, HINT)
+        raise Wrong("must be a directory, or packed code", value, HINT)
     digest, commit, dirty = value.get("digest"), value.get("commit", ""), value.get("dirty", False)
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
         raise Wrong("must have a SHA-256 of 64 hexadecimal digits as digest", digest)

@@ -103,7 +103,9 @@ def file(path: Path) -> Source:
     def beside(value: Any) -> Any:
         if isinstance(value, list):
             return [beside(item) for item in value]
-        return str(path.parent / Path(value).expanduser()) if isinstance(value, str) else value
+        if not isinstance(value, str) or not value.strip():
+            return value
+        return str(path.parent / os.path.expanduser(value))
 
     named = {
         name: beside(value)

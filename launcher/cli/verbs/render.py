@@ -53,6 +53,8 @@ def command(form: str, directory: str | None, explain: bool, save_code: str | No
     """
     _check(form, directory, explain)
     job = options.job(flags)
+    if save_code is not None and not save_code.strip():
+        raise RequestError(Problem("save-code", f"must be a file, got {save_code!r}"))
     if save_code and not job.code:
         raise RequestError(Problem("save-code", "must be used with --code", "--code DIR"))
     if job.code:

@@ -134,13 +134,13 @@ def test_the_init_container_has_the_variables_of_the_request_and_no_accelerator(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"code": "."}, "code: must be packed code, got '.'"),
+        ({"code": "."}, "code: must be a directory, or packed code, got '.'"),
         ({"code": {"digest": "AB" * 32}}, "code: must have a SHA-256 of 64 hexadecimal digits as digest"),
         ({"code": {"digest": "0" * 64, "commit": "main"}}, "code: must have a commit of 40 or 64"),
         ({"code": {"digest": "0" * 64, "dirty": "no"}}, "code: must have true or false as dirty"),
         ({"code": {"digest": "0" * 64, "archive": "?"}}, "code: must have an archive in base64"),
         ({"code": {"digest": "0" * 64, "archive": "aaaa"}}, "code: must have an archive whose SHA-256"),
-        ({"code": {"digest": "0" * 64, "size": 1}}, "code: must be packed code"),
+        ({"code": {"digest": "0" * 64, "size": 1}}, "code: must be a directory, or packed code"),
         ({"code": {"digest": "0" * 64}, "bucket": None}, "code: must have its archive where the run"),
         ({"code": {"digest": "0" * 64}, "mount": "ssd:/code"}, "mount: must not mount at /code, where"),
         ({"code": {"digest": "0" * 64}, "mount": "ssd:/code/x"}, "mount: must not mount at /code/x"),

@@ -262,6 +262,40 @@ def test_outside_git_dockerignore_decides(tmp_path: Path) -> None:
     assert (selected.notes, selected.commit, selected.dirty) == ((), "", False)
 
 
+def test_outside_git_run_directories_stay_at_home(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "plain", tmp_path / "outside"
+    trained, program = folder / "runs" / "trained", folder / "runs" / "deeper" / "program"
+    for run in (trained, program / "code"):
+        run.mkdir(parents=True)
+    write(folder, **{"a.py": "1"})
+    write(trained, **{"config.json": "{}", "attempts.jsonl": "", "weights": "2"})
+    (trained / "log").symlink_to(outside)  # wandb makes such links
+    write(program / "code", **{f"{'0' * 64}.tar.gz": "3"})
+    write(program, saved="4")
+    selected = selection.select(folder)
+    assert [e.path for e in selected.entries] == ["a.py"]
+    assert selected.notes[1:] == ("2 run directories are not packed: runs/deeper/program, runs/trained",)
+    (folder / ".dockerignore").write_text("runs/deeper\n")
+    assert selection.select(folder).notes == ("1 run directory is not packed: runs/trained",)
+    assert [e.path for e in selection.select(program).entries] == [f"code/{'0' * 64}.tar.gz", "saved"]
+
+
+def test_files_that_look_like_part_of_a_run_are_packed(tmp_path: Path) -> None:
+    model, code, empty = (tmp_path / "plain" / name for name in ("model", "runs", "code"))
+    for folder in (model, code / "code", empty):
+        folder.mkdir(parents=True)
+    write(model, **{"config.json": "{}"})
+    write(code / "code", **{"a.tar.gz": "1"})
+    write(empty, code="2")
+    assert paths(tmp_path / "plain") == ["code/code", "model/config.json", "runs/code/a.tar.gz"]
+
+
+def test_outside_git_the_hint_for_a_link_names_dockerignore(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/hostname")
+    hint = f"replace the link by the file, or leave it out: {tmp_path}/.dockerignore names what to leave out"
+    assert refused(tmp_path)[1] == hint
+
+
 def test_what_is_neither_file_nor_link_is_refused(tmp_path: Path) -> None:
     for kind in ("pipe", "socket", "device"):
         folder = tmp_path / kind

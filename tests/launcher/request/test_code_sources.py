@@ -72,3 +72,40 @@ def test_save_code_needs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     assert render("--save-code", "x")[0] == 2
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_path_is_no_directory(tree: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.chdir(tree)
+    code, out, err = render("--code", text)
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [f"error: code: must be a directory, got {text!r}"]
+    (tree / "resnet-launch.yaml").write_text(f"code: '{text}'\n")
+    code, out, err = render()
+    assert (code, out) == (2, "")
+    assert f"code: must be a directory, got {text!r} (from {tree}/resnet-launch.yaml:1)" in err
+    with pytest.raises(RequestError):
+        archive.pack(text)
+
+
+def test_an_empty_name_is_no_file_for_the_archive(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree)
+    code, out, err = render("--code", ".", "--save-code", "")
+    assert (code, out) == (2, "")
+    assert "error: save-code: must be a file, got ''" in err
+
+
+@pytest.mark.parametrize("field", ["code", "patch", "env-file", "recipe"])
+def test_a_user_who_does_not_exist_has_no_files(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    monkeypatch.chdir(tree)
+    code, out, err = render(f"--{field}", "~nobody-here/a.yaml")
+    assert (code, out) == (2, "")
+    assert f"error: {field}: must be " in err
+    assert "~nobody-here/a.yaml'" in err
+    (tree / "resnet-launch.yaml").write_text(f"{field}: ~nobody-here/a.yaml\n")
+    code, out, err = render()
+    assert (code, out) == (2, "")
+    assert f"error: {field}: must be " in err
+    assert f"{tree}/resnet-launch.yaml" in err
