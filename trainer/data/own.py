@@ -6,6 +6,7 @@ an order that follows from the step, so an example must be the same whenever it 
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +59,10 @@ def _checked(name: str, source: Any) -> Source:
         values: Sequence[float] = getattr(source, field)
         if len(values) != shape[2] or not all(isinstance(value, int | float) for value in values):
             raise DataError(f"data.name: {name}: {field} must be {shape[2]} numbers, got {values!r}")
+    if not all(map(math.isfinite, (*source.mean, *source.std))):
+        raise DataError(
+            f"data.name: {name}: mean and std must be finite, got {source.mean!r} and {source.std!r}"
+        )
     if min(source.std) <= 0:
         raise DataError(f"data.name: {name}: std must be above 0, got {source.std!r}")
     if not 0 < source.crop <= 1:

@@ -15,6 +15,8 @@ BROKEN = [
     ("wide", DataError, "image_shape must be (side, side, 1 or 3 channels), got (8, 16, 1)"),
     ("same_names", DataError, "class_names must be different texts, got ['a', 'a']"),
     ("no_deviation", DataError, "std must be above 0, got (0.0,)"),
+    ("mean_of_nothing", DataError, "mean and std must be finite, got (nan,) and (0.2,)"),
+    ("boundless", DataError, "mean and std must be finite, got (0.3,) and (inf,)"),
     ("floats", DataError, "gather must return images (1, 8, 8, 1) uint8, got (1, 8, 8, 1) float64"),
     ("other_labels", DataError, "labels must be 0..3, got 4..4"),
     ("missing", ConfigError, "cannot open the split 'train': FileNotFoundError: [Errno 2] No such file"),

@@ -43,6 +43,8 @@ empty = _changed(size=0)
 wide = _changed(image_shape=(8, 16, 1))
 same_names = _changed(class_names=["a", "a"])
 no_deviation = _changed(std=(0.0,))
+mean_of_nothing = _changed(mean=(float("nan"),))
+boundless = _changed(std=(float("inf"),))
 floats = _changed(gather=lambda indices, draws=None: (np.zeros((len(indices), 8, 8, 1)), indices % 4))
 other_labels = _changed(gather=lambda indices, draws=None: (_black(indices), indices + 4))
 
