@@ -70,8 +70,10 @@ SHELL = {"cd", "do", "done", "echo", "for", "mkdir", "source"}
 ASSIGNMENT = re.compile(r"[A-Z_]+=")  # a variable for one command, before its program
 # Flags in code style that belong to other programs.
 FOREIGN = {
-    "--dry-run", "--dryrun", "--env-file", "--force-conflicts", "--max_retries", "--restart-on-exit-codes",
-    "--tpu-type", "--wait", "--filename",
+    "--base-docker-image", "--base-image", "--build-context", "--compute-type", "--dry-run", "--dry-run-out",
+    "--dryrun", "--filename", "--force-conflicts", "--gke-nap-provisioning", "--gke-nap-reservation",
+    "--max_retries", "--pathways", "--restart-on-exit-codes", "--restarts", "--script-dir", "--tpu-type",
+    "--use-pathways", "--wait",
 }  # fmt: skip
 SETTING = re.compile(r"(?<![\w-])((?:model|data|optim|augment|train|checkpoint|log)\.[a-z]\w+)\b(?!\()")
 SETTINGS = {row["field"] for row in schema()}
@@ -232,6 +234,9 @@ def test_every_block_has_a_known_language(page: str) -> None:
 def test_commands_that_are_not_run_exist(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if page.startswith("examples/"):
         shutil.copytree((CHECKOUT / page).parent, tmp_path, dirs_exist_ok=True)
+    if page == "README.md":  # a person's own files
+        (tmp_path / "train.py").write_text("print('progress step=1')\n")
+        (tmp_path / "birds.yaml").write_text("train.epochs: 3\n")
     monkeypatch.chdir(tmp_path)  # no resnet-launch.yaml of someone's
     for block in blocks(page, "console"):
         for command in commands(block):
