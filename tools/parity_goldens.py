@@ -42,6 +42,29 @@ CASES = {
     "resnet-d": ("timm", "resnet18d", {}),
     "blur": ("timm", "resnetblur50", {}),
     "squeeze": ("timm", "seresnet50", {}),
+    "vit-ti16": ("timm", "vit_tiny_patch16_224", {"img_size": 64}),
+    "vit-mean": (
+        "timm",
+        "vit_tiny_patch16_224",
+        {"img_size": 64, "global_pool": "avg", "class_token": False, "fc_norm": False},
+    ),
+    "vit-map": (
+        "timm",
+        "vit_tiny_patch16_224",
+        {"img_size": 64, "global_pool": "map", "class_token": False, "fc_norm": False},
+    ),
+    "vit-b32": ("torchvision", "vit_b_32", {"image_size": 64}),
+    "convnext-t": ("timm", "convnext_tiny", {}),
+    "convnext-torchvision": ("torchvision", "convnext_tiny", {"stochastic_depth_prob": 0.0}),
+    "efficientnet-b0": ("timm", "tf_efficientnet_b0", {}),
+    "efficientnet-b1": ("torchvision", "efficientnet_b1", {"dropout": 0.0, "stochastic_depth_prob": 0.0}),
+    "efficientnetv2-b0": ("timm", "tf_efficientnetv2_b0", {}),
+    "efficientnetv2-s": (
+        "torchvision",
+        "efficientnet_v2_s",
+        {"dropout": 0.0, "stochastic_depth_prob": 0.0},
+    ),
+    "deit3-s16": ("timm", "deit3_small_patch16_224", {"img_size": 64}),
 }
 
 
@@ -120,7 +143,7 @@ def compute(case: str) -> dict:
 def _few(values: dict[str, float]) -> dict[str, float]:
     """Return the first, the last and six values between: a file of a few kB that still covers every stage."""
     names = list(values)
-    chosen = sorted({round(i * (len(names) - 1) / 7) for i in range(8)})
+    chosen = sorted({round(i * (len(names) - 1) / 7) for i in range(8)}) if names else []
     return {names[i]: float(f"{values[names[i]]:.7g}") for i in chosen}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer import imports, paths
+from trainer import imports, paths, registry
 from trainer.errors import ConfigError, ExitCode
 from trainer.registry import ARCHS, DATASETS
 
@@ -83,6 +83,26 @@ class ModelConfig:
         "them it rises linearly",
         minimum=0,
         maximum=0.99,
+    )
+    pool: str = option(
+        "auto",
+        "what the head of a ViT sees; token: the class token; mean: the mean of all tokens; map: attention "
+        "with a learned probe (arXiv:2106.04560); auto: token",
+        ("auto", "token", "mean", "map"),
+    )
+    positions: str = option(
+        "auto",
+        "positions of a ViT's patches; sincos2d: fixed waves (arXiv:2205.01580); auto: learned",
+        ("auto", "learned", "sincos2d"),
+    )
+    padding: str = option(
+        "auto",
+        "padding of an EfficientNet; same: as TensorFlow pads, in the authors' weights; symmetric: as "
+        "PyTorch pads, in weights of torchvision and timm; auto: same",
+        ("auto", "same", "symmetric"),
+    )
+    dropout: float = option(
+        0.0, "share of the features before the head that training zeroes", minimum=0, maximum=0.99
     )
     bn_momentum: float = option(0.9, "decay per step of the running statistics of BatchNorm", minimum=0)
     bn_epsilon: float = option(1e-5, "epsilon added to the variance in BatchNorm", minimum=0)
@@ -420,12 +440,16 @@ TYPES = {path: type(f.default) for path, f in FIELDS.items()}
 def resolve(name: str, run_dir: str, recipe: str, *layers: Mapping[str, Any]) -> TrainConfig:
     """Merge layers of ``{"section.field": value}`` into a TrainConfig; later layers win.
 
+    The first layer is what the network has as defaults (``registry.defaults``).
+
     A value may be a string, which is converted to the type of the field. Paths become absolute.
 
     Raises:
       ConfigError: names every unknown field (with the closest match) and every bad value.
     """
     merged = {path: value for layer in layers for path, value in layer.items()}
+    arch = merged.get("model.arch", ModelConfig.arch)
+    merged = registry.defaults(str(arch), merged) | merged
     problems, sections = [], {s: {} for s in SECTIONS}
     for path, value in merged.items():
         try:

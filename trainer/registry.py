@@ -1,7 +1,25 @@
 """Networks, datasets and libraries by name, as plain tables: looking up a name does not import jax."""
 
+from collections.abc import Mapping
+from typing import Any
+
 RESNET50 = {"block": "bottleneck", "stage_sizes": (3, 4, 6, 3)}
 RESNET101 = {"block": "bottleneck", "stage_sizes": (3, 4, 23, 3)}
+
+VIT_TI = {"width": 192, "depth": 12, "heads": 3, "hidden": 768}
+VIT_S = {"width": 384, "depth": 12, "heads": 6, "hidden": 1536}
+VIT_B = {"width": 768, "depth": 12, "heads": 12, "hidden": 3072}
+VIT_L = {"width": 1024, "depth": 24, "heads": 16, "hidden": 4096}
+DEIT3 = {"patch": 16, "layer_scale": 1e-6, "class_position": False}
+
+# A word is a stage: repeats, kernel, stride, expansion, channels; f is fused (trainer.models.efficientnet).
+B0 = "r1k3s1e1o16 r2k3s2e6o24 r2k5s2e6o40 r3k3s2e6o80 r3k5s1e6o112 r4k5s2e6o192 r1k3s1e6o320"
+V2_B0 = "f1k3s1e1o16 f2k3s2e4o32 f2k3s2e4o48 r3k3s2e4o96 r5k3s1e6o112 r8k3s2e6o192"
+V2_S = "f2k3s1e1o24 f4k3s2e4o48 f4k3s2e4o64 r6k3s2e4o128 r9k3s1e6o160 r15k3s2e6o256"
+V2_M = "f3k3s1e1o24 f5k3s2e4o48 f5k3s2e4o80 r7k3s2e4o160 r14k3s1e6o176 r18k3s2e6o304 r5k3s1e6o512"
+V2_L = "f4k3s1e1o32 f7k3s2e4o64 f7k3s2e4o96 r10k3s2e4o192 r19k3s1e6o224 r25k3s2e6o384 r7k3s1e6o640"
+V1 = {"stages": B0}
+V2 = {"stem": 24}
 
 # name -> (module of trainer.models, sizes that its function ``architecture`` takes); each holds one family
 ARCHS = {
@@ -15,6 +33,39 @@ ARCHS = {
     "resnext50-32x4d": ("resnet", {**RESNET50, "groups": 32, "group_width": 4}),
     "resnext101-32x8d": ("resnet", {**RESNET101, "groups": 32, "group_width": 8}),
     "resnext101-64x4d": ("resnet", {**RESNET101, "groups": 64, "group_width": 4}),
+    # Dosovitskiy et al. 2020 (arXiv:2010.11929), table 1; timm for Ti and S; Touvron et al. 2022
+    # (arXiv:2204.07118) for deit3
+    "vit-ti16": ("vit", VIT_TI | {"patch": 16}),
+    "vit-s16": ("vit", VIT_S | {"patch": 16}),
+    "vit-s32": ("vit", VIT_S | {"patch": 32}),
+    "vit-b16": ("vit", VIT_B | {"patch": 16}),
+    "vit-b32": ("vit", VIT_B | {"patch": 32}),
+    "vit-l16": ("vit", VIT_L | {"patch": 16}),
+    "deit3-s16": ("vit", VIT_S | DEIT3),
+    "deit3-b16": ("vit", VIT_B | DEIT3),
+    "deit3-l16": ("vit", VIT_L | DEIT3),
+    # Tan and Le 2019 (arXiv:1905.11946), the authors' efficientnet_builder.py
+    "efficientnet-b0": ("efficientnet", V1),
+    "efficientnet-b1": ("efficientnet", V1 | {"depth": 1.1}),
+    "efficientnet-b2": ("efficientnet", V1 | {"width": 1.1, "depth": 1.2}),
+    "efficientnet-b3": ("efficientnet", V1 | {"width": 1.2, "depth": 1.4}),
+    "efficientnet-b4": ("efficientnet", V1 | {"width": 1.4, "depth": 1.8}),
+    "efficientnet-b5": ("efficientnet", V1 | {"width": 1.6, "depth": 2.2}),
+    "efficientnet-b6": ("efficientnet", V1 | {"width": 1.8, "depth": 2.6}),
+    "efficientnet-b7": ("efficientnet", V1 | {"width": 2.0, "depth": 3.1}),
+    # Tan and Le 2021 (arXiv:2104.00298), the authors' effnetv2_configs.py
+    "efficientnetv2-b0": ("efficientnet", {"stages": V2_B0, "limited": False}),
+    "efficientnetv2-s": ("efficientnet", V2 | {"stages": V2_S}),
+    "efficientnetv2-m": ("efficientnet", V2 | {"stages": V2_M}),
+    "efficientnetv2-l": ("efficientnet", V2 | {"stages": V2_L, "stem": 32}),
+    # Liu et al. 2022 (arXiv:2201.03545), section 3
+    "convnext-t": ("convnext", {"depths": (3, 3, 9, 3), "widths": (96, 192, 384, 768)}),
+    "convnext-s": ("convnext", {"depths": (3, 3, 27, 3), "widths": (96, 192, 384, 768)}),
+    "convnext-b": ("convnext", {"depths": (3, 3, 27, 3), "widths": (128, 256, 512, 1024)}),
+    # For tests and for trying a cluster, as resnet-tiny.
+    "efficientnet-tiny": ("efficientnet", {"stages": "f1k3s1e1o8 r2k3s2e4o16", "stem": 8, "head": 32}),
+    "convnext-tiny": ("convnext", {"depths": (1, 1), "widths": (16, 32)}),
+    "vit-tiny": ("vit", {"patch": 4, "width": 32, "depth": 2, "heads": 2, "hidden": 64}),
     # Two stages of one block: for tests and for trying a cluster, trains in seconds on a CPU.
     "resnet-tiny": ("resnet", {"block": "basic", "stage_sizes": (1, 1)}),
 }
@@ -22,6 +73,24 @@ ARCHS = {
 # MB of high-bandwidth memory that one training image of 224 pixels moves, with operations fused as compilers
 # do; this traffic bounds the rate. From a count of every layer's activations.
 MB_PER_IMAGE = {"resnet18": 63, "resnet34": 95, "resnet50": 286, "resnet101": 419, "resnet152": 584}
+
+
+def defaults(arch: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a network whose defaults are others than those of the section `model`.
+
+    BatchNorm of EfficientNet is that of the authors (efficientnet_builder.py, effnetv2_configs.py), and with
+    symmetric padding that of the weights of torchvision and timm.
+
+    Args:
+      arch: name of the network.
+      settings: settings of the run by `section.field`.
+    """
+    if not arch.startswith("efficientnet"):
+        return {}
+    second = arch.startswith("efficientnetv2")
+    pytorch = settings.get("model.padding") == "symmetric" and not second
+    return {"model.bn_epsilon": 1e-5 if pytorch else 1e-3, "model.bn_momentum": 0.9 if second else 0.99}
+
 
 # name -> module of trainer.data.formats with ``load(split, config) -> Source``
 DATASETS = {"digits": "digits", "fashion-mnist": "idx", "synthetic": "synthetic"}

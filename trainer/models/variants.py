@@ -12,6 +12,9 @@ SQUEEZE_MULTIPLE = 8  # channels of the squeezed layer are a multiple of this, a
 PLAIN_GROUP_WIDTH = 64  # by which ``Variant.group_width`` is measured, as torchvision's width_per_group
 
 
+Drop = tuple[jax.Array, jax.Array] | None  # a scalar key and the rate at which a branch is dropped
+
+
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """How the blocks of a network differ from those of He et al. 2015 (arXiv:1512.03385).
@@ -82,18 +85,31 @@ def blur(x: jax.Array, stride: int, mode: str) -> jax.Array:
     return (left + 2 * middle + right) / 4  # [B, H / stride, W / stride, C]
 
 
-def drop_branch(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
+def drop_branch(x: jax.Array, rate: float | jax.Array, key: jax.Array) -> jax.Array:
     """Zero the branch of some examples and scale the others up (arXiv:1603.09382, section 3).
 
     Scaling by 1 / (1 - rate) in training stands for the paper's scaling in evaluation.
 
     Args:
-      x: [B, H, W, C] of any float dtype; so is what is returned.
-      rate: probability that an example's branch is zeroed, below 1.
+      x: [B, ...] of any float dtype; so is what is returned.
+      rate: probability that an example's branch is zeroed, below 1; a number, or a scalar array.
       key: a scalar key of the draws.
     """
-    survives = jax.random.bernoulli(key, 1.0 - rate, (x.shape[0], 1, 1, 1))
-    return jnp.where(survives, x / (1.0 - rate), jnp.zeros_like(x))
+    survives = jax.random.bernoulli(key, 1.0 - rate, (x.shape[0], *[1] * (x.ndim - 1)))
+    return jnp.where(survives, x / jnp.asarray(1.0 - rate, x.dtype), jnp.zeros_like(x))
+
+
+def drops_of(blocks: int, rate: float, key: jax.Array | None) -> tuple[jax.Array, jax.Array] | None:
+    """Return a key and a rate for each block, [blocks] and [blocks] float32; None where nothing is dropped.
+
+    Args:
+      blocks: number of blocks.
+      rate: rate of the last block; it rises linearly from 0 at the first.
+      key: a scalar key of the draws; None: nothing is dropped.
+    """
+    if key is None or not rate:
+        return None
+    return jax.random.split(key, blocks), jnp.linspace(0.0, rate, blocks, dtype=jnp.float32)
 
 
 def mean_pool(x: jax.Array) -> jax.Array:

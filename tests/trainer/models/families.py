@@ -36,6 +36,21 @@ FAMILIES = [
         libraries=("torchvision", "timm"),
     ),
     Family(
+        arch="vit-tiny",
+        settings={"model.stochastic_depth": 0.2},
+        libraries=("torchvision", "timm"),
+    ),
+    Family(
+        arch="convnext-tiny",
+        settings={"model.stochastic_depth": 0.2},
+        libraries=("torchvision", "timm"),
+    ),
+    Family(
+        arch="efficientnet-tiny",
+        settings={"model.stochastic_depth": 0.2, "model.dropout": 0.1},
+        libraries=("torchvision", "timm"),
+    ),
+    Family(
         arch="own_code.nets:mlp",
         settings={"model.width": 16},
         data="own_code.data:squares",
