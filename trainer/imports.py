@@ -133,13 +133,11 @@ def described(error: BaseException, name: str) -> str:
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({error.filename} line {error.lineno})"
     package = name.partition(":")[0].partition(".")[0]
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_of(frame.filename, package)]
-    place = f" ({own[-1].filename} line {own[-1].lineno})" if own else ""
+    # By the name in the frame: a module whose import fails is in `sys.modules` no more.
+    own = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    place = f" ({own[-1][0]} line {own[-1][1]})" if own else ""
     return f"{type(error).__name__}: {first_line(error, 400)}{place}"
-
-
-def _is_of(path: str, package: str) -> bool:
-    module = sys.modules.get(package)
-    folders = [*getattr(module, "__path__", [])]
-    return path == getattr(module, "__file__", None) or any(path.startswith(f"{f}/") for f in folders)
