@@ -115,7 +115,7 @@ def secret_env(name: str) -> list[Object]:
 def with_code(manifest: Any, pod: Any) -> None:
     """Give the pods the init container and the volume of --code without a bucket."""
     fields: Any = {"image": "r.example/team/trainer:1", "code_image": "r.example/base:1"}
-    code = {"digest": hashlib.sha256(b"x").hexdigest(), "archive": "eA=="}
+    code: Any = {"digest": hashlib.sha256(b"x").hexdigest(), "archive": "eA=="}
     job = TrainingJob(slice="cpu-2x1", arch="resnet18", name="run", code=code, **fields)
     rendered: Any = copy.deepcopy(render(job)[-1])
     spec = rendered["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]

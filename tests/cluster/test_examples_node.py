@@ -57,6 +57,7 @@ def built(
         buildah.run("push", "--tls-verify=false", "--disable-compression", cpu_image.name, f"docker://{base}")
         request = image_builds.request(f"{registry.host}/team/examples:1", base, add=folders)
         image_builds.built(request, tmp_path_factory.mktemp("caches") / "image")
+        assert cluster.node
         with registries.relayed(registry, cluster.node.plane.wire.host) as seen:
             name = f"{seen}/team/examples:1"
             cluster.node.ctr("images", "pull", "--plain-http", name)

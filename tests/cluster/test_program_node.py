@@ -30,7 +30,7 @@ def test_plain_jax_joins_without_arguments(
         name="plain",
         namespace=namespace,
         image="localhost/resnet-launch:cpu",
-        command=["python", "-c", PLAIN],
+        command=("python", "-c", PLAIN),
         workdir="/tmp",
         cpu="200m",
         max_restarts=0,

@@ -174,7 +174,8 @@ CUSTOM = [
 
 @pytest.mark.parametrize("facts", CUSTOM)
 def test_slices_that_the_catalogue_lacks(control_plane: Cluster, namespace: str, facts: str) -> None:
-    request = TrainingJob(slice="custom", custom_slice=facts, arch="resnet50", bucket="my-bucket")
+    described: Any = facts  # a flag's text is read as a mapping is
+    request = TrainingJob(slice="custom", custom_slice=described, arch="resnet50", bucket="my-bucket")
     [rendered] = render(request)
     accept(control_plane, namespace, JOBSETS, rendered)
     accept(control_plane, namespace, PODS, pod_of(rendered))
