@@ -111,7 +111,8 @@ def test_the_exit_codes_of_a_program_of_the_user_s_own(control_plane: Cluster, n
     run.end(3, 2)
     assert eventually(run.failed)
     assert run.restarts() == (3, 1)
-    described = status(api.Cluster(None, namespace, str(control_plane.kubeconfig)), "run")
+    launched = api.Cluster(None, namespace, str(control_plane.kubeconfig))
+    described = status(launched, "run")
     assert described["command"] == ["python", "train.py"]
     assert described["failed"]["exit_code"] == 2
     assert described["failed"]["meaning"] == "cannot succeed"

@@ -81,7 +81,7 @@ def test_an_image_that_is_nowhere(launch: Command) -> None:
         return " ".join(launch("status run --json").json["why"])
 
     assert eventually(lambda: why().startswith("image localhost/nothing:1: "), 60), why()
-    assert "(2 pods, such as " in why()
+    assert eventually(lambda: "(2 pods, such as " in why(), 60), why()
 
 
 def test_a_volume_that_does_not_exist(launch: Command, cpu_image: image.Image) -> None:

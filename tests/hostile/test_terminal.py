@@ -57,6 +57,7 @@ RUN: dict[str, Any] = {
     "slice": "v4-8",
     "hosts": 1,
     "arch": "resnet50",
+    "command": [],
     "pods": {},
     "restarts": {"total": 0, "counted": 0, "max": 10},
     "finished": "",
@@ -76,10 +77,10 @@ RUN: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("field", ["name", "arch", "run_dir", "submitted_by", "why"])
+@pytest.mark.parametrize("field", ["name", "arch", "command", "run_dir", "submitted_by", "why"])
 @pytest.mark.parametrize("text", ["x\n  phase         Completed", *HOSTILE], ids=ascii)
 def test_a_line_of_the_status_cannot_be_imitated(field: str, text: str) -> None:
-    lines = page(RUN | {field: [text] if field == "why" else text})
+    lines = page(RUN | {field: [text] if field in ("why", "command") else text})
     assert all(line.isprintable() for line in lines)
     assert sum(line.strip().startswith("phase ") for line in lines) == 1
 
