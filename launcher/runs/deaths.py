@@ -6,6 +6,7 @@ pod's own reason and message, the container's reason, its exit code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -84,14 +85,19 @@ def subject(pod: str, node: str, container: str = "") -> str:
 def first_failure(pods: Iterable[JSON]) -> dict[str, Any] | None:
     """Return the pod that failed first, as a mapping of Death's fields; None where none failed.
 
-    A pod that has saved its state is no failure. One that aborted for want of a peer comes after the others
-    of the same second.
+    A pod that has saved its state is no failure. Of the same second, one that ended by itself comes before one
+    that a controller ended, and both before one that aborted for want of a peer. A pod without a time is last.
     """
     failed = [death for death in deaths(pods) if not death.saved]
     if not failed:
         return None
-    first = min(failed, key=lambda d: (objects.time(d.at) or 0.0, d.exit_code == ABORTED, d.pod))
+    first = min(failed, key=_order)
     return {name: value for name, value in asdict(first).items() if name != "saved"}
+
+
+def _order(death: Death) -> tuple[float, bool, bool, str]:
+    at = objects.time(death.at) or math.inf
+    return at, death.exit_code == ABORTED, death.exit_code is None, death.pod
 
 
 def deaths(pods: Iterable[JSON]) -> Iterator[Death]:

@@ -192,3 +192,10 @@ def test_the_first_is_the_one_whose_end_began_first():
 )
 def test_what_lives_or_says_nothing_has_not_died(status):
     assert deaths.first_failure([{"metadata": {"name": "p"}, "status": status}]) is None
+
+
+@pytest.mark.parametrize("at", ["2026-01-01T00:00:09Z", None])
+def test_a_pod_that_a_controller_ended_is_not_the_first_to_fail(at):
+    """The Job controller fails the other pods of a failed Job; their containers say nothing."""
+    by_itself, swept_up = pod(ended(2, at=at), name="z"), pod(name="a")
+    assert deaths.first_failure([swept_up, by_itself])["pod"] == "z"
