@@ -85,8 +85,9 @@ def subject(pod: str, node: str, container: str = "") -> str:
 def first_failure(pods: Iterable[JSON]) -> dict[str, Any] | None:
     """Return the pod that failed first, as a mapping of Death's fields; None where none failed.
 
-    A pod that has saved its state is no failure. Of the same second, one that ended by itself comes before one
-    that a controller ended, and both before one that aborted for want of a peer. A pod without a time is last.
+    A pod that has saved its state is no failure. Of the same second, one that ended by itself comes before
+    one that a controller ended, and both before one that aborted for want of a peer. A pod without a time is
+    last.
     """
     failed = [death for death in deaths(pods) if not death.saved]
     if not failed:

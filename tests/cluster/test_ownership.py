@@ -128,7 +128,8 @@ def test_a_pod_that_hangs_is_named_by_the_delete(
     control_plane.api.request("PATCH", path, {"metadata": {"finalizers": ["example.com/keep"]}}, kind)
     old = lookup.find(api, "run")
     lookup.delete(api, old)
-    with pytest.raises(TimedOutError, match=rf"pod {pod} on node \S+ is still there, with .*example.com/keep"):
+    there = rf"pod {pod} on node \S+ is still there, with .*example.com/keep"
+    with pytest.raises(TimedOutError, match=there):
         deletion.until_gone(api, old, 3)
     control_plane.api.request("PATCH", path, {"metadata": {"finalizers": None}}, kind)
     deletion.until_gone(api, old, 30)
