@@ -19,8 +19,8 @@ def main() -> int:
     cuda = torch.cuda.is_available()
     dist.init_process_group("nccl" if cuda else "gloo")
     device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
-    told_to_end = []
-    signal.signal(signal.SIGTERM, lambda number, frame: told_to_end.append(number))
+    signals = []
+    signal.signal(signal.SIGTERM, lambda number, frame: signals.append(number))
 
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(2, 64), torch.nn.Tanh(), torch.nn.Linear(64, 2)).to(device)
@@ -35,7 +35,7 @@ def main() -> int:
         loss.backward()
         optimizer.step()
         step += 1
-        ending = torch.tensor(float(bool(told_to_end)), device=device)
+        ending = torch.tensor(float(bool(signals)), device=device)
         dist.all_reduce(ending)  # all hosts save the same step
         if ending or step % 20 == 0 or step == STEPS:
             if dist.get_rank() == 0:

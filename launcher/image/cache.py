@@ -137,13 +137,13 @@ class Cache:
           ActionError: it cannot be written.
           Damaged: the bytes are not those of the digest; nothing is kept.
         """
-        found = hashlib.sha256()
+        sha256 = hashlib.sha256()
         with writing(self.root), self.scratch() as folder:
             with (folder / "blob").open("wb") as file:
                 for part in parts:
-                    found.update(part)
+                    sha256.update(part)
                     file.write(part)
-            if f"sha256:{found.hexdigest()}" != digest:
+            if f"sha256:{sha256.hexdigest()}" != digest:
                 raise Damaged(digest)
             (folder / "blob").replace(self.blob(digest))
         return self.blob(digest)

@@ -40,12 +40,12 @@ def trainer() -> tuple[Member, ...]:
 
 def digest(members: Iterable[Member]) -> str:
     """Return `sha256:…` of the paths and contents of files and links."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for member in members:
         content = member.content if isinstance(member.content, bytes) else member.content.read_bytes()
         parts = [member.path, member.target, member.executable, hashlib.sha256(content).hexdigest()]
-        found.update(json.dumps(parts).encode())
-    return f"sha256:{found.hexdigest()}"
+        sha256.update(json.dumps(parts).encode())
+    return f"sha256:{sha256.hexdigest()}"
 
 
 def added(directory: Path) -> tuple[Member, ...]:

@@ -254,10 +254,10 @@ def _text(answers: Mapping[str, str]) -> str:
         "queue": answers.get("queue"),
         "service-account": answers.get("service_account"),
     }
-    given = {name: value for name, value in values.items() if value}
+    named = {name: value for name, value in values.items() if value}
     lines = ["# Defaults of `resnet-launch` in this folder and below it; a flag wins over them."]
     lines += [f"# {name}:" for name, value in values.items() if not value]
-    return "\n".join([*lines, to_yaml([given]) if given else "{}\n"])
+    return "\n".join([*lines, to_yaml([named]) if named else "{}\n"])
 
 
 def _write(path: Path, text: str, force: bool) -> None:

@@ -44,10 +44,10 @@ def read(server: FaultyRegistry, folder: Path, processor: str = "amd64", name: s
 def test_layers_keep_their_digests_and_get_the_names_of_oci(tmp_path: Path) -> None:
     with serving() as server:
         wanted = store(server, CONFIG)
-        found = read(server, tmp_path)
-    assert found.digest == wanted
-    assert found.name == f"{server.host}/team/base:1"
-    [layer] = found.layers
+        image_read = read(server, tmp_path)
+    assert image_read.digest == wanted
+    assert image_read.name == f"{server.host}/team/base:1"
+    [layer] = image_read.layers
     assert (layer.digest, layer.size, layer.diff_id) == (D, 5, D)
     assert layer.media_type == "application/vnd.oci.image.layer.v1.tar+gzip"
 
@@ -151,11 +151,11 @@ def test_any_reply_is_read_or_refused(tmp_path: Path) -> None:
                 manifest = spoilt(numbers, json.loads(server.manifests["a"]))
                 server.manifests["1"] = json.dumps(manifest).encode()
             try:
-                found = read(server, tmp_path)
+                image_read = read(server, tmp_path)
             except LauncherError as error:
                 assert all(printable(text).isprintable() for text, _ in error.messages())  # noqa: PT017
                 outcomes["refused"] += 1
                 continue
-            assert all(layer.digest == D for layer in found.layers)
+            assert all(layer.digest == D for layer in image_read.layers)
             outcomes["read"] += 1
     assert min(outcomes.values()) > 20
