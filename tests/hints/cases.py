@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,6 +75,14 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.file}-{self.hint[:40]}"
+
+    def printed(self, err: list[str]) -> str:
+        """Return the one hint among lines of stderr that this case is about; fail where there is none."""
+        hints = [line.removeprefix("hint: ") for line in err if line.startswith("hint: ")]
+        template = ".*".join(map(re.escape, self.hint.split("{}")))
+        matching = [hint for hint in hints if re.fullmatch(template, hint)]
+        assert len(matching) == 1, f"{self.hint!r} is not once among {hints}"
+        return matching[0]
 
 
 PROGRAM = "render --slice v4-8 --command true --name mine"

@@ -44,3 +44,12 @@ class Commands:
         out, err = self._capsys.readouterr()
         assert "Traceback" not in err
         return Result(code, out.splitlines(), err.splitlines())
+
+
+@pytest.fixture
+def on_api(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Commands:
+    """A function that runs a command against an API server, without anybody's settings and long pauses."""
+    quick(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    return Commands(tmp_path, capsys)

@@ -90,6 +90,15 @@ def to_oihw(name: str, array: np.ndarray) -> np.ndarray:
     return array.T if array.ndim == 2 else array
 
 
+def stage_of(depths: tuple[int, ...], block: int) -> tuple[int, int]:
+    """Return (stage, index in the stage) of a block, all counted from 0."""
+    for stage, depth in enumerate(depths):
+        if block < depth:
+            return stage, block
+        block -= depth
+    raise ValueError(f"a network of {sum(depths)} blocks has no further one")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Foreign:
     """How another library names and lays out the arrays of a network, and which images its weights expect.

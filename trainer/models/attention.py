@@ -93,19 +93,6 @@ class Attention(nnx.Module):
         y = attend(q.reshape(split), k.reshape(split), v.reshape(split))  # [B, T, heads, width / heads]
         return self.out(y.reshape(batch, tokens, width))
 
-    def weights(self, x: jax.Array) -> jax.Array:
-        """Return how much each token takes from each other one: [B, heads, T, T] float32, rows that sum to 1.
-
-        x: [B, T, width] of any float dtype.
-        """
-        batch, tokens, width = x.shape
-        q, k, _ = jnp.split(self.qkv(x), 3, axis=-1)  # each [B, T, width]
-        split = (batch, tokens, self.heads, width // self.heads)
-        scores = jnp.einsum(
-            "bthd,bshd->bhts", q.reshape(split), k.reshape(split), preferred_element_type=jnp.float32
-        )
-        return jax.nn.softmax(scores / (width // self.heads) ** 0.5, axis=-1)
-
 
 class MLP(nnx.Module):
     """Two matrices with a GELU between them (Hendrycks and Gimpel 2016, arXiv:1606.08415), the exact one.

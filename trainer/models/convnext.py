@@ -16,7 +16,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from trainer.errors import ConfigError
-from trainer.models.architecture import Architecture, Foreign, Inputs, from_oihw, to_oihw
+from trainer.models.architecture import Architecture, Foreign, Inputs, from_oihw, stage_of, to_oihw
 from trainer.models.attention import LayerNorm, Linear
 from trainer.models.patches import Patches
 from trainer.models.repeat import repeat
@@ -222,12 +222,3 @@ def torchvision_names(depths: tuple[int, ...]) -> Foreign:
         read=read,
         write=write,
     )
-
-
-def stage_of(depths: tuple[int, ...], block: int) -> tuple[int, int]:
-    """Return (stage, index in the stage) of a block, all counted from 0."""
-    for stage, depth in enumerate(depths):
-        if block < depth:
-            return stage, block
-        block -= depth
-    raise ValueError(f"a network of {sum(depths)} blocks has no further one")

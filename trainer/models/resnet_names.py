@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from trainer.config import ModelConfig
-from trainer.models.architecture import Foreign, to_oihw
+from trainer.models.architecture import Foreign, stage_of, to_oihw
 
 NORM = {"scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
@@ -42,7 +42,7 @@ def _theirs(model: ModelConfig, stage_sizes: tuple[int, ...], name: str) -> str:
     if path == "head":
         return f"fc.{leaf}"
     if match := re.fullmatch(r"blocks\.(\d+)\.(.*)", path):
-        stage, index = _stage_of(stage_sizes, int(match[1]))
+        stage, index = stage_of(stage_sizes, int(match[1]))
         return f"layer{stage + 1}.{index}.{_in_block(model, match[2])}.{leaf}"
     if match := re.fullmatch(r"deep\.(\d)\.(conv|norm)", path):
         # conv1 is a Sequential: conv, norm, relu, conv, norm, relu, conv
@@ -59,12 +59,3 @@ def _in_block(model: ModelConfig, path: str) -> str:
         return f"downsample.{first + path.endswith('norm')}"
     layer, kind = path.split(".")
     return layer if kind == "conv" else layer.replace("conv", "bn")
-
-
-def _stage_of(stage_sizes: tuple[int, ...], block: int) -> tuple[int, int]:
-    """Return (stage, index in the stage) of a block, all counted from 0."""
-    for stage, size in enumerate(stage_sizes):
-        if block < size:
-            return stage, block
-        block -= size
-    raise ValueError(f"a network of {sum(stage_sizes)} blocks has no further one")

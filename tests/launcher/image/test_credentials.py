@@ -51,11 +51,11 @@ def helper(user: str = "me", secret: str = SECRET) -> str:
 )
 def test_a_login_of_the_file(docker: Any, host: str, config: Any) -> None:
     docker(config)
-    found = credential(host)
-    assert (found.user, found.password) == ("me", SECRET)
-    assert found.origin.startswith("user me of ")
-    assert found.origin.endswith("config.json, auths")
-    assert SECRET not in repr(found)
+    chosen = credential(host)
+    assert (chosen.user, chosen.password) == ("me", SECRET)
+    assert chosen.origin.startswith("user me of ")
+    assert chosen.origin.endswith("config.json, auths")
+    assert SECRET not in repr(chosen)
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_a_login_of_the_file(docker: Any, host: str, config: Any) -> None:
 )
 def test_a_helper(docker: Any, config: Any, origin: str) -> None:
     docker(config, own=helper(), broken="exit 1")
-    found = credential("r.example")
-    assert (found.user, found.password) == ("me", SECRET)
-    assert found.origin.startswith("user me of docker-credential-own (")
-    assert found.origin.endswith(origin)
+    chosen = credential("r.example")
+    assert (chosen.user, chosen.password) == ("me", SECRET)
+    assert chosen.origin.startswith("user me of docker-credential-own (")
+    assert chosen.origin.endswith(origin)
 
 
 def test_a_token(docker: Any) -> None:
@@ -94,9 +94,9 @@ def test_a_token(docker: Any) -> None:
 )
 def test_nothing_is_known(docker: Any, config: Any, script: str) -> None:
     docker(config, own=script)
-    found = credential("r.example")
-    assert found.anonymous
-    assert found.origin.endswith("config.json has none for r.example")
+    chosen = credential("r.example")
+    assert chosen.anonymous
+    assert chosen.origin.endswith("config.json has none for r.example")
 
 
 def test_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,9 +144,9 @@ def test_google_is_asked_only_for_its_registries(
         monkeypatch.setenv(name, "127.0.0.1:1")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
     for host in ("us-docker.pkg.dev", "europe-west4-docker.pkg.dev", "gcr.io", "eu.gcr.io"):
-        found = credential(host)
-        assert found.anonymous
-        assert "and Google's default credentials fail: " in found.origin
+        chosen = credential(host)
+        assert chosen.anonymous
+        assert "and Google's default credentials fail: " in chosen.origin
     for host in ("pkg.dev.example", "notgcr.io", "r.example"):
         assert "Google" not in credential(host).origin
 
