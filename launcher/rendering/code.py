@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher import keys
 from launcher.contract import variable
+from launcher.rendering import confinement
 from launcher.request.packed_code import DIRECTORY
 
 if TYPE_CHECKING:
@@ -118,12 +119,4 @@ def _unpacker(
         container["imagePullPolicy"] = job.image_pull_policy
     if amounts:  # the pod requests the larger of both containers, so the same amounts cost nothing
         container["resources"] = amounts
-    return container | {
-        "volumeMounts": mounts,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
+    return container | {"volumeMounts": mounts} | confinement.fields()

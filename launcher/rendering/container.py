@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from launcher import keys
 from launcher.contract import variable
 from launcher.hardware import fabrics
-from launcher.rendering import code, fabric, joining
+from launcher.rendering import code, confinement, fabric, joining
 from launcher.request import tuning
 
 if TYPE_CHECKING:
@@ -131,12 +131,4 @@ def build(job: TrainingJob, mounts: list[dict[str, Any]]) -> dict[str, Any]:
     amounts = {key: value for key, value in resources(job).items() if value}
     if amounts:
         spec["resources"] = amounts
-    return spec | {
-        "volumeMounts": mounts,
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
+    return spec | {"volumeMounts": mounts} | confinement.fields()
