@@ -1,0 +1,56 @@
+"""Parameters of the networks that have a name, for images of 224 pixels and 1000 classes.
+
+A new name needs a line here, from a source other than this code. The small networks of families.py need none.
+"""
+
+# torchvision
+RESNETS = {
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "wide-resnet50-2": 68_883_240,
+    "wide-resnet101-2": 126_886_696,
+    "resnext50-32x4d": 25_028_904,
+    "resnext101-32x8d": 88_791_336,
+    "resnext101-64x4d": 83_455_272,
+}
+
+# timm, at 224 pixels: vit_*_patch*_224, deit3_*_patch16_224
+TRANSFORMERS = {
+    "vit-ti16": 5_717_416,
+    "vit-s16": 22_050_664,
+    "vit-s32": 22_878_952,
+    "vit-b16": 86_567_656,
+    "vit-b32": 88_224_232,
+    "vit-l16": 304_326_632,
+    "deit3-s16": 22_059_496,
+    "deit3-b16": 86_585_320,
+    "deit3-l16": 304_374_760,
+}
+
+# torchvision for B0 to B7 and V2 S, M, L; timm for V2 B0 (tf_efficientnetv2_b0)
+EFFICIENTNETS = {
+    "efficientnet-b0": 5_288_548,
+    "efficientnet-b1": 7_794_184,
+    "efficientnet-b2": 9_109_994,
+    "efficientnet-b3": 12_233_232,
+    "efficientnet-b4": 19_341_616,
+    "efficientnet-b5": 30_389_784,
+    "efficientnet-b6": 43_040_704,
+    "efficientnet-b7": 66_347_960,
+    "efficientnetv2-b0": 7_139_704,
+    "efficientnetv2-s": 21_458_488,
+    "efficientnetv2-m": 54_139_356,
+    "efficientnetv2-l": 118_515_272,
+}
+
+# torchvision
+CONVNEXTS = {
+    "convnext-t": 28_589_128,
+    "convnext-s": 50_223_688,
+    "convnext-b": 88_591_464,
+}
+
+COUNTS = RESNETS | TRANSFORMERS | EFFICIENTNETS | CONVNEXTS

@@ -1,0 +1,23 @@
+"""The number of parameters of every network that has a name."""
+
+import jax
+import numpy as np
+import pytest
+from models.counts import COUNTS
+from models.families import FAMILIES
+
+from trainer.config import ModelConfig
+from trainer.models import network
+from trainer.registry import ARCHS
+
+
+@pytest.mark.parametrize(("arch", "count"), COUNTS.items())
+def test_the_number_of_parameters(arch, count):
+    _, init = network.build(ModelConfig(arch=arch), 1000, 3, 224, "cpu")
+    params, _ = jax.eval_shape(init, jax.random.key(0))
+    assert sum(np.prod(p.shape) for p in params.values()) == count
+
+
+def test_every_name_is_counted_or_the_small_network_of_a_family():
+    small = {family.arch for family in FAMILIES}
+    assert set(ARCHS) - small == set(COUNTS), "a new name needs its number of parameters in models/counts.py"
