@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -75,9 +75,10 @@ def compile(
         own = {"PYTHONPATH": unpacked.path(directory, os.environ)} if directory else {}
         for group in [steps] if code or estimate else [(step,) for step in steps]:
             arguments = [*hardware, "--steps", ",".join(group), "--", *settings]
+            imported = [*summary.imported(job)]
             # What own code says may change from one moment to the next.
-            if own or [*summary.imported(job)]:
-                results.append(_answered(arguments, show, until, own))
+            if own or imported:
+                results.append(_answered(arguments, show, until, own, imported))
             else:
                 results.append(_cached(arguments, show, until))
     merged = {key: value for result in results for key, value in result.items()}
@@ -103,11 +104,24 @@ def _cached(arguments: list[str], show: Show, until: float) -> CheckResult:
 
 
 def _answered(
-    arguments: list[str], show: Show, until: float, variables: Mapping[str, str] | None = None
+    arguments: list[str],
+    show: Show,
+    until: float,
+    variables: Mapping[str, str] | None = None,
+    imported: Sequence[str] = (),
 ) -> CheckResult:
-    """Return what trainer.check answers to these arguments, with these variables beside its environment."""
+    """Return what trainer.check answers to these arguments.
+
+    Args:
+      variables: of its environment, beside those of this process.
+      imported: what it imports for the request, for the error where it ends without a word.
+    """
     extras.require("train", "`check`")  # the compiler's own package is named by the trainer
-    return json.loads(_run(arguments, show, until, variables or {})) | {"cached": False}
+    answer = _run(arguments, show, until, variables or {}, imported)
+    try:
+        return json.loads(answer) | {"cached": False}
+    except ValueError:
+        raise _silent(0, imported) from None
 
 
 def slice_flags(shape: Slice, count: int) -> list[str]:
@@ -157,11 +171,18 @@ def _rings(shape: str) -> str:
     return "x".join(str(int(ring)) for ring in [*closed, False][:3]) if any(closed) else ""
 
 
-def _run(arguments: list[str], show: Show, until: float, variables: Mapping[str, str]) -> str:
+def _run(
+    arguments: list[str],
+    show: Show,
+    until: float,
+    variables: Mapping[str, str],
+    imported: Sequence[str],
+) -> str:
     """Return what trainer.check prints on stdout, or end it where it takes too much time or memory.
 
     until: time.monotonic() at which it is ended.
     variables: of its environment, beside the launcher's.
+    imported: what it imports for the request, for an error.
     """
     log: list[str] = []
     output: list[str] = []
@@ -192,7 +213,7 @@ def _run(arguments: list[str], show: Show, until: float, variables: Mapping[str,
     if exceeded:
         raise ActionError(exceeded, "a smaller network or slice needs less; --estimate takes seconds")
     if process.returncode:
-        raise _failure(process.returncode, log)
+        raise _failure(process.returncode, log, imported)
     return "".join(output)
 
 
@@ -225,7 +246,7 @@ def _read(lines: Any, log: list[str], show: Show) -> None:
             show(line.removeprefix(head("progress")).rstrip())
 
 
-def _failure(code: int, log: list[str]) -> Exception:
+def _failure(code: int, log: list[str], imported: Sequence[str]) -> Exception:
     """Return the error of a process that failed, from its exit code and the lines of its log."""
     errors = [n for n, line in enumerate(log) if line.startswith(head("error"))]
     if errors:
@@ -235,7 +256,17 @@ def _failure(code: int, log: list[str]) -> Exception:
         return ActionError(text, hint)
     if code < 0 or code > 128:
         return _crash(code, log)
+    if not any(log):
+        return _silent(code, imported)
     return ActionError(f"the compilation failed with exit code {code}: {' '.join(log[-3:])[-500:]}")
+
+
+def _silent(code: int, imported: Sequence[str]) -> ActionError:
+    """Return the error of a process that ended without a result and without a reason."""
+    text = f"the compilation ended without a result or a reason, with exit code {code}"
+    if imported:
+        return ActionError(f"{text}: the code of {' and '.join(imported)} may have ended its process")
+    return ActionError(text)
 
 
 def _crash(code: int, log: list[str]) -> ActionError:

@@ -116,14 +116,15 @@ def values(flags: dict[str, Any]) -> dict[str, Any]:
     return sources.merge(*sources_of(flags))[0]
 
 
-def job(flags: dict[str, Any], *more: sources.Source) -> TrainingJob:
+def job(flags: dict[str, Any], *more: sources.Source, importing: bool = False) -> TrainingJob:
     """Return the job of a command line and print its warnings on stderr.
 
     Values without a flag come from the environment, from resnet-launch.yaml, then from the sources `more`.
+    With `importing` the caller imports the modules that the request names, and nothing warns of them.
     """
     job = request(flags, *more)
     announce(flags)
-    warn(job)
+    warn(job, importing=importing)
     return job
 
 
@@ -187,9 +188,9 @@ def again(flags: dict[str, Any]) -> list[str]:
     return arguments
 
 
-def warn(job: TrainingJob) -> None:
-    """Print the warnings of a job on stderr."""
-    for line in summary.warnings(job):
+def warn(job: TrainingJob, *, importing: bool = False) -> None:
+    """Print the warnings of a job on stderr; with `importing` the caller imports its modules."""
+    for line in summary.warnings(job, importing=importing):
         print(f"warning: {line}", file=sys.stderr)
 
 

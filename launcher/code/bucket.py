@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,9 +71,9 @@ def keep_here(code: PackedCode, run_dir: str) -> Path:
             content = path.read_bytes()
             _require_same(str(path), len(content), _md5(content), code.archive)
             return path
-        temporary = path.with_name(f".{path.name}.new")
-        temporary.write_bytes(code.archive)
-        temporary.replace(path)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            file.write(code.archive)
+        Path(file.name).replace(path)
     except OSError as error:
         raise ActionError(f"cannot write {path}: {error.strerror}", "--run-dir DIR") from None
     return path

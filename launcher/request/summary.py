@@ -56,10 +56,13 @@ def without_data(job: TrainingJob) -> bool:
     return job.settings["data.name"] == "synthetic"
 
 
-def warnings(job: TrainingJob) -> Iterator[str]:
-    """Yield what a person should know before the run starts."""
+def warnings(job: TrainingJob, *, importing: bool = False) -> Iterator[str]:
+    """Yield what a person should know before the run starts.
+
+    With `importing` the caller imports the modules that the request names, and nothing warns of them.
+    """
     if not job.command:
-        yield from _training(job)
+        yield from _training(job, importing)
     if not job.kept:
         also = " and makes no checkpoints" if job.hosts > 1 and not job.command else ""
         yield f"no bucket is configured: the run keeps nothing{also} (--bucket BUCKET)"
@@ -76,7 +79,7 @@ def warnings(job: TrainingJob) -> Iterator[str]:
         yield "the network policy does not hold pods that use the network of the node (--no-host-network)"
 
 
-def _training(job: TrainingJob) -> Iterator[str]:
+def _training(job: TrainingJob, importing: bool) -> Iterator[str]:
     """Yield what is worth knowing about the dataset and the batch of the trainer."""
     if without_data(job):
         yield "no data is configured: the run trains on synthetic images (--data DATA)"
@@ -86,7 +89,7 @@ def _training(job: TrainingJob) -> Iterator[str]:
         text = f"data {data} is under no --mount: the pods find it only if the image has it"
         folder = os.path.dirname(data.rstrip("/"))
         yield f"{text} (--mount pvc/NAME:{folder if folder != '/' else data.rstrip('/')}:ro)"
-    if job.platform != "local" and (code := [*imported(job)]):
+    if job.platform != "local" and not importing and (code := [*imported(job)]):
         where = "the image or --code must have it (resnet-launch check imports it)"
         yield f"not checked here: {', '.join(code)}; {where}"
     batch = int(job.settings["train.batch"])

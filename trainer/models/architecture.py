@@ -150,7 +150,11 @@ class Architecture:
     def __post_init__(self):
         if unknown := sorted(self.settings - SETTINGS):
             listed = ", ".join(sorted(SETTINGS))
-            raise ConfigError(f"settings of a network must be of {listed}, got {unknown[0]!r}")
+            maker = (
+                f"{self.make.__module__}:{getattr(self.make, '__qualname__', type(self.make).__qualname__)}"
+            )
+            problem = f"model.arch: the settings of {maker} must be of {listed}, got {unknown[0]!r}"
+            raise ConfigError(problem)
 
 
 def architecture(

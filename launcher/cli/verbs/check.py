@@ -90,7 +90,8 @@ def command(
     cluster = None
     if not no_cluster and (context or kubeconfig or is_configured()):
         cluster = target.cluster(context, kubeconfig, options.values(flags).get("namespace"))
-    job = options.job(flags, *([submission.defaults(cluster)] if cluster else []))
+    defaults = [submission.defaults(cluster)] if cluster else []
+    job = options.job(flags, *defaults, importing=not no_compile)
     if job.command:
         compilation = {
             "batch": auto,
@@ -196,7 +197,7 @@ def _compare(
     if options.values(flags).get("command"):
         raise RequestError(Problem("compare", f"must be left out with command: {UNKNOWN}"))
     first, *others = [name for name in dict.fromkeys(listed) if name] or [""]
-    jobs = [options.job(flags | {"slice": first or None})]  # prints the warnings once
+    jobs = [options.job(flags | {"slice": first or None}, importing=True)]  # prints the warnings once
     jobs += [options.request(flags | {"slice": name}) for name in others]
     with Spinner() as spinner:
         assessments = assessment.compare(jobs, spinner.show, estimate, generate_code)
