@@ -1,6 +1,7 @@
 """The rendered failure policy, carried out by the real Job and JobSet controllers.
 
-No node is needed: the test writes a pod's end to its status, as a kubelet would.
+No node is needed: the test writes a pod's end to its status, as a kubelet would. The node of other tests would
+write it again, so no scheduler places these pods.
 """
 
 from typing import Any
@@ -28,6 +29,7 @@ class Run:
             "name": "run",
             "bucket": "b-1",
             "namespace": namespace,
+            "scheduler": "nobody",
         }
         [self.jobset] = render(TrainingJob(**{**base, **fields}))
         cluster.api.apply([self.jobset])
