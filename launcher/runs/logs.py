@@ -148,11 +148,15 @@ class Follower:
     def _watch_run(self) -> None:
         jobset = None
         waiting = Waiting(self._cluster, self._name, self._note, running=False)
-        for jobset in watch.states(self._cluster, self._name, math.inf, watch.LOOK_SECONDS):
+        for jobset in watch.states(self._cluster, self._name, math.inf, watch.LOOK_SECONDS, self._left):
+            if self._left.is_set():
+                return
             if watch.is_over(jobset):
                 break
             if jobset and not self._streams:  # later on, the lines of the hosts say what the run does
                 waiting.update(jobset)
+        if self._left.is_set():
+            return
         # Pods whose start has not come through the other watch yet.
         _, pods = next(watch.changes(self._cluster, "Pod", math.inf, labelSelector=self._selector))
         self._update(pods)
@@ -163,7 +167,8 @@ class Follower:
 
     def _watch_pods(self) -> None:
         first = True
-        for change, pods in watch.changes(self._cluster, "Pod", math.inf, labelSelector=self._selector):
+        watched = watch.changes(self._cluster, "Pod", math.inf, left=self._left, labelSelector=self._selector)
+        for change, pods in watched:
             if self._left.is_set():
                 return
             if change == "DELETED":

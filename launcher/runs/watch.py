@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,7 +46,12 @@ def end_not_known(
 
 
 def changes(
-    cluster: Cluster, kind: str, deadline: float, longest: float = WATCH_SECONDS, **query: str
+    cluster: Cluster,
+    kind: str,
+    deadline: float,
+    longest: float = WATCH_SECONDS,
+    left: threading.Event | None = None,
+    **query: str,
 ) -> Iterator[tuple[str, list[JSON]]]:
     """Yield ("LISTED", all matching objects), then (ADDED | MODIFIED | DELETED, [object]).
 
@@ -56,6 +62,7 @@ def changes(
       kind: key of api.GROUPS.
       deadline: end, on the clock of time.monotonic.
       longest: length of one watch in seconds, after which the objects are listed again.
+      left: set once nobody reads the changes any more; no request follows.
       query: selectors of the list request.
 
     Raises:
@@ -64,7 +71,8 @@ def changes(
     """
     first_failure: float | None = None  # time of the first failure since the last answer
     failures = 0
-    while True:
+    left = left or threading.Event()
+    while not left.is_set():
         begun = time.monotonic()
         try:
             listed, version = cluster.list(kind, **query)
@@ -76,7 +84,7 @@ def changes(
             for change, obj in cluster.watch(kind, version, seconds, **query):
                 yield change, [obj]
             if time.monotonic() - begun < RETRY_SECONDS[0]:  # something ends watches at once: do not spin
-                time.sleep(RETRY_SECONDS[0])
+                left.wait(RETRY_SECONDS[0])
         except (Refused, Unreachable) as error:
             if isinstance(error, Refused) and error.status not in RETRIED_STATUSES:
                 raise
@@ -85,18 +93,22 @@ def changes(
                 raise
             pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
             failures += 1
-            time.sleep(max(min(pause, deadline - time.monotonic()), 0.1))
+            left.wait(max(min(pause, deadline - time.monotonic()), 0.1))
 
 
 def states(
-    cluster: Cluster, name: str, deadline: float, longest: float = WATCH_SECONDS
+    cluster: Cluster,
+    name: str,
+    deadline: float,
+    longest: float = WATCH_SECONDS,
+    left: threading.Event | None = None,
 ) -> Iterator[JSON | None]:
     """Yield the JobSet of a run at every change until the deadline; None where there is none.
 
     It is also yielded at the start and after each watch of `longest` seconds.
     """
     selector = f"metadata.name={name}"
-    for change, jobsets in changes(cluster, "JobSet", deadline, longest, fieldSelector=selector):
+    for change, jobsets in changes(cluster, "JobSet", deadline, longest, left, fieldSelector=selector):
         # A proxy may ignore the selector: what is said of another run says nothing of this one.
         named = [jobset for jobset in jobsets if objects.name(jobset) == name]
         if named or change == "LISTED":

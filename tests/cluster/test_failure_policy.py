@@ -1,7 +1,7 @@
 """The rendered failure policy, carried out by the real Job and JobSet controllers.
 
-No node is needed: the test writes a pod's end to its status, as a kubelet would. The node of other tests would
-write it again, so no scheduler places these pods.
+No node is needed: the test writes a pod's end to its status, as a kubelet would. The node of other
+tests would write it again, so no scheduler places these pods.
 """
 
 from typing import Any

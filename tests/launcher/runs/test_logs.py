@@ -4,6 +4,7 @@ import itertools
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -312,3 +313,16 @@ def test_a_terminal_shows_sentences(
     with ApiServer(jobsets=[jobset(hosts=1, ended="Completed")], pods=[pod(ended=True)]) as server:
         server.logs[POD] = at(1, "progress step=40 steps=269 loss=2.2123")
         assert on_api(server, f"{verb} run {flags}").out == [shown]
+
+
+def test_a_command_that_has_ended_asks_nothing_more(on_api: Commands) -> None:
+    def hook(handler: Handler, asked: Asked) -> Any:
+        if asked.plural == "pods":
+            return failure(403, "pods is forbidden", "Forbidden")
+        return handler.chunks([]) if asked.query.get("watch") else None
+
+    with ApiServer(hook, jobsets=[jobset(hosts=1)]) as server:
+        assert on_api(server, "logs -f run").code == 4
+        before = len(server.asked)
+        time.sleep(1.5)  # an ended watch is renewed after a second
+        assert len(server.asked) - before <= 1  # a watch whose list was under way
