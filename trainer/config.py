@@ -195,7 +195,11 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    name: str = option("sgd", "optimizer", ("sgd", "adamw", "lamb", "lars", "muon", "schedule-free"))
+    name: str = option(
+        "sgd",
+        "optimizer; rmsprop: as TensorFlow has it",
+        ("sgd", "adamw", "lamb", "lars", "muon", "rmsprop", "schedule-free"),
+    )
     lr: float = option(0.1, "peak learning rate for a global batch of optim.lr_batch examples", minimum=0)
     lr_batch: int = option(
         256,
@@ -207,8 +211,20 @@ class OptimConfig:
         0.9, "momentum of the optimizer; beta1 of adamw and lamb", minimum=0, maximum=0.99999
     )
     nesterov: bool = option(True, "use Nesterov momentum (sgd, lars, muon)")
-    beta2: float = option(0.999, "beta2 of adamw and lamb", minimum=0, maximum=0.99999)
-    epsilon: float = option(1e-6, "epsilon added to the denominator of adamw and lamb", minimum=0)
+    momentum_dtype: str = option(
+        "float32", "dtype in which adamw keeps its momentum between steps", ("float32", "bfloat16")
+    )
+    beta2: float = option(
+        0.999,
+        "beta2 of adamw and lamb; decay of the mean of squares of rmsprop",
+        minimum=0,
+        maximum=0.99999,
+    )
+    epsilon: float = option(
+        1e-6,
+        "epsilon added to the denominator of adamw and lamb, and under the root of rmsprop",
+        minimum=0,
+    )
     trust: float = option(0.001, "trust coefficient of lars", minimum=0)
     weight_decay: float = option(
         1e-4,
@@ -221,13 +237,14 @@ class OptimConfig:
         ("kernels", "all"),
     )
     warmup_epochs: float = option(5.0, "length of the linear warm-up in epochs", minimum=0)
+    warmup_steps: int = option(0, "length of the linear warm-up in steps; 0: optim.warmup_epochs", minimum=0)
     warmup_lr: float = option(
         0.0, "learning rate at the start of the warm-up, for optim.lr_batch examples", minimum=0
     )
     schedule: str = option(
         "cosine",
         "course of the learning rate after the warm-up",
-        ("cosine", "constant", "step", "polynomial", "linear"),
+        ("cosine", "constant", "step", "exponential", "polynomial", "linear"),
     )
     final_lr: float = option(
         0.0,
@@ -238,7 +255,15 @@ class OptimConfig:
     step_epochs: str = option(
         "30,60,80", "epochs at which schedule=step multiplies the learning rate by optim.step_factor"
     )
-    step_factor: float = option(0.1, "factor by which schedule=step multiplies the learning rate", minimum=0)
+    step_factor: float = option(
+        0.1, "factor by which schedule=step or exponential multiplies the learning rate", minimum=0
+    )
+    decay_epochs: float = option(
+        2.4,
+        "epochs after which schedule=exponential multiplies the learning rate by optim.step_factor, again "
+        "and again from the start of the run",
+        minimum=0.001,
+    )
     loss: str = option(
         "softmax",
         "loss; softmax: cross-entropy over the classes; binary: cross-entropy per class (arXiv:2110.00476)",

@@ -25,7 +25,8 @@ def make_optimizer(config: OptimConfig, schedule: optax.Schedule) -> optax.Gradi
     """Return the configured update rule, after the configured clipping of gradients.
 
     Weight decay is of kernels only, unless ``config.decay`` is "all". The sources: "adamw" arXiv:1711.05101,
-    "lamb" arXiv:1904.00962, "lars" arXiv:1708.03888, "muon" optax.contrib, "schedule-free" arXiv:2405.15682.
+    "lamb" arXiv:1904.00962, "lars" arXiv:1708.03888, "muon" optax.contrib, "schedule-free" arXiv:2405.15682,
+    "rmsprop" TensorFlow's ``tf.compat.v1.train.RMSPropOptimizer``.
     The clipping: by the length of the whole gradient, then adaptive (arXiv:2102.06171, section 4.1).
 
     Args:
@@ -63,6 +64,32 @@ def _rules(
             optax.sgd(schedule, momentum=momentum or None, nesterov=nesterov),
         )
 
+    def adamw() -> optax.GradientTransformation:
+        return optax.adamw(schedule, mask=decayed, mu_dtype=jnp.dtype(config.momentum_dtype), **betas)
+
+    def lamb() -> optax.GradientTransformation:
+        return optax.chain(
+            optax.scale_by_adam(b1=momentum, b2=config.beta2, eps=config.epsilon),
+            optax.add_decayed_weights(decay, mask=decayed),
+            _trust_ratio_of_kernels(),
+            optax.scale_by_learning_rate(schedule),
+        )
+
+    def rmsprop() -> optax.GradientTransformation:
+        # As in TensorFlow: epsilon under the root, squares that begin at 1, and a momentum of whole updates,
+        # which hold the learning rate of their own step.
+        return optax.chain(
+            optax.add_decayed_weights(decay, mask=decayed),
+            optax.rmsprop(
+                schedule,
+                decay=config.beta2,
+                eps=config.epsilon,
+                initial_scale=1.0,
+                eps_in_sqrt=True,
+                momentum=momentum or None,
+            ),
+        )
+
     def lars() -> optax.GradientTransformation:
         # Scales and biases move without decay and without a trust ratio (arXiv:1909.09756, section 3).
         masks: dict[str, Any] = {"weight_decay_mask": decayed, "trust_ratio_mask": kernels}
@@ -88,12 +115,28 @@ def _rules(
 
     return {
         "sgd": sgd,
-        "adamw": lambda: optax.adamw(schedule, mask=decayed, **betas),
-        "lamb": lambda: optax.lamb(schedule, mask=decayed, **betas),
+        "adamw": adamw,
+        "lamb": lamb,
         "lars": lars,
         "muon": muon,
+        "rmsprop": rmsprop,
         "schedule-free": schedule_free,
     }
+
+
+def _trust_ratio_of_kernels() -> optax.GradientTransformation:
+    """LAMB's trust ratio for kernels, and 1 for scales and biases, as timm and apex have it.
+
+    A gain that begins at 1e-6 (LayerScale) would otherwise move by a millionth of the learning rate. The
+    state is that of ``optax.lamb``, so that its checkpoints are read.
+    """
+    rule = optax.scale_by_trust_ratio()
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        scaled, state = rule.update(updates, state, params)
+        return {n: u if _is_kernel(n) else updates[n] for n, u in cast(Arrays, scaled).items()}, state
+
+    return optax.GradientTransformation(rule.init, update)
 
 
 def averaged(config: OptimConfig, count: jax.Array, old: Arrays, new: Arrays) -> Arrays:

@@ -38,7 +38,7 @@ def make_schedule(config: OptimConfig, batch: int, steps: int, steps_per_epoch: 
       ConfigError: ``config.step_epochs`` is not a list of rising numbers and ``config.schedule`` is "step".
     """
     peak = scaled(config, config.lr, batch)
-    warmup = min(round(config.warmup_epochs * steps_per_epoch), steps - 1)
+    warmup = min(config.warmup_steps or round(config.warmup_epochs * steps_per_epoch), steps - 1)
     decay = _after_warmup(config, batch, peak, steps - warmup, warmup, steps_per_epoch)
     if not warmup:
         return decay
@@ -59,6 +59,8 @@ def _after_warmup(
     if config.schedule == "step":
         boundaries = [max(round(epoch * steps_per_epoch) - warmup, 0) for epoch in step_epochs(config)]
         return _step_schedule(peak, config.step_factor, boundaries)
+    if config.schedule == "exponential":
+        return _staircase(peak, config.step_factor, config.decay_epochs * steps_per_epoch, warmup)
     power = 1.0 if config.schedule == "linear" else config.power
     return standard_promotion(optax.polynomial_schedule(peak, final, power, steps))
 
@@ -67,6 +69,23 @@ def _step_schedule(peak: float, factor: float, boundaries: list[int]) -> optax.S
     def schedule(step: ArrayLike) -> jax.Array:
         passed = jnp.sum(jnp.asarray(step) >= jnp.array(boundaries))
         return peak * factor ** passed.astype(jnp.float32)
+
+    return schedule
+
+
+def _staircase(peak: float, factor: float, length: float, warmup: int) -> optax.Schedule:
+    """``peak x factor^floor(step / length)``, whose steps are counted from the start of the run.
+
+    That is TensorFlow's ``ExponentialDecay(staircase=True)``. EfficientNet's warm-up hides its first stairs,
+    so that the rate falls below the peak as the warm-up ends. ``length`` is in steps and need not be whole.
+    """
+
+    def schedule(step: ArrayLike) -> jax.Array:
+        # A step on a boundary may fall below it by rounding of the quotient, so the product is compared.
+        done = (jnp.asarray(step) + warmup).astype(jnp.float32)
+        stairs = jnp.round(done / length)
+        stairs = jnp.where(stairs * length > done, stairs - 1, stairs)
+        return peak * factor**stairs
 
     return schedule
 

@@ -30,7 +30,7 @@ def test_a_step_refuses_to_mix_dtypes_where_the_process_would_allow_it():
             jax.eval_shape(mixing, state, batch)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw", "lamb", "lars", "muon", "schedule-free"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "lamb", "lars", "muon", "rmsprop", "schedule-free"])
 def test_a_rule_of_optax_may_mix_dtypes_only_where_it_must(name):
     config = OptimConfig(name=name)
     rule = optimizers._rules(config, optax.constant_schedule(0.1))[name]()

@@ -25,6 +25,24 @@ def rates(at, batch=512, **fields):
         ({"schedule": "step", "step_epochs": "3,6,8"}, [29, 30, 60, 80], [0.2, 0.02, 0.002, 0.0002]),
         # 0.2 x (1 - (step - 20) / 80)^2
         ({"schedule": "polynomial"}, [40, 60, 100], [0.1125, 0.05, 0]),
+        # 0.2 x 0.5^floor(step / 24); the warm-up of 2 epochs ends in the first stair, that of 5 in the third.
+        (
+            {"schedule": "exponential", "step_factor": 0.5},
+            [10, 20, 23, 24, 47, 48, 99],
+            [0.1, 0.2, 0.2, 0.1, 0.1, 0.05, 0.0125],
+        ),
+        (
+            {"schedule": "exponential", "step_factor": 0.5, "warmup_epochs": 5.0},
+            [25, 49, 50, 71, 72],
+            [0.1, 0.196, 0.05, 0.05, 0.025],
+        ),
+        (
+            {"schedule": "exponential", "step_factor": 0.5, "decay_epochs": 0.7, "warmup_epochs": 0.0},
+            [0, 6, 7, 13, 14, 20, 21, 69, 70],
+            [0.2, 0.2, 0.1, 0.1, 0.05, 0.05, 0.025, 0.2 / 2**9, 0.2 / 2**10],
+        ),
+        ({"warmup_steps": 40}, [10, 20, 40, 70, 100], [0.05, 0.1, 0.2, 0.1, 0]),
+        ({"warmup_steps": 1000}, [0, 99], [0, 0.2]),  # the warm-up ends with the run
         ({"schedule": "linear"}, [10, 40, 60, 100], [0.1, 0.15, 0.1, 0]),
     ],
 )
