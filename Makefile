@@ -9,6 +9,8 @@ BIN    := $(VENV)/bin
 UV_INSTALL = VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet
 # Long-lived results (the environment's wheels, Go binaries, images) are kept outside the checkout.
 export RESNET_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet-launch
+# Processes that run tests: one more than cores, since those that wait for the test cluster leave theirs idle.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: help setup demo test quick soak check lint types test-packages generate verify charts lock sbom clean
 .PHONY: cluster-packages cluster-up cluster-down cluster-status image
@@ -37,7 +39,7 @@ test: setup test-packages  ## set up and run every test that this machine can ru
 	@mkdir -p $(RESNET_CACHE); \
 	  setsid nice -n 19 env $(TESTCLUSTER) tools > $(RESNET_CACHE)/tools.log 2>&1 & build=$$!; \
 	  trap 'kill -- -$$build 2> /dev/null || true' EXIT; \
-	  $(BIN)/python -m pytest $(PYTEST_FLAGS)
+	  $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_FLAGS)
 
 quick: setup  ## the tests that need no cluster and no long compilation: under three minutes
 	$(BIN)/python -m pytest -m 'not soak and not slow' --ignore tests/cluster $(PYTEST_FLAGS)

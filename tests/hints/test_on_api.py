@@ -24,7 +24,7 @@ def storing(**objects: Any) -> ApiServer:
     return server
 
 
-@pytest.mark.parametrize(("case", "objects"), CASES, ids=str)
+@pytest.mark.parametrize(("case", "objects"), CASES, ids=[str(case) for case, _ in CASES])
 def test_a_hint_leads_on(case: Case, objects: dict[str, Any], on_api) -> None:
     with storing(**objects) as server:
         result = on_api(server, case.line)

@@ -46,12 +46,12 @@ def changed(numbers: random.Random, text: str) -> str:
 
 def test_any_line_of_a_log_is_read() -> None:
     numbers = random.Random(7)
-    start = time.monotonic()
+    start = time.process_time()
     for _ in range(2000):
         lines = [changed(numbers, numbers.choice(LINES)) for _ in range(3)]
         summary = trainer_log.read(line for text in lines for line in text.split("\n"))
         json.dumps([summary.progress, summary.evaluate, summary.best, summary.events], allow_nan=False)
-    assert time.monotonic() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 FOREIGN = [  # what a program of the user's own may print, with some of the values or with odd ones
@@ -117,9 +117,9 @@ LONG = {
 
 @pytest.mark.parametrize("line", LONG.values(), ids=LONG)
 def test_a_long_line_is_read_at_once(line: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     trainer_log.read([line])
-    assert time.monotonic() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 REPLIES: list[Any] = [

@@ -11,7 +11,7 @@ os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 
 
 def pytest_collection_finish() -> None:
-    """The tests of the launcher come first, and fork: JAX's threads must not be there yet."""
+    """No module starts JAX's devices as it is imported: a test chooses them first."""
     from jax._src import xla_bridge
 
     assert not xla_bridge.backends_are_initialized(), "a test module starts JAX's devices as it is imported"

@@ -39,10 +39,11 @@ def run(folder: Path, flags: str, **changes: str) -> subprocess.CompletedProcess
 
 def typed(folder: Path, flags: str, *lines: str) -> tuple[int, str]:
     """Exit code and screen of the command on a pseudo-terminal; each line is typed when a question waits."""
-    pid, terminal = pty.fork()
-    if pid == 0:  # the child
-        os.chdir(folder)
-        os.execve(sys.executable, [*COMMAND, *flags.split()], {**NOWHERE, "TERM": "dumb"})
+    terminal, theirs = pty.openpty()
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    environment = {**NOWHERE, "TERM": "dumb"}
+    process = subprocess.Popen([*COMMAND, *flags.split()], cwd=folder, env=environment, **streams)
+    os.close(theirs)
     screen, pending, until = "", list(lines), time.monotonic() + 60
     shown = 0
     while time.monotonic() < until:
@@ -56,10 +57,10 @@ def typed(folder: Path, flags: str, *lines: str) -> tuple[int, str]:
         elif pending and len(screen) > shown and screen.rstrip(" ").endswith(":"):
             shown = len(screen)
             os.write(terminal, f"{pending.pop(0)}\n".encode())
-    _, status = os.waitpid(pid, 0)
+    code = process.wait(60)
     os.close(terminal)
     assert pending == [], screen
-    return os.waitstatus_to_exitcode(status), screen
+    return code, screen
 
 
 def written(folder: Path) -> dict:

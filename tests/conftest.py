@@ -1,0 +1,78 @@
+"""The order and the grouping of the tests when `make test` runs them in several processes (pytest-xdist).
+
+A process takes one unit of work after the other: a file, or all files that share a cluster. The units that
+wait for a cluster come first, beside those that compute. In one process (plain `pytest`) nothing changes.
+"""
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+import pytest
+
+# Files whose tests run pods on the test cluster; tests/test_schedule.py compares them with the fixtures.
+NODE = {
+    "test_code_node.py",
+    "test_examples_node.py",
+    "test_faults.py",
+    "test_follow_node.py",
+    "test_helm_node.py",
+    "test_image.py",
+    "test_image_build.py",
+    "test_node.py",
+    "test_program_node.py",
+    "test_queue_run.py",
+    "test_run.py",
+    "test_smoke.py",
+    "test_soak.py",
+}
+# Files that take minutes and start JAX only in processes of their own. What begins last should be short.
+LONG = (
+    "tests/trainer/test_demo.py",
+    "tests/docs/test_commands.py",
+    "tests/helm/test_equality.py",
+)
+CLUSTERS = ("a cluster with a node", "a control plane")
+PROGRAMS = "TEST_PROGRAMS"  # environment variable: the folder of compiled programs that all processes share
+
+
+def unit(nodeid: str) -> str:
+    """Return the unit of work of a test: its file, or the cluster that it needs."""
+    path = nodeid.partition("::")[0]
+    if not path.startswith("tests/cluster/"):
+        return path
+    return CLUSTERS[path.rpartition("/")[2] not in NODE]
+
+
+def rank(nodeid: str) -> int:
+    """Return the place of a test's unit: the clusters, the long files, the others in pytest's order."""
+    return ((*CLUSTERS, *LONG).index(unit(nodeid))) if unit(nodeid) in (*CLUSTERS, *LONG) else 99
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder of compiled programs, before the other processes start."""
+    if PROGRAMS not in os.environ:
+        os.environ[PROGRAMS] = folder = tempfile.mkdtemp(prefix="test-programs-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        config.add_cleanup(lambda: os.environ.pop(PROGRAMS))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the units that wait first, in a process of several."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Return the scheduler that hands out units in their order."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False
+
+    class Units(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return unit(nodeid)
+
+    return Units(config, log)
