@@ -29,6 +29,7 @@ EXAMPLES = """examples, from pictures in photos/train/CLASS/ and photos/val/CLAS
   resnet-train import resnet18.pth resnet18.safetensors --from torchvision --arch resnet18
   resnet-train train --run-dir runs/tuned --data photos --arch resnet-tiny --batch 4 --steps 4 \\
     --set train.init=runs/first
+  resnet-train compare runs/first runs/tuned
 """
 # Arguments that are paths -> what messages call them; --data is a name or a path.
 PATHS = {"network": "RUN", "run": "RUN", "file": "FILE", "out": "OUT", "classes": "--classes"}
@@ -142,6 +143,9 @@ def parser() -> Parser:
     verb.add_argument(
         "--json", action="store_true", help="print the run's figures as JSON instead of writing the page"
     )
+    verb = _verb(verbs, "compare", "print what differs between runs, in settings and in results")
+    verb.add_argument("runs", nargs="+", metavar="RUN", help="directories of runs, paths or gs://…")
+    verb.add_argument("--json", action="store_true", help="print JSON")
     verb = _verb(verbs, "import", "convert the weights of another library")
     verb.add_argument(
         "file", metavar="FILE", help="weights or training checkpoint to convert, of torch.save or safetensors"
@@ -271,6 +275,27 @@ def report(args: argparse.Namespace) -> None:
     print(out)
 
 
+def compare(args: argparse.Namespace) -> None:
+    from trainer.board import comparison, folders
+    from trainer.board.row import row
+
+    if len(args.runs) < 2:
+        raise ConfigError(f"RUN: must be two runs or more, got {len(args.runs)}")
+    addresses = [paths.absolute("RUN", run) for run in args.runs]
+    for address in addresses:
+        reachable.require(address)
+    rows = [row(folders.one(address)) for address in addresses]
+    if args.json:
+        document = {
+            "runs": [{key: value for key, value in row.items() if key != "curves"} for row in rows],
+            "settings": comparison.settings(rows),
+            "results": comparison.results(rows),
+        }
+        print(json.dumps(document, indent=2))
+    else:
+        print("\n".join(comparison.lines(rows)))
+
+
 def _mistakes(config: TrainConfig, data: str | None, arch: str | None):
     """Return the mistakes of the best checkpoint, or the reason why there are none.
 
@@ -344,6 +369,7 @@ VERBS = {
     "predict": predict,
     "evaluate": evaluate,
     "report": report,
+    "compare": compare,
     "import": import_weights,
     "export": export,
 }

@@ -34,6 +34,7 @@ VERBS = {
     "render": "Print the manifests of a run; needs no cluster.",
     "local": "Run the same JobSet as processes on this machine.",
     "data": "Pack, check and measure datasets.",
+    "board": "Write one page over many runs: table, curves, settings.",
     "image": "Build the image of the pods without Docker.",
     "slices": "List the hardware that a run can use.",
     "config": "Show each setting and where its value comes from.",

@@ -37,6 +37,37 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 TIMEOUT_SECONDS = 60.0
 
+# Every text that is shown, with its contrast as WCAG 2 defines it: against the nearest opaque background.
+CONTRAST = """
+(() => {
+  const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b]
+    .map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = element => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) {
+      const [r, g, b, alpha = 1] = numbers(getComputedStyle(at).backgroundColor);
+      if (alpha > 0) layers.push([r, g, b, alpha]);
+      if (alpha === 1) break;
+    }
+    return layers.reverse().reduce((under, [r, g, b, a]) =>
+      [r, g, b].map((v, i) => a * v + (1 - a) * under[i]), [255, 255, 255]);
+  };
+  const texts = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const element = walk.currentNode.parentElement, text = walk.currentNode.data.trim();
+    if (!text || !element.getClientRects().length || element.closest("style, script")) continue;
+    const style = getComputedStyle(element), inSvg = element.closest("svg");
+    const ink = light(numbers(inSvg ? style.fill : style.color)), under = light(behind(element));
+    const ratio = (Math.max(ink, under) + 0.05) / (Math.min(ink, under) + 0.05);
+    texts.push([text, ratio]);
+  }
+  return texts;
+})()
+"""
+
 
 class Browser:
     """A browser with one page; call ``close`` to end it.

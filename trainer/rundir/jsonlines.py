@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +40,7 @@ class JsonLines:
         self._waiting: concurrent.futures.Future[None] | None = None
         self._asked = 0.0
         text = files.read(path) or ""
-        self.rows = _rows(path, text, check)
+        self.rows = parse(path, text, check)
         if text and not text.endswith("\n") and not self._uploads:
             self._write(self.rows)  # the next row must not continue the one that a kill cut off
 
@@ -95,11 +96,17 @@ def read(path: epath.Path, check: Check = lambda row: row) -> list[dict[str, Any
       RunDirectoryError: it cannot be read, or is not a regular file.
       StorageError: the bucket does not answer.
     """
-    return _rows(path, files.read(path) or "", check)
+    return parse(path, files.read(path) or "", check)
 
 
-def _rows(path: epath.Path, text: str, check: Check) -> list[dict[str, Any]]:
-    """Return the checked objects of the lines; a warning counts the lines that hold none."""
+def parse(path: os.PathLike[str] | str, text: str, check: Check = lambda row: row) -> list[dict[str, Any]]:
+    """Return the checked objects of the lines of a text; a warning counts the lines that hold none.
+
+    Args:
+      path: of the file, for the warning.
+      text: its content.
+      check: function of a row, which returns the row as it is used, or None for one that is left out.
+    """
     lines, rows, bad = text.split("\n"), [], []
     for number, line in enumerate(lines, 1):
         try:

@@ -1,0 +1,74 @@
+"""`resnet-launch board DIR…`: one page over many runs, of a folder or a bucket."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import click
+
+from launcher import contract, extras
+from launcher.check import prices
+from launcher.check.prices import Prices
+from launcher.cli import options
+from launcher.hardware import facts
+
+
+@click.command("board", cls=options.Command, example="resnet-launch board gs://my-bucket -o board.html")
+@click.argument("folders", nargs=-1, required=True, metavar="DIR…")
+@click.option("-o", "--out", metavar="FILE", help="page to write; board.html if not given")
+@click.option(
+    "--serve",
+    metavar="PORT",
+    help="serve the page on this machine instead, always as the runs are now; 0: a free port",
+)
+@click.option("--price", metavar="PRICE", help="price of one chip per hour, as for `check`; adds the cost")
+@click.option("--no-cache", is_flag=True, help="read every run again")
+@click.option("--json", "as_json", is_flag=True, help="print the runs as JSON instead, without curves")
+def command(
+    folders: tuple[str, ...],
+    out: str | None,
+    serve: str | None,
+    price: str | None,
+    no_cache: bool,
+    as_json: bool,
+) -> int:
+    """Write one page over all runs below some folders.
+
+    DIR is a folder or gs://… with run directories below it, at most four levels deep. The page holds a table
+    to sort and filter, the curves of the chosen runs laid over each other, and their settings side by side.
+    It needs no network. Runs that have not changed since the last call come from a cache.
+    """
+    chips = kinds(prices.read(price))
+    extras.require("train", "`board`")
+    arguments = [
+        *(["--out", out] if out is not None else []),
+        *(["--serve", serve] if serve is not None else []),
+    ]
+    arguments += (
+        ["--no-cache"] * no_cache + ["--json"] * as_json + ["--chips", json.dumps(chips), "--", *folders]
+    )
+    environment = {**os.environ, contract.variable("program"): "resnet-launch board"}
+    # -P: no module of the current directory takes the place of an installed one.
+    process = subprocess.Popen([sys.executable, "-P", "-m", "trainer.board", *arguments], env=environment)
+    # The terminal sends Ctrl-C to both processes; the trainer's decides how to end.
+    previous_handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return process.wait()
+    finally:
+        signal.signal(signal.SIGINT, previous_handler)
+
+
+def kinds(chip_prices: Prices) -> dict[str, dict[str, float]]:
+    """Return JAX's kind of a device -> devices per chip and, where known, the price of a chip per hour."""
+    result: dict[str, dict[str, float]] = {}
+    for generation, row in facts.generations().items():
+        for kind in row.get("kinds", ()):
+            result[kind] = {"devices_per_chip": row.get("devices_per_chip", 1)}
+            price = chip_prices.by_generation.get(generation, chip_prices.every)
+            if price is not None:
+                result[kind]["price"] = price
+    return result
