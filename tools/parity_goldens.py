@@ -65,6 +65,9 @@ CASES = {
         {"dropout": 0.0, "stochastic_depth_prob": 0.0},
     ),
     "deit3-s16": ("timm", "deit3_small_patch16_224", {"img_size": 64}),
+    # DeepMind's formulas: no epsilon beside a kernel's variance, and the tanh form of GELU.
+    "nfnet-f0": ("timm", "dm_nfnet_f0", {"std_conv_eps": 1e-12, "act_layer": "gelu_tanh", "drop_rate": 0.0}),
+    "nf-resnet50": ("timm", "nf_resnet50", {}),
 }
 
 
@@ -74,6 +77,8 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
     values = stream.standard_normal(shape)
     if name.endswith("running_var"):
         values = np.exp(0.1 * values)
+    elif name.endswith("gain"):
+        values = 1.0 + 0.1 * values  # a network without normalisation: else its branches go untested
     elif len(shape) == 1:
         scale = name.endswith("weight")
         values = (0.5 if scale else 0.0) + 0.1 * values
@@ -81,7 +86,7 @@ def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
             values *= 0.4  # else gradients grow by thousands in 50 layers, and float32 has few digits left
     else:
         values = values * np.sqrt(2.0 / np.prod(shape[1:]))
-    return values.astype(np.float32)
+    return np.asarray(values, np.float32)  # a scalar too
 
 
 def images() -> np.ndarray:
@@ -113,7 +118,9 @@ def compute(case: str) -> dict:
         model = torchvision.models.get_model(name, num_classes=CLASSES, **arguments)
     else:
         import timm
+        from timm.models import nfnet
 
+        nfnet._nonlin_gamma["gelu_tanh"] = nfnet._nonlin_gamma["gelu"]
         model = timm.create_model(name, num_classes=CLASSES, **arguments)
     drawn = {
         key: torch.from_numpy(draw(key, tuple(value.shape)))

@@ -101,6 +101,12 @@ class ModelConfig:
         "PyTorch pads, in weights of torchvision and timm; auto: same",
         ("auto", "same", "symmetric"),
     )
+    activation: str = option(
+        "auto",
+        "activation of an NFNet, scaled so that it keeps the variance; auto: gelu for F0 to F6, relu for "
+        "nf-resnet50",
+        ("auto", "relu", "gelu", "silu"),
+    )
     dropout: float = option(
         0.0, "share of the features before the head that training zeroes", minimum=0, maximum=0.99
     )

@@ -21,6 +21,12 @@ V2_L = "f4k3s1e1o32 f7k3s2e4o64 f7k3s2e4o96 r10k3s2e4o192 r19k3s1e6o224 r25k3s2e
 V1 = {"stages": B0}
 V2 = {"stem": 24}
 
+# Convolutions of a ResNet-50 without its BatchNorm, as timm has them (trainer.models.nfnet).
+NF_RESNET = {"widths": (256, 512, 1024, 2048), "stem": 64, "pooled_stem": True, "bottleneck": 0.25}
+NF_RESNET |= {"group_width": 0, "twice": False, "squeeze": 0.0, "last": 0, "skip_gain": False, "same": False}
+NF_RESNET |= {"gain_in_kernel": True, "epsilon": 1e-5, "activation": "relu"}
+NFNET_TINY = {"depths": (1, 1), "widths": (16, 32), "stem": 32, "group_width": 8, "last": 64}
+
 # name -> (module of trainer.models, sizes that its function ``architecture`` takes); each holds one family
 ARCHS = {
     "resnet18": ("resnet", {"block": "basic", "stage_sizes": (2, 2, 2, 2)}),
@@ -62,7 +68,17 @@ ARCHS = {
     "convnext-t": ("convnext", {"depths": (3, 3, 9, 3), "widths": (96, 192, 384, 768)}),
     "convnext-s": ("convnext", {"depths": (3, 3, 27, 3), "widths": (96, 192, 384, 768)}),
     "convnext-b": ("convnext", {"depths": (3, 3, 27, 3), "widths": (128, 256, 512, 1024)}),
+    # Brock et al. 2021 (arXiv:2102.06171), table 1; timm's nf_resnet50
+    "nfnet-f0": ("nfnet", {"depths": (1, 2, 6, 3)}),
+    "nfnet-f1": ("nfnet", {"depths": (2, 4, 12, 6)}),
+    "nfnet-f2": ("nfnet", {"depths": (3, 6, 18, 9)}),
+    "nfnet-f3": ("nfnet", {"depths": (4, 8, 24, 12)}),
+    "nfnet-f4": ("nfnet", {"depths": (5, 10, 30, 15)}),
+    "nfnet-f5": ("nfnet", {"depths": (6, 12, 36, 18)}),
+    "nfnet-f6": ("nfnet", {"depths": (7, 14, 42, 21)}),
+    "nf-resnet50": ("nfnet", NF_RESNET | {"depths": (3, 4, 6, 3)}),
     # For tests and for trying a cluster, as resnet-tiny.
+    "nfnet-tiny": ("nfnet", NFNET_TINY),
     "efficientnet-tiny": ("efficientnet", {"stages": "f1k3s1e1o8 r2k3s2e4o16", "stem": 8, "head": 32}),
     "convnext-tiny": ("convnext", {"depths": (1, 1), "widths": (16, 32)}),
     "vit-tiny": ("vit", {"patch": 4, "width": 32, "depth": 2, "heads": 2, "hidden": 64}),

@@ -21,7 +21,7 @@ from trainer.config import ModelConfig
 from trainer.models.architecture import Architecture, Foreign, Inputs
 from trainer.models.attention import Linear
 from trainer.models.layers import BatchNorm, LayerConfig
-from trainer.models.variants import drop_branch
+from trainer.models.variants import drop_branch, drop_features
 
 DIVISOR = 8  # channels are a multiple of this
 SQUEEZE = 0.25  # channels of the squeezed layer as a share of those that enter the block
@@ -290,8 +290,7 @@ class EfficientNet(nnx.Module):
             x = block(x, train, None if key is None else jax.random.fold_in(key, i))
         x = jnp.mean(self.last(x, train).astype(jnp.float32), axis=(1, 2))  # [B, head]
         if key is not None and self.dropout:
-            kept = jax.random.bernoulli(jax.random.fold_in(key, len(self.blocks)), 1 - self.dropout, x.shape)
-            x = jnp.where(kept, x / (1 - self.dropout), jnp.zeros_like(x))
+            x = drop_features(x, self.dropout, jax.random.fold_in(key, len(self.blocks)))
         return self.head(x)
 
 

@@ -221,15 +221,15 @@ def _check_array(arch: str, name: str, variable: Any) -> None:
 
 
 def _check_settings(config: ModelConfig, architecture: Architecture) -> None:
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.name in architecture.settings or field.name == "arch" or value == field.default:
-            continue
+    problems = [
+        f"model.{field.name}: must be {field.default!r} for {config.arch}, got {value!r}"
+        for field in dataclasses.fields(config)
+        if field.name not in architecture.settings | {"arch"}
+        and (value := getattr(config, field.name)) != field.default
+    ]
+    if problems:
         honoured = ", ".join(f"model.{name}" for name in sorted(architecture.settings)) or "none"
-        raise ConfigError(
-            f"model.{field.name}: must be {field.default!r} for {config.arch}, got {value!r}",
-            f"the settings of {config.arch}: {honoured}",
-        )
+        raise ConfigError("\n".join(problems), f"the settings of {config.arch}: {honoured}")
 
 
 def _try(network: Network, init: Init, shape: tuple[int, ...]) -> None:

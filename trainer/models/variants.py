@@ -54,12 +54,21 @@ class SqueezeExcite(nnx.Module):
       features: channels of the image.
       share: channels of the squeezed layer as a share of ``features``.
       config: its ``dtype`` counts here.
+      kernel_init: initialiser of both matrices.
     """
 
-    def __init__(self, features: int, share: float, config: LayerConfig, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        features: int,
+        share: float,
+        config: LayerConfig,
+        *,
+        rngs: nnx.Rngs,
+        kernel_init: nnx.Initializer = KERNEL_INIT,
+    ):
         squeezed = max(round(features * share / SQUEEZE_MULTIPLE), 1) * SQUEEZE_MULTIPLE
-        self.reduce = nnx.Linear(features, squeezed, kernel_init=KERNEL_INIT, dtype=config.dtype, rngs=rngs)
-        self.expand = nnx.Linear(squeezed, features, kernel_init=KERNEL_INIT, dtype=config.dtype, rngs=rngs)
+        self.reduce = nnx.Linear(features, squeezed, kernel_init=kernel_init, dtype=config.dtype, rngs=rngs)
+        self.expand = nnx.Linear(squeezed, features, kernel_init=kernel_init, dtype=config.dtype, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return x with its channels scaled. x: [B, H, W, C] of any float dtype; so is what is returned."""
@@ -85,7 +94,7 @@ def blur(x: jax.Array, stride: int, mode: str) -> jax.Array:
     return (left + 2 * middle + right) / 4  # [B, H / stride, W / stride, C]
 
 
-def drop_branch(x: jax.Array, rate: float | jax.Array, key: jax.Array) -> jax.Array:
+def drop_branch(x: jax.Array, rate: float | jax.Array, key: jax.Array, rescale: bool = True) -> jax.Array:
     """Zero the branch of some examples and scale the others up (arXiv:1603.09382, section 3).
 
     Scaling by 1 / (1 - rate) in training stands for the paper's scaling in evaluation.
@@ -94,9 +103,23 @@ def drop_branch(x: jax.Array, rate: float | jax.Array, key: jax.Array) -> jax.Ar
       x: [B, ...] of any float dtype; so is what is returned.
       rate: probability that an example's branch is zeroed, below 1; a number, or a scalar array.
       key: a scalar key of the draws.
+      rescale: whether the others are scaled up; NFNets do not (arXiv:2102.06171, the authors' code).
     """
     survives = jax.random.bernoulli(key, 1.0 - rate, (x.shape[0], *[1] * (x.ndim - 1)))
-    return jnp.where(survives, x / jnp.asarray(1.0 - rate, x.dtype), jnp.zeros_like(x))
+    scaled = x / jnp.asarray(1.0 - rate, x.dtype) if rescale else x
+    return jnp.where(survives, scaled, jnp.zeros_like(x))
+
+
+def drop_features(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
+    """Zero some features and scale the others up by 1 / (1 - rate) (dropout, Srivastava et al. 2014).
+
+    Args:
+      x: [B, features] of any float dtype; so is what is returned.
+      rate: probability that a feature of an example is zeroed, below 1.
+      key: a scalar key of the draws.
+    """
+    survives = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(survives, x / (1 - rate), jnp.zeros_like(x))
 
 
 def drops_of(blocks: int, rate: float, key: jax.Array | None) -> tuple[jax.Array, jax.Array] | None:

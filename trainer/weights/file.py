@@ -66,7 +66,7 @@ class Weights:
         """
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "arrays"}
         fields["model"] = dataclasses.asdict(self.model)
-        arrays = {name: np.ascontiguousarray(a, np.float32) for name, a in self.arrays.items()}
+        arrays = {name: np.asarray(a, np.float32, order="C") for name, a in self.arrays.items()}
         try:
             with outputs.replaced(path) as temporary:
                 save_file(arrays, temporary, {KEY: json.dumps(fields)})

@@ -380,5 +380,5 @@ class Graph:
 
     def _constant(self, value: Any) -> str:
         name = f"c{len(self.constants)}"
-        self.constants[name] = np.ascontiguousarray(value)
+        self.constants[name] = np.asarray(value, order="C")
         return name

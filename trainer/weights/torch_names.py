@@ -103,7 +103,7 @@ def write(
     """Convert our arrays to a state dict of a library, without the counters of training steps."""
     theirs = layout(config, library)
     return {
-        theirs.name(ours): np.ascontiguousarray(theirs.write(ours, array)) for ours, array in arrays.items()
+        theirs.name(ours): np.asarray(theirs.write(ours, array), order="C") for ours, array in arrays.items()
     }
 
 

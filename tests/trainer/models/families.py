@@ -51,6 +51,11 @@ FAMILIES = [
         libraries=("torchvision", "timm"),
     ),
     Family(
+        arch="nfnet-tiny",
+        settings={"model.stochastic_depth": 0.2, "model.dropout": 0.1, "optim.clip_adaptive": 0.01},
+        libraries=("timm",),
+    ),
+    Family(
         arch="own_code.nets:mlp",
         settings={"model.width": 16},
         data="own_code.data:squares",
