@@ -27,6 +27,10 @@ IMAGES = (4, 64, 64, 3)
 LABELS = (1, 3, 5, 7)
 CLASSES = 10
 
+# No epsilon beside a kernel's variance, and the tanh form of GELU, as in DeepMind's code.
+DEEPMIND = {"std_conv_eps": 1e-12, "act_layer": "gelu_tanh", "drop_rate": 0.0}
+NFNET_TINY = {"depths": (1, 1), "channels": (16, 32), "stem_chs": 32, "group_size": 8, "num_features": 64}
+
 # case: (library, its name for the network, further arguments)
 CASES = {
     "resnet18": ("torchvision", "resnet18", {}),
@@ -65,8 +69,8 @@ CASES = {
         {"dropout": 0.0, "stochastic_depth_prob": 0.0},
     ),
     "deit3-s16": ("timm", "deit3_small_patch16_224", {"img_size": 64}),
-    # DeepMind's formulas: no epsilon beside a kernel's variance, and the tanh form of GELU.
-    "nfnet-f0": ("timm", "dm_nfnet_f0", {"std_conv_eps": 1e-12, "act_layer": "gelu_tanh", "drop_rate": 0.0}),
+    "nfnet-f0": ("timm", "dm_nfnet_f0", DEEPMIND),
+    "nfnet-tiny": ("timm", "dm_nfnet_f0", DEEPMIND | NFNET_TINY),
     "nf-resnet50": ("timm", "nf_resnet50", {}),
 }
 

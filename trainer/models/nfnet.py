@@ -85,7 +85,7 @@ class NFNetConfig:
     @classmethod
     def resolve(cls, model: ModelConfig, sizes: dict[str, Any]) -> "NFNetConfig":
         """Return the configuration of a registered network with the settings of a run."""
-        own = {"dropout": model.dropout, "depth_rate": model.stochastic_depth}
+        own: dict[str, Any] = {"dropout": model.dropout, "depth_rate": model.stochastic_depth}
         if model.activation != "auto":
             own["activation"] = model.activation
         return cls(**sizes | own)
@@ -289,8 +289,8 @@ class Stem(nnx.Module):
         for i, conv in enumerate(self.convs):
             x = conv(self.config.activate(x) if i else x)
         if self.config.pooled_stem:
-            padding = ((1, 1), (1, 1))
-            return nnx.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding=padding)
+            windows: dict[str, Any] = {"strides": (2, 2), "padding": ((1, 1), (1, 1))}
+            return nnx.max_pool(x, (3, 3), **windows)
         return x
 
 

@@ -1,4 +1,4 @@
-"""Names and layouts of timm for networks without normalisation (``dm_nfnet_f0`` to ``f6``, ``nf_resnet50``)."""
+"""Names and layouts of timm for networks without normalisation (dm_nfnet_f0 to f6, nf_resnet50)."""
 
 import re
 

@@ -53,4 +53,16 @@ CONVNEXTS = {
     "convnext-b": 88_591_464,
 }
 
-COUNTS = RESNETS | TRANSFORMERS | EFFICIENTNETS | CONVNEXTS
+# timm: dm_nfnet_f0 to f6, nf_resnet50
+NFNETS = {
+    "nfnet-f0": 71_489_284,
+    "nfnet-f1": 132_634_256,
+    "nfnet-f2": 193_779_228,
+    "nfnet-f3": 254_924_200,
+    "nfnet-f4": 316_069_172,
+    "nfnet-f5": 377_214_144,
+    "nfnet-f6": 438_359_116,
+    "nf-resnet50": 25_557_032,
+}
+
+COUNTS = RESNETS | TRANSFORMERS | EFFICIENTNETS | CONVNEXTS | NFNETS

@@ -31,7 +31,7 @@ SETTINGS = {
 }
 # The others take minutes: python bench/parity.py runs every case.
 TESTED = ("resnet18", "resnet50", "resnext50-32x4d", "resnet-d", "blur", "squeeze", "vit-ti16", "vit-map")
-TESTED += ("convnext-t", "efficientnet-b0", "efficientnetv2-b0")
+TESTED += ("convnext-t", "efficientnet-b0", "efficientnetv2-b0", "nfnet-tiny")
 
 
 def build(case):
