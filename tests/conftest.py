@@ -54,8 +54,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the folder of compiled programs, before the other processes start."""
     if PROGRAMS not in os.environ:
         os.environ[PROGRAMS] = folder = tempfile.mkdtemp(prefix="test-programs-")
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-        config.add_cleanup(lambda: os.environ.pop(PROGRAMS))
+
+        def remove() -> None:
+            del os.environ[PROGRAMS]
+            shutil.rmtree(folder, ignore_errors=True)
+
+        config.add_cleanup(remove)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -9,6 +9,7 @@ STEPS = 100  # an epoch has 44.9
 COMMAND = [sys.executable, "-m", "launcher", "local", "--slice", "cpu-2x1", "--arch", "resnet-tiny"]
 COMMAND += ["--data", "digits", "--batch", "32", "--steps", str(STEPS), "--set", "model.width=8"]
 COMMAND += ["--set", "checkpoint.every_steps=10", "--set", "log.every_steps=1", "--set", "log.wandb=off"]
+COMMAND += ["--set", f"train.compile_cache={os.environ['TEST_PROGRAMS']}"]  # all runs share it
 
 
 def environment():

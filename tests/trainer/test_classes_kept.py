@@ -31,7 +31,7 @@ COLOURS = {"a r\u00e9d, dark": RED, "b_green": GREEN, "c_blue": BLUE}
 SETTINGS = ["--arch", "resnet-tiny", "--batch", "16"]
 for setting in (
     *("log.wandb=off", "data.image_size=32", "model.width=8", "optim.warmup_epochs=0", "optim.lr=0.5"),
-    *("train.eval_every_epochs=0", f"train.compile_cache={COMPILED.name}"),
+    *("train.eval_every_epochs=0", f"train.compile_cache={COMPILED}"),
 ):
     SETTINGS += ["--set", setting]
 

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 import pytest
-from train_runs import environment, finish, losses, rows, start
+from train_runs import COMPILED, environment, finish, losses, rows, start
 
 from trainer.data.pipeline import TrainStream
 
@@ -45,7 +45,7 @@ def run(tmp_path_factory):
     for word, count in (("train", SIZE), ("t10k", 32)):
         write_idx(root / f"{word}-images-idx3-ubyte", images[:count])
         write_idx(root / f"{word}-labels-idx1-ubyte", labels[:count])
-    return [*RUN, "--data", str(root), "--set", f"train.compile_cache={tmp_path_factory.mktemp('compiled')}"]
+    return [*RUN, "--data", str(root), "--set", f"train.compile_cache={COMPILED}"]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from layouts import folder, make_all
+from train_runs import COMPILED
 
 COMMAND = [
     sys.executable,
@@ -30,15 +31,14 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def train(tmp_path_factory):
+def train():
     """Runs the trainer; the first run compiles for all."""
-    compiled = tmp_path_factory.mktemp("compiled")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("RESNET_", "JAX_", "WANDB_"))}
 
     def run(data, run_dir, *arguments, steps=6):
         words = ["--data", str(data), "--run-dir", str(run_dir), "--steps", str(steps)]
         done = subprocess.run(
-            [*COMMAND, *words, "--set", f"train.compile_cache={compiled}", *arguments],
+            [*COMMAND, *words, "--set", f"train.compile_cache={COMPILED}", *arguments],
             env=inherited | {"JAX_PLATFORMS": "cpu"},
             capture_output=True,
             text=True,

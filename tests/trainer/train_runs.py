@@ -4,11 +4,10 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 
-COMPILED = tempfile.TemporaryDirectory()  # a compile cache that all runs share
+COMPILED = os.environ["TEST_PROGRAMS"]  # a compile cache that all runs share (tests/conftest.py)
 SMALL = ["--arch", "resnet-tiny", "--data", "digits", "--steps", "6", "--set", "model.width=8"]
-SMALL += ["--set", f"train.compile_cache={COMPILED.name}"]
+SMALL += ["--set", f"train.compile_cache={COMPILED}"]
 QUICK = [*SMALL, "--set", "log.every_steps=1", "--set", "log.wandb=off", "--set", "train.eval_every_epochs=0"]
 
 

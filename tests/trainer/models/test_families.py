@@ -26,7 +26,7 @@ from trainer.weights.inference import build_network
 OWN = str(Path(__file__).parents[1])  # holds the package own_code
 families = pytest.mark.parametrize("family", FAMILIES, ids=str)
 SETTINGS = ["train.eval_every_epochs=0", "checkpoint.every_steps=3", "checkpoint.keep=3", "log.every_steps=1"]
-SETTINGS += ["log.wandb=off", "optim.schedule=constant", f"train.compile_cache={COMPILED.name}"]
+SETTINGS += ["log.wandb=off", "optim.schedule=constant", f"train.compile_cache={COMPILED}"]
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
