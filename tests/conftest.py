@@ -1,7 +1,8 @@
 """The order and the grouping of the tests when `make test` runs them in several processes (pytest-xdist).
 
 A process takes one unit of work after the other: a file, or all files that share a cluster. The units that
-wait for a cluster come first, beside those that compute. In one process (plain `pytest`) nothing changes.
+wait for a cluster come first, beside those that compute; on a fresh machine, where the cluster's programs are
+still being compiled, they come last. In one process (plain `pytest`) the order is pytest's.
 """
 
 import os
@@ -34,6 +35,8 @@ LONG = (
     "tests/helm/test_equality.py",
 )
 CLUSTERS = ("a cluster with a node", "a control plane")
+TOOLS = "TEST_TOOLS"  # environment variable: whether the cluster's programs are "compiled" or "missing"
+COMPILING_SECONDS = 5400  # a test's time limit while they are, since a test may wait for all of them
 PROGRAMS = "TEST_PROGRAMS"  # environment variable: the folder of compiled programs that all processes share
 
 
@@ -46,20 +49,40 @@ def unit(nodeid: str) -> str:
 
 
 def rank(nodeid: str) -> int:
-    """Return the place of a test's unit: the clusters, the long files, the others in pytest's order."""
-    return ((*CLUSTERS, *LONG).index(unit(nodeid))) if unit(nodeid) in (*CLUSTERS, *LONG) else 99
+    """Return the place of a test's unit; units of the same place stay in pytest's order."""
+    name = unit(nodeid)
+    if name in CLUSTERS:
+        return CLUSTERS.index(name) + (100 if os.environ[TOOLS] == "missing" else 0)
+    return 10 + (*LONG, name).index(name)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder of compiled programs, before the other processes start."""
-    if PROGRAMS not in os.environ:
-        os.environ[PROGRAMS] = folder = tempfile.mkdtemp(prefix="test-programs-")
+    """Tell all processes where compiled programs are, and whether those of the cluster are there."""
+    if PROGRAMS in os.environ:  # one of several processes
+        return
+    state = "missing" if _missing_tools() else "compiled"
+    if state == "missing" and config.pluginmanager.has_plugin("timeout"):
+        config.option.timeout = config.option.timeout or COMPILING_SECONDS
+    folder = tempfile.mkdtemp(prefix="test-programs-")
+    os.environ |= {PROGRAMS: folder, TOOLS: os.environ.get(TOOLS, state)}
 
-        def remove() -> None:
-            del os.environ[PROGRAMS]
-            shutil.rmtree(folder, ignore_errors=True)
+    def forget() -> None:
+        del os.environ[PROGRAMS], os.environ[TOOLS]
+        shutil.rmtree(folder, ignore_errors=True)
 
-        config.add_cleanup(remove)
+    config.add_cleanup(forget)
+
+
+def _missing_tools() -> list[str]:
+    """Return the programs of the test cluster that this machine has to compile; none where it cannot."""
+    try:
+        from testcluster import ClusterError, build
+    except ImportError:  # a project without the cluster, as in test_schedule.py
+        return []
+    try:
+        return build.missing()
+    except ClusterError:
+        return []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

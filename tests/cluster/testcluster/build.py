@@ -114,29 +114,38 @@ def linker_flags(tool: Tool) -> str:
     return " ".join([STRIP, *(f"-X {KUBERNETES_VERSION}.{key}={value}" for key, value in values.items())])
 
 
-def build(name: str) -> Path:
-    """The folder with the tool's binaries; compiles them when their pins, flags or the compiler changed."""
+def target(name: str) -> Path:
+    """The folder of a tool's binaries, whose name is a hash of their pins, flags and compiler."""
     tool = TOOLS[name]
     module = places.GO_MODULES / name
     inputs = sorted(path for path in module.iterdir() if path.suffix in (".mod", ".sum", ".go"))
     key = places.content_key(
         *inputs, " ".join((*FLAGS, tool.manifests)), linker_flags(tool), toolchain(tool.static)
     )
-    shelf = places.cache() / "go"
-    target = shelf / f"{name}-{key}"
-    if target.is_dir():
-        return target
-    with places.locked(shelf / f"{name}.lock"):
-        if not target.is_dir():
-            places.delete(*shelf.glob(f".{name}-*"))  # left by a killed process
+    return places.cache() / "go" / f"{name}-{key}"
+
+
+def missing() -> list[str]:
+    """Return the names of the tools that have to be compiled first."""
+    return [name for name in TOOLS if not target(name).is_dir()]
+
+
+def build(name: str) -> Path:
+    """The folder with the tool's binaries; compiles them when their pins, flags or the compiler changed."""
+    folder = target(name)
+    if folder.is_dir():
+        return folder
+    with places.locked(folder.parent / f"{name}.lock"):
+        if not folder.is_dir():
+            places.delete(*folder.parent.glob(f".{name}-*"))  # left by a killed process
             print(f"building {name} (once for these pins)", file=sys.stderr, flush=True)
-            compile_into(target, tool, module)
-    return target
+            compile_into(folder, TOOLS[name], places.GO_MODULES / name)
+    return folder
 
 
-def compile_into(target: Path, tool: Tool, module: Path) -> None:
+def compile_into(folder: Path, tool: Tool, module: Path) -> None:
     """Compile beside the target and rename, so that a killed build leaves nothing that looks whole."""
-    scratch = Path(tempfile.mkdtemp(prefix=f".{tool.name}-", dir=target.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{tool.name}-", dir=folder.parent))
     try:
         options = (*FLAGS, "-ldflags", linker_flags(tool), "-o", f"{scratch}{os.sep}")
         go("build", *options, *tool.packages, folder=module, static=tool.static)
@@ -146,7 +155,7 @@ def compile_into(target: Path, tool: Tool, module: Path) -> None:
                 Path(source) / tool.manifests, scratch / "manifests", copy_function=shutil.copyfile
             )
         scratch.chmod(0o755)
-        scratch.rename(target)
+        scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
