@@ -34,6 +34,7 @@ VERBS = {
     "render": "Print the manifests of a run; needs no cluster.",
     "local": "Run the same JobSet as processes on this machine.",
     "data": "Pack, check and measure datasets.",
+    "sweep": "Make a run of every combination of settings.",
     "board": "Write one page over many runs: table, curves, settings.",
     "image": "Build the image of the pods without Docker.",
     "slices": "List the hardware that a run can use.",

@@ -13,7 +13,7 @@ from typing import Any
 
 from trainer import paths
 from trainer.arguments import Parser
-from trainer.board import collection, page
+from trainer.board import collection, listing, page
 from trainer.board.folders import Folder
 from trainer.board.row import Row
 from trainer.errors import ERROR, ConfigError, TrainError, printable, reason
@@ -58,6 +58,7 @@ def parser() -> Parser:
         help="serve the page on this machine instead, always as the runs are now; 0: a free port",
     )
     parser.add_argument("--json", action="store_true", help="print the runs as JSON instead, without curves")
+    parser.add_argument("--text", action="store_true", help="print a table and the means over seeds instead")
     parser.add_argument("--no-cache", action="store_true", help="read every run again")
     # JAX's kind of a device -> its devices per chip, and the price of one chip per hour; from the launcher.
     parser.add_argument("--chips", type=_chips, default={}, help=argparse.SUPPRESS)
@@ -66,8 +67,8 @@ def parser() -> Parser:
 
 def run(args: argparse.Namespace) -> None:
     """Carry out a parsed command line."""
-    if sum((args.out is not None, args.serve is not None, args.json)) > 1:
-        raise ConfigError("--out: must be alone, got another of --out, --serve and --json too")
+    if sum((args.out is not None, args.serve is not None, args.json, args.text)) > 1:
+        raise ConfigError("--out: must be alone, got another of --out, --serve, --json and --text too")
     roots = [paths.absolute("DIR", folder) for folder in args.folders]
     for root in roots:
         reachable.require(root)
@@ -79,6 +80,8 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         listed = [{key: value for key, value in row.items() if key != "curves"} for row in rows()]
         print(json.dumps(listed, indent=2))
+    elif args.text:
+        print("\n".join(listing.lines(rows())))
     elif args.serve is not None:
         _serve(args.serve, rows, title)
     else:

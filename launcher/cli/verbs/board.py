@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -26,6 +27,7 @@ from launcher.hardware import facts
     help="serve the page on this machine instead, always as the runs are now; 0: a free port",
 )
 @click.option("--price", metavar="PRICE", help="price of one chip per hour, as for `check`; adds the cost")
+@click.option("--text", is_flag=True, help="print a table and the means over seeds instead")
 @click.option("--no-cache", is_flag=True, help="read every run again")
 @click.option("--json", "as_json", is_flag=True, help="print the runs as JSON instead, without curves")
 def command(
@@ -33,6 +35,7 @@ def command(
     out: str | None,
     serve: str | None,
     price: str | None,
+    text: bool,
     no_cache: bool,
     as_json: bool,
 ) -> int:
@@ -42,18 +45,24 @@ def command(
     to sort and filter, the curves of the chosen runs laid over each other, and their settings side by side.
     It needs no network. Runs that have not changed since the last call come from a cache.
     """
-    chips = kinds(prices.read(price))
-    extras.require("train", "`board`")
     arguments = [
         *(["--out", out] if out is not None else []),
         *(["--serve", serve] if serve is not None else []),
     ]
-    arguments += (
-        ["--no-cache"] * no_cache + ["--json"] * as_json + ["--chips", json.dumps(chips), "--", *folders]
-    )
+    arguments += ["--no-cache"] * no_cache + ["--json"] * as_json + ["--text"] * text
+    return run(folders, arguments, prices.read(price))
+
+
+def run(folders: Sequence[str], arguments: Sequence[str], chip_prices: Prices) -> int:
+    """Start the trainer's board on these folders, with these flags, and return its exit code."""
+    extras.require("train", "`board`")
+    chips = json.dumps(kinds(chip_prices))
     environment = {**os.environ, contract.variable("program"): "resnet-launch board"}
     # -P: no module of the current directory takes the place of an installed one.
-    process = subprocess.Popen([sys.executable, "-P", "-m", "trainer.board", *arguments], env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "trainer.board", *arguments, "--chips", chips, "--", *folders],
+        env=environment,
+    )
     # The terminal sends Ctrl-C to both processes; the trainer's decides how to end.
     previous_handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -54,7 +54,7 @@ def command(**flags: Any) -> None:
     from launcher.local import attempts, outcome, unpacked
     from launcher.rendering.jobset import render
 
-    job = _job(flags)
+    job = request(flags)
     if not job.command:
         extras.require("train", "`local`")
     elif job.workdir and not os.path.isdir(job.workdir):
@@ -80,7 +80,7 @@ def _shown(job: TrainingJob) -> Callable[[str], str]:
     return trainer_log.for_people if people else str
 
 
-def _job(flags: dict[str, Any]) -> TrainingJob:
+def request(flags: dict[str, Any]) -> TrainingJob:
     """Return the job of a command line, on a slice that this machine can run."""
     origins = options.sources_of(flags)
     merged, _ = sources.merge(*origins)

@@ -10,7 +10,7 @@ import yaml
 
 from launcher import TrainingJob
 from launcher.cli import main
-from launcher.cli.verbs.local import _job
+from launcher.cli.verbs.local import request
 from launcher.local import outcome
 from launcher.request import precedence
 
@@ -30,7 +30,7 @@ def _here(tmp_path, monkeypatch):
 def job_of(**flags) -> TrainingJob:
     flags = {"slice": "cpu-2x1", "arch": "resnet18", **flags}
     with click.Context(click.Command("local"), obj=flags.pop("args", ())):
-        return _job(flags)
+        return request(flags)
 
 
 def ended(job, events, page=True):

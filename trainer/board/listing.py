@@ -1,0 +1,53 @@
+"""The board as text: the runs, the best first, and the means over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from trainer.board import page
+from trainer.board.row import Row
+
+NONE = "-"
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "name": lambda row: row["name"],
+    "state": lambda row: f"problem: {row['problem']}" if "problem" in row else row["state"],
+    "settings that differ": lambda row: row["differs"],
+    "best accuracy": lambda row: _percent(row.get("best_accuracy")),
+    "epochs": lambda row: f"{row['epochs']:.1f}" if "epochs" in row else "",
+    "images/s": lambda row: f"{row['images_per_second']:,.0f}" if "images_per_second" in row else "",
+    "chip-hours": lambda row: f"{row['chip_hours']:.3f}" if "chip_hours" in row else "",
+    "cost": lambda row: f"{row['cost']:.2f}" if "cost" in row else "",
+}
+MEANS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "settings": lambda mean: mean["differs"] or "all",
+    "runs": lambda mean: str(mean["runs"]),
+    "mean of best accuracy": lambda mean: _percent(mean["mean"]),
+    "standard deviation": lambda mean: _percent(mean["deviation"]),
+}
+
+
+def lines(rows: Sequence[Row]) -> list[str]:
+    """Return a table of the runs, the best first, and one of the means over seeds if there are any."""
+    varying = page.differing(rows)
+    best = sorted(rows, key=lambda row: -row.get("best_accuracy", -1.0))
+    result = table(COLUMNS, [row | {"differs": page.differs(row, varying)} for row in best])
+    if means := page.means(rows, varying):
+        result += ["", *table(MEANS, means)]
+    return result
+
+
+def table(columns: Mapping[str, Callable[[Any], str]], entries: Sequence[Any]) -> list[str]:
+    """Return aligned lines under their titles; a column in which nothing is known is left out."""
+    cells = {title: [show(entry) for entry in entries] for title, show in columns.items()}
+    cells = {title: values for title, values in cells.items() if any(values)}
+    aligned = []
+    for title, values in cells.items():
+        texts = [title, *(value or NONE for value in values)]
+        width = max(map(len, texts))
+        aligned.append([text.ljust(width) for text in texts])
+    return ["  ".join(line).rstrip() for line in zip(*aligned, strict=True)]
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share * 100:.2f} %"
