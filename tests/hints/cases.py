@@ -133,6 +133,18 @@ OFFLINE = [
     Case(f"{REQUEST}exit_codes.py", "--exit-codes preempted=42,fatal=44", f"{PROGRAM} --exit-codes 42", swap),
     Case(f"{REQUEST}program.py", '--command "python train.py --lr 0.1"', f"{PROGRAM} --command '", swap),
     Case(
+        "launcher/cli/verbs/sweep.py",
+        "--name lr",
+        "sweep --local --plan --slice cpu-1x1 --arch resnet18 --grid train.seed=0,1",
+        add,
+    ),
+    Case(
+        f"{REQUEST}grid.py",
+        "--grid optim.lr=0.1,0.2 --grid train.seed=0..2",
+        "sweep --local --plan --name s --slice cpu-1x1 --arch resnet18",
+        add,
+    ),
+    Case(
         "launcher/cli/verbs/local.py",
         "--workdir .",
         "local --slice cpu-1x1 --command true --name mine --workdir none",
