@@ -44,7 +44,10 @@ def parse(arguments: list[str]) -> TrainConfig:
     place = dataset and paths.dataset("data.name", dataset, DATASETS)
     recipe = args["recipe"] or recipes.default(place)
     run_dir = paths.absolute("--run-dir", args["run_dir"])
-    return resolve(args["name"], run_dir, recipes.title(recipe), recipes.load(recipe), flags, settings)
+    named = flags | settings
+    config = resolve(args["name"], run_dir, recipes.title(recipe), recipes.load(recipe), named)
+    recipes.check_family(recipe, config.model.arch)
+    return config
 
 
 def warn_of_folder(dataset: str | None) -> None:

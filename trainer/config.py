@@ -95,6 +95,9 @@ class ModelConfig:
         "positions of a ViT's patches; sincos2d: fixed waves (arXiv:2205.01580); auto: learned",
         ("auto", "learned", "sincos2d"),
     )
+    representation: bool = option(
+        False, "layer with tanh before the head of a ViT, as wide as a token (arXiv:2010.11929, section 3.1)"
+    )
     padding: str = option(
         "auto",
         "padding of an EfficientNet; same: as TensorFlow pads, in the authors' weights; symmetric: as "
@@ -160,6 +163,12 @@ class DataConfig:
         "", "which of several datasets at one path, such as EMNIST's letters; coarse: CIFAR-100's 20 classes"
     )
     image_size: int = option(224, "height and width in pixels of the decoded images", minimum=8)
+    normalize: str = option(
+        "dataset",
+        "scale of the images that the network sees; dataset: mean 0 and deviation 1 by the dataset's own "
+        "numbers; symmetric: -1 to 1",
+        ("dataset", "symmetric"),
+    )
     eval_crop: float = option(
         0.875, "centre crop for evaluation, as a fraction of the shorter side", minimum=0.1, maximum=1
     )
@@ -299,15 +308,39 @@ class AugmentConfig:
 
     policy: str = option(
         "none",
-        "automatic augmentation; trivial: TrivialAugment Wide; rand: RandAugment with two operations",
-        ("none", "trivial", "rand"),
+        "automatic augmentation; trivial: TrivialAugment Wide; rand: RandAugment as timm has it; "
+        "rand-google: as EfficientNet and big_vision have it; auto: AutoAugment for ImageNet; "
+        "three: 3-Augment of DeiT III",
+        ("none", "trivial", "rand", "rand-google", "auto", "three"),
     )
-    magnitude: float = option(7.0, "strength of RandAugment, from 0 to 10", minimum=0, maximum=10)
-    magnitude_std: float = option(0.5, "standard deviation of augment.magnitude between images", minimum=0)
+    magnitude: float = option(
+        7.0, "strength of RandAugment, from 0 to 10; of rand-google also above", minimum=0, maximum=30
+    )
+    magnitude_std: float = option(
+        0.5, "standard deviation of augment.magnitude between images, for augment.policy=rand", minimum=0
+    )
+    operations: int = option(2, "operations of RandAugment, one after another", minimum=1, maximum=16)
+    jitter: float = option(
+        0.0,
+        "largest change of brightness, contrast and saturation, as a fraction, after augment.policy; 0: none",
+        minimum=0,
+        maximum=1,
+    )
     erase: float = option(
         0.0, "fraction of training images with a random rectangle erased", minimum=0, maximum=1
     )
+    erase_fill: str = option(
+        "mean",
+        "content of the rectangles of augment.erase; mean: the mean colour; noise: a normal draw per pixel",
+        ("mean", "noise"),
+    )
     mixup: float = option(0.0, "alpha of mixup; 0: no mixup", minimum=0)
+    partner: str = option(
+        "mirror",
+        "image of the batch that each image is mixed with; mirror: the first with the last, as in timm; "
+        "previous: the one before, with the larger share for the image itself, as in big_vision",
+        ("mirror", "previous"),
+    )
     cutmix: float = option(
         0.0, "alpha of CutMix; 0: no CutMix; with mixup: each step draws one of the two", minimum=0
     )
@@ -324,6 +357,31 @@ class AugmentConfig:
     )
     final_resolution: int = option(
         0, "training resolution in pixels after its ramp; 0: augment.resolution throughout", minimum=0
+    )
+    stages: int = option(
+        0,
+        "equal parts of the run, over which the resolution and all settings with a final value rise evenly; "
+        "0: the resolution alone rises, from augment.ramp_from_epoch to augment.ramp_to_epoch",
+        minimum=0,
+        maximum=100,
+    )
+    final_magnitude: float = option(
+        0.0,
+        "augment.magnitude in the last of augment.stages; 0: the same throughout",
+        minimum=0,
+        maximum=30,
+    )
+    final_mixup: float = option(
+        0.0, "augment.mixup in the last of augment.stages; 0: the same throughout", minimum=0
+    )
+    final_cutmix: float = option(
+        0.0, "augment.cutmix in the last of augment.stages; 0: the same throughout", minimum=0
+    )
+    final_dropout: float = option(
+        0.0,
+        "model.dropout in the last of augment.stages; 0: the same throughout",
+        minimum=0,
+        maximum=0.99,
     )
     ramp_from_epoch: int = option(0, "last epoch at augment.resolution, counted from 0", minimum=0)
     ramp_to_epoch: int = option(
@@ -450,6 +508,10 @@ class TrainConfig:
         problems = [p for path, f, value in _walk(self) if (p := _problem(path, f, value))]
         if self.train.on_nan == "rollback" and not self.checkpoint.enabled:
             problems.append("train.on_nan: must be stop where checkpoint.enabled is false, got 'rollback'")
+        for name in ("magnitude", "final_magnitude"):
+            if self.augment.policy != "rand-google" and (value := getattr(self.augment, name)) > 10:
+                must = "must be at most 10 unless augment.policy is rand-google"
+                problems.append(f"augment.{name}: {must}, got {value:g}")
         if problems:
             raise ConfigError("\n".join(problems))
 

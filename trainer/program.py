@@ -1,5 +1,6 @@
 """The functions that the devices of a run execute, built from its settings and compiled ahead."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,13 @@ from trainer.data.source import Source
 from trainer.errors import ConfigError
 from trainer.learning import optimizers, step
 from trainer.models import network
-from trainer.plan import Plan, make_plan
+from trainer.plan import Plan, Stage, make_plan
 from trainer.rundir.dataset import DatasetRecord
 from trainer.state import EvalStep, State, TrainStep
+
+OWN_RESOLUTION = (
+    "--set augment.resolution=0 --set augment.final_resolution=0 trains at the resolution of the images"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +27,7 @@ class Program:
 
     Attributes:
       plan: when the run evaluates, saves and ends.
-      train_steps: resolution in pixels -> training step, in the order of the plan.
+      train_steps: stage -> training step, in the order of the plan.
       eval_step: step of an evaluation, over one batch.
       init_state: ``init_state(key) -> State``, the state before the first update.
       key: random key from ``train.seed``.
@@ -33,7 +38,7 @@ class Program:
     """
 
     plan: Plan
-    train_steps: dict[int, TrainStep]
+    train_steps: dict[Stage, TrainStep]
     eval_step: EvalStep
     init_state: Any
     key: jax.Array
@@ -44,8 +49,9 @@ class Program:
 
     @property
     def train_step(self) -> TrainStep:
-        """The training step of the last resolution."""
-        return list(self.train_steps.values())[-1]
+        """The training step of the largest images, which needs most memory."""
+        largest = max(self.train_steps, key=lambda stage: stage.pixels or self.image_size)
+        return self.train_steps[largest]
 
 
 def make_program(config: TrainConfig, train_source: Source, test_source: Source, platform: str) -> Program:
@@ -66,18 +72,36 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
         raise ConfigError(
             f"augment.resolution: must be at most the {height} pixels of the images of "
             f"'{train_source.name}', got {largest}",
-            "the recipe is for larger images; --set augment.resolution=0 trains at their own resolution",
+            OWN_RESOLUTION,
         )
     batch = config.train.batch // config.train.accumulate
-    net, init = network.build(config.model, train_source.num_classes, channels, height, platform, batch)
+    classes = train_source.num_classes
+    net, init = network.build(config.model, classes, channels, height, platform, batch)
+    for pixels in plan.resolutions():
+        if pixels not in (0, height):
+            _check_resolution(net, init, config, pixels, (classes, channels), platform)
+
+    def at_dropout(rate: float) -> network.Network:
+        if rate == config.model.dropout:
+            return net
+        model = dataclasses.replace(config.model, dropout=rate)
+        return network.build(model, classes, channels, height, platform, batch)[0]
+
     schedule = optimizers.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
     optimizer = optimizers.make_optimizer(config.optim, schedule)
     init_state, key = step.make_init(init, optimizer, config.optim), jax.random.key(config.train.seed)
     return Program(
         plan=plan,
         train_steps={
-            pixels: step.make_train_step(net, optimizer, schedule, train_source, config, pixels)
-            for pixels in plan.resolutions() or [0]
+            stage: step.make_train_step(
+                at_dropout(stage.dropout),
+                optimizer,
+                schedule,
+                train_source,
+                _at_stage(config, stage),
+                stage.pixels,
+            )
+            for stage in plan.stages() or [plan.stage(0)]
         },
         eval_step=step.make_eval_step(net, test_source),
         init_state=init_state,
@@ -87,6 +111,35 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
         config=config,
         optimizer=optimizer,
     )
+
+
+def _at_stage(config: TrainConfig, stage: Stage) -> TrainConfig:
+    """The settings of a run with the augmentation of a stage."""
+    mixing = {"magnitude": stage.magnitude, "mixup": stage.mixup, "cutmix": stage.cutmix}
+    return dataclasses.replace(config, augment=dataclasses.replace(config.augment, **mixing))
+
+
+def _check_resolution(
+    net: network.Network,
+    init: network.Init,
+    config: TrainConfig,
+    pixels: int,
+    sizes: tuple[int, int],
+    platform: str,
+) -> None:
+    """Raise ConfigError where the network cannot take training images of so many pixels.
+
+    Its program is compiled while the run goes on, and would end it there.
+    """
+    classes, channels = sizes
+    try:
+        network.build(config.model, classes, channels, pixels, platform)
+        network.trace(net, init, (1, pixels, pixels, channels))
+    except ConfigError as error:
+        problem = str(error).splitlines()[0]
+        raise ConfigError(
+            f"augment.resolution: training at {pixels} pixels: {problem}", OWN_RESOLUTION
+        ) from None
 
 
 def state_shapes(config: TrainConfig, dataset: DatasetRecord) -> State:

@@ -36,7 +36,7 @@ from trainer.metrics.tensorboard import TensorBoard
 from trainer.metrics.throughput import Meter
 from trainer.metrics.wandb import Wandb
 from trainer.models import network
-from trainer.plan import Plan
+from trainer.plan import Plan, Stage
 from trainer.program import Program, make_program
 from trainer.report import page
 from trainer.rundir import dataset, directory, events, lease
@@ -66,7 +66,7 @@ class Setup:
     shapes: State  # of ShapeDtypeStruct
     shardings: State  # of NamedSharding
     whole: Callable[[Any], Any]  # a tree of the state's arrays -> the same with a copy on every device
-    train_programs: dict[int, Future[Compiled]]  # pixels of a side -> (leaves, batch) -> (leaves, metrics)
+    train_programs: dict[Stage, Future[Compiled]]  # stage -> (leaves, batch) -> (leaves, metrics)
     eval_program: Future[Compiled]  # (leaves of parameters and statistics, batch) -> sums
     checkpoints: Checkpoints | None
     log: Log
@@ -125,7 +125,7 @@ def train(
             try:
                 # Step. The host runs ahead of the devices and waits for no loss.
                 local = next(batches)
-                program = setup.train_programs[plan.resolution(now.step)].result()
+                program = setup.train_programs[plan.stage(now.step)].result()
                 setup.profile.begin(now.step + 1)
                 now.leaves, metrics = program(now.leaves, setup.placer.place(local))
                 now.step += 1
@@ -227,7 +227,7 @@ def set_up(
 
     # Step: the program of the first one is compiled.
     watchdog.now("compiling")
-    train_programs[program.plan.resolution(now.step)].result()
+    train_programs[program.plan.stage(now.step)].result()
     programs = len(train_programs)
     log.event(events.Compiled(seconds=since(begun), cpu_seconds=processor_seconds(), programs=programs))
     speed = Meter(config.train.batch)
@@ -293,8 +293,8 @@ def compile_ahead(
     test_source: Source,
     placer: BatchPlacer,
     stream: TrainStream,
-) -> tuple[dict[int, Future[Compiled]], Future[Compiled]]:
-    """Begins to compile the training step for each resolution of its images, then the evaluation step."""
+) -> tuple[dict[Stage, Future[Compiled]], Future[Compiled]]:
+    """Begins to compile the training step of each stage, then the evaluation step."""
     platform = devices.devices.flat[0].platform
     executables = compilation.use_cache(config.train.compile_cache, config.run_dir, platform)
     none = placer.rows[:0]  # a batch without rows has the shapes, and waits for no data
@@ -306,11 +306,11 @@ def compile_ahead(
 
     compiler = ThreadPoolExecutor(1, "compile")
     train_programs = {
-        pixels: compiler.submit(
+        stage: compiler.submit(
             *(compilation.compile_train, train_step, program.shapes, shapes, devices, executables),
             config.train.shard,
         )
-        for pixels, train_step in program.train_steps.items()
+        for stage, train_step in program.train_steps.items()
     }
     compiler.submit(executables.keep)
     eval_program = compiler.submit(

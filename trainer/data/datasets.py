@@ -1,6 +1,7 @@
 """How a dataset is found: by its name, its path, or the module that has it."""
 
 import contextlib
+import dataclasses
 import importlib
 from collections.abc import Iterator
 from types import ModuleType
@@ -26,11 +27,13 @@ def load(config: DataConfig, split: str) -> Source:
     with _memory(config):
         if config.name in DATASETS:
             _check_whole(config)
-            return _checked(_module(DATASETS[config.name]).load(split, config), split)
-        if imports.is_object(config.name):
-            return own.load(split, config)
-        detect = _module("detect")
-        return _checked(detect.source(detect.resolved(config), split, config), split)
+            source = _checked(_module(DATASETS[config.name]).load(split, config), split)
+        elif imports.is_object(config.name):
+            source = own.load(split, config)
+        else:
+            detect = _module("detect")
+            source = _checked(detect.source(detect.resolved(config), split, config), split)
+        return _normalized(source, config)
 
 
 def _check_whole(config: DataConfig) -> None:
@@ -51,6 +54,14 @@ def _memory(config: DataConfig) -> Iterator[None]:
         yield
     except MemoryError:
         raise DataError(f"data: {config.name} needs more memory than this host has") from None
+
+
+def _normalized(source: Source, config: DataConfig) -> Source:
+    """Return the source with the mean and deviation that ``config.normalize`` asks for."""
+    if config.normalize == "dataset":
+        return source
+    half = (0.5,) * source.image_shape[2]
+    return dataclasses.replace(source, mean=half, std=half)
 
 
 def _checked(source: Source, split: str) -> Source:
@@ -80,6 +91,7 @@ def load_both(config: DataConfig) -> tuple[Source, Source]:
             splits = ("train", "test")
             train, test = (_checked(detect.source(dataset, split, config), split) for split in splits)
         _describe(dataset, train, test, config)
+        train, test = (_normalized(source, config) for source in (train, test))
     if test.num_classes > train.num_classes:
         raise DataError(
             f"data: the test split of '{train.name}' must have the {train.num_classes} classes of training, "

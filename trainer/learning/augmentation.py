@@ -1,15 +1,17 @@
 """Augmentation on the device, keyed by (seed, epoch, index): the same on any number of hosts."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
 from trainer.config import AugmentConfig, DataConfig
-from trainer.learning import auto_augment
+from trainer.learning import auto_augment, google_augment, three_augment
 from trainer.learning.mixing import box
 
 AUTO_AUGMENT_SALT = 0x706F6C  # streams beside that of shift and flip, whose draws stay what they were
+JITTER_SALT = 0x6A6974
 ERASE_SALT = 0x657261
 ERASE_AREA = (0.02, 1 / 3)  # least and largest share of the image, close to torchvision's RandomErasing
 ERASE_ASPECT = (0.3, 3.3)  # least and largest height / width of the rectangle, as there
@@ -66,27 +68,45 @@ def resize(images: jax.Array, pixels: int) -> jax.Array:
 def apply_auto_augment(
     images: jax.Array, epoch: jax.Array, index: jax.Array, seed: int, config: AugmentConfig
 ) -> jax.Array:
-    """Change each image by operations of TrivialAugment or RandAugment; see ``auto_augment``.
+    """Change each image by ``config.policy``, then by ``config.jitter``.
 
     Args:
       images: [B, H, W, C] uint8 or float32, 0 to 255.
       epoch, index: [B] int32, passes over the data before this one, and place of the example in the data.
       seed: seed of the run.
-      config: ``policy`` is "none", "trivial" or "rand"; ``magnitude`` and ``magnitude_std`` are for "rand".
+      config: ``magnitude`` and ``operations`` are for "rand" and "rand-google", ``magnitude_std`` for "rand".
 
-    Returns [B, H, W, C] float32, 0 to 255; the images themselves with "none".
+    Returns [B, H, W, C] float32, 0 to 255; the images themselves without policy and jitter.
     """
-    if config.policy == "none":
-        return images
-    change = auto_augment.trivial
-    if config.policy == "rand":
-        change = functools.partial(
-            auto_augment.rand, magnitude=config.magnitude, deviation=config.magnitude_std
-        )
-    return jax.vmap(change)(images.astype(jnp.float32), _keys(epoch, index, seed ^ AUTO_AUGMENT_SALT))
+    if config.policy != "none":
+        keys = _keys(epoch, index, seed ^ AUTO_AUGMENT_SALT)
+        images = jax.vmap(_policy(config))(images.astype(jnp.float32), keys)
+    if config.jitter:
+        jitter = functools.partial(three_augment.jitter, strength=config.jitter)
+        images = jax.vmap(jitter)(images.astype(jnp.float32), _keys(epoch, index, seed ^ JITTER_SALT))
+    return images
 
 
-def erase(images: jax.Array, epoch: jax.Array, index: jax.Array, seed: int, share: float) -> jax.Array:
+def _policy(config: AugmentConfig) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The change of one image by a key."""
+    drawn = {"magnitude": config.magnitude, "operations": config.operations}
+    return {
+        "trivial": auto_augment.trivial,
+        "rand": functools.partial(auto_augment.rand, deviation=config.magnitude_std, **drawn),
+        "rand-google": functools.partial(google_augment.rand, **drawn),
+        "auto": google_augment.auto,
+        "three": three_augment.three,
+    }[config.policy]
+
+
+def erase(
+    images: jax.Array,
+    epoch: jax.Array,
+    index: jax.Array,
+    seed: int,
+    share: float,
+    fill: str = "mean",
+) -> jax.Array:
     """Erase a rectangle of some images: random erasing (Zhong et al. 2017, arXiv:1708.04896, algorithm 1).
 
     The rectangle is cut to the image where it is longer, instead of drawn again.
@@ -96,6 +116,7 @@ def erase(images: jax.Array, epoch: jax.Array, index: jax.Array, seed: int, shar
       epoch, index: [B] int32, passes over the data before this one, and place of the example in the data.
       seed: seed of the run.
       share: probability that an image is erased; 0: none is.
+      fill: what the rectangle becomes; "mean", the mean colour; "noise", a normal draw for each value.
     """
     if not share:
         return images
@@ -114,7 +135,9 @@ def erase(images: jax.Array, epoch: jax.Array, index: jax.Array, seed: int, shar
             box_width / 2 + place[1] * (width - box_width),
         )
         erased = box(height, width, y, x, box_height, box_width) & jax.random.bernoulli(coin, share)  # [H, W]
-        return jnp.where(erased[..., None], 0.0, image)
+        # A stream of its own leaves the draws of the rectangle what they are without noise.
+        noise = jax.random.normal(jax.random.fold_in(key, 0), image.shape) if fill == "noise" else 0.0
+        return jnp.where(erased[..., None], noise, image)
 
     return jax.vmap(erase_one)(images, _keys(epoch, index, seed ^ ERASE_SALT))
 

@@ -53,7 +53,6 @@ RAND = {
 }
 STRENGTHS = 31  # of TrivialAugment, evenly from nothing to the full value
 APPLIED = 0.5  # probability that an operation of RandAugment is carried out
-OPERATIONS = 2  # of RandAugment, one after the other
 
 
 def trivial(image: jax.Array, key: jax.Array) -> jax.Array:
@@ -66,27 +65,29 @@ def trivial(image: jax.Array, key: jax.Array) -> jax.Array:
     op_key, strength_key, sign_key = jax.random.split(key, 3)
     strength = jax.random.randint(strength_key, (), 0, STRENGTHS) / (STRENGTHS - 1)
     op = jax.random.randint(op_key, (), 0, len(TRIVIAL))
-    return _apply(image, TRIVIAL, op, strength, _sign(sign_key), relative=False)
+    return _apply(image, TRIVIAL, op, strength, random_sign(sign_key), relative=False)
 
 
-def rand(image: jax.Array, key: jax.Array, magnitude: float, deviation: float) -> jax.Array:
-    """Apply two operations, each with probability 1/2 (RandAugment, arXiv:1909.13719, figure 2, as timm).
+def rand(image: jax.Array, key: jax.Array, magnitude: float, deviation: float, operations: int) -> jax.Array:
+    """Apply operations, each with probability 1/2 (RandAugment, arXiv:1909.13719, figure 2, as timm).
 
     Args:
       image: [H, W, C] float32, 0 to 255; so is what is returned.
       key: a scalar key of the draws.
       magnitude, deviation: mean and standard deviation of the strength, of 10; drawn for each operation.
+      operations: how many, one after another.
     """
-    for layer_key in jax.random.split(key, OPERATIONS):
+    for layer_key in jax.random.split(key, operations):
         op_key, strength_key, sign_key, coin = jax.random.split(layer_key, 4)
         strength = jnp.clip(magnitude + deviation * jax.random.normal(strength_key), 0.0, 10.0) / 10.0
         op = jax.random.randint(op_key, (), 0, len(RAND))
-        changed = _apply(image, RAND, op, strength, _sign(sign_key), relative=True)
+        changed = _apply(image, RAND, op, strength, random_sign(sign_key), relative=True)
         image = jnp.where(jax.random.bernoulli(coin, APPLIED), changed, image)
     return image
 
 
-def _sign(key: jax.Array) -> jax.Array:
+def random_sign(key: jax.Array) -> jax.Array:
+    """Return -1 or 1, a scalar float32, each with probability 1/2."""
     return jnp.where(jax.random.bernoulli(key), 1.0, -1.0)
 
 
@@ -111,7 +112,7 @@ def _apply(
         turn["translate_y"] * scale[0],
         jnp.deg2rad(turn["rotate"]),
     )
-    tones = [TONES.get(name, _identity) for name in names]
+    tones = [TONES.get(name, unchanged) for name in names]
     return jax.lax.switch(op, tones, moved, value, sign)
 
 
@@ -122,14 +123,16 @@ def warp(
     move_x: ArrayLike,
     move_y: ArrayLike,
     angle: ArrayLike,
+    fill: float = 0.0,
 ) -> jax.Array:
-    """Turn and shear an image around its centre and move it: the nearest pixel, black from outside.
+    """Turn and shear an image around its centre and move it, and take the nearest pixels.
 
     Args:
       image: [H, W, C] float32; so is what is returned.
       shear_x, shear_y: pixels of shift for each pixel across.
       move_x, move_y: pixels to the left and upwards.
       angle: radians.
+      fill: level of what comes from outside the image.
     """
     height, width = image.shape[:2]
     y = (jnp.arange(height, dtype=jnp.float32) - (height - 1) / 2)[:, None]  # [H, 1]
@@ -140,13 +143,14 @@ def warp(
     columns = jnp.round(from_x + (width - 1) / 2).astype(jnp.int32)
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     moved = image[jnp.clip(rows, 0, height - 1), jnp.clip(columns, 0, width - 1)]  # [H, W, C]
-    return jnp.where(inside[..., None], moved, 0.0)
+    return jnp.where(inside[..., None], moved, fill)
 
 
 # The tones: image [H, W, C] float32, 0 to 255; value, a scalar float32 of the table; sign, -1 or 1.
 
 
-def _identity(image: jax.Array, value: ArrayLike, sign: ArrayLike) -> jax.Array:
+def unchanged(image: jax.Array, value: ArrayLike, sign: ArrayLike) -> jax.Array:
+    """Return the image."""
     return image
 
 

@@ -25,7 +25,7 @@ class Mix(NamedTuple):
 def mix(
     images: jax.Array, labels: jax.Array, seed: int, step: jax.Array, config: AugmentConfig
 ) -> tuple[jax.Array, Mix | None]:
-    """Mix each image with its mirror in the batch: the first with the last, and so on.
+    """Mix each image with another one of the batch.
 
     One draw serves the whole batch, as in timm. With both alphas set, a coin for each step decides between
     mixup and CutMix.
@@ -35,28 +35,32 @@ def mix(
       labels: [B] int32.
       seed: seed of the run.
       step: scalar int32, updates done.
-      config: ``mixup`` and ``cutmix`` are the alphas of their Beta distributions; 0: not used.
+      config: ``mixup`` and ``cutmix`` are the alphas of their Beta distributions; 0: not used. ``partner`` is
+        "mirror", the first with the last and so on, or "previous". With that, mixup leaves each image the
+        larger share, as big_vision does; among mirrored pairs it is the same either way.
 
     Returns the images and how they were mixed; None where neither is used.
     """
     if not config.mixup and not config.cutmix:
         return images, None
     coin, mixup_key, cutmix_key = jax.random.split(jax.random.fold_in(jax.random.key(seed ^ SALT), step), 3)
-    partners = images[::-1]
-    mixup = _mixup(images, partners, mixup_key, config.mixup) if config.mixup else None
+    is_mirror = config.partner == "mirror"
+    partners, other_labels = (a[::-1] if is_mirror else jnp.roll(a, 1, axis=0) for a in (images, labels))
+    mixup = _mixup(images, partners, mixup_key, config.mixup, not is_mirror) if config.mixup else None
     cutmix = _cutmix(images, partners, cutmix_key, config.cutmix) if config.cutmix else None
     if mixup and cutmix:
         is_cut = jax.random.bernoulli(coin)
         mixed, share = (jnp.where(is_cut, c, m) for c, m in zip(cutmix, mixup, strict=True))
     else:
         mixed, share = mixup or cutmix  # pyright: ignore[reportGeneralTypeIssues]
-    return mixed, Mix(labels[::-1], jnp.full(labels.shape, share))
+    return mixed, Mix(other_labels, jnp.full(labels.shape, share))
 
 
 def _mixup(
-    images: jax.Array, partners: jax.Array, key: jax.Array, alpha: float
+    images: jax.Array, partners: jax.Array, key: jax.Array, alpha: float, larger: bool
 ) -> tuple[jax.Array, jax.Array]:
     share = jax.random.beta(key, alpha, alpha)
+    share = jnp.maximum(share, 1.0 - share) if larger else share
     return share * images + (1.0 - share) * partners, share
 
 

@@ -135,7 +135,8 @@ def prepare(
     images = augment(batch["image"], *example, seed, config.data)
     images = resize(images, pixels)  # [B, pixels, pixels, C]
     images = apply_auto_augment(images, *example, seed, config.augment)
-    images = erase(normalise(images, source), *example, seed, config.augment.erase)
+    augmentation = config.augment
+    images = erase(normalise(images, source), *example, seed, augmentation.erase, augmentation.erase_fill)
     return mix(images, batch["label"], seed, step, config.augment)
 
 

@@ -12,7 +12,7 @@ from trainer.cost.utilisation import cost, peak, utilisation
 from trainer.metrics.lines import Progress
 from trainer.metrics.log import Log
 from trainer.metrics.throughput import Meter
-from trainer.plan import Plan
+from trainer.plan import Plan, Stage
 
 
 class Reporter:
@@ -23,7 +23,7 @@ class Reporter:
       plan: steps and epochs of the run.
       config: settings of the run.
       speed: throughput since the previous report.
-      programs: resolution in pixels -> compiled step, done before the first step at that resolution is.
+      programs: stage -> compiled step, done before the first step of that stage is.
       device_kind: JAX's name for the devices; utilisation is logged only if their peaks are known.
     """
 
@@ -33,14 +33,14 @@ class Reporter:
         plan: Plan,
         config: TrainConfig,
         speed: Meter,
-        programs: dict[int, Future[Compiled]],
+        programs: dict[Stage, Future[Compiled]],
         device_kind: str,
     ):
         self._log, self._plan, self._config, self._speed = log, plan, config, speed
         self._limit = peak(device_kind)
         parts = config.train.accumulate
         tpu = device_kind.startswith("TPU")
-        self._cost = functools.cache(lambda pixels: cost(programs[pixels].result(), tpu, parts))
+        self._cost = functools.cache(lambda stage: cost(programs[stage].result(), tpu, parts))
 
     def __call__(self, ready: Iterator[tuple[int, dict[str, float]]]) -> None:
         """Consume (step, metrics) of all finished steps."""
@@ -55,7 +55,7 @@ class Reporter:
                 row |= {"images_per_second": round(rate, 1), "data_wait": round(waiting, 4)}
                 if self._limit:
                     steps_per_second = rate / config.train.batch
-                    step_cost = self._cost(plan.resolution(step - 1))
+                    step_cost = self._cost(plan.stage(step - 1))
                     row |= utilisation(step_cost, self._limit, steps_per_second)
                 row |= {"eta_seconds": round((plan.steps - step) * config.train.batch / rate, 1)}
             self._log.progress(Progress(**row), self._speed.waited)

@@ -187,7 +187,7 @@ def build(
     abstract = nnx.eval_shape(make, jax.random.key(0))
     network = _taken_apart(config, architecture, abstract, num_classes)
     if network.is_own:
-        _try(network, init, (1, image_size, image_size, channels))
+        trace(network, init, (1, image_size, image_size, channels))
     return network, init
 
 
@@ -232,8 +232,16 @@ def _check_settings(config: ModelConfig, architecture: Architecture) -> None:
         raise ConfigError("\n".join(problems), f"the settings of {config.arch}: {honoured}")
 
 
-def _try(network: Network, init: Init, shape: tuple[int, ...]) -> None:
-    """Trace an own network once, so that what is wrong with it is found before any data is read."""
+def trace(network: Network, init: Init, shape: tuple[int, ...]) -> None:
+    """Trace a network once, so that what is wrong with it is found before any data is read.
+
+    Args:
+      network, init: as ``build`` returns them.
+      shape: of the images, [B, H, W, C].
+
+    Raises:
+      ConfigError: the network cannot be called with such images, or changes the shape of a statistic.
+    """
     params, stats = jax.eval_shape(init, jax.random.key(0))
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
     for train in (True, False):

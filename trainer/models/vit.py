@@ -46,6 +46,7 @@ class ViTConfig:
       pool: what the head sees: "token", the class token; "mean" of all tokens; "map", one attention with a
         learned probe (Zhai et al. 2021, arXiv:2106.04560, section 2.3).
       positions: "learned", or "sincos2d": fixed waves (Beyer et al. 2022, arXiv:2205.01580, section 2).
+      representation: whether a layer with tanh stands before the head (arXiv:2010.11929, section 3.1).
       class_position: whether the class token has a position of its own.
       layer_scale: first value of a gain for each channel at the end of each branch (Touvron et al. 2021,
         arXiv:2103.17239, section 2); 0: no such gain.
@@ -59,6 +60,7 @@ class ViTConfig:
     hidden: int
     pool: str = "token"
     positions: str = "learned"
+    representation: bool = False
     class_position: bool = True
     layer_scale: float = 0.0
     depth_rate: float = 0.0
@@ -67,7 +69,8 @@ class ViTConfig:
     def resolve(cls, model: ModelConfig, sizes: dict[str, Any]) -> "ViTConfig":
         """Return the configuration of a registered network with the settings of a run."""
         chosen = {key: getattr(model, key) for key in ("pool", "positions") if getattr(model, key) != "auto"}
-        return cls(**{**sizes, **chosen, "depth_rate": model.stochastic_depth})
+        chosen |= {"representation": model.representation, "depth_rate": model.stochastic_depth}
+        return cls(**{**sizes, **chosen})
 
 
 class Block(nnx.Module):
@@ -161,6 +164,9 @@ class ViT(nnx.Module):
         self.norm = LayerNorm(width)
         if config.pool == "map":
             self.pooling = MapPooling(config, dtype, rngs=rngs)
+        if config.representation:
+            init = nnx.initializers.lecun_normal()
+            self.representation = Linear(width, width, dtype, rngs=rngs, kernel_init=init)
         self.head = Linear(width, inputs.classes, jnp.float32, rngs=rngs, kernel_init=nnx.initializers.zeros)
 
     def __call__(self, images: jax.Array, train: bool, key: jax.Array | None = None) -> jax.Array:
@@ -177,7 +183,10 @@ class ViT(nnx.Module):
         x = self.embed(images)  # [B, T, width]
         drops = drops_of(self.config.depth, self.config.depth_rate, key if train else None)
         x = repeat(list(self.blocks), x, drops, self.model, lambda block, x, drop: block(x, drop))
-        return self.head(self.pool(self.norm(x)).astype(jnp.float32))
+        x = self.pool(self.norm(x))  # [B, width]
+        if self.config.representation:
+            x = jnp.tanh(self.representation(x))
+        return self.head(x.astype(jnp.float32))
 
     def embed(self, images: jax.Array) -> jax.Array:
         """Return the tokens of the images with their positions: [B, T, width] in the compute dtype.
@@ -250,7 +259,7 @@ def resampled(positions: jax.Array, grid: int, target: tuple[int, int]) -> jax.A
     return jax.image.resize(square, (*target, width), "cubic", antialias=True).reshape(-1, width)
 
 
-SETTINGS = frozenset({"dtype", "pool", "positions", "stochastic_depth", "repeat", "remat"})
+SETTINGS = frozenset({"dtype", "pool", "positions", "representation", "stochastic_depth", "repeat", "remat"})
 
 
 def architecture(**sizes: Any) -> Architecture:
@@ -306,13 +315,24 @@ TORCHVISION = {
     "norm1": "ln_1",
     "norm2": "ln_2",
     "norm": "encoder.ln",
+    "representation": "heads.pre_logits",
     "head": "heads.head",
 }
+OWN_NAMES = "--to safetensors writes our own names"
 LEAVES = {"kernel": "weight", "bias": "bias", "scale": "weight"}
 
 
 def timm_names(model: ModelConfig) -> Foreign:
-    """Return timm's names and layouts; its weights of ViT expect images of -1 to 1."""
+    """Return timm's names and layouts; its weights of ViT expect images of -1 to 1.
+
+    Raises:
+      ConfigError: the network has a layer that timm's has not.
+    """
+    if model.representation:
+        raise ConfigError(
+            "timm: must have every layer of the network, got model.representation=true, which it lacks",
+            OWN_NAMES,
+        )
 
     def name(ours: str) -> str:
         if ours in ALONE:
@@ -333,7 +353,15 @@ def deit3_names(model: ModelConfig) -> Foreign:
 
 
 def torchvision_names(model: ModelConfig) -> Foreign:
-    """Return torchvision's names and layouts."""
+    """Return torchvision's names and layouts.
+
+    Raises:
+      ConfigError: the network has a layer that torchvision's has not.
+    """
+    if model.pool == "map":
+        raise ConfigError(
+            "torchvision: must have every layer of the network, got model.pool=map, which it lacks", OWN_NAMES
+        )
 
     def name(ours: str) -> str:
         if ours in ("token", "positions"):

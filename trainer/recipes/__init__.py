@@ -1,6 +1,7 @@
 """Training recipes: one module each, whose docstring states command, slice, time, accuracy and source.
 
 A recipe is a dict ``SETTINGS`` of values by ``section.field``. Flags and ``--set`` take precedence over it.
+Where it is published for one family of networks, ``FAMILY`` names that (a module of trainer.models).
 """
 
 import difflib
@@ -14,6 +15,7 @@ from typing import Any
 from trainer import imports
 from trainer.config import FIELDS, DataConfig
 from trainer.errors import ConfigError, first_line
+from trainer.registry import ARCHS
 
 RECIPES = tuple(sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__)))
 
@@ -59,6 +61,32 @@ def load(name: str) -> dict[str, Any]:
     close = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0.5)
     text = f"recipe: must be one of {', '.join(RECIPES)}, FILE.yaml or package.module, got '{name}'"
     raise ConfigError(text, f"did you mean {close[0]}?" if close else None)
+
+
+def family(name: str) -> str | None:
+    """Return the family of networks that a recipe is published for; None: any, or an own recipe."""
+    if name not in RECIPES:
+        return None
+    return getattr(importlib.import_module(f"{__name__}.{name.replace('-', '_')}"), "FAMILY", None)
+
+
+def check_family(name: str, arch: str) -> None:
+    """Raise ConfigError where a recipe is published for another family than that of the network.
+
+    Args:
+      name: as for ``load``.
+      arch: a network of ours, or package.module:name, which takes any recipe.
+    """
+    wanted = family(name)
+    if wanted is None or arch not in ARCHS or ARCHS[arch][0] == wanted:
+        return
+    own = ARCHS[arch][0]
+    networks = [other for other, (module, _) in ARCHS.items() if module == wanted]
+    fitting = next((recipe for recipe in RECIPES if family(recipe) == own), AT_A_PATH)
+    raise ConfigError(
+        f"recipe: {name} must be used with a network of {wanted} ({networks[0]}, …), got {arch} of {own}",
+        f"--recipe {fitting} is for {arch}; {AT_A_PATH} is for any network",
+    )
 
 
 def title(name: str) -> str:

@@ -13,6 +13,8 @@ source:    libffcv/ffcv-imagenet, README.md (table of results) and rn50_configs/
 measured:  not measured here
 """
 
+FAMILY = "resnet"
+
 SETTINGS = {
     "train.batch": 4096,
     "train.epochs": 16.0,

@@ -9,6 +9,8 @@ source:    MLPerf Training, submissions with LARS; the round was not recorded. T
 measured:  not measured here
 """
 
+FAMILY = "resnet"
+
 SETTINGS = {
     "train.batch": 16384,
     "train.epochs": 56.0,

@@ -10,6 +10,8 @@ source:    MLPerf Training, submissions with LARS; the round was not recorded. T
 measured:  not measured here
 """
 
+FAMILY = "resnet"
+
 SETTINGS = {
     "train.batch": 32768,
     "train.epochs": 64.0,

@@ -10,6 +10,8 @@ source:    MLPerf Training 1.0, reference convergence point for 3,264 images: ml
 measured:  not measured here
 """
 
+FAMILY = "resnet"
+
 SETTINGS = {
     "train.batch": 3264,
     "train.epochs": 37.0,

@@ -9,6 +9,8 @@ source:    MLPerf Training 1.0, reference convergence point for 8,192 images: ml
 measured:  not measured here
 """
 
+FAMILY = "resnet"
+
 SETTINGS = {
     "train.batch": 8192,
     "train.epochs": 42.0,

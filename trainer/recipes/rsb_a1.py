@@ -9,6 +9,8 @@ source:    Wightman et al. 2021 (arXiv:2110.00476), table 2. The paper does not 
 measured:  not measured here
 """
 
+FAMILY = "resnet"
+
 SETTINGS = {
     "train.batch": 2048,
     "train.epochs": 600.0,

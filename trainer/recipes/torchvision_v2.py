@@ -10,6 +10,8 @@ source:    pytorch/vision, references/classification. Its learning rate changes 
 measured:  not measured here
 """
 
+FAMILY = "resnet"
+
 SETTINGS = {
     "train.batch": 1024,
     "train.epochs": 600.0,

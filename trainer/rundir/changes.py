@@ -16,6 +16,7 @@ IDENTITY = frozenset(
     [
         *(name for name in FIELDS if name.startswith("model.") and name not in COMPILATION),
         *("data.name", "data.root", "data.subset", "data.val_share", "data.val_seed", "data.image_size"),
+        *("data.normalize",),
         *("optim.name", "train.batch", "train.seed"),
     ]
 )

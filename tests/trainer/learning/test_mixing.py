@@ -25,6 +25,21 @@ def test_mixup_is_a_weighted_sum_with_the_mirror_of_the_batch():
     np.testing.assert_allclose(images[1], np.full((8, 8, 1), share * 1 + (1 - share) * 4), rtol=1e-5)
 
 
+def test_mixup_with_the_previous_image_leaves_the_larger_share_for_the_own_label():
+    shares = []
+    for step in range(8):
+        images, made = mixed(step, mixup=0.5, partner="previous")
+        share = float(made.share[0])
+        np.testing.assert_array_equal(made.labels, [5, 0, 1, 2, 3, 4])  # as jnp.roll(labels, 1)
+        np.testing.assert_allclose(images[1], np.full((8, 8, 1), share * 1 + (1 - share) * 0), rtol=1e-5)
+        np.testing.assert_allclose(images[0], np.full((8, 8, 1), (1 - share) * 5), rtol=1e-5, atol=1e-6)
+        mirror = float(mixed(step, mixup=0.5)[1].share[0])
+        shares.append((share, mirror))
+    larger = [max(mirror, 1 - mirror) for _, mirror in shares]
+    assert [share for share, _ in shares] == pytest.approx(larger, abs=1e-6)  # the same draw
+    assert min(mirror for _, mirror in shares) < 0.5
+
+
 def test_cutmix_puts_a_box_in_and_its_area_is_the_share():
     sizes = set()
     for step in range(8):

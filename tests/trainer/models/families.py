@@ -47,7 +47,16 @@ FAMILIES = [
     ),
     Family(
         arch="efficientnet-tiny",
-        settings={"model.stochastic_depth": 0.2, "model.dropout": 0.1},
+        settings={
+            "model.stochastic_depth": 0.2,
+            "model.dropout": 0.1,
+            # Stages of 6, 7 and 8 pixels, two of six steps each: a run that is resumed at 3 enters the last.
+            "augment.stages": 3,
+            "augment.resolution": 6,
+            "augment.final_resolution": 8,
+            "augment.final_mixup": 0.2,
+            "augment.final_dropout": 0.2,
+        },
         libraries=("torchvision", "timm"),
     ),
     Family(

@@ -6,8 +6,11 @@ import re
 import pytest
 
 from trainer import recipes
+from trainer.arguments import parse
 from trainer.config import resolve
+from trainer.errors import ConfigError
 from trainer.learning.schedules import make_schedule
+from trainer.models.network import find
 from trainer.plan import make_plan
 
 # Learning rate at ten epochs, of which a run has 6,000 steps each.
@@ -43,11 +46,44 @@ RATES = {
                  52.5: 1.81259375, 59.4: 0.290099, 64: 0.0001},
     "lars-64k": {0: 0, 8.25: 5.77025, 16.5: 11.5405, 24.75: 17.31075, 33: 23.081, 47.75: 12.98310625,
                  62.5: 5.770325, 77.25: 1.44265625, 86.1: 0.230909, 92: 0.0001},
+    # 10,000 steps of warm-up are 1 2/3 epochs of 6,000; shares of 1/4, 1/2, 3/4, 1/3 and 5/6 of the rest.
+    "vit-s16-90": {0: 0.0, 0.3333333: 0.0002, 0.8333333: 0.0005, 1.3333333: 0.0008,
+          1.6666667: 0.001, 23.75: 0.000853553391, 45.8333333: 0.0005, 67.9166667: 0.000146446609,
+          31.1111111: 0.00075, 75.2777778: 6.69872981e-05},
+    "vit-s16-150": {0: 0.0, 0.3333333: 0.0002, 0.8333333: 0.0005, 1.3333333: 0.0008,
+          1.6666667: 0.001, 38.75: 0.000853553391, 75.8333333: 0.0005, 112.9166667: 0.000146446609,
+          51.1111111: 0.00075, 125.2777778: 6.69872981e-05},
+    "vit-s16-300": {0: 0.0, 0.3333333: 0.0002, 0.8333333: 0.0005, 1.3333333: 0.0008,
+          1.6666667: 0.001, 76.25: 0.000853553391, 150.8333333: 0.0005, 225.4166667: 0.000146446609,
+          101.1111111: 0.00075, 250.2777778: 6.69872981e-05},
+    "deit3-s": {0: 1e-06, 1: 0.0008008, 2.5: 0.0020005, 4: 0.0032002, 5: 0.004,
+          203.75: 0.00341567803, 402.5: 0.002005, 601.25: 0.000594321972, 270: 0.0030025,
+          667.5: 0.000277279319},
+    "convnext-t": {0: 0.0, 4: 0.0008, 10: 0.002, 16: 0.0032, 20: 0.004, 90: 0.00341436001,
+          160: 0.0020005, 230: 0.000586639991, 113.3333333: 0.00300025, 253.3333333: 0.000268882205},
+    # 0.016 per 256 images; x 0.97 each 2.4 epochs from the start: twice, thrice, 10, 50 and 145 times.
+    "effnet-b0": {0: 0.0, 1: 0.0256, 2.5: 0.064, 4: 0.1024, 5: 0.1204352, 7.1: 0.1204352,
+          7.2: 0.116822144, 24: 0.0943902882, 120: 0.027912368, 349.9: 0.001545651},
+    "effnetv2-s": {0: 0.0, 1: 0.0512, 2.5: 0.128, 4: 0.2048, 5: 0.2408704, 7.1: 0.2408704,
+          7.2: 0.233644288, 24: 0.188780576, 120: 0.0558247361, 349.9: 0.00309130199},
 }  # fmt: skip
 
 # Constants of a run: batch, epochs, optimizer, weight decay, momentum, label smoothing, augmentation.
 NO_MIXING = {"mixup": 0.0, "cutmix": 0.0, "erase": 0.0, "repeats": 1, "policy": "none"}
 RSB = {"mixup": 0.1, "cutmix": 1.0, "erase": 0.0, "repeats": 3, "policy": "rand", "magnitude": 7.0}
+BIG_VISION = {
+    "mixup": 0.2,
+    "cutmix": 0.0,
+    "erase": 0.0,
+    "repeats": 1,
+    "policy": "rand-google",
+    "operations": 2,
+}
+BIG_VISION |= {"magnitude": 10.0, "partner": "previous", "jitter": 0.0}
+DEIT3 = {"mixup": 0.8, "cutmix": 1.0, "erase": 0.0, "repeats": 3, "policy": "three", "jitter": 0.3}
+CONVNEXT = {"mixup": 0.8, "cutmix": 1.0, "erase": 0.25, "erase_fill": "noise", "repeats": 1, "policy": "rand"}
+CONVNEXT |= {"magnitude": 9.0, "magnitude_std": 0.5, "operations": 2}
+EFFNETV2 = NO_MIXING | {"policy": "rand-google", "operations": 2, "magnitude": 5.0, "final_magnitude": 10.0}
 TORCHVISION = {"mixup": 0.2, "cutmix": 1.0, "erase": 0.1, "repeats": 4, "policy": "trivial"}
 CONSTANTS = {
     "classic-90": (1024, 90, "sgd", 1e-4, 0.9, 0.1, NO_MIXING),
@@ -62,7 +98,45 @@ CONSTANTS = {
     "lars-16k": (16384, 56, "lars", 2e-4, 0.9, 0.1, NO_MIXING),
     "lars-32k": (32768, 64, "lars", 1e-4, 0.929, 0.1, NO_MIXING),
     "lars-64k": (65536, 92, "lars", 1e-4, 0.95372, 0.1, NO_MIXING),
+    # big_vision's decay is 1e-4 of the weights at the peak, whatever the rate: 0.1 x 1e-3 here.
+    "vit-s16-90": (1024, 90, "adamw", 0.1, 0.9, 0.0, BIG_VISION),
+    "vit-s16-150": (1024, 150, "adamw", 0.1, 0.9, 0.0, BIG_VISION),
+    "vit-s16-300": (1024, 300, "adamw", 0.1, 0.9, 0.0, BIG_VISION),
+    "deit3-s": (2048, 800, "lamb", 0.05, 0.9, 0.0, DEIT3),
+    "convnext-t": (4096, 300, "adamw", 0.05, 0.9, 0.1, CONVNEXT),
+    "effnet-b0": (2048, 350, "rmsprop", 1e-5, 0.9, 0.1, NO_MIXING | {"policy": "auto"}),
+    "effnetv2-s": (4096, 350, "rmsprop", 1e-5, 0.9, 0.1, EFFNETV2),
 }
+
+# What a source states beside: the network that it is for, and other settings of the network and the run.
+VIT = {"model.pool": "mean", "model.positions": "sincos2d", "model.representation": True}
+VIT |= {"data.normalize": "symmetric", "optim.clip_norm": 1.0, "optim.warmup_steps": 10_000}
+VIT |= {
+    "optim.momentum_dtype": "bfloat16",
+    "optim.beta2": 0.999,
+    "optim.epsilon": 1e-8,
+    "model.stochastic_depth": 0,
+}
+RMSPROP = {"optim.beta2": 0.9, "optim.epsilon": 1e-3, "optim.ema": 0.9999, "model.bn_epsilon": 1e-3}
+RMSPROP |= {
+    "model.dropout": 0.2,
+    "model.stochastic_depth": 0.2,
+    "model.padding": "auto",
+    "optim.loss": "softmax",
+}
+FURTHER = {
+    "vit-s16-90": ("vit-s16", VIT),
+    "vit-s16-150": ("vit-s16", VIT),
+    "vit-s16-300": ("vit-s16", VIT),
+    "deit3-s": ("deit3-s16", {"optim.loss": "binary", "model.stochastic_depth": 0.05, "optim.clip_norm": 1.0,
+                              "data.normalize": "dataset", "optim.epsilon": 1e-8, "optim.ema": 0}),
+    "convnext-t": ("convnext-t", {"model.stochastic_depth": 0.1, "optim.ema": 0.9999, "optim.clip_norm": 0,
+                                  "optim.epsilon": 1e-8, "optim.beta2": 0.999, "optim.loss": "softmax"}),
+    "effnet-b0": ("efficientnet-b0", RMSPROP | {"model.bn_momentum": 0.99, "model.bn_group": 128,
+                                                "data.image_size": 224, "data.eval_crop": 0.875}),
+    "effnetv2-s": ("efficientnetv2-s", RMSPROP | {"model.bn_momentum": 0.9, "model.bn_group": 0,
+                                                  "data.image_size": 384, "data.normalize": "symmetric"}),
+}  # fmt: skip
 
 # Side of the training images in pixels by epoch; on a ramp the nearest multiple of 32, half rounded up.
 # fast-16: epoch 12 has 176 = 5.5 x 32. fast-88: epoch 69 has 171.6, epoch 71 has 177.5.
@@ -73,6 +147,14 @@ PIXELS = {
     "rsb-a3": {0: 160, 99: 160},
     "torchvision-v2": {0: 176, 599: 176},
     "fast-16": {0: 160, 5: 160, 11: 160, 12: 192, 13: 192, 15: 192},
+    "vit-s16-90": {0: 0, 89: 0},
+    "vit-s16-150": {0: 0, 149: 0},
+    "vit-s16-300": {0: 0, 299: 0},
+    "deit3-s": {0: 0, 799: 0},
+    "convnext-t": {0: 0, 299: 0},
+    "effnet-b0": {0: 0, 349: 0},
+    # Four parts of 87.5 epochs: 128 + (300 - 128) k / 4 pixels.
+    "effnetv2-s": {0: 171, 86: 171, 88: 214, 174: 214, 175: 257, 261: 257, 263: 300, 349: 300},
     "fast-88": {0: 160, 30: 160, 65: 160, 69: 160, 71: 192, 76: 192, 87: 192},
 }
 
@@ -109,9 +191,77 @@ def test_the_image_size_by_epoch(name):
     assert plan.resolutions() == list(dict.fromkeys(PIXELS[name].values()))
 
 
+@pytest.mark.parametrize("name", FURTHER)
+def test_what_the_source_states_beside(name):
+    arch, wanted = FURTHER[name]
+    config = resolve("r", "/d", name, recipes.load(name), {"model.arch": arch})
+    recipes.check_family(name, arch)
+    sections = dataclasses.asdict(config)
+    assert {path: sections[path.split(".")[0]][path.split(".")[1]] for path in wanted} == wanted
+    # The network honours each setting of section model that the recipe has.
+    settings = find(arch).settings
+    assert {path for path in recipes.load(name) if path.startswith("model.")} <= {
+        f"model.{s}" for s in settings
+    }
+    assert f"--arch {arch} --recipe {name} " in recipe_text(name)
+
+
+PUBLISHED = {
+    "vit-s16-90": "76.5",
+    "vit-s16-150": "78.5",
+    "vit-s16-300": "80",
+    "deit3-s": "81.4",
+    "effnet-b0": "77.1",
+    "effnetv2-s": "83.9",
+    "convnext-t": "82.1",
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_accuracy_is_stated(name):
+    assert f"\nexpected:  {PUBLISHED[name]} % top-1 " in recipe_text(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "family", "hint"),
+    [
+        ("vit-s16-90", "resnet50", "vit", "--recipe fast-16 is for resnet50"),
+        ("convnext-t", "resnet50", "convnext", "--recipe fast-16 is for resnet50"),
+        ("effnet-b0", "convnext-s", "efficientnet", "--recipe convnext-t is for convnext-s"),
+        ("rsb-a1", "vit-b16", "resnet", "--recipe deit3-s is for vit-b16"),
+        ("deit3-s", "efficientnetv2-s", "vit", "--recipe effnet-b0 is for efficientnetv2-s"),
+    ],
+)
+def test_a_recipe_of_another_family_is_refused(name, arch, family, hint):
+    with pytest.raises(ConfigError) as error:
+        parse(["--run-dir", "/d", "--recipe", name, "--arch", arch, "--data", "/images"])
+    text = str(error.value)
+    assert text.startswith(f"recipe: {name} must be used with a network of {family} (")
+    assert f"got {arch} of " in text
+    assert hint in text
+
+
+@pytest.mark.parametrize(
+    ("name", "arch"),
+    [
+        ("classic-90", "vit-b16"),
+        ("smoke", "efficientnet-b0"),
+        ("vit-s16-90", "vit-b32"),
+        ("deit3-s", "deit3-l16"),
+        ("rsb-a1", "own.nets:net"),
+    ],
+)
+def test_a_recipe_for_the_family_or_for_all_is_taken(name, arch):
+    assert parse(["--run-dir", "/d", "--recipe", name, "--arch", arch, "--data", "/images"]).recipe == name
+
+
+def recipe_text(name):
+    return __import__(f"trainer.recipes.{name.replace('-', '_')}", fromlist=["x"]).__doc__
+
+
 def test_every_docstring_states_command_slice_time_accuracy_source_and_date():
     for name in recipes.RECIPES:
-        text = __import__(f"trainer.recipes.{name.replace('-', '_')}", fromlist=["x"]).__doc__
+        text = recipe_text(name)
         labels = ("command", "slice", "time", "expected", "source", "measured")
         assert all(f"\n{label}:" in text for label in labels), name
         assert f"--slice {re.search(r'^slice: +([^ ,]+)', text, re.MULTILINE)[1]} " in text, name
@@ -119,7 +269,7 @@ def test_every_docstring_states_command_slice_time_accuracy_source_and_date():
 
 
 def test_only_recipes_without_a_published_schedule_are_missing_above():
-    assert set(recipes.RECIPES) == {*RATES, "digits", "fashion", "smoke"}
+    assert set(recipes.RECIPES) == {*RATES, "digits", "fashion", "smoke", "vit-digits"}
 
 
 def test_a_resolution_ramp_without_a_first_resolution_is_refused():

@@ -55,6 +55,16 @@ def test_the_pixels_are_those_of_the_file(made):
     np.testing.assert_array_equal(images[0, 3::4, 3::4, 2], first[0, :, :, 0])
 
 
+@pytest.mark.parametrize("name", ["digits", "synthetic"])
+def test_images_are_scaled_to_minus_one_to_one_where_it_is_asked(name):
+    config = DataConfig(name=name, image_size=8, normalize="symmetric")
+    for source in (*datasets.load_both(config), datasets.load(config, "test")):
+        images = source.gather(np.arange(4))[0] / 255
+        scaled = (images - np.array(source.mean)) / np.array(source.std)
+        np.testing.assert_allclose(scaled, 2 * images - 1)
+        assert source.record().mean == (0.5,) * source.image_shape[2]
+
+
 def test_images_at_a_path_are_trained_as_imagenet_is():
     assert recipes.default("/data/imagenet") == recipes.default("gs://bucket/imagenet") == "classic-90"
 

@@ -1,0 +1,26 @@
+"""Hand-written digits of 8x8 pixels from scikit-learn with the tiny ViT: attention in seconds on a CPU.
+
+command:   resnet-launch local --slice cpu-2x1 --arch vit-tiny --data digits --recipe vit-digits
+slice:     cpu-2x1, 2 hosts with 1 CPU device each, on this machine
+time:      not measured here
+expected:  not measured here
+source:    none; the settings are our own
+measured:  not measured here
+"""
+
+FAMILY = "vit"
+
+SETTINGS = {
+    "data.name": "digits",
+    "train.batch": 64,
+    "train.epochs": 60.0,
+    "train.eval_every_epochs": 10.0,
+    "data.shift_pixels": 1,
+    "optim.name": "adamw",
+    "optim.lr": 3e-3,
+    "optim.lr_batch": 0,
+    "optim.weight_decay": 0.05,
+    "optim.clip_norm": 1.0,
+    "optim.warmup_epochs": 5.0,
+    "optim.label_smoothing": 0.1,
+}
