@@ -28,7 +28,7 @@ ORDER = {
         *("data.tools", "data.verbs"),
         *("data.__main__", "code"),
         *("models", "learning", "plan", "program", "metrics", "report", "weights"),
-        *("recipes", "arguments", "board", "check", "train", "__main__", "cli"),
+        *("recipes", "arguments", "board", "check", "train", "__main__", "pages", "cli"),
     ],
 }
 WALL = {

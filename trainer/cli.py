@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import io
 import json
 import os
 import sys
 
-from trainer import imports, paths
-from trainer.arguments import Parser, warn_of_folder
-from trainer.config import DataConfig, ModelConfig, TrainConfig, parse_setting, resolve
+from trainer import paths
+from trainer.arguments import Parser
+from trainer.config import DataConfig, ModelConfig, parse_setting, resolve
 from trainer.devices.attached import prefer_cpu
 from trainer.errors import ERROR, ConfigError, DataError, TrainError, printable_json, reason
 from trainer.registry import LIBRARIES
@@ -22,6 +21,7 @@ from trainer.runtime.streams import quieten, reserve_stdout
 EXAMPLES = """examples, from pictures in photos/train/CLASS/ and photos/val/CLASS/:
   resnet-train train --run-dir runs/first --data photos --arch resnet-tiny --batch 4 --steps 4
   resnet-train predict runs/first cat.jpg photos/
+  resnet-train predict runs/first cat.jpg --explain --out cat.html
   resnet-train evaluate runs/first --data photos
   resnet-train report runs/first --out first.html
   resnet-train export runs/first first.onnx --to onnx
@@ -117,6 +117,21 @@ def parser() -> Parser:
     verb.add_argument(
         "--top", type=int, default=5, metavar="N", help="number of classes per image (default: 5)"
     )
+    verb.add_argument(
+        "--explain",
+        action="store_true",
+        help="also write a page that shows where the network looked in the first 24 pictures",
+    )
+    verb.add_argument(
+        "--out",
+        metavar="FILE",
+        help="page that --explain writes (default: report.html in the run directory)",
+    )
+    verb.add_argument(
+        "--data",
+        metavar="DATA",
+        help="dataset for the mistakes on that page (default: the run's, if on this machine)",
+    )
     verb = _verb(verbs, "evaluate", "measure the accuracy on the test split of a dataset; prints JSON")
     verb.add_argument("network", metavar="RUN", help="directory of a run, or a weights file")
     verb.add_argument(
@@ -142,6 +157,9 @@ def parser() -> Parser:
     )
     verb.add_argument(
         "--json", action="store_true", help="print the run's figures as JSON instead of writing the page"
+    )
+    verb.add_argument(
+        "--explain", action="store_true", help="show where the network looked when it made its mistakes"
     )
     verb = _verb(verbs, "compare", "print what differs between runs, in settings and in results")
     verb.add_argument("runs", nargs="+", metavar="RUN", help="directories of runs, paths or gs://…")
@@ -196,19 +214,26 @@ def _add_classes(verb: Parser) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
+    from trainer import pages
     from trainer.weights import inference, pictures
 
     if args.top < 1:
         raise ConfigError(f"--top: must be at least 1, got {args.top}")
+    if not args.explain and (flag := next((name for name in ("out", "data") if getattr(args, name)), None)):
+        raise ConfigError(f"--{flag}: must be beside --explain, got none", "--explain writes a page")
     weights = _load_weights(args)
+    page = pages.ExplainedPage(args, weights) if args.explain else None
     named, answered, failed = pictures.named(args.images, sys.stdin.buffer), 0, 0
-    for result in inference.predict(weights, named, args.top, DataConfig().max_pixels):
+    watch = [page.looks.add] if page else []
+    for result in inference.predict(weights, named, args.top, DataConfig().max_pixels, *watch):
         if isinstance(result, DataError):
             failed += 1
             _print_status(f"{ERROR}{result}")
         else:
             answered += 1
             print(printable_json(json.dumps(result, ensure_ascii=False)), flush=True)
+    if page and answered:
+        page.write()
     if failed:
         raise DataError(f"{failed:,} of {answered + failed:,} pictures could not be classified")
 
@@ -216,62 +241,33 @@ def predict(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     from etils import epath
 
+    from trainer import pages
     from trainer.rundir import directory
     from trainer.weights import inference
 
-    if not args.network.endswith(".safetensors") and not epath.Path(args.network).is_file():
-        data = _data(directory.read(epath.Path(args.network)), args.data)
+    if not pages.is_file(args.network):
+        data = pages.data_of(directory.read(epath.Path(args.network)), args.data)
     elif args.data:
-        data = _dataset(args.data)
+        data = pages.dataset(args.data)
     else:
         raise ConfigError("--data: must be a dataset for a weights file, got none")
     print(json.dumps(inference.evaluate(_load_weights(args), data)))
 
 
-def _dataset(text: str) -> DataConfig:
-    """Return the settings of the dataset that ``--data`` names."""
-    warn_of_folder(text)
-    return resolve("", "", "", {"data.name": text}).data
-
-
-def _data(config: TrainConfig, text: str | None) -> DataConfig:
-    """Return the settings of the dataset that ``--data`` names, or of the run's own.
-
-    Raises:
-      ConfigError: there is no ``--data``, and the run's own data must be asked for.
-    """
-    from trainer.rundir import directory
-
-    if not text:
-        return directory.data_at_hand(config)
-    data = _dataset(text)
-    if data.name != config.data.name:
-        return data
-    kept = {name: getattr(config.data, name) for name in ("root", "subset", "val_share", "val_seed")}
-    return dataclasses.replace(data, **kept)
-
-
 def report(args: argparse.Namespace) -> None:
     from etils import epath
 
-    from trainer.report import page
-    from trainer.rundir import files, record
-    from trainer.weights import outputs
+    from trainer import pages
+    from trainer.rundir import record
 
-    if args.out:
-        outputs.check_suffix(args.out, "report")
-    run = record.load(epath.Path(args.run))
     if args.json:
-        print(json.dumps(run.result()))
+        if args.explain:
+            raise ConfigError("--explain: must be without --json, which writes no page, got both")
+        print(json.dumps(record.load(epath.Path(args.run)).result()))
         return
-    out = epath.Path(args.out or epath.Path(args.run) / "report.html")
-    if not out.parent.is_dir():
-        raise ConfigError(f"--out: must be in an existing folder, got {out}")
-    text = page.render(run, _mistakes(run.config, args.data, args.arch))
-    if args.out:
-        out.write_text(text)  # the reader's own file, which may be a link or a pipe
-    else:
-        files.write(out, text)
+    run = record.load(epath.Path(args.run))
+    out = pages.place(args.out, args.run)
+    pages.save(out, pages.run_page(run, args.data, args.arch, args.explain), args.out)
     print(out)
 
 
@@ -294,25 +290,6 @@ def compare(args: argparse.Namespace) -> None:
         print(json.dumps(document, indent=2))
     else:
         print("\n".join(comparison.lines(rows)))
-
-
-def _mistakes(config: TrainConfig, data: str | None, arch: str | None):
-    """Return the mistakes of the best checkpoint, or the reason why there are none.
-
-    A run whose checkpoint or data is missing here still has a report.
-    """
-    from trainer.weights import confusion, inference
-
-    try:
-        if arch not in (None, config.model.arch):
-            raise ConfigError(f"--arch: must be the network of the run, {config.model.arch}, got {arch}")
-        if imports.is_object(config.model.arch) and not arch:
-            text = f"its network is code that the run names: {config.model.arch}"
-            raise ConfigError(text, f"--arch {config.model.arch} imports it")
-        return confusion.analyse_errors(inference.load_best(config), _data(config, data))
-    except TrainError as error:
-        _print_status(f"warning: the report has no confusion matrix: {error}")
-        return str(error).splitlines()[0]
 
 
 def import_weights(args: argparse.Namespace) -> None:

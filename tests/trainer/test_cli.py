@@ -107,6 +107,38 @@ def test_a_second_report_adds_the_confusion_matrix_and_mistakes(run_dir, tmp_pat
 
 
 @pytest.mark.slow
+def test_the_page_of_predictions_shows_24_pictures_and_the_mistakes(run_dir, exported, tmp_path, capsys):
+    images, _ = digits.load("test", DataConfig(name="digits")).gather(np.arange(26))
+    for i, image in enumerate(images):
+        cv2.imwrite(str(tmp_path / f"{i:02}.png"), image)
+    (tmp_path / "99.png").write_bytes(b"no image")
+    out = tmp_path / "page.html"
+    assert cli.main(["predict", str(run_dir), str(tmp_path), "--explain", "--out", str(out)]) == 1
+    printed = capsys.readouterr()
+    predictions = [json.loads(line) for line in printed.out.splitlines()]
+    assert len(predictions) == 26
+    assert f"{out}: where the network looked" in printed.err
+    page, explained = Page(out.read_text()), Page(out.read_text().partition("Mistakes of")[0])
+    assert ("h2", "Where the network looked: 24 pictures") in page.texts
+    assert ("p", "Classified and not drawn: 2") in page.texts
+    assert len(explained.loads) == 48
+    assert len(page.loads) == 96
+    assert all(address.startswith("data:image/png;base64,") for address in page.loads)
+    named = [text for tag, text in explained.texts if tag == "span" and text.endswith(".png")]
+    assert named == [row["image"] for row in predictions[:24]]
+    assert page.facts()["steps"] == "60"
+    one, report = str(tmp_path / "00.png"), run_dir / "report.html"
+    before = report.read_bytes()
+    assert cli.main(["predict", str(exported), one, "--explain", "--out", str(out)]) == 0
+    assert Page(out.read_text()).loads == explained.loads[:2]  # a file shows what the run shows
+    assert cli.main(["predict", str(run_dir), str(tmp_path / "99.png"), "--explain"]) == 1
+    assert report.read_bytes() == before  # no picture, no page
+    assert cli.main(["predict", str(run_dir), one, "--explain"]) == 0
+    assert Page(report.read_text()).loads[:2] == explained.loads[:2]
+    report.write_bytes(before)
+
+
+@pytest.mark.slow
 def test_a_report_without_the_data_says_why(run_dir, tmp_path, capsys):
     lacking = tmp_path / "run"
     lacking.mkdir()
@@ -178,6 +210,23 @@ def test_a_run_from_a_weights_file_changes_only_what_is_not_frozen(exported, tmp
         ),
         (["predict", "{file}", "/nowhere.png"], 1, "error: /nowhere.png: must be an image, got"),
         (["predict", "{file}", "a.png", "--top", "0"], 2, "error: --top: must be at least 1, got 0"),
+        (
+            ["predict", "{file}", "a.png", "--out", "a.html"],
+            2,
+            "error: --out: must be beside --explain, got none",
+        ),
+        (["predict", "{file}", "a.png", "--data", "digits"], 2, "error: --data: must be beside --explain"),
+        (
+            ["predict", "{file}", "a.png", "--explain"],
+            2,
+            "error: --out: must be a page to write for a weights file, got none\nhint: --out FILE.html",
+        ),
+        (
+            ["predict", "{file}", "a.png", "--explain", "--out", "/nowhere/x.html"],
+            2,
+            "error: --out: must be in an existing folder, got /nowhere/x.html",
+        ),
+        (["report", "{file}", "--json", "--explain"], 2, "error: --explain: must be without --json"),
         (["report", "/nowhere"], 2, "error: /nowhere: must be the directory of a run, got no config"),
         (["evaluate", "{file}"], 2, "error: --data: must be a dataset for a weights file, got none"),
         (

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from trainer.models import sight
+
 LINEAR_INIT = (
     nnx.initializers.xavier_uniform()
 )  # Vaswani et al. 2017 code; Dosovitskiy et al. 2020, appendix B.1
@@ -120,6 +122,7 @@ def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
       q: [B, T, heads, D] of any float dtype.
       k, v: [B, S, heads, D] of the same dtype.
     """
+    sight.attention(q, k)
     with jax.numpy_dtype_promotion("standard"):  # its scores are float32, and JAX mixes them with bfloat16
         return jax.nn.dot_product_attention(q, k, v, implementation=_implementation(q))
 

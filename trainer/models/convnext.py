@@ -16,6 +16,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from trainer.errors import ConfigError
+from trainer.models import sight
 from trainer.models.architecture import Architecture, Foreign, Inputs, from_oihw, stage_of, to_oihw
 from trainer.models.attention import LayerNorm, Linear
 from trainer.models.patches import Patches
@@ -139,6 +140,7 @@ class ConvNeXt(nnx.Module):
             part = slice(done, done + depth)
             of_stage = jax.tree.map(lambda array, part=part: array[part], drops)
             x = repeat(list(self.blocks)[part], x, of_stage, self.model, lambda block, x, d: block(x, d))
+            x = sight.spatial(x)
             done += depth
         pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, widths[-1]]
         return self.head(self.norm(pooled))

@@ -18,6 +18,7 @@ import numpy as np
 from flax import nnx
 
 from trainer.config import ModelConfig
+from trainer.models import sight
 from trainer.models.architecture import Architecture, Foreign, Inputs
 from trainer.models.attention import Linear
 from trainer.models.layers import BatchNorm, LayerConfig
@@ -287,8 +288,9 @@ class EfficientNet(nnx.Module):
         key = key if train else None
         x = self.stem(images, train)  # [B, H / 2, W / 2, stem]
         for i, block in enumerate(self.blocks):
-            x = block(x, train, None if key is None else jax.random.fold_in(key, i))
-        x = jnp.mean(self.last(x, train).astype(jnp.float32), axis=(1, 2))  # [B, head]
+            x = sight.spatial(block(x, train, None if key is None else jax.random.fold_in(key, i)))
+        x = sight.spatial(self.last(x, train))  # [B, H / 32, W / 32, head] after five halvings
+        x = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, head]
         if key is not None and self.dropout:
             x = drop_features(x, self.dropout, jax.random.fold_in(key, len(self.blocks)))
         return self.head(x)

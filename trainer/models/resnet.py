@@ -14,7 +14,7 @@ from flax import nnx
 
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
-from trainer.models import resnet_names
+from trainer.models import resnet_names, sight
 from trainer.models.architecture import SETTINGS, Architecture, Foreign, Inputs
 from trainer.models.layers import EXACT, PIXELS, BatchNorm, Conv, LayerConfig, copies, second_moments
 from trainer.models.variants import (
@@ -403,7 +403,7 @@ class ResNet(nnx.Module):
         else:
             x = nnx.relu(self.stem(x, train))  # [B, H, W, width]
         for i, block in enumerate(self.blocks):
-            x = block(x, train, None if key is None else jax.random.fold_in(key, i))
+            x = sight.spatial(block(x, train, None if key is None else jax.random.fold_in(key, i)))
         # x: [B, H / 32, W / 32, features] after four stages and a stem that pools
         x = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, features]
         return self.head(x)  # [B, num_classes]

@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
+from trainer.models import sight
 from trainer.models.architecture import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -201,6 +202,7 @@ class ViT(nnx.Module):
             )
         x = self.patches(images)  # [B, rows, columns, width]
         rows, columns, features = x.shape[1:]
+        sight.patches(rows, columns, first=self.has_token)
         x = x.reshape(batch, rows * columns, features)
         if self.config.positions == "sincos2d":
             x = x + jnp.asarray(sincos2d(rows, columns, features)).astype(x.dtype)

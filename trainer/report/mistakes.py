@@ -1,10 +1,12 @@
 """The mistakes of a network on the test split, and the section of the page that shows them."""
 
-import base64
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+
+from trainer.report import looks
+from trainer.report.looks import Look
 
 MATRIX_CLASSES = 20  # with more classes, a table of the most confused pairs replaces the matrix
 PAIRS = 20  # rows of that table
@@ -20,6 +22,7 @@ class Mistake:
       predicted: name of the predicted class.
       probability: softmax probability of the predicted class, 0 to 1.
       name: file or record of the image.
+      look: where the network looked for the predicted class; None: that was not asked for.
     """
 
     image: bytes
@@ -27,11 +30,7 @@ class Mistake:
     predicted: str
     probability: float
     name: str
-
-    @property
-    def source(self) -> str:
-        """The image as a data URL, for the page."""
-        return f"data:image/png;base64,{base64.b64encode(self.image).decode()}"
+    look: Look | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +42,14 @@ class ErrorAnalysis:
       confusion: [true class, predicted class] int64, number of test images.
       mistakes: wrong predictions, highest probability first.
       damaged: number of test images that could not be read, and are not counted.
+      method: how the looks of the mistakes were computed; empty: they have none.
     """
 
     class_names: list[str]
     confusion: np.ndarray
     mistakes: list[Mistake]
     damaged: int = 0
+    method: str = ""
 
     @property
     def accuracy(self) -> float:
@@ -115,10 +116,20 @@ def _pairs(analysis: ErrorAnalysis) -> str:
 def _pictures(analysis: ErrorAnalysis) -> str:
     if not analysis.mistakes:
         return ""
-    figures = "".join(
-        f'<figure><img src="{mistake.source}" alt=""><figcaption><b>{escape(mistake.predicted)}</b> '
+    figures = "".join(map(_figure, analysis.mistakes))
+    legend = looks.legend(analysis.method) if analysis.method else ""
+    kind = "mistakes pairs" if analysis.method else "mistakes"
+    title = "<h2>Most confident mistakes</h2>"
+    return f'<section>{title}{legend}<div class="{kind}">{figures}</div></section>'
+
+
+def _figure(mistake: Mistake) -> str:
+    images = f'<img src="{looks.source(mistake.image)}" alt="">'
+    if mistake.look:
+        over = f'<img src="{looks.source(mistake.look.overlay)}" alt="{escape(mistake.look.text)}">'
+        images = f'<div class="pair">{images}{over}</div>'
+    return (
+        f"<figure>{images}<figcaption><b>{escape(mistake.predicted)}</b> "
         f"({mistake.probability * 100:.1f} %)<br>true class: {escape(mistake.truth)}"
         f'<br><span class="muted">{escape(mistake.name)}</span></figcaption></figure>'
-        for mistake in analysis.mistakes
     )
-    return f'<section><h2>Most confident mistakes</h2><div class="mistakes">{figures}</div></section>'

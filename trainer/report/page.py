@@ -10,8 +10,9 @@ from etils import epath
 
 from trainer.config import FIELDS, SECTIONS
 from trainer.errors import first_line
-from trainer.report import mistakes
+from trainer.report import looks, mistakes
 from trainer.report.chart import Line, chart, percent
+from trainer.report.looks import Explanation
 from trainer.report.mistakes import ErrorAnalysis
 from trainer.rundir import files
 from trainer.rundir.goodput import KINDS
@@ -30,19 +31,40 @@ def write(root: epath.Path, record: Record) -> None:
         warn(f"{root}/report.html was not written: {first_line(error, 1000)}")
 
 
-def render(record: Record, analysis: ErrorAnalysis | str) -> str:
-    """Return the page as HTML.
+def render(record: Record, analysis: ErrorAnalysis | str, explanation: Explanation | None = None) -> str:
+    """Return the page of a run as HTML.
 
     Args:
       record: settings, metrics and events of the run.
       analysis: mistakes of the best checkpoint, or the reason why there are none.
+      explanation: pictures with where the network looked; None: there is no such section.
     """
-    title = escape(record.config.name)
-    parts = [_header(record), _charts(record), _time(record), mistakes.section(analysis), _settings(record)]
+    looked = [looks.section(explanation)] if explanation else []
+    parts = [_header(record), _charts(record), _time(record), *looked]
+    return _document(record.config.name, [*parts, mistakes.section(analysis), _settings(record)])
+
+
+def render_weights(
+    name: str, facts: str, explanation: Explanation, analysis: ErrorAnalysis | None = None
+) -> str:
+    """Return the page of a weights file as HTML.
+
+    Args:
+      name: title of the page.
+      facts: a line below it.
+      explanation: pictures with where the network looked.
+      analysis: mistakes on a dataset; None: there is no such section.
+    """
+    header = f'<h1>{escape(name)}</h1><div class="muted">{escape(facts)}</div>'
+    wrong = [mistakes.section(analysis)] if analysis else []
+    return _document(name, [header, looks.section(explanation), *wrong])
+
+
+def _document(title: str, parts: list[str]) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE.read_text(encoding='utf-8')}</style></head>"
+        f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style></head>"
         f"<body><main>{''.join(parts)}</main></body></html>\n"
     )
 

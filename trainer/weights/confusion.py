@@ -3,7 +3,6 @@
 import heapq
 from collections.abc import Callable
 
-import cv2
 import jax
 import numpy as np
 
@@ -14,15 +13,21 @@ from trainer.errors import DataError
 from trainer.learning.step import normalise
 from trainer.report.mistakes import ErrorAnalysis, Mistake
 from trainer.runtime.counter import counted
-from trainer.weights import inference
+from trainer.weights import drawing, inference
+from trainer.weights.explanation import Explainer
 from trainer.weights.file import Weights
+from trainer.weights.looks import look_at
 
 MISTAKES = 24  # pictures on the page of a run
-SIDE_PIXELS = 96  # limit of a picture's longer side, to keep the page small
 
 
-def analyse_errors(weights: Weights, data: DataConfig) -> ErrorAnalysis:
+def analyse_errors(weights: Weights, data: DataConfig, explainer: Explainer | None = None) -> ErrorAnalysis:
     """Evaluate a network on the test split of a dataset and collect its mistakes.
+
+    Args:
+      weights: network to evaluate.
+      data: dataset.
+      explainer: draws where the network looked when it predicted a wrong class; None: nothing does.
 
     Raises:
       ConfigError: the images have another number of channels than the network's, or more classes.
@@ -57,7 +62,8 @@ def analyse_errors(weights: Weights, data: DataConfig) -> ErrorAnalysis:
         class_names=list(weights.class_names),
         confusion=confusion,
         damaged=test.size - int(confusion.sum()),
-        mistakes=_sorted(mistakes, weights, _names(test, data)),
+        mistakes=_sorted(mistakes, weights, _names(test, data), explainer),
+        method=explainer.method if explainer else "",
     )
 
 
@@ -68,25 +74,20 @@ def _names(test: Source, data: DataConfig) -> Callable[[int], str]:
 
 
 def _sorted(
-    mistakes: list[tuple[float, int, np.ndarray, int, int]], weights: Weights, name: Callable[[int], str]
+    mistakes: list[tuple[float, int, np.ndarray, int, int]],
+    weights: Weights,
+    name: Callable[[int], str],
+    explainer: Explainer | None,
 ) -> list[Mistake]:
     """Return the mistakes with the highest probability first, in the order of the examples among equals."""
     return [
         Mistake(
-            image=_png(image),
+            image=drawing.png(image),
             truth=weights.class_names[label],
             predicted=weights.class_names[predicted],
             probability=probability,
             name=name(example),
+            look=look_at(explainer, image, predicted, drawing.SIDE_PIXELS) if explainer else None,
         )
         for probability, example, image, label, predicted in sorted(mistakes, key=lambda m: (-m[0], m[1]))
     ]
-
-
-def _png(image: np.ndarray) -> bytes:
-    """Return an image [height, width, 1 or 3] uint8 as a PNG file of at most SIDE_PIXELS per side."""
-    if max(image.shape[:2]) > SIDE_PIXELS:
-        image = cv2.resize(image, (SIDE_PIXELS, SIDE_PIXELS), interpolation=cv2.INTER_AREA)
-    if image.shape[-1] == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(".png", image)[1].tobytes()

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -171,7 +171,11 @@ def _shape(shape: tuple[int, int, int]) -> str:
 
 
 def predict(
-    weights: Weights, pictures: Iterable[Picture | DataError], top: int, max_pixels: int
+    weights: Weights,
+    pictures: Iterable[Picture | DataError],
+    top: int,
+    max_pixels: int,
+    watch: Callable[[np.ndarray, int, dict[str, Any]], None] | None = None,
 ) -> Iterator[dict[str, Any] | DataError]:
     """Yield {image, top: [{class, probability}]} for each picture, the most probable class first.
 
@@ -180,16 +184,17 @@ def predict(
       pictures: pictures by name, and errors, which are yielded as they are.
       top: number of classes per image.
       max_pixels: height times width above which an image is refused.
+      watch: called with the image, as ``read_image`` returns it, the number of its most probable class, and
+        what is yielded for it.
 
     Yields:
       A DataError in the place of a picture that is missing or cannot be decoded; the message names it.
     """
     net, params, stats = build_network(weights)
-    mean, std = (np.array(a, np.float32) for a in (weights.mean, weights.std))
 
     @jax.jit
     def probabilities(image: jax.Array) -> jax.Array:
-        images = (image[None].astype(jnp.float32) / 255.0 - mean) / std
+        images = normalised(image[None], weights)
         return jax.nn.softmax(net.apply(params, stats, images, train=False)[0][0])
 
     for picture in pictures:
@@ -203,7 +208,16 @@ def predict(
         values = np.asarray(probabilities(image))
         best = np.argsort(-values, kind="stable")[:top]
         rows = [{"class": weights.class_names[i], "probability": round(float(values[i]), 6)} for i in best]
-        yield {"image": picture.name, "top": rows}
+        row = {"image": picture.name, "top": rows}
+        if watch:
+            watch(image, int(best[0]), row)
+        yield row
+
+
+def normalised(images: jax.Array, weights: Weights) -> jax.Array:
+    """Return images as a network expects them: [B, H, W, C] float32, from 0..255 of any dtype."""
+    mean, std = (np.array(a, np.float32) for a in (weights.mean, weights.std))
+    return (images.astype(jnp.float32) / 255.0 - mean) / std
 
 
 def read_image(picture: Picture, weights: Weights, max_pixels: int) -> np.ndarray:

@@ -17,6 +17,8 @@ class Family:
       data: dataset of images of 8x8 pixels.
       image_size: pixels of a side for the check, whose data are synthetic.
       libraries: libraries whose names it has.
+      sight: how `predict --explain` shows where it looks; empty: it does not. A family names a map of the
+        image, or the grid of its attention, by functions of trainer.models.sight.
     """
 
     arch: str
@@ -24,6 +26,7 @@ class Family:
     data: str = "digits"
     image_size: int = 16
     libraries: tuple[str, ...] = ()
+    sight: str = "Grad-CAM"
 
     def __str__(self) -> str:
         return self.arch.rpartition(":")[2]
@@ -39,6 +42,7 @@ FAMILIES = [
         arch="vit-tiny",
         settings={"model.stochastic_depth": 0.2},
         libraries=("torchvision", "timm"),
+        sight="attention rollout",
     ),
     Family(
         arch="convnext-tiny",
@@ -69,6 +73,7 @@ FAMILIES = [
         settings={"model.width": 16},
         data="own_code.data:squares",
         libraries=("timm",),
+        sight="",
     ),
-    Family(arch="own_code.nets:attention", settings={"model.width": 16}),
+    Family(arch="own_code.nets:attention", settings={"model.width": 16}, sight=""),
 ]

@@ -3,16 +3,19 @@
 import dataclasses
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from models.families import FAMILIES, Family
+from pages import Page
 from step_runs import Run
 from train_runs import COMPILED, environment, losses
 
@@ -122,6 +125,28 @@ def test_the_verbs_use_the_run_and_its_exports(trained, tmp_path, family, capsys
     arguments = ["report", str(run_dir), "--out", str(page), "--data", family.data, "--arch", family.arch]
     assert cli.main(arguments) == 0
     assert '<table class="confusion">' in page.read_text()
+
+
+@pytest.mark.slow
+@families
+def test_the_page_shows_where_the_network_looked_or_it_is_one_error(trained, tmp_path, family, capsys):
+    run_dir, page = trained(family), tmp_path / "looked.html"
+    cv2.imwrite(str(tmp_path / "a.png"), np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)
+    command = ["predict", str(run_dir), str(tmp_path / "a.png"), "--explain", "--out", str(page)]
+    code = cli.main([*command, "--data", family.data])
+    out, err = capsys.readouterr()
+    if not family.sight:
+        assert (code, out, page.exists()) == (2, "", False)
+        assert f"error: --explain: {family.arch} must name a map of the image, or attention with" in err
+        assert "Traceback" not in err
+        return
+    assert code == 0, err
+    assert json.loads(out)["image"] == str(tmp_path / "a.png")
+    shown = Page(page.read_text())
+    assert ("h2", "Where the network looked: 1 picture") in shown.texts
+    assert f"({family.sight})" in page.read_text()
+    mistakes = min(24, int(re.search(r"checkpoint: (\d+) of", page.read_text())[1]))  # type: ignore[index]
+    assert len(shown.loads) == 2 + 2 * mistakes  # each image, and where the network looked in it
 
 
 @pytest.mark.slow

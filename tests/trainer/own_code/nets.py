@@ -5,7 +5,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from trainer.config import ModelConfig
+from trainer.models import sight
 from trainer.models.architecture import Foreign, Inputs, Outputs, architecture
+from trainer.models.attention import Attention as attention_layer
+from trainer.models.patches import Patches
 
 
 class MLP(nnx.Module):
@@ -129,3 +132,67 @@ class NoTrain(nnx.Module):
 @architecture()
 def no_train(inputs: Inputs, rngs: nnx.Rngs) -> NoTrain:
     return NoTrain(inputs, rngs)
+
+
+class Colours(nnx.Module):
+    """The mean of what is above 0 in each channel, and a matrix."""
+
+    def __init__(self, inputs: Inputs, rngs: nnx.Rngs):
+        self.head = nnx.Linear(inputs.channels, inputs.classes, rngs=rngs)
+
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        return self.head(sight.spatial(nnx.relu(images)).mean(axis=(1, 2)))
+
+
+@architecture()
+def colours(inputs: Inputs, rngs: nnx.Rngs) -> Colours:
+    return Colours(inputs, rngs)
+
+
+class Pixel(Colours):
+    """A map that is pooled before it is named."""
+
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        return self.head(sight.spatial(images.mean(axis=(1, 2), keepdims=True))[:, 0, 0])
+
+
+@architecture()
+def pixel(inputs: Inputs, rngs: nnx.Rngs) -> Pixel:
+    return Pixel(inputs, rngs)
+
+
+class Tokens(nnx.Module):
+    """Attention of the package over 4x4 patches of 4 pixels, in a way that a rollout cannot follow."""
+
+    def __init__(self, inputs: Inputs, rngs: nnx.Rngs, way: str):
+        self.patches = Patches(4, inputs.channels, 8, inputs.dtype, rngs=rngs)
+        self.attention = attention_layer(8, 2, inputs.dtype, rngs=rngs)
+        self.head = nnx.Linear(8, inputs.classes, rngs=rngs)
+        self.way = way
+
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        x = self.patches(images).reshape(len(images), -1, 8)  # [B, 16, 8]
+        sight.patches(4, 4, first=False)
+        if self.way == "scanned":
+            x = x + self.attention(x)  # seen, and no more than a part
+            x, _ = jax.lax.scan(lambda x, _: (x + self.attention(x), None), x, length=2)
+        elif self.way == "too_few":
+            x = self.attention(x[:, :4])
+        else:
+            x = self.attention(self.attention(x)[:, ::2])
+        return self.head(x.mean(axis=1))
+
+
+@architecture()
+def scanned(inputs: Inputs, rngs: nnx.Rngs) -> Tokens:
+    return Tokens(inputs, rngs, "scanned")
+
+
+@architecture()
+def too_few(inputs: Inputs, rngs: nnx.Rngs) -> Tokens:
+    return Tokens(inputs, rngs, "too_few")
+
+
+@architecture()
+def halved(inputs: Inputs, rngs: nnx.Rngs) -> Tokens:
+    return Tokens(inputs, rngs, "halved")

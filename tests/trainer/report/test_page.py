@@ -9,6 +9,7 @@ from browser import CONTRAST, Browser, needs_browser
 from pages import EVALUATE, EVENTS, RECORD, TRAIN
 from PIL import Image
 
+from trainer.report.looks import COLOURS, Explained, Explanation, Look
 from trainer.report.mistakes import ErrorAnalysis, Mistake
 from trainer.report.page import render
 
@@ -28,6 +29,15 @@ CURVES = """
 """
 
 
+# For each pair of pictures: how far one stands below the other, and both widths.
+PAIRS = """
+[...document.querySelectorAll(".pair")].map(pair => {
+  const [image, over] = [...pair.children].map(each => each.getBoundingClientRect());
+  return [over.top - image.top, image.width, over.width];
+})
+"""
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     """The page of a run with curves, times, twelve classes and pictures."""
@@ -39,15 +49,26 @@ def page(tmp_path_factory):
         return file.getvalue()
 
     confusion = rng.integers(0, 500, (len(CLASSES), len(CLASSES)))
+    look = Look(overlay=picture(96), text="looked most at the upper left")
     mistakes = [
-        Mistake(image=picture(size), truth=CLASSES[1], predicted=CLASSES[-1], probability=0.9, name=NAME)
+        Mistake(
+            image=picture(size),
+            truth=CLASSES[1],
+            predicted=CLASSES[-1],
+            probability=0.9,
+            name=NAME,
+            look=look,
+        )
         for size in (8, 28, 300)
     ]
+    top = [(name, 0.2) for name in CLASSES[:5]]
+    looks = [Explained(name=NAME, image=picture(size), top=top, look=look) for size in (160, 192)]
+    explanation = Explanation(method="Grad-CAM", pictures=looks, more=3)
     known = [row | {"mfu": 0.3, "hbm": 0.7} for row in TRAIN]
     record = dataclasses.replace(RECORD, metrics=[*known, *EVALUATE], events=EVENTS)
     path = tmp_path_factory.mktemp("page") / "report.html"
-    analysis = ErrorAnalysis(class_names=CLASSES, confusion=confusion, mistakes=mistakes)
-    path.write_text(render(record, analysis), encoding="utf-8")
+    analysis = ErrorAnalysis(class_names=CLASSES, confusion=confusion, mistakes=mistakes, method="Grad-CAM")
+    path.write_text(render(record, analysis, explanation), encoding="utf-8")
     return path
 
 
@@ -70,11 +91,23 @@ def test_it_is_whole_and_legible(browser, page, width, dark):
     curves = browser.evaluate(CURVES)
     assert len(curves) == 8  # loss and accuracy twice, the rate, the speed, two shares
     assert all(over < 2 and wide > 300 for over, wide in curves), curves
-    assert browser.evaluate("[...document.images].map(image => image.naturalWidth)") == [8, 28, 300]
+    widths = browser.evaluate("[...document.images].map(image => image.naturalWidth)")
+    assert widths == [160, 96, 192, 96, 8, 96, 28, 96, 300, 96]
+    # Each picture and where the network looked in it stand beside each other, in one size.
+    pairs = browser.evaluate(PAIRS)
+    assert len(pairs) == 5
+    assert all(apart == 0 and wide == over and wide >= 90 for apart, wide, over in pairs), pairs
+    assert browser.evaluate("document.querySelectorAll('.scale i').length") == 2
     texts = browser.evaluate(CONTRAST)
     assert {"a<b>&co", "airplane", "model.arch", "Loss"} <= {text for text, _ in texts}
     # 4.5 is what WCAG 2 wants of text of this size.
     assert [pair for pair in texts if pair[1] < 4.5] == []
+
+
+def test_the_colours_of_a_map_rise_in_lightness():
+    red, green, blue = (np.array([int(c[i : i + 2], 16) for c in COLOURS]) for i in (1, 3, 5))
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue  # ITU-R BT.601
+    assert (np.diff(luma) > 15).all()
 
 
 def test_dark_is_dark(browser, page):
