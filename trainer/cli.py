@@ -259,12 +259,15 @@ def report(args: argparse.Namespace) -> None:
 
     from trainer import pages
     from trainer.rundir import record
+    from trainer.weights import outputs
 
     if args.json:
         if args.explain:
             raise ConfigError("--explain: must be without --json, which writes no page, got both")
         print(json.dumps(record.load(epath.Path(args.run)).result()))
         return
+    if args.out:
+        outputs.check_suffix(args.out, "report")
     run = record.load(epath.Path(args.run))
     out = pages.place(args.out, args.run)
     pages.save(out, pages.run_page(run, args.data, args.arch, args.explain), args.out)
