@@ -262,7 +262,11 @@ def test_a_run_from_a_weights_file_changes_only_what_is_not_frozen(exported, tmp
             1,
             "error: gs://no-such-bucket/run cannot be reached: no.invalid: ",
         ),
-        (["paint"], 2, "VERB: must be train, predict, evaluate, report, import or export, got 'paint'"),
+        (
+            ["paint"],
+            2,
+            "VERB: must be train, predict, evaluate, report, compare, import or export, got 'paint'",
+        ),
         (["reprot"], 2, "hint: did you mean report?"),
         ([], 2, "error: VERB: must be given\n"),
         (["predict"], 2, "error: RUN, IMAGE: must be given\nhint: resnet-train predict --help"),

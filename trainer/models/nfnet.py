@@ -18,7 +18,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from trainer.config import ModelConfig
-from trainer.models import nfnet_names
+from trainer.models import nfnet_names, sight
 from trainer.models.architecture import Architecture, Inputs
 from trainer.models.attention import Linear
 from trainer.models.layers import LayerConfig
@@ -333,8 +333,9 @@ class NFNet(nnx.Module):
                 x = repeat(
                     list(self.blocks)[others], x, _at(drops, others), self.model, lambda b, x, d: b(x, d)
                 )
+            x = sight.spatial(x)
             done += depth
-        x = self.config.activate(self.last(x) if self.config.last else x)
+        x = sight.spatial(self.config.activate(self.last(x) if self.config.last else x))
         pooled = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, features]
         if key is not None and self.config.dropout:
             features_key = jax.random.fold_in(key, len(self.blocks))
