@@ -42,7 +42,7 @@ test: setup test-packages  ## set up and run every test that this machine can ru
 	  $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_FLAGS)
 
 quick: setup  ## the tests that need no cluster and no long compilation: under three minutes
-	$(BIN)/python -m pytest -m 'not soak and not slow' --ignore tests/cluster $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m 'not soak and not slow' --ignore tests/cluster $(PYTEST_FLAGS)
 
 soak: setup  ## twenty random faults over one run on the test cluster (about half an hour)
 	$(BIN)/python -m pytest -m soak tests/cluster/test_soak.py -s

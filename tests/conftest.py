@@ -11,6 +11,7 @@ import tempfile
 from typing import Any
 
 import pytest
+from suite_times import Times
 
 # Files whose tests run pods on the test cluster; tests/test_schedule.py compares them with the fixtures.
 NODE = {
@@ -58,6 +59,7 @@ def rank(nodeid: str) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tell all processes where compiled programs are, and whether those of the cluster are there."""
+    config.pluginmanager.register(Times())
     if PROGRAMS in os.environ:  # one of several processes
         return
     state = "missing" if _missing_tools() else "compiled"

@@ -63,7 +63,7 @@ def start(folder: Path, tools: str = "compiled") -> subprocess.Popen[str]:
         "TMPDIR": str(folder)
     }
     environment.pop("TEST_PROGRAMS", None)  # of the run that this test is a part of
-    environment["TEST_TOOLS"] = tools
+    environment |= {"TEST_TOOLS": tools, "PYTHONPATH": str(TESTS.parent / "tools")}
     return subprocess.Popen(
         command, cwd=folder, env=environment, text=True, start_new_session=True, **streams
     )
@@ -88,6 +88,9 @@ def test_tests_that_share_a_cluster_share_a_process(tmp_path: Path, tools: str) 
     assert re.search(r"=+ 4 failed, 32 passed in ", output)
     assert output.count(">       assert 'this' == 'that'") == 4
     assert "FAILED tests/test_c.py::test_c_0 - " in output
+    seconds, processor = re.search(r"^ +([0-9.]+)s +([0-9.]+)s tests/test_a\.py$", output, re.M).groups()
+    assert float(seconds) >= 1.2  # four tests that wait for 0.3 s
+    assert float(processor) < 1
     began = notes(tmp_path)
     processes = dict(began)
     assert len(processes) == 36  # each test ran once
