@@ -43,6 +43,13 @@ def option(
 class ModelConfig:
     arch: str = option("resnet50", "network architecture: a name or package.module:name", ARCHS, code="archs")
     width: int = option(64, "channels of the first stage; later stages double it", minimum=1)
+    depth: int = option(
+        0,
+        "layers of a cifar network: 6n + 2 for cifar-resnet and cifar-plain, 9n + 2 for cifar-preact; 0: the "
+        "number in its name",
+        minimum=0,
+        maximum=20_000,
+    )
     dtype: str = option(
         "auto",
         "dtype of the convolutions; auto: bfloat16 on TPU and GPU, float32 on CPU",

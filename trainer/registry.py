@@ -77,8 +77,17 @@ ARCHS = {
     "nfnet-f5": ("nfnet", {"depths": (6, 12, 36, 18)}),
     "nfnet-f6": ("nfnet", {"depths": (7, 14, 42, 21)}),
     "nf-resnet50": ("nfnet", NF_RESNET | {"depths": (3, 4, 6, 3)}),
+    # He et al. 2016 (arXiv:1603.05027); the stride is on the 3x3, as in timm
+    "resnetv2-50": ("preact", {"stage_sizes": (3, 4, 6, 3)}),
+    "resnetv2-101": ("preact", {"stage_sizes": (3, 4, 23, 3)}),
+    "resnetv2-152": ("preact", {"stage_sizes": (3, 8, 36, 3)}),
+    # He et al. 2015 (arXiv:1512.03385), section 4.2 and table 6; 2016 (arXiv:1603.05027) for preact
+    **{f"cifar-resnet{n}": ("cifar", {"kind": "residual", "depth": n}) for n in (20, 32, 44, 56, 110, 1202)},
+    **{f"cifar-preact{n}": ("cifar", {"kind": "preact", "depth": n}) for n in (164, 1001)},
+    **{f"cifar-plain{n}": ("cifar", {"kind": "plain", "depth": n}) for n in (20, 56, 110)},
     # For tests and for trying a cluster, as resnet-tiny.
     "nfnet-tiny": ("nfnet", NFNET_TINY),
+    "resnetv2-tiny": ("preact", {"stage_sizes": (2, 2)}),
     "efficientnet-tiny": ("efficientnet", {"stages": "f1k3s1e1o8 r2k3s2e4o16", "stem": 8, "head": 32}),
     "convnext-tiny": ("convnext", {"depths": (1, 1), "widths": (16, 32)}),
     "vit-tiny": ("vit", {"patch": 4, "width": 32, "depth": 2, "heads": 2, "hidden": 64}),
@@ -91,21 +100,34 @@ ARCHS = {
 MB_PER_IMAGE = {"resnet18": 63, "resnet34": 95, "resnet50": 286, "resnet101": 419, "resnet152": 584}
 
 
+LOOPED_LAYERS = 200  # a loop over more layers takes minutes to compile
+DEEP = {"model.repeat": "scan", "model.remat": "full"}
+
+
 def defaults(arch: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a network whose defaults are others than those of the section `model`.
 
     BatchNorm of EfficientNet is that of the authors (efficientnet_builder.py, effnetv2_configs.py), and with
-    symmetric padding that of the weights of torchvision and timm.
+    symmetric padding that of the weights of torchvision and timm. Networks for CIFAR begin with 16 channels
+    (arXiv:1512.03385, section 4.2), and hundreds of layers are compiled as one block.
 
     Args:
       arch: name of the network.
       settings: settings of the run by `section.field`.
     """
+    if arch.startswith("cifar-"):
+        return {"model.width": 16} | (DEEP if _depth(arch, settings) > LOOPED_LAYERS else {})
     if not arch.startswith("efficientnet"):
         return {}
     second = arch.startswith("efficientnetv2")
     pytorch = settings.get("model.padding") == "symmetric" and not second
     return {"model.bn_epsilon": 1e-5 if pytorch else 1e-3, "model.bn_momentum": 0.9 if second else 0.99}
+
+
+def _depth(arch: str, settings: Mapping[str, Any]) -> int:
+    """Return the layers of a network for CIFAR; 0 where neither its setting nor its name is right."""
+    asked = str(settings.get("model.depth", 0))
+    return (int(asked) if asked.isdecimal() else 0) or ARCHS.get(arch, ("", {"depth": 0}))[1]["depth"]
 
 
 # name -> module of trainer.data.formats with ``load(split, config) -> Source``

@@ -5,7 +5,8 @@ a name per block, so that checkpoints, optimizers that look at single arrays, an
 They are stacked inside the step. Without rematerialisation a scan keeps all arrays of all blocks.
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ from flax import nnx
 
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
+from trainer.models import sight
 
 # model.remat -> policy of jax.checkpoint: what a block keeps for its gradient; None: everything.
 POLICIES: dict[str, Callable[..., Any] | None] = {
@@ -31,7 +33,8 @@ def repeat(
 
     Args:
       blocks: modules with the same structure, attributes and shapes.
-      x: input of the first block; each block returns an array of the same shape and dtype.
+      x: input of the first block; each block returns an array of the same shape and dtype, unless there is
+        only one.
       each: a tree of arrays [number of blocks, ...]: what differs between the blocks, such as keys and drop
         rates; None where nothing does.
       model: its ``repeat`` is "loop" or "scan", and its ``remat`` "none", "dots" or "full".
@@ -51,12 +54,13 @@ def repeat(
         y = call(block, x, part)
         return y, nnx.state(block, nnx.BatchStat)
 
+    scanned = model.repeat == "scan" and len(blocks) > 1
     if POLICIES[model.remat] is not None:
         # In a scan nothing merges the computations of the two passes, which preventing would slow down.
-        run = jax.checkpoint(run, policy=POLICIES[model.remat], prevent_cse=model.repeat == "loop")
+        run = jax.checkpoint(run, policy=POLICIES[model.remat], prevent_cse=not scanned)
     states = [state for _, state in taken_apart]
     parts = [jax.tree.map(lambda array, i=i: array[i], each) for i in range(len(blocks))]
-    if model.repeat == "scan":
+    if scanned:
         stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *states)
         x, after = jax.lax.scan(run, x, (stacked, each))
         stats = [jax.tree.map(lambda array, i=i: array[i], after) for i in range(len(blocks))]
@@ -67,4 +71,31 @@ def repeat(
             stats.append(changed)
     for block, changed in zip(blocks, stats, strict=True):
         nnx.update(block, changed)
+    return x
+
+
+def repeat_equal(
+    blocks: Sequence[nnx.Module],
+    shapes: Sequence[Hashable],
+    x: jax.Array,
+    each: Any,
+    model: ModelConfig,
+    call: Call,
+) -> jax.Array:
+    """Return x after all blocks, of which neighbours with the same shape are repeated.
+
+    What comes out of each group is named for ``trainer.models.sight``.
+
+    Args:
+      blocks: modules; those with the same shape have the same structure and attributes.
+      shapes: a shape for each block, equal where the blocks are.
+      x: input of the first block.
+      each, model, call: as for ``repeat``.
+    """
+    done = 0
+    for _, group in itertools.groupby(shapes):
+        part = slice(done, done + len(list(group)))
+        of_part = jax.tree.map(lambda array, part=part: array[part], each)
+        x = sight.spatial(repeat(list(blocks)[part], x, of_part, model, call))
+        done = part.stop
     return x

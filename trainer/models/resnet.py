@@ -15,7 +15,7 @@ from flax import nnx
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
 from trainer.models import resnet_names, sight
-from trainer.models.architecture import SETTINGS, Architecture, Foreign, Inputs
+from trainer.models.architecture import Architecture, Foreign, Inputs
 from trainer.models.layers import EXACT, PIXELS, BatchNorm, Conv, LayerConfig, copies, second_moments
 from trainer.models.variants import (
     PLAIN,
@@ -27,6 +27,8 @@ from trainer.models.variants import (
     mean_pool,
 )
 
+SETTINGS = frozenset({"width", "dtype", "grad_dtype", "stem", "shortcut", "blur", "squeeze"})
+SETTINGS |= {"stochastic_depth", "bn_momentum", "bn_epsilon", "bn_fold", "bn_group"}
 HEAD_INIT = nnx.initializers.normal(0.01)  # Goyal et al. 2017, arXiv:1706.02677, section 5.1
 
 
@@ -421,7 +423,7 @@ def architecture(**sizes: Any) -> Architecture:
 
     return Architecture(
         make=make,
-        settings=SETTINGS - {"repeat", "remat"},  # the blocks of its stages are not equal
+        settings=SETTINGS,
         draws=lambda model: model.stochastic_depth > 0,
         foreign={"torchvision": foreign, "timm": foreign},
     )

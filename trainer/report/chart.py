@@ -1,5 +1,6 @@
 """Line charts as inline SVG; the style sheet of the page gives their colours, light and dark."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,11 +22,13 @@ class Line:
       name: its name in the legend.
       points: (step, value), ordered by step.
       dots: mark each point, with its value as a tooltip.
+      colour: number of its colour in the style sheet, from 1; 0: its place among the lines of its chart.
     """
 
     name: str
     points: Sequence[Point]
     dots: bool = False
+    colour: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +56,26 @@ def percent(apart: float) -> Show:
     return f"{{:.{digits}%}}".format
 
 
-def chart(title: str, lines: Sequence[Line], form: Callable[[float], Show] = plain) -> str:
+def powers_of_ten(apart: float) -> Show:
+    """Return the format of logarithms to base 10, as the numbers that they stand for."""
+    return lambda value: f"{10.0**value:.2g}"
+
+
+def chart(
+    title: str, lines: Sequence[Line], form: Callable[[float], Show] = plain, axis: str = "step"
+) -> str:
     """Return a figure with its legend as HTML; empty if no line has a point.
 
     Args:
       title: caption of the figure.
       lines: curves over a common axis of steps.
-      form: ``plain`` or ``percent``, how values are written.
+      form: ``plain``, ``percent`` or ``powers_of_ten``, how values are written.
+      axis: name of the common axis, whose values are whole numbers.
     """
     lines = [line for line in lines if line.points]
     if not lines:
         return ""
+    lines = [dataclasses.replace(line, colour=line.colour or n) for n, line in enumerate(lines, 1)]
     steps = [x for line in lines for x, _ in line.points]
     values = [y for line in lines for _, y in line.points]
     rows, columns = ticks(min(values), max(values)), ticks(min(steps), max(steps), 6, least=1)
@@ -72,8 +84,8 @@ def chart(title: str, lines: Sequence[Line], form: Callable[[float], Show] = pla
     show, show_value = form(rows[1] - rows[0]), form((rows[1] - rows[0]) / 10)
     parts = [_row(up(value), show(value)) for value in rows]
     parts += [_column(across(x), f"{x:,.0f}") for x in columns if across.low <= x <= across.high]
-    parts += [_line(number, line, across, up, show_value) for number, line in enumerate(lines, 1)]
-    parts.append(f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">step</text>')
+    parts += [_line(line, across, up, show_value, axis) for line in lines]
+    parts.append(f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{axis}</text>')
     return (
         f"<figure><figcaption>{escape(title)}{_legend(lines)}</figcaption>"
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
@@ -116,14 +128,14 @@ def _column(x: float, text: str) -> str:
     return f'<text class="axis" x="{x}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(text)}</text>'
 
 
-def _line(number: int, line: Line, across: Scale, up: Scale, show: Show) -> str:
+def _line(line: Line, across: Scale, up: Scale, show: Show, axis: str) -> str:
     values = thin(line.points)
     points = [(across(x), up(y)) for x, y in values]
-    svg = f'<polyline class="s{number}" points="{" ".join(f"{x},{y}" for x, y in points)}"/>'
+    svg = f'<polyline class="s{line.colour}" points="{" ".join(f"{x},{y}" for x, y in points)}"/>'
     if line.dots or len(points) == 1:
         for (x, y), (step, value) in zip(points, values, strict=True):
-            tooltip = escape(f"{line.name}, step {step:,.0f}: {show(value)}")
-            svg += f'<circle class="s{number}" cx="{x}" cy="{y}" r="3"><title>{tooltip}</title></circle>'
+            tooltip = escape(f"{line.name}, {axis} {step:,.0f}: {show(value)}")
+            svg += f'<circle class="s{line.colour}" cx="{x}" cy="{y}" r="3"><title>{tooltip}</title></circle>'
     return svg
 
 
@@ -131,6 +143,5 @@ def _legend(lines: Sequence[Line]) -> str:
     if len(lines) == 1:
         return ""
     return "".join(
-        f'<span class="key"><i class="s{number}"></i>{escape(line.name)}</span>'
-        for number, line in enumerate(lines, 1)
+        f'<span class="key"><i class="s{line.colour}"></i>{escape(line.name)}</span>' for line in lines
     )

@@ -4,7 +4,6 @@ import dataclasses
 import math
 from collections.abc import Iterable
 from html import escape
-from pathlib import Path
 
 from etils import epath
 
@@ -12,15 +11,13 @@ from trainer.config import FIELDS, SECTIONS
 from trainer.errors import first_line
 from trainer.report import looks, mistakes
 from trainer.report.chart import Line, chart, percent
+from trainer.report.document import document
 from trainer.report.looks import Explanation
 from trainer.report.mistakes import ErrorAnalysis
 from trainer.rundir import files
 from trainer.rundir.goodput import KINDS
 from trainer.rundir.record import Record, Row
 from trainer.runtime.messages import warn
-
-STYLE = Path(__file__).with_name("report.css")
-
 
 def write(root: epath.Path, record: Record) -> None:
     """Write the page at the end of a run; a failure is only a warning."""
@@ -41,7 +38,7 @@ def render(record: Record, analysis: ErrorAnalysis | str, explanation: Explanati
     """
     looked = [looks.section(explanation)] if explanation else []
     parts = [_header(record), _charts(record), _time(record), *looked]
-    return _document(record.config.name, [*parts, mistakes.section(analysis), _settings(record)])
+    return document(record.config.name, "".join([*parts, mistakes.section(analysis), _settings(record)]))
 
 
 def render_weights(
@@ -57,16 +54,7 @@ def render_weights(
     """
     header = f'<h1>{escape(name)}</h1><div class="muted">{escape(facts)}</div>'
     wrong = [mistakes.section(analysis)] if analysis else []
-    return _document(name, [header, looks.section(explanation), *wrong])
-
-
-def _document(title: str, parts: list[str]) -> str:
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style></head>"
-        f"<body><main>{''.join(parts)}</main></body></html>\n"
-    )
+    return document(name, "".join([header, looks.section(explanation), *wrong]))
 
 
 def _header(record: Record) -> str:

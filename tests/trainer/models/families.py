@@ -69,6 +69,17 @@ FAMILIES = [
         libraries=("timm",),
     ),
     Family(
+        arch="resnetv2-tiny",
+        settings={"model.width": 8, "model.stochastic_depth": 0.2},
+        libraries=("timm",),
+    ),
+    Family(
+        arch="cifar-resnet20",
+        settings={"model.depth": 14, "model.width": 4, "model.repeat": "scan", "model.remat": "full"},
+    ),
+    Family(arch="cifar-preact164", settings={"model.depth": 11, "model.width": 4}),
+    Family(arch="cifar-plain20", settings={"model.depth": 8, "model.width": 4}),
+    Family(
         arch="own_code.nets:mlp",
         settings={"model.width": 16},
         data="own_code.data:squares",

@@ -60,9 +60,9 @@ def test_a_setting_that_the_network_does_not_honour_is_refused(settings, problem
 
 def test_a_setting_that_nobody_has_cannot_be_honoured():
     with pytest.raises(
-        ConfigError, match=r"^model.arch: the settings of \S+:\S+<lambda> must be of .*, got 'depth'"
+        ConfigError, match=r"^model.arch: the settings of \S+:\S+<lambda> must be of .*, got 'layers'"
     ):
-        architecture(settings=["depth"])(lambda inputs, rngs: None)  # type: ignore[arg-type,return-value]
+        architecture(settings=["layers"])(lambda inputs, rngs: None)  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.parametrize("name", ["mlp", "attention"])

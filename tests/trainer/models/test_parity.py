@@ -24,6 +24,7 @@ SETTINGS = {
     "vit-mean": {"arch": "vit-ti16", "pool": "mean"},
     "vit-map": {"arch": "vit-ti16", "pool": "map"},
     "convnext-torchvision": {"arch": "convnext-t"},
+    "resnetv2-d": {"arch": "resnetv2-50", "stem": "deep", "shortcut": "pool"},
     "efficientnet-b0": {"arch": "efficientnet-b0", "bn_epsilon": 1e-3},
     "efficientnetv2-b0": {"arch": "efficientnetv2-b0", "bn_epsilon": 1e-3},
     "efficientnet-b1": {"arch": "efficientnet-b1", "padding": "symmetric"},
@@ -31,7 +32,7 @@ SETTINGS = {
 }
 # The others take minutes: python bench/parity.py runs every case.
 TESTED = ("resnet18", "resnet50", "resnext50-32x4d", "resnet-d", "blur", "squeeze", "vit-ti16", "vit-map")
-TESTED += ("convnext-t", "efficientnet-b0", "efficientnetv2-b0", "nfnet-tiny")
+TESTED += ("resnetv2-d", "convnext-t", "efficientnet-b0", "efficientnetv2-b0", "nfnet-tiny")
 
 
 def build(case):

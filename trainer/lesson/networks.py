@@ -1,0 +1,114 @@
+"""Five kinds of networks that differ in one thing each, of any depth, as pure functions over stacked arrays.
+
+A network is a 3x3 with stride 2, blocks of two 3x3 (each after BatchNorm, where there is one, and ReLU), mean
+pooling and a linear head: ``2 blocks + 2`` layers. All blocks are one scanned block, so that 1,002 layers compile
+as fast as 20.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+Params = dict[str, jax.Array]
+OUTSIDE_BLOCKS, LAYERS_PER_BLOCK = 2, 2  # the first convolution and the head
+EPSILON = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What one kind of network has.
+
+    Attributes:
+      name: its name in tables and legends.
+      norm: whether BatchNorm precedes each ReLU.
+      skip: whether the input of a block is added to what the block computes.
+      gain: whether a learned scalar, 0 at first, multiplies what the block computes (SkipInit: De and Smith
+        2020, arXiv:2002.10444).
+      learning_rate: of its training with SGD.
+    """
+
+    name: str
+    norm: bool = False
+    skip: bool = False
+    gain: bool = False
+    learning_rate: float = 0.02
+
+
+KINDS = (
+    Kind(name="plain"),
+    Kind(name="plain + BatchNorm", norm=True),
+    Kind(name="residual", skip=True),
+    Kind(name="residual + BatchNorm", norm=True, skip=True),
+    Kind(name="SkipInit", skip=True, gain=True, learning_rate=0.2),
+)
+
+
+def make(kind: Kind, blocks: int, width: int, classes: int, key: jax.Array) -> Params:
+    """Return the parameters, float32, by name; those of the blocks have the axis [blocks, ...] in front.
+
+    Args:
+      kind: the kind of the network.
+      blocks: number of blocks.
+      width: channels of all convolutions.
+      classes: length of a row of logits.
+      key: a scalar key; kernels are normal with He's variance (arXiv:1502.01852, section 2.2).
+    """
+    stem, conv, head = jax.random.split(key, 3)
+    shape = (blocks, LAYERS_PER_BLOCK, 3, 3, width, width)
+    params = {
+        "stem": jax.random.normal(stem, (3, 3, 1, width)) * jnp.sqrt(2.0 / 9),
+        "conv": jax.random.normal(conv, shape) * jnp.sqrt(2.0 / (9 * width)),
+        "head": jax.random.normal(head, (width, classes)) * jnp.sqrt(1.0 / width),
+        "head_bias": jnp.zeros(classes),
+    }
+    if kind.norm:
+        params |= {"scale": jnp.ones((blocks, 2, width)), "bias": jnp.zeros((blocks, 2, width))}
+        params |= {"end_scale": jnp.ones(width), "end_bias": jnp.zeros(width)}
+    if kind.gain:
+        params["gain"] = jnp.zeros(blocks)
+    return params
+
+
+def logits(kind: Kind, params: Params, images: jax.Array, probes: jax.Array) -> jax.Array:
+    """Return [B, classes] float32.
+
+    Args:
+      kind: the kind of the network.
+      params: as ``make`` returns them.
+      images: [B, 8, 8, 1] float32, normalised. BatchNorm takes the statistics of these images.
+      probes: [blocks, B, 4, 4, width] float32, added to the input of each block: zeros, whose gradient is
+        that of the loss with respect to the input of each block.
+    """
+    stacked = {name: params[name] for name in ("conv", "scale", "bias", "gain") if name in params}
+
+    def block(x: jax.Array, part: tuple[Params, jax.Array]) -> tuple[jax.Array, None]:
+        of_block, probe = part
+        x = x + probe
+        y = x
+        for i in range(LAYERS_PER_BLOCK):
+            if kind.norm:
+                y = _normalised(y, of_block["scale"][i], of_block["bias"][i])
+            y = _convolved(jax.nn.relu(y), of_block["conv"][i], 1)
+        if kind.gain:
+            y = y * of_block["gain"]
+        return x + y if kind.skip else y, None
+
+    x = _convolved(images, params["stem"], 2)  # [B, 4, 4, width]
+    x, _ = jax.lax.scan(block, x, (stacked, probes))
+    if kind.norm:
+        x = _normalised(x, params["end_scale"], params["end_bias"])
+    return jnp.mean(jax.nn.relu(x), axis=(1, 2)) @ params["head"] + params["head_bias"]
+
+
+def _convolved(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """A 3x3 convolution as one matrix product: on a CPU, 2 to 4 times as fast on images of 4x4 pixels."""
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))  # [B, H + 2, W + 2, in]
+    height, width = x.shape[1], x.shape[2]
+    patches = [padded[:, i : i + height : stride, j : j + width : stride] for i in range(3) for j in range(3)]
+    return jnp.concatenate(patches, axis=-1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def _normalised(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+    mean, var = jnp.mean(x, axis=(0, 1, 2)), jnp.var(x, axis=(0, 1, 2))  # [width], [width]
+    return (x - mean) * (scale * jax.lax.rsqrt(var + EPSILON)) + bias

@@ -1,0 +1,145 @@
+"""The measurements as one self-contained page with pictures."""
+
+import math
+from collections.abc import Callable, Sequence
+from html import escape
+
+import numpy as np
+
+from trainer.lesson.findings import find, hidden, shown
+from trainer.lesson.networks import KINDS
+from trainer.lesson.study import Size, Trained
+from trainer.lesson.text import HEADER, NOTE, cells
+from trainer.report.bars import Group, bars
+from trainer.report.chart import Line, chart, powers_of_ten
+from trainer.report.document import document
+
+SMOOTHED = 20  # a point of the loss is the mean of a twentieth of all steps
+
+
+def render(results: Sequence[Trained], size: Size) -> str:
+    """Return the page as HTML.
+
+    Args:
+      results: the networks of a study, of every kind and depth.
+      size: how large the study was.
+    """
+    parts = [
+        _header(size),
+        _list("What the numbers say", shown(results)),
+        _degradation(results, size),
+        _pictures(
+            "Gradient by block, in the first step",
+            "Norm of the gradient of the loss with respect to the input of each block, as a multiple of that "
+            "at the last block. Block 1 is next to the image. A kind without a line has no finite gradient.",
+            [_gradients(results, layers, lambda each: each.first) for layers in size.layers],
+        ),
+        _pictures(
+            "Gradient by block, after training",
+            "The same in the last step.",
+            [_gradients(results, layers, lambda each: each.last) for layers in size.layers],
+        ),
+        _pictures(
+            "Training loss by step",
+            "Each point is the mean of a twentieth of the steps.",
+            [_losses(results, layers) for layers in size.layers],
+        ),
+        _list("What the pictures do not show", hidden(results, size)),
+        _table(results),
+    ]
+    return document("Why residual networks train", "".join(parts))
+
+
+def _header(size: Size) -> str:
+    rates = ", ".join(f"{kind.name} {kind.learning_rate:g}" for kind in KINDS)
+    facts = {
+        "layers": ", ".join(f"{n:,}" for n in size.layers),
+        "channels": f"{size.width}",
+        "images per step": f"{size.batch}",
+        "steps": ", ".join(dict.fromkeys(str(size.steps_of(n)) for n in size.layers)),
+    }
+    items = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
+    return (
+        "<h1>Why residual networks train</h1>"
+        '<div class="muted">Five kinds of networks on 1,437 hand-written digits, by depth: resnet-train depth. '
+        f"SGD with momentum 0.9; learning rates: {escape(rates)}.</div>"
+        f'<dl class="facts">{items}</dl>'
+    )
+
+
+def _list(title: str, sentences: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f"<section><h2>{escape(title)}</h2><ul>{items}</ul></section>" if items else ""
+
+
+def _pictures(title: str, text: str, figures: Sequence[str]) -> str:
+    body = "".join(figures) or '<p class="muted">No kind has a finite value.</p>'
+    return (
+        f'<section><h2>{escape(title)}</h2><p class="muted">{escape(text)}</p>'
+        f'<div class="charts">{body}</div></section>'
+    )
+
+
+def _degradation(results: Sequence[Trained], size: Size) -> str:
+    """Return one bar per kind and depth; depths with other numbers of steps stand in a picture of their own."""
+    figures = []
+    for steps in dict.fromkeys(size.steps_of(layers) for layers in size.layers):
+        depths = [layers for layers in size.layers if size.steps_of(layers) == steps]
+        groups = [
+            Group(
+                name=kind.name,
+                values=[(f"{n:,} layers", _loss(find(results, kind.name, n))) for n in depths],
+                missing="not finite",
+            )
+            for kind in KINDS
+        ]
+        if any(math.isfinite(value) for group in groups for _, value in group.values):
+            figures.append(bars(f"Training loss after {steps} steps", groups))
+    text = "Lower is better. Where a bar rises with depth, more layers made the same network worse at its task."
+    return _pictures("Degradation", text, figures)
+
+
+def _loss(result: Trained | None) -> float:
+    return result.loss if result else math.nan
+
+
+def _gradients(results: Sequence[Trained], layers: int, of: Callable[[Trained], np.ndarray]) -> str:
+    lines = []
+    for number, kind in enumerate(KINDS, 1):
+        result = find(results, kind.name, layers)
+        norms = of(result) if result else np.empty(0)
+        usable = bool(norms.size) and np.isfinite(norms).all() and norms[-1] > 0
+        points = [(i, math.log10(n / norms[-1])) for i, n in enumerate(norms, 1) if n > 0] if usable else []
+        lines.append(Line(name=kind.name, points=points, colour=number))
+    return chart(f"{layers:,} layers", lines, powers_of_ten, axis="block")
+
+
+def _losses(results: Sequence[Trained], layers: int) -> str:
+    lines = []
+    for number, kind in enumerate(KINDS, 1):
+        result = find(results, kind.name, layers)
+        losses = [loss for loss in result.losses if math.isfinite(loss)] if result else []
+        size = max(len(losses) // SMOOTHED, 1)
+        points = [
+            (min(i + size, len(losses)), float(np.mean(losses[i : i + size])))
+            for i in range(0, len(losses), size)
+        ]
+        lines.append(Line(name=kind.name, points=points, colour=number))
+    return chart(f"{layers:,} layers", lines)
+
+
+def _table(results: Sequence[Trained]) -> str:
+    head = "".join(f'<th class="number">{escape(text)}</th>' if i else f"<th>{escape(text)}</th>" for i, text in enumerate(HEADER))
+    rows = []
+    for kind in KINDS:
+        for result in (each for each in results if each.kind.name == kind.name):
+            first, *others = cells(result)
+            rows.append(
+                f"<tr><td>{escape(first)}</td>"
+                + "".join(f'<td class="number">{escape(text)}</td>' for text in others)
+                + "</tr>"
+            )
+    return (
+        f'<section><h2>All numbers</h2><div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+        f'<p class="muted">{escape(NOTE)}</p></section>'
+    )

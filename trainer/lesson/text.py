@@ -1,0 +1,58 @@
+"""The measurements as a table of plain text."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from trainer.lesson.study import Trained, ratio
+
+HEADER = (
+    "network",
+    "layers",
+    "gradient at first step",
+    "gradient after training",
+    "training loss",
+    "training accuracy",
+    "test accuracy",
+)
+NOTE = "gradient: norm at the first block, as a multiple of that at the last; loss: mean of the last tenth of the steps"
+
+
+def cells(result: Trained) -> tuple[str, ...]:
+    """Return the row of a network, as ``HEADER`` names its columns."""
+    return (
+        result.kind.name,
+        f"{result.layers:,}",
+        gradient(result.first),
+        gradient(result.last),
+        f"{result.loss:.3f}" if math.isfinite(result.loss) else "not finite",
+        _percent(result.accuracy),
+        _percent(result.test_accuracy),
+    )
+
+
+def gradient(norms: np.ndarray) -> str:
+    """Return the ratio of the gradients at the first and at the last block in words."""
+    if not np.isfinite(norms).all():
+        return "overflows"
+    if not norms[0]:
+        return "0"
+    value = ratio(norms)
+    return f"{value:.2g}" if math.isfinite(value) else "overflows"
+
+
+def table(results: Sequence[Trained]) -> str:
+    """Return the table, in order of kind and depth."""
+    ordered = sorted(results, key=lambda each: [other.kind.name for other in results].index(each.kind.name))
+    rows = [HEADER, *map(cells, ordered)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    lines = []
+    for row in rows:
+        first, *others = (text.ljust(w) if not i else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths)))
+        lines.append("  ".join([first, *others]))
+    return "\n".join([*lines, "", NOTE])
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if math.isfinite(share) else "-"
