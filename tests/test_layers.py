@@ -27,7 +27,7 @@ ORDER = {
         *("data.images", "data.pipeline", "data.formats", "data.own", "data.datasets"),
         *("data.tools", "data.verbs"),
         *("data.__main__", "code"),
-        *("models", "learning", "plan", "program", "metrics", "report", "weights"),
+        *("models", "learning", "plan", "program", "metrics", "report", "weights", "lesson"),
         *("recipes", "arguments", "board", "check", "train", "__main__", "pages", "cli"),
     ],
 }

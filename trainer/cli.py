@@ -205,7 +205,33 @@ def parser() -> Parser:
         "--to", dest="target", required=True, choices=TARGETS, help="format or library to write for"
     )
     _add_classes(verb)
+    _add_depth(verbs)
     return parser
+
+
+def _add_depth(verbs: argparse._SubParsersAction[Parser]) -> None:
+    verb = verbs.add_parser(
+        "depth",
+        help="train plain and residual networks of 20 to 1,002 layers, and show why residual ones train",
+        description="Train plain and residual networks of several depths on hand-written digits, print their "
+        "gradients, losses and accuracies, and write a page with pictures: why residual networks train.",
+        epilog="examples:\n  resnet-train depth\n  resnet-train depth --quick --out depth.html",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verb.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer channels, images and steps: minutes become seconds per network",
+    )
+    verb.add_argument(
+        "--layers",
+        default="20,56,110,1002",
+        metavar="N,N",
+        help="numbers of layers, 2n + 2 each (default: 20,56,110,1002)",
+    )
+    verb.add_argument(
+        "--out", default="depth.html", metavar="FILE", help="page to write (default: depth.html)"
+    )
 
 
 def _add_classes(verb: Parser) -> None:
@@ -332,6 +358,12 @@ def export(args: argparse.Namespace) -> None:
     _print_status(f"{args.out}: {weights.model.arch}, {len(weights.class_names)} classes, for {args.target}")
 
 
+def depth(args: argparse.Namespace) -> None:
+    from trainer.lesson import command
+
+    command.run(args.out, args.layers, args.quick)
+
+
 def _load_weights(args: argparse.Namespace):
     """Return the weights of a run or a file, with the names of ``--classes``."""
     from trainer.weights import class_names, inference
@@ -352,4 +384,5 @@ VERBS = {
     "compare": compare,
     "import": import_weights,
     "export": export,
+    "depth": depth,
 }

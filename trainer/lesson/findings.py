@@ -22,7 +22,7 @@ def degrades(shallow: Trained, deep: Trained) -> bool:
 
 
 def shown(results: Sequence[Trained]) -> list[str]:
-    """Return a sentence for each kind of which two depths had the same number of steps: does depth cost it?"""
+    """Return a sentence for each kind with two depths of the same number of steps: what depth does."""
     sentences = []
     for name in dict.fromkeys(each.kind.name for each in results):
         of_kind = sorted((each for each in results if each.kind.name == name), key=lambda each: each.layers)
@@ -50,25 +50,25 @@ def hidden(results: Sequence[Trained], size: Size) -> list[str]:
         )
         if plain and residual and _alive(plain) and plain.loss > NOTICEABLE * residual.loss:
             sentences.append(
-                f"Gradients are not the whole story. After {plain.steps} steps at {layers:,} layers the gradient "
-                f"at the first block is {ratio(plain.last):.2g} times that at the last with plain + BatchNorm and "
-                f"{ratio(residual.last):.2g} times with residual + BatchNorm: BatchNorm alone keeps it alive. "
-                f"Yet their training losses are {_loss(plain)} and {_loss(residual)}."
+                f"Gradients are not the whole story. After {plain.steps} steps at {layers:,} layers the "
+                f"gradient at the first block is {ratio(plain.last):.2g} times that at the last with "
+                f"plain + BatchNorm, and {ratio(residual.last):.2g} times with residual + BatchNorm: "
+                f"BatchNorm alone keeps it alive. Yet their training losses are {_loss(plain)} and "
+                f"{_loss(residual)}."
             )
     few = [layers for layers in size.layers if size.steps_of(layers) != size.steps]
     if few and len(few) < len(size.layers):
         listed = ", ".join(f"{layers:,}" for layers in few)
         sentences.append(
-            f"Networks of {listed} layers had {size.few_steps} steps, the others {size.steps}: their losses do "
-            "not compare with those of the others, only with each other."
+            f"Networks of {listed} layers had {size.few_steps} steps, the others {size.steps}: their losses "
+            "compare only with each other."
         )
     return [
         *sentences,
-        "Each number is of one seed, one small network and one learning rate per kind, without warm-up, decay "
-        "or augmentation. A network that does not train here may train with other settings.",
+        "Each number is of one seed, one small network and fixed learning rates, without warm-up, decay or "
+        "augmentation. A network that does not train here may train with other settings.",
         "BatchNorm takes the statistics of the batch, in the test those of all test images at once.",
-        "The accuracy of large networks on large images is not measured here: published results are on the page "
-        "of the documentation.",
+        "Digits of 8x8 pixels say nothing of how accurate a deep network is on photos.",
     ]
 
 

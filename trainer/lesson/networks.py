@@ -1,18 +1,20 @@
 """Five kinds of networks that differ in one thing each, of any depth, as pure functions over stacked arrays.
 
 A network is a 3x3 with stride 2, blocks of two 3x3 (each after BatchNorm, where there is one, and ReLU), mean
-pooling and a linear head: ``2 blocks + 2`` layers. All blocks are one scanned block, so that 1,002 layers compile
-as fast as 20.
+pooling and a linear head: ``2 blocks + 2`` layers. All blocks are one scanned block, so that 1,002 layers
+compile as fast as 20.
 """
 
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Params = dict[str, jax.Array]
 OUTSIDE_BLOCKS, LAYERS_PER_BLOCK = 2, 2  # the first convolution and the head
 EPSILON = 1e-5
+VERY_DEEP = 200  # layers from which a network has fewer steps and may have another learning rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +28,19 @@ class Kind:
       gain: whether a learned scalar, 0 at first, multiplies what the block computes (SkipInit: De and Smith
         2020, arXiv:2002.10444).
       learning_rate: of its training with SGD.
+      deep_rate: the same for more than ``VERY_DEEP`` layers; 0: as ``learning_rate``.
     """
 
     name: str
     norm: bool = False
     skip: bool = False
     gain: bool = False
-    learning_rate: float = 0.02
+    learning_rate: float = 0.05
+    deep_rate: float = 0.0
+
+    def rate(self, layers: int) -> float:
+        """Return the learning rate of a network with so many layers."""
+        return self.deep_rate or self.learning_rate if layers > VERY_DEEP else self.learning_rate
 
 
 KINDS = (
@@ -40,11 +48,11 @@ KINDS = (
     Kind(name="plain + BatchNorm", norm=True),
     Kind(name="residual", skip=True),
     Kind(name="residual + BatchNorm", norm=True, skip=True),
-    Kind(name="SkipInit", skip=True, gain=True, learning_rate=0.2),
+    Kind(name="SkipInit", skip=True, gain=True, learning_rate=0.2, deep_rate=0.05),
 )
 
 
-def make(kind: Kind, blocks: int, width: int, classes: int, key: jax.Array) -> Params:
+def make(kind: Kind, blocks: int, width: int, classes: int, seed: int) -> Params:
     """Return the parameters, float32, by name; those of the blocks have the axis [blocks, ...] in front.
 
     Args:
@@ -52,14 +60,17 @@ def make(kind: Kind, blocks: int, width: int, classes: int, key: jax.Array) -> P
       blocks: number of blocks.
       width: channels of all convolutions.
       classes: length of a row of logits.
-      key: a scalar key; kernels are normal with He's variance (arXiv:1502.01852, section 2.2).
+      seed: of the kernels, which are normal with He's variance (arXiv:1502.01852, section 2.2).
     """
-    stem, conv, head = jax.random.split(key, 3)
-    shape = (blocks, LAYERS_PER_BLOCK, 3, 3, width, width)
+    stream = np.random.default_rng(seed)
+
+    def kernel(*shape: int, fan_in: int, gain: float = 2.0) -> jax.Array:
+        return jnp.asarray(stream.normal(0.0, (gain / fan_in) ** 0.5, shape), jnp.float32)
+
     params = {
-        "stem": jax.random.normal(stem, (3, 3, 1, width)) * jnp.sqrt(2.0 / 9),
-        "conv": jax.random.normal(conv, shape) * jnp.sqrt(2.0 / (9 * width)),
-        "head": jax.random.normal(head, (width, classes)) * jnp.sqrt(1.0 / width),
+        "stem": kernel(3, 3, 1, width, fan_in=9),
+        "conv": kernel(blocks, LAYERS_PER_BLOCK, 3, 3, width, width, fan_in=9 * width),
+        "head": kernel(width, classes, fan_in=width, gain=1.0),
         "head_bias": jnp.zeros(classes),
     }
     if kind.norm:

@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 from trainer.lesson.findings import find, hidden, shown
-from trainer.lesson.networks import KINDS
+from trainer.lesson.networks import KINDS, Kind
 from trainer.lesson.study import Size, Trained
 from trainer.lesson.text import HEADER, NOTE, cells
 from trainer.report.bars import Group, bars
@@ -51,7 +51,7 @@ def render(results: Sequence[Trained], size: Size) -> str:
 
 
 def _header(size: Size) -> str:
-    rates = ", ".join(f"{kind.name} {kind.learning_rate:g}" for kind in KINDS)
+    rates = ", ".join(f"{kind.name} {_rates(kind, size)}" for kind in KINDS)
     facts = {
         "layers": ", ".join(f"{n:,}" for n in size.layers),
         "channels": f"{size.width}",
@@ -61,10 +61,14 @@ def _header(size: Size) -> str:
     items = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
     return (
         "<h1>Why residual networks train</h1>"
-        '<div class="muted">Five kinds of networks on 1,437 hand-written digits, by depth: resnet-train depth. '
-        f"SGD with momentum 0.9; learning rates: {escape(rates)}.</div>"
+        '<div class="muted">Five kinds of networks on 1,437 hand-written digits, by resnet-train depth. '
+        f"SGD with momentum 0.9, gradients clipped to a norm of 1; learning rates: {escape(rates)}.</div>"
         f'<dl class="facts">{items}</dl>'
     )
+
+
+def _rates(kind: Kind, size: Size) -> str:
+    return " and ".join(dict.fromkeys(f"{kind.rate(layers):g}" for layers in size.layers))
 
 
 def _list(title: str, sentences: Sequence[str]) -> str:
@@ -81,7 +85,7 @@ def _pictures(title: str, text: str, figures: Sequence[str]) -> str:
 
 
 def _degradation(results: Sequence[Trained], size: Size) -> str:
-    """Return one bar per kind and depth; depths with other numbers of steps stand in a picture of their own."""
+    """Return one bar per kind and depth, in a picture for each number of steps."""
     figures = []
     for steps in dict.fromkeys(size.steps_of(layers) for layers in size.layers):
         depths = [layers for layers in size.layers if size.steps_of(layers) == steps]
@@ -95,7 +99,9 @@ def _degradation(results: Sequence[Trained], size: Size) -> str:
         ]
         if any(math.isfinite(value) for group in groups for _, value in group.values):
             figures.append(bars(f"Training loss after {steps} steps", groups))
-    text = "Lower is better. Where a bar rises with depth, more layers made the same network worse at its task."
+    text = (
+        "Lower is better. Where a bar rises with depth, more layers made the same network worse at its task."
+    )
     return _pictures("Degradation", text, figures)
 
 
@@ -129,7 +135,10 @@ def _losses(results: Sequence[Trained], layers: int) -> str:
 
 
 def _table(results: Sequence[Trained]) -> str:
-    head = "".join(f'<th class="number">{escape(text)}</th>' if i else f"<th>{escape(text)}</th>" for i, text in enumerate(HEADER))
+    head = "".join(
+        f'<th class="number">{escape(text)}</th>' if i else f"<th>{escape(text)}</th>"
+        for i, text in enumerate(HEADER)
+    )
     rows = []
     for kind in KINDS:
         for result in (each for each in results if each.kind.name == kind.name):
@@ -140,6 +149,7 @@ def _table(results: Sequence[Trained]) -> str:
                 + "</tr>"
             )
     return (
-        f'<section><h2>All numbers</h2><div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div>'
+        f'<section><h2>All numbers</h2><div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table>'
+        "</div>"
         f'<p class="muted">{escape(NOTE)}</p></section>'
     )

@@ -30,7 +30,9 @@ class Bar:
         name = f"{result.kind.name}, {result.layers:,} layers"
         if self._terminal and (self._pace.due() or self._done >= self._total):
             filled = round(WIDTH * min(self._done / self._total, 1.0))
-            text = f"[{'#' * filled}{'.' * (WIDTH - filled)}] {name}  step {len(result.losses)}/{result.steps}"
+            text = (
+                f"[{'#' * filled}{'.' * (WIDTH - filled)}] {name}  step {len(result.losses)}/{result.steps}"
+            )
             self._print(f"{CLEAR}{text}  loss {result.losses[-1]:.3f}{self._left()}", "")
         if ended and layers:
             self.finished += 1
@@ -45,7 +47,13 @@ class Bar:
 
     def _left(self) -> str:
         seconds = (time.monotonic() - self._start) * (self._total - self._done) / max(self._done, 1)
-        return f"  {seconds:.0f} s left" if 1 <= seconds < 120 else f"  {seconds / 60:.0f} min left" if seconds >= 1 else ""
+        return (
+            f"  {seconds:.0f} s left"
+            if 1 <= seconds < 120
+            else f"  {seconds / 60:.0f} min left"
+            if seconds >= 1
+            else ""
+        )
 
     @staticmethod
     def _print(text: str, end: str) -> None:

@@ -11,10 +11,19 @@ import numpy as np
 from trainer.config import DataConfig
 from trainer.data.formats import digits
 from trainer.errors import ConfigError
-from trainer.lesson.networks import KINDS, LAYERS_PER_BLOCK, OUTSIDE_BLOCKS, Kind, Params, logits, make
+from trainer.lesson.networks import (
+    KINDS,
+    LAYERS_PER_BLOCK,
+    OUTSIDE_BLOCKS,
+    VERY_DEEP,
+    Kind,
+    Params,
+    logits,
+    make,
+)
 
 MOMENTUM = 0.9
-VERY_DEEP = 200  # layers from which a network has fewer steps
+CLIP_NORM = 1.0  # without it, networks without BatchNorm need another learning rate at each depth
 LAYERS = (20, 56, 110, 1002)
 MOST_LAYERS = 2002
 Report = Callable[[int, "Trained"], None]
@@ -146,9 +155,9 @@ def _trained(
     report: Report,
 ) -> Trained:
     blocks = (layers - OUTSIDE_BLOCKS) // LAYERS_PER_BLOCK
-    params = make(kind, blocks, size.width, 10, jax.random.key(size.seed))
+    params = make(kind, blocks, size.width, 10, size.seed)
     velocity = jax.tree.map(jnp.zeros_like, params)
-    step, steps = _make_step(kind, blocks, size), size.steps_of(layers)
+    step, steps = _make_step(kind, blocks, size, kind.rate(layers)), size.steps_of(layers)
     result = Trained(
         kind=kind, layers=layers, steps=steps, losses=[], accuracies=[], first=np.empty(0), last=np.empty(0)
     )
@@ -173,7 +182,7 @@ def _trained(
     return result
 
 
-def _make_step(kind: Kind, blocks: int, size: Size) -> Callable:
+def _make_step(kind: Kind, blocks: int, size: Size, rate: float) -> Callable:
     shape = (blocks, size.batch, 4, 4, size.width)
 
     def loss_of(params: Params, probes: jax.Array, images: jax.Array, labels: jax.Array):
@@ -186,8 +195,10 @@ def _make_step(kind: Kind, blocks: int, size: Size) -> Callable:
         gradient = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
         (loss, accuracy), (grads, probe_grads) = gradient(params, jnp.zeros(shape), images, labels)
         norms = jnp.sqrt(jnp.sum(jnp.square(probe_grads), axis=(1, 2, 3, 4)))  # [blocks]
-        velocity = jax.tree.map(lambda v, g: MOMENTUM * v + g, velocity, grads)
-        params = jax.tree.map(lambda p, v: p - kind.learning_rate * v, params, velocity)
+        norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in grads.values()))
+        scale = jnp.minimum(1.0, CLIP_NORM / norm)
+        velocity = jax.tree.map(lambda v, g: MOMENTUM * v + scale * g, velocity, grads)
+        params = jax.tree.map(lambda p, v: p - rate * v, params, velocity)
         return params, velocity, (loss, accuracy, norms)
 
     return step

@@ -16,7 +16,10 @@ HEADER = (
     "training accuracy",
     "test accuracy",
 )
-NOTE = "gradient: norm at the first block, as a multiple of that at the last; loss: mean of the last tenth of the steps"
+NOTE = (
+    "gradient: norm at the first block, as a multiple of that at the last; loss and training accuracy: mean "
+    "of the last tenth of the steps"
+)
 
 
 def cells(result: Trained) -> tuple[str, ...]:
@@ -49,8 +52,8 @@ def table(results: Sequence[Trained]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     lines = []
     for row in rows:
-        first, *others = (text.ljust(w) if not i else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths)))
-        lines.append("  ".join([first, *others]))
+        texts = [text.rjust(width) for text, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *texts[1:]]))
     return "\n".join([*lines, "", NOTE])
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from flax import nnx
 
 from trainer.config import ModelConfig
+from trainer.models import sight
 from trainer.models.architecture import Architecture, Foreign, Inputs, stage_of, to_oihw
 from trainer.models.layers import BatchNorm, Conv, LayerConfig
 from trainer.models.repeat import repeat_equal
@@ -149,9 +150,7 @@ class PreActResNet(nnx.Module):
         x = repeat_equal(
             self.blocks, self.shapes, x, drops, self.model, lambda block, x, d: block(x, train, d)
         )
-        x = nnx.relu(
-            self.norm(x, train)
-        )  # [B, H / 32, W / 32, features] after four stages and a pooling stem
+        x = sight.spatial(nnx.relu(self.norm(x, train)))  # [B, H / 32, W / 32, features] after four stages and a pooling stem
         return self.head(jnp.mean(x.astype(jnp.float32), axis=(1, 2)))  # [B, classes]
 
 

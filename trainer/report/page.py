@@ -19,6 +19,7 @@ from trainer.rundir.goodput import KINDS
 from trainer.rundir.record import Record, Row
 from trainer.runtime.messages import warn
 
+
 def write(root: epath.Path, record: Record) -> None:
     """Write the page at the end of a run; a failure is only a warning."""
     try:

@@ -65,4 +65,28 @@ NFNETS = {
     "nf-resnet50": 25_557_032,
 }
 
+# timm: resnetv2_50 and its like
+PREACTIVATION = {
+    "resnetv2-50": 25_549_352,
+    "resnetv2-101": 44_541_480,
+    "resnetv2-152": 60_185_128,
+}
+
+# With 990 more classes than the papers' 10: 0.27, 0.46, 0.66, 0.85, 1.7 and 19.4 M of arXiv:1512.03385, table
+# 6, 1.7 and 10.3 M of arXiv:1603.05027, each with BatchNorm's scales and biases.
+CIFAR = {
+    "cifar-resnet20": 269_722 + 990 * 65,
+    "cifar-resnet32": 464_154 + 990 * 65,
+    "cifar-resnet44": 658_586 + 990 * 65,
+    "cifar-resnet56": 853_018 + 990 * 65,
+    "cifar-resnet110": 1_727_962 + 990 * 65,
+    "cifar-resnet1202": 19_421_274 + 990 * 65,
+    "cifar-preact164": 1_703_258 + 990 * 257,
+    "cifar-preact1001": 10_327_706 + 990 * 257,
+    "cifar-plain20": 269_722 + 990 * 65,
+    "cifar-plain56": 853_018 + 990 * 65,
+    "cifar-plain110": 1_727_962 + 990 * 65,
+}
+
 COUNTS = RESNETS | TRANSFORMERS | EFFICIENTNETS | CONVNEXTS | NFNETS
+COUNTS |= PREACTIVATION | CIFAR

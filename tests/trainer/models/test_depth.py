@@ -14,32 +14,11 @@ from trainer.models import network
 from trainer.models.cifar import Block
 from trainer.models.layers import LayerConfig
 
-# Parameters with 10 classes: 0.27 to 1.7 M in table 6 of arXiv:1512.03385, 1.7 M for preact in
-# arXiv:1603.05027; # those of resnetv2 as timm counts them, with 1,000 classes.
-COUNTS = {
-    "cifar-resnet20": 269_722,
-    "cifar-resnet32": 464_154,
-    "cifar-resnet44": 658_586,
-    "cifar-resnet56": 853_018,
-    "cifar-resnet110": 1_727_962,
-    "cifar-plain56": 853_018,
-    "cifar-preact164": 1_703_258,
-    "resnetv2-50": 25_549_352,
-    "resnetv2-101": 44_541_480,
-}
-
 
 def build(arch, **fields):
     model = resolve("", "", "", {"model.arch": arch}, {f"model.{k}": v for k, v in fields.items()}).model
     classes, side = (10, 32) if arch.startswith("cifar") else (1000, 224)
     return network.build(model, classes, 3, side, "cpu")
-
-
-@pytest.mark.parametrize(("arch", "count"), COUNTS.items())
-def test_the_number_of_parameters(arch, count):
-    net, _ = build(arch)
-    shapes = [v.get_value().shape for name, (_, v) in net.variables.items() if name not in net.statistics]
-    assert sum(np.prod(shape) for shape in shapes) == count
 
 
 @pytest.mark.parametrize(
