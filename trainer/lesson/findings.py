@@ -38,6 +38,11 @@ def shown(results: Sequence[Trained]) -> list[str]:
         else:
             verdict = "More layers do not end higher."
         sentences.append(f"{start}. {verdict}")
+    least = min(results, key=lambda each: each.layers)
+    for layers in sorted({each.layers for each in results if each.steps != least.steps}):
+        ends = [f"{each.kind.name} {_loss(each)}" for each in results if each.layers == layers]
+        steps = next(each.steps for each in results if each.layers == layers)
+        sentences.append(f"{layers:,} layers, training loss after {steps} steps: {', '.join(ends)}.")
     return sentences
 
 

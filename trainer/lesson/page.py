@@ -14,6 +14,7 @@ from trainer.report.bars import Group, bars
 from trainer.report.chart import Line, chart, powers_of_ten
 from trainer.report.document import document
 
+HIGHEST = 4.0  # loss that is drawn; guessing among ten digits has 2.3
 SMOOTHED = 20  # a point of the loss is the mean of a twentieth of all steps
 
 
@@ -41,7 +42,7 @@ def render(results: Sequence[Trained], size: Size) -> str:
         ),
         _pictures(
             "Training loss by step",
-            "Each point is the mean of a twentieth of the steps.",
+            f"Each point is the mean of a twentieth of the steps. {HIGHEST:g} stands for all losses above it.",
             [_losses(results, layers) for layers in size.layers],
         ),
         _list("What the pictures do not show", hidden(results, size)),
@@ -127,7 +128,7 @@ def _losses(results: Sequence[Trained], layers: int) -> str:
         losses = [loss for loss in result.losses if math.isfinite(loss)] if result else []
         size = max(len(losses) // SMOOTHED, 1)
         points = [
-            (min(i + size, len(losses)), float(np.mean(losses[i : i + size])))
+            (min(i + size, len(losses)), min(float(np.mean(losses[i : i + size])), HIGHEST))
             for i in range(0, len(losses), size)
         ]
         lines.append(Line(name=kind.name, points=points, colour=number))

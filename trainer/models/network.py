@@ -211,7 +211,7 @@ class _Stream(nnx.RngStream):
 
 
 def _streams(key: jax.Array) -> nnx.Rngs:
-    rngs = nnx.Rngs(key)
+    rngs: Any = nnx.Rngs(key)
     rngs.default = _Stream(key, tag="default")
     return rngs
 

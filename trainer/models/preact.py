@@ -8,6 +8,7 @@ are float32.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -145,7 +146,8 @@ class PreActResNet(nnx.Module):
             x = nnx.relu(norm(conv(x), train))  # [B, H / 2, W / 2, width / 2]
         x = self.stem(x)  # [B, H / 2, W / 2, width], or [B, H, W, width]
         if self.pooled:
-            x = nnx.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))  # [B, H / 4, W / 4, width]
+            windows: Any = {"strides": (2, 2), "padding": ((1, 1), (1, 1))}
+            x = nnx.max_pool(x, (3, 3), **windows)  # [B, H / 4, W / 4, width]
         drops = drops_of(len(self.blocks), self.rate, key if train else None)
         x = repeat_equal(
             self.blocks, self.shapes, x, drops, self.model, lambda block, x, d: block(x, train, d)

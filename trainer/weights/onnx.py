@@ -1,6 +1,5 @@
 """Export of a trained network to ONNX. The graph of a ResNet is built node by node, others are traced."""
 
-import dataclasses
 import json
 from typing import Any
 
@@ -38,8 +37,7 @@ def write_onnx(weights: Weights, path: str) -> None:
         graph.network()
         shape = ["batch", len(weights.mean), "height", "width"]
     else:
-        looped = dataclasses.replace(weights.model, repeat="loop", remat="none")  # ONNX has no such scan
-        graph = onnx_trace.Graph(dataclasses.replace(weights, model=looped))
+        graph = onnx_trace.Graph(weights)
         shape = ["batch", len(weights.mean), side, side]
     onnx_graph = onnx.helper.make_graph(
         graph.nodes,

@@ -255,6 +255,11 @@ class Graph:
     def _concatenate(self, equation: Any, *values: Value) -> Value:
         return self._node("Concat", list(values), axis=equation.params["dimension"])
 
+    def _stack(self, equation: Any, *values: Value) -> Value:
+        axis = equation.params["axis"]
+        parts = [self._node("Unsqueeze", [value, np.array([axis])]) for value in values]
+        return self._node("Concat", parts, axis=axis)
+
     def _slice(self, equation: Any, x: Value) -> Value:
         p = equation.params
         limits = [END if _counts(n) else n for n in p["limit_indices"]]

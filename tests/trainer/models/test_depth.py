@@ -36,7 +36,7 @@ def test_a_depth_that_the_rule_does_not_give_names_the_nearest(arch, depth, near
     text = f"model.depth: must be {step}n + 2 for {arch}, nearest {nearest}, got {depth}"
     with pytest.raises(ConfigError, match=re.escape(text)) as refused:
         build(arch, depth=depth)
-    build(arch, depth=int(refused.value.hint.removeprefix("--set model.depth=")), repeat="scan")
+    build(arch, depth=int(str(refused.value.hint).removeprefix("--set model.depth=")), repeat="scan")
 
 
 @pytest.mark.parametrize("arch", ["cifar-resnet20", "cifar-preact164", "cifar-plain20", "resnetv2-tiny"])

@@ -101,8 +101,7 @@ def test_the_gradient_of_each_block_is_that_of_its_input():
     def objective(probes):
         return jnp.sum(jnp.square(logits(kind, params, images, probes)))
 
-    with jax.enable_x64(False):
-        grads = jax.grad(objective)(probes)
+    grads = jax.grad(objective)(probes)
     step = 1e-2
     direction = grads[1] / jnp.linalg.norm(grads[1])
     moved = (
@@ -151,6 +150,7 @@ def test_ctrl_c_leaves_no_half_page(tmp_path):
         text=True,
         env=env,
     ) as process:
+        assert process.stderr
         first = process.stderr.readline()
         process.send_signal(2)
         out, err = process.communicate(timeout=120)
@@ -192,5 +192,5 @@ def test_what_is_not_finite_is_named_and_has_no_line():
     html = page.render(results, Size(layers=(20, 56), **QUICK))
     assert "nan" not in html.replace("finance", "")
     assert "inf" not in re.sub(r"finite|information", "", html)
-    assert html.count("<polyline") == 3  # two gradients and one loss of the network that is finite, and
+    assert html.count("<polyline") == 4  # two gradients of the network that has them, and the losses of both
     assert "residual: training loss 0.4 with 20 layers, none (not finite) with 56." in html
