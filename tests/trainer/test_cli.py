@@ -265,7 +265,7 @@ def test_a_run_from_a_weights_file_changes_only_what_is_not_frozen(exported, tmp
         (
             ["paint"],
             2,
-            "VERB: must be train, predict, evaluate, report, compare, import or export, got 'paint'",
+            "VERB: must be train, predict, evaluate, report, compare, import, export or depth, got 'paint'",
         ),
         (["reprot"], 2, "hint: did you mean report?"),
         ([], 2, "error: VERB: must be given\n"),

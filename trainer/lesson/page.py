@@ -42,7 +42,7 @@ def render(results: Sequence[Trained], size: Size) -> str:
         ),
         _pictures(
             "Training loss by step",
-            f"Each point is the mean of a twentieth of the steps. {HIGHEST:g} stands for all losses above it.",
+            f"Each point is the mean of a twentieth of the steps. {HIGHEST:g} stands for all higher losses.",
             [_losses(results, layers) for layers in size.layers],
         ),
         _list("What the pictures do not show", hidden(results, size)),

@@ -152,7 +152,7 @@ class PreActResNet(nnx.Module):
         x = repeat_equal(
             self.blocks, self.shapes, x, drops, self.model, lambda block, x, d: block(x, train, d)
         )
-        x = sight.spatial(nnx.relu(self.norm(x, train)))  # [B, H / 32, W / 32, features] after four stages and a pooling stem
+        x = sight.spatial(nnx.relu(self.norm(x, train)))  # [B, H / 32, W / 32, features] after four stages
         return self.head(jnp.mean(x.astype(jnp.float32), axis=(1, 2)))  # [B, classes]
 
 
