@@ -13,7 +13,7 @@ from typing import Any
 
 from trainer.board.row import Row, text_of
 from trainer.config import FIELDS
-from trainer.report.page import STYLE
+from trainer.report.document import STYLE
 
 FOLDER = Path(__file__).parent
 SEED = "train.seed"
