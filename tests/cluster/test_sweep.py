@@ -10,11 +10,12 @@ pytestmark = pytest.mark.usefixtures("nobody_s_settings")
 
 SWEEP = "sweep --name s --slice cpu-1x1 --arch resnet18 --data digits --bucket b-1 --image r/i:1"
 GRID = "--grid train.seed=0..2"
+JOBSETS = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/{}/jobsets"
 
 
 def stored(cluster: Cluster, namespace: str) -> dict[str, dict]:
-    path = f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{namespace}/jobsets"
-    return {item["metadata"]["name"]: item for item in cluster.api.request("GET", path)["items"]}
+    items = cluster.api.request("GET", JOBSETS.format(namespace))["items"]
+    return {item["metadata"]["name"]: item for item in items}
 
 
 def test_a_few_are_there_at_a_time_and_none_twice(
@@ -26,7 +27,7 @@ def test_a_few_are_there_at_a_time_and_none_twice(
         """In the place of waiting: the first run that is there ends, as by its deletion."""
         names = sorted(stored(control_plane, namespace))
         seen.append(names)
-        assert launch(f"delete {names[0]} --yes").code == 0
+        control_plane.api.request("DELETE", f"{JOBSETS.format(namespace)}/{names[0]}")
 
     monkeypatch.setattr(sweeping.submit, "__defaults__", (one_ends,))
     result = launch(f"{SWEEP} {GRID} --parallel 2")
