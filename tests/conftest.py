@@ -1,7 +1,7 @@
 """The order and the grouping of the tests when `make test` runs them in several processes (pytest-xdist).
 
 A process takes one unit of work after the other: a file, or all files that share a cluster. The units that
-wait for a cluster come first, beside those that compute; on a fresh machine, where the cluster's programs are
+wait for a cluster come early, beside those that compute; on a fresh machine, where the cluster's programs are
 still being compiled, they come last. In one process (plain `pytest`) the order is pytest's.
 """
 
@@ -35,6 +35,8 @@ LONG = (
     "tests/docs/test_commands.py",
     "tests/helm/test_equality.py",
 )
+# Their launchers fork in the process of the test, which must not have JAX's threads yet: its first unit.
+FORKS = "tests/launcher/local/"
 CLUSTERS = ("a cluster with a node", "a control plane")
 TOOLS = "TEST_TOOLS"  # environment variable: whether the cluster's programs are "compiled" or "missing"
 COMPILING_SECONDS = 5400  # a test's time limit while they are, since a test may wait for all of them
@@ -44,6 +46,8 @@ PROGRAMS = "TEST_PROGRAMS"  # environment variable: the folder of compiled progr
 def unit(nodeid: str) -> str:
     """Return the unit of work of a test: its file, or the cluster that it needs."""
     path = nodeid.partition("::")[0]
+    if path.startswith(FORKS):
+        return FORKS
     if not path.startswith("tests/cluster/"):
         return path
     return CLUSTERS[path.rpartition("/")[2] not in NODE]
@@ -52,9 +56,9 @@ def unit(nodeid: str) -> str:
 def rank(nodeid: str) -> int:
     """Return the place of a test's unit; units of the same place stay in pytest's order."""
     name = unit(nodeid)
-    if name in CLUSTERS:
-        return CLUSTERS.index(name) + (100 if os.environ[TOOLS] == "missing" else 0)
-    return 10 + (*LONG, name).index(name)
+    late = name in CLUSTERS and os.environ[TOOLS] == "missing"
+    early = (FORKS, *CLUSTERS, *LONG)
+    return len(early) + 1 if late else (*early, name).index(name)
 
 
 def pytest_configure(config: pytest.Config) -> None:

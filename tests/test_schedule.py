@@ -80,12 +80,13 @@ def notes(folder: Path) -> list[tuple[str, int]]:
 @pytest.mark.parametrize("tools", ["compiled", "missing"])
 def test_tests_that_share_a_cluster_share_a_process(tmp_path: Path, tools: str) -> None:
     files = ["test_a.py", "trainer/test_b.py", "trainer/test_demo.py"]
+    files += ["launcher/local/test_pods.py", "launcher/local/test_forks.py"]
     files += [f"cluster/test_{name}.py" for name in ("faults", "run", "submit", "check", "smoke")]
     with start(project(tmp_path, dict.fromkeys(files, PASSES) | {"test_c.py": FAILS}), tools) as run:
         output, _ = run.communicate(timeout=120)
     assert run.returncode == 1
     # One summary, with the tracebacks of all processes.
-    assert re.search(r"=+ 4 failed, 32 passed in ", output)
+    assert re.search(r"=+ 4 failed, 40 passed in ", output)
     assert output.count(">       assert 'this' == 'that'") == 4
     assert "FAILED tests/test_c.py::test_c_0 - " in output
     seconds, processor = re.search(r"^ +([0-9.]+)s +([0-9.]+)s tests/test_a\.py$", output, re.M).groups()
@@ -93,16 +94,21 @@ def test_tests_that_share_a_cluster_share_a_process(tmp_path: Path, tools: str) 
     assert float(processor) < 1
     began = notes(tmp_path)
     processes = dict(began)
-    assert len(processes) == 36  # each test ran once
+    assert len(processes) == 44  # each test ran once
     by_file = {name.rpartition("_")[0]: process for name, process in began}
     assert all(process == by_file[name.rpartition("_")[0]] for name, process in began)
     assert by_file["faults"] == by_file["run"] == by_file["smoke"]
     assert by_file["submit"] == by_file["check"] != by_file["run"]
+    assert by_file["pods"] == by_file["forks"]
+    # Before any other test of that process, which may start JAX's threads.
+    assert [name for name, process in began if process == by_file["pods"]][:8] == [
+        *(f"{file}_{number}" for file in ("forks", "pods") for number in range(4))
+    ]
     first, last = ({name for name, _ in part} for part in (began[:3], began[-8:]))
     if tools == "compiled":  # what takes long begins first
-        assert first == {"faults_0", "check_0", "demo_0"}
+        assert first == {"faults_0", "check_0", "forks_0"}
     else:  # the cluster waits for its programs
-        assert first == {"demo_0", "a_0", "c_0"}
+        assert first == {"demo_0", "a_0", "forks_0"}
         assert {name.rpartition("_")[0] for name in last} <= {"faults", "run", "smoke", "check", "submit"}
 
 
