@@ -25,6 +25,7 @@ NODE = {
     "test_node.py",
     "test_program_node.py",
     "test_queue_run.py",
+    "test_repaired_host.py",
     "test_run.py",
     "test_smoke.py",
     "test_soak.py",

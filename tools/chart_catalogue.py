@@ -26,6 +26,7 @@ PROBE: dict[str, Any] = {
     "fabric": "none",
 }
 PROBED = {"tpu": "v5p-384", "gpu": "a100-24", "cpu": "cpu-3x5"}
+REPLACEMENTS = ("backoffLimit", "backoffLimitPerIndex", "maxFailedIndexes")  # by JobSet version
 NEWEST_MINOR = 40  # JobSet 0.0 to 0.39 are tried, to see in which versions the manifest changes
 
 
@@ -82,6 +83,8 @@ def jobset() -> dict[str, Any]:
         for mapping in (pod_template(rendered)["spec"], rendered["metadata"]["annotations"]):
             for key in ("nodeSelector", "tolerations", "alpha.jobset.sigs.k8s.io/exclusive-topology"):
                 mapping.pop(key, None)  # these depend on the slice and the options, so the chart adds them
+        for key in REPLACEMENTS:
+            rendered["spec"]["replicatedJobs"][0]["template"]["spec"].pop(key, None)
         kinds[kind] = as_template(rendered, names)
     defaults = {kind: TrainingJob(slice=name, arch="resnet50") for kind, name in PROBED.items()}
     return {
@@ -173,6 +176,9 @@ def policies() -> list[dict[str, Any]]:
             "jobset": jobset["spec"]["failurePolicy"],
             "jobsetWithDeadline": timed["spec"]["failurePolicy"],
             "job": job["template"]["spec"]["podFailurePolicy"],
+            "replacements": {
+                key: value for key, value in job["template"]["spec"].items() if key in REPLACEMENTS
+            },
             "code": coded["spec"]["failurePolicy"].get("rules", [None])[0] if minor >= 6 else None,
             "matchesCodes": minor >= 10,  # JobSet tells exit codes apart by the Job's message
             "owner": next(variable for variable in env if variable["name"] == "RESNET_OWNER"),

@@ -146,7 +146,8 @@ JOB_TEMPLATE = Part(
         "metadata": Part({"labels": LABELS, "annotations": Each(TEXT, keyed=True)}),
         "spec": Part(
             {
-                **dict.fromkeys(("parallelism", "completions", "backoffLimit"), COUNT),
+                **dict.fromkeys(("parallelism", "completions"), COUNT),
+                **dict.fromkeys(("backoffLimit", "backoffLimitPerIndex", "maxFailedIndexes"), COUNT),
                 "template": Part(
                     {
                         "metadata": Part({"labels": LABELS, "annotations": Each(TEXT, keyed=True)}),

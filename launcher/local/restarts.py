@@ -39,12 +39,12 @@ def _job_failure(jobset: Mapping[str, Any], pod: str, exit_code: int) -> tuple[s
         on_exit = rule.get("onExitCodes")
         if (
             on_exit
-            and on_exit["containerName"] == NAME
+            and on_exit.get("containerName", NAME) == NAME
             and (exit_code in on_exit["values"]) == (on_exit["operator"] == "In")
         ):
             path = f"{jobset['metadata'].get('namespace', 'default')}/{jobset['metadata']['name']}-{pod}"
             return "PodFailurePolicy", (
-                f"Container {on_exit['containerName']} for pod {path} failed with exit code {exit_code} "
+                f"Container {NAME} for pod {path} failed with exit code {exit_code} "
                 f"matching {rule['action']} rule at index {index}"
             )
     return "BackoffLimitExceeded", "Job has reached the specified backoff limit"

@@ -33,8 +33,10 @@ EXPLANATIONS = {
     "parallelism": "one pod per host of the slice",
     "completionMode": "gives each pod an index, which is its host number in the slice",
     "backoffLimit": "one lost host ends the attempt: the others cannot continue without it",
-    "podFailurePolicy": "exit codes that mean saved or cannot succeed, and evictions, end the Job, each with "
-    "its message",
+    "backoffLimitPerIndex": "new pods in the place of one that its node rejects, after 10, 20, 40 and 80 s",
+    "maxFailedIndexes": "a host that is rejected once more starts all hosts anew, which does not count",
+    "podFailurePolicy": "exit codes and evictions end the Job, each with its message: the hosts left cannot "
+    "continue without one of them",
     "activeDeadlineSeconds": "time limit of one attempt",
     "terminationGracePeriodSeconds": "time to save a checkpoint after SIGTERM",
     "automountServiceAccountToken": "the trainer does not talk to the API server",

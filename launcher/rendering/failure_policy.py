@@ -1,7 +1,8 @@
 """The failure policies of Job and JobSet, which decide from a pod's exit code what happens next.
 
 contract.json lists the exit codes of the trainer, --exit-codes those of another program. A restart after
-maintenance or an eviction does not count.
+maintenance or an eviction does not count. Neither does a pod that its node rejects, as a host does whose
+devices are not back from a repair: Job makes a new one after a pause.
 """
 
 from __future__ import annotations
@@ -17,10 +18,28 @@ if TYPE_CHECKING:
     from launcher.request.job import TrainingJob
 
 
-def pod_failure_policy(job: TrainingJob) -> dict[str, Any]:
-    """Return the Job's podFailurePolicy: exit codes that need their own rule end it with a message.
+# Job replaces a pod after 10 s, and doubles the pause each time. 10 + 20 + 40 + 80 s are over before the
+# other hosts give up joining (train.join_seconds, 300 s); then all hosts start anew.
+REPLACEMENTS = 4
+OTHER_CODES = {"operator": "NotIn", "values": [0]}  # of any container
 
-    Empty where no exit code does.
+
+def replacements(job: TrainingJob) -> dict[str, int]:
+    """Return the Job's limits of replaced pods.
+
+    Only a pod without an exit code and without a disruption is replaced, since every other failed pod ends
+    the Job: the hosts left cannot continue without it. The pauses are those of each host, so that a whole
+    rejected slice waits too. Job ends when a host has been rejected once more than it was replaced.
+    """
+    if job.jobset_at_least(0, 10):
+        return {"backoffLimitPerIndex": REPLACEMENTS, "maxFailedIndexes": 0}
+    return {"backoffLimit": 0}  # without message patterns the end of the Job cannot be told from exit code 44
+
+
+def pod_failure_policy(job: TrainingJob) -> dict[str, Any]:
+    """Return the Job's podFailurePolicy: how a pod ended that ends the Job, with a message.
+
+    Empty where no rule is needed.
     """
     codes = hopeless_codes(job)
     if job.jobset_at_least(0, 10):
@@ -32,6 +51,7 @@ def pod_failure_policy(job: TrainingJob) -> dict[str, Any]:
         rules.append(
             {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
         )
+        rules.append({"action": "FailJob", "onExitCodes": OTHER_CODES})
     return {"rules": rules} if rules else {}
 
 
@@ -61,6 +81,8 @@ def jobset_failure_policy(job: TrainingJob) -> dict[str, Any]:
             pattern = _exit_code_pattern(preempted)
             rules.append(_rule("preemptedAndSaved", "RestartJobSetAndIgnoreMaxRestarts", pattern))
         rules.append(_rule("disrupted", "RestartJobSetAndIgnoreMaxRestarts", r".*DisruptionTarget.*"))
+        reason = "MaxFailedIndexesExceeded"
+        rules.append(_rule("rejectedByNode", "RestartJobSetAndIgnoreMaxRestarts", reason=reason))
     elif job.jobset_at_least(0, 6) and hopeless_codes(job):
         rules.append(_rule("cannotSucceed", "FailJobSet"))
     if job.deadline and job.jobset_at_least(0, 6):
@@ -78,15 +100,14 @@ def hopeless_codes(job: TrainingJob) -> list[int]:
     return exit_codes.codes(job.exit_codes, "fail at once")
 
 
-def _exit_code_pattern(codes: list[int], container: str = "") -> str:
+def _exit_code_pattern(codes: list[int], container: str = NAME) -> str:
     """Return a regular expression for the message of a Job that failed with one of these exit codes.
 
-    Args:
-      container: the container that ended with it; empty for any.
+    The message names the container: another one's 44, such as a sidecar's, means nothing here.
     """
     alternatives = "|".join(map(str, codes))
-    begin = f".*Container {container} for " if container else ""
-    return rf"{begin}.*exit code {alternatives if len(codes) == 1 else f'({alternatives})'} .*"
+    alternatives = alternatives if len(codes) == 1 else f"({alternatives})"
+    return rf".*Container {container} for .*exit code {alternatives} .*"
 
 
 def _rule(name: str, action: str, pattern: str = "", reason: str = "PodFailurePolicy") -> dict[str, Any]:

@@ -79,8 +79,8 @@ def _slice_job(job: TrainingJob) -> dict[str, Any]:
         "parallelism": job.shape.hosts,
         "completions": job.shape.hosts,
         "completionMode": "Indexed",
-        "backoffLimit": 0,  # one lost host ends the attempt: the others cannot continue without it
     }
+    spec |= failure_policy.replacements(job)
     if policy := failure_policy.pod_failure_policy(job):
         spec["podFailurePolicy"] = policy
     limit = job.deadline or (job.flex if not job.queue else None)

@@ -171,6 +171,11 @@ def _ended_container(pod: JSON) -> tuple[str, JSON]:
     return failed[0] if failed else ("", {})
 
 
+def has_failed_container(pod: JSON) -> bool:
+    """Return whether a container, other than a sidecar, ended with an exit code other than 0."""
+    return bool(_ended_container(pod)[1])
+
+
 def is_sidecar(pod: JSON, container: str) -> bool:
     """Return whether an init container is a sidecar, which runs beside the trainer."""
     return any(

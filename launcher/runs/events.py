@@ -75,7 +75,7 @@ def last_end(
     message = objects.text(last, "message")
     code = EXIT_CODE.search(message)
     uncounted = exit_codes.codes(table, "restart, not counted")
-    own = not message.startswith(f"Container {deaths.UNPACKER} ")
+    own = message.startswith(f"Container {deaths.TRAINER} ")
     moved = "condition DisruptionTarget" in message or bool(own and code and int(code[1]) in uncounted)
     return {"at": time(last), "message": _preemption(message) if moved else message}, moved
 

@@ -9,7 +9,17 @@ from typing import Any
 from launcher import keys
 from launcher.cluster.api import JSON, Cluster, Unreachable, selector
 from launcher.cluster.refusals import Refused
-from launcher.runs import deaths, diagnosis, lookup, objects, obstacles, progress, queue, trainer_log
+from launcher.runs import (
+    deaths,
+    diagnosis,
+    lookup,
+    objects,
+    obstacles,
+    progress,
+    queue,
+    rejections,
+    trainer_log,
+)
 
 DETAILED_ROWS = 30  # newest runs of a list for which pods and logs are read
 TAIL_LINES = 20
@@ -28,7 +38,7 @@ def rows(cluster: Cluster, all_namespaces: bool = False) -> list[dict[str, Any]]
     def detailed(jobset: JSON) -> dict[str, Any]:
         own = lookup.owned_by(jobset, workloads)
         pods: list[JSON] | None = lookup.readable(lambda: _pods(cluster, jobset))
-        row = lookup.row(jobset, pods, own)
+        row = lookup.row(jobset, pods and rejections.split(pods)[0], own)
         return row | {
             "progress": _progress(cluster, jobset, pods or []),
             "reason": _reason(jobset, pods, own, row),
@@ -48,7 +58,8 @@ def _reason(jobset: JSON, pods: list[JSON] | None, workload: JSON | None, row: d
     """Return one short reason why a run does not train; empty where it does, or where none is known."""
     match row["phase"]:
         case "Failed":
-            failure = deaths.first_failure(pods or [])
+            others, rejected = rejections.split(pods or [])
+            failure = deaths.first_failure(others) or deaths.first_failure(rejected)
             return failure["meaning"] if failure else diagnosis.failure(jobset)
         case "Queued" if workload is not None:
             return queue.explain_wait(workload, [], row["name"])[0]
@@ -59,7 +70,10 @@ def _reason(jobset: JSON, pods: list[JSON] | None, workload: JSON | None, row: d
             return f"suspended by {by}" if by else "suspended"
         case "Pending" | "Restarting" | "Running":
             now = time.time()
-            reasons = obstacles.ending_problems(pods or [], {}, now) + obstacles.start_problems(pods or [])
+            living, _ = rejections.split(pods or [])
+            reasons = obstacles.ending_problems(living, {}, now) + obstacles.start_problems(living)
+            if row["phase"] != "Running":
+                reasons += rejections.sentences(rejections.summary(jobset, pods or []))
             return reasons[0] if reasons else ""
     return ""
 

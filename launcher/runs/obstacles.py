@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from launcher.cluster import refusals
-from launcher.runs import deaths, diagnosis, events, objects
+from launcher.runs import deaths, diagnosis, events, objects, rejections
 
 JSON = Mapping[str, Any]
 IMAGE_REASONS = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
@@ -26,9 +26,12 @@ OTHERWISE_KNOWN |= {
     "FailedPreStopHook",
 }
 # What JobSet reports of its failure policy is the run's restarts and its end.
-OF_FAILURE_POLICY = re.compile("FailurePolicyAction$|^(FailedJobs|ReachedMaxRestarts|Restarting)$")
-# JobSet's webhook holds the other pods of a slice back until its first, the leader, has a node.
-LEADER = re.compile("leader pod not yet scheduled|follower pod node selector for topology domain not found")
+OF_FAILURE_POLICY = re.compile(
+    "FailurePolicyAction$|^FailurePolicy_|^(DefaultFailurePolicy|FailedJobs|ReachedMaxRestarts|Restarting)$"
+)
+# JobSet's webhook holds the other pods of a slice back until its first, the leader, has a node. Where it
+# holds them back for ever, rejections.held_back says so.
+LEADER = re.compile("leader pod not yet scheduled|follower pod node selector|expected 1 leader pod")
 
 
 def start_problems(pods: Iterable[JSON]) -> list[str]:
@@ -207,7 +210,7 @@ def creation_problems(warnings: Iterable[JSON], pods: Sequence[JSON], missing: b
 
 
 def _is_news(kind: str, reason: str, message: str) -> bool:
-    if LEADER.search(message) or reason in events.JOB_FAILED:
+    if LEADER.search(message) or reason in {*events.JOB_FAILED, rejections.RESTARTED}:
         return False
     if kind == "JobSet":
         return not OF_FAILURE_POLICY.search(reason)

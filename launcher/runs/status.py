@@ -20,6 +20,7 @@ from launcher.runs import (
     obstacles,
     progress,
     queue,
+    rejections,
     startup,
     trainer_log,
 )
@@ -31,7 +32,8 @@ HELD = ("Suspended", "Queued")  # phases in which a run has no pods on purpose
 def status(cluster: Cluster, name: str) -> dict[str, Any]:
     """Return what `resnet-launch status --json` prints. Raises ActionError where there is no such run."""
     jobset = lookup.find(cluster, name)
-    pods = lookup.pods_of(cluster, name)
+    everything = lookup.pods_of(cluster, name)
+    pods, rejected = rejections.split(everything)
     workload, others = workload_of(cluster, jobset)
     row = lookup.row(jobset, pods, workload)
     phase, is_over = row["phase"], diagnosis.is_over(jobset)
@@ -40,20 +42,30 @@ def status(cluster: Cluster, name: str) -> dict[str, Any]:
     warnings = events.warnings(cluster, jobset, pods) if has_problems else []
     ended, moved = events.last_end(warnings, exit_codes.annotated(objects.mapping(jobset, "metadata")))
     line = dict(log.progress) or lookup.noted(jobset, "progress")
+    restarts = row["restarts"]
     if is_over:
         line.pop("eta_seconds", None)
     return row | {
         "pods": dict(Counter(objects.text(pod, "status", "phase") or "Pending" for pod in pods)),
-        "why": explain(cluster, jobset, pods, phase, warnings, (workload, others)),
+        "why": explain(cluster, jobset, everything, phase, warnings, (workload, others)),
+        "rejected": {
+            "hosts": [] if is_over else rejections.summary(jobset, everything),
+            "restarts": rejections.restarts(warnings, restarts["total"] - restarts["counted"]),
+        },
         "last_failure": None if moved or phase in HELD else ended,
         "last_preemption": ended if moved else None,
-        "failed": None if phase in (*HELD, "Completed") else deaths.first_failure(pods),
+        "failed": None if phase in (*HELD, "Completed") else _first_failure(phase, pods, rejected),
         "progress": line,
         "evaluation": dict(log.evaluate) or lookup.noted(jobset, "evaluation"),
         "best": dict(trainer_log.better(log.best, lookup.noted(jobset, "best"))),  # type: ignore[arg-type]
         "suspended": lookup.suspension(jobset) if phase == "Suspended" else {},
         "startup_seconds": startup.breakdown(jobset, pods, log.events, ended["at"] if ended else ""),
     }
+
+
+def _first_failure(phase: str, pods: list[JSON], rejected: list[JSON]) -> dict[str, Any] | None:
+    """Return the pod that failed first; a rejected one only where a run failed and no other pod did."""
+    return deaths.first_failure(pods) or (deaths.first_failure(rejected) if phase == "Failed" else None)
 
 
 def explain(
@@ -64,7 +76,14 @@ def explain(
     warnings: Sequence[Mapping[str, Any]],
     workloads: tuple[JSON | None, list[JSON] | None],
 ) -> list[str]:
-    """Return the sentences that explain a phase in which a run does not train, or does not end."""
+    """Return the sentences that explain a phase in which a run does not train, or does not end.
+
+    Args:
+      pods: all pods of the run, rejected ones too.
+    """
+    rejected = rejections.sentences(rejections.summary(jobset, pods))
+    held_back = rejections.held_back(jobset, pods)
+    pods, _ = rejections.split(pods)
     name, now = objects.name(jobset), time.time()
     workload, others = workloads
     if phase == "Failed":
@@ -88,7 +107,7 @@ def explain(
     if phase == "Running":
         return ending
     living = [pod for pod in pods if not objects.text(pod, "metadata", "deletionTimestamp")]
-    problems = ending + obstacles.start_problems(pods)
+    problems = ending + rejected + held_back + obstacles.start_problems(pods)
     problems += obstacles.creation_problems(warnings, pods, len(living) < diagnosis.hosts(jobset))
     return problems or obstacles.slow_starts(jobset, pods, now)
 

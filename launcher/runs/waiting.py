@@ -10,7 +10,17 @@ from launcher import keys
 from launcher.cluster.api import JSON, Cluster, Unreachable
 from launcher.cluster.refusals import Refused
 from launcher.errors import ActionError
-from launcher.runs import diagnosis, events, hopeless, lookup, objects, queueing, status, watch
+from launcher.runs import (
+    diagnosis,
+    events,
+    hopeless,
+    lookup,
+    objects,
+    queueing,
+    rejections,
+    status,
+    watch,
+)
 
 LOOKS = 2  # in a row that must see the same before a run is given up
 
@@ -75,14 +85,17 @@ def look(cluster: Cluster, jobset: JSON) -> Look:
     """Return what a run waits for."""
     if diagnosis.phase(jobset) == "Running":  # by the JobSet's counts: the pods of a large run are not read
         return Look("Running", (), ())
-    pods = lookup.pods_of(cluster, objects.name(jobset))
+    everything = lookup.pods_of(cluster, objects.name(jobset))
+    pods, _ = rejections.split(everything)
     workload, others = status.workload_of(cluster, jobset)
     phase = lookup.row(jobset, pods, workload)["phase"]
     if phase == "Running":
         return Look(phase, (), ())
-    warnings = events.warnings(cluster, jobset, pods) if phase == "Pending" else []
-    why = status.explain(cluster, jobset, pods, phase, warnings, (workload, others))
+    warnings = events.warnings(cluster, jobset, pods) if phase in ("Pending", "Restarting") else []
+    why = status.explain(cluster, jobset, everything, phase, warnings, (workload, others))
     lasting = [] if phase not in ("Pending", "Queued") else hopeless.reasons(pods, workload, warnings)
+    if phase in ("Pending", "Restarting"):
+        lasting += dict.fromkeys(rejections.lasting(rejections.summary(jobset, everything)))
     if phase == "Queued" and not lasting:
         lasting = _missing(cluster, jobset)
     return Look(phase, tuple(why), tuple(lasting))

@@ -194,9 +194,10 @@ def test_a_run_that_kueue_deactivated_says_so_and_is_resumed(
     control_plane.api.apply(queue(namespace, namespace, cpus=0))
     hand.launch(f"{RUN} --name run --queue {namespace} --cpu 1")
     workload = Workload(control_plane, namespace, "run")
+    waits = "error: run 'run' is not suspended, it waits for Kueue: queue "
+    assert eventually(lambda: hand.launch("resume run").err.startswith(waits))  # once Kueue has looked at it
     refused = hand.launch("resume run")
     assert (refused.code, refused.out) == (1, "")
-    assert refused.err.startswith("error: run 'run' is not suspended, it waits for Kueue: queue ")
     # As Kueue does when an admission check rejects: a target, then `active`. Kueue itself adds Evicted.
     reason = {"reason": "AdmissionCheck", "message": "Admission check(s): dws, were rejected"}
     target = {

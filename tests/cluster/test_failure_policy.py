@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from testcluster import Cluster
 from testcluster.api import Object
-from testcluster.objects import eventually, pods
+from testcluster.objects import CONTAINER_SECURITY, eventually, pods
 
 from launcher import TrainingJob, render
 from launcher.cluster import api
@@ -39,19 +39,30 @@ class Run:
         everything = pods(self.cluster.api, self.namespace)
         return [pod for pod in everything if pod["metadata"]["labels"].get(label) == str(attempt)]
 
-    def end(self, attempt: int, code: int, *conditions: Object) -> None:
+    def end(self, attempt: int, code: int, *conditions: Object, container: str = "trainer") -> None:
         """End the first pod of an attempt with an exit code."""
         assert eventually(lambda: len(self.pods_of(attempt)) == 2), f"attempt {attempt} did not start"
         state = {"terminated": {"exitCode": code, "reason": "Error"}}
-        container = {"name": "trainer", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
-        status = {"phase": "Failed", "containerStatuses": [{**container, "state": state}]}
-        pod = self.pods_of(attempt)[0]
-        self.cluster.api.request(
-            "PATCH",
-            f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/status",
-            {"status": {**status, "conditions": list(conditions)}},
-            "application/merge-patch+json",
-        )
+        ended = {"name": container, "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
+        status = {"phase": "Failed", "containerStatuses": [{**ended, "state": state}]}
+        self._write(self.pods_of(attempt)[0], {**status, "conditions": list(conditions)})
+
+    def reject(self, attempt: int, host: int, before: int) -> None:
+        """Reject the pod of a host that was rejected `before` times, as a kubelet does."""
+
+        def pods() -> list[Object]:
+            index = "batch.kubernetes.io/job-completion-index"
+            own = [p for p in self.pods_of(attempt) if p["metadata"]["labels"][index] == str(host)]
+            return sorted(own, key=lambda pod: pod["status"]["phase"] == "Failed")
+
+        assert eventually(lambda: len(pods()) == before + 1), f"attempt {attempt} has no pod {before + 1}"
+        message = "Pod was rejected: Allocate failed due to no healthy devices"
+        rejected = {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": message}
+        self._write(pods()[0], rejected)
+
+    def _write(self, pod: Object, status: Object) -> None:
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}/status"
+        self.cluster.api.request("PATCH", path, {"status": status}, "application/merge-patch+json")
 
     def status(self) -> Object:
         return self.cluster.api.get(self.jobset).get("status", {})
@@ -128,3 +139,64 @@ def test_a_program_without_hopeless_codes_restarts_until_the_budget_is_used(
     run.end(1, 44)
     assert eventually(run.failed)
     assert run.restarts() == (1, 1)
+
+
+def replacing(times: int) -> dict[str, Any]:
+    """Return a patch after which Job replaces a rejected pod that often."""
+    group = {"name": "slice", "template": {"spec": {"backoffLimitPerIndex": times}}}
+    return {"patch": ({"spec": {"replicatedJobs": [group]}},)}
+
+
+def test_rejected_pods_restart_all_hosts_without_counting_and_a_failure_after_them_counts(
+    control_plane: Cluster, namespace: str
+) -> None:
+    run = Run(control_plane, namespace, max_restarts=1, **replacing(1))
+    run.reject(0, host=1, before=0)
+    [first] = [pod for pod in run.pods_of(0) if pod["status"]["phase"] != "Failed"]
+    assert eventually(lambda: len(run.pods_of(0)) == 3)  # after 10 s; the other host's pod is still the first
+    assert first["metadata"]["uid"] in {pod["metadata"]["uid"] for pod in run.pods_of(0)}
+    assert run.restarts() == (0, 0)
+    run.reject(0, host=1, before=1)
+    assert eventually(lambda: len(run.pods_of(1)) == 2)
+    assert run.restarts() == (1, 0)
+    launched = api.Cluster(None, namespace, str(control_plane.kubeconfig))
+    assert status(launched, "run")["rejected"]["restarts"] == 1
+    run.end(1, 43)
+    assert eventually(lambda: len(run.pods_of(2)) == 2)
+    assert run.restarts() == (2, 1)
+    described = status(launched, "run")
+    assert described["rejected"] == {"hosts": [], "restarts": 1}
+    assert "failed with exit code 43 " in described["last_failure"]["message"]
+
+
+def test_a_failure_beside_a_rejected_host_counts(control_plane: Cluster, namespace: str) -> None:
+    run = Run(control_plane, namespace, max_restarts=1)
+    run.reject(0, host=1, before=0)
+    run.end(0, 43)
+    assert eventually(lambda: len(run.pods_of(1)) == 2)
+    assert run.restarts() == (1, 1)
+
+
+def test_many_rejected_hosts_are_not_added_up(control_plane: Cluster, namespace: str) -> None:
+    """Six rejections of six hosts are one for each."""
+    run = Run(control_plane, namespace, slice="cpu-6x1", max_restarts=0)
+    assert eventually(lambda: len(run.pods_of(0)) == 6)
+    for host in range(6):
+        run.reject(0, host=host, before=0)
+    assert eventually(lambda: len(run.pods_of(0)) == 12)
+    assert run.restarts() == (0, 0)
+
+
+@pytest.mark.parametrize("code", [42, 44])
+def test_the_codes_of_another_container_are_not_the_trainers(
+    control_plane: Cluster, namespace: str, code: int
+) -> None:
+    beside = {"name": "beside", "image": "i", "securityContext": CONTAINER_SECURITY}
+    pod = {"template": {"spec": {"containers": [beside]}}}
+    group = {"name": "slice", "template": {"spec": pod}}
+    run = Run(control_plane, namespace, max_restarts=1, patch=({"spec": {"replicatedJobs": [group]}},))
+    run.end(0, code, container="beside")
+    assert eventually(lambda: len(run.pods_of(1)) == 2)
+    assert run.restarts() == (1, 1)
+    launched = api.Cluster(None, namespace, str(control_plane.kubeconfig))
+    assert status(launched, "run")["last_preemption"] is None

@@ -89,6 +89,7 @@ def test_no_line_breaks_status_or_list(line: str, suspended: bool) -> None:
         "command": ["sh", "-c", "x" * 9000], "pods": {}, "restarts": {"total": 0, "counted": 0, "max": 0},
         "created": "2026-01-01T00:00:00Z", "finished": "", "seconds": 7.0, "run_dir": "", "submitted_by": "",
         "why": [], "failed": None, "last_failure": None, "last_preemption": None, "reason": "",
+        "rejected": {"hosts": [], "restarts": 0},
         "progress": summary.progress, "evaluation": summary.evaluate, "best": summary.best,
         "suspended": {"by": "x"} if suspended else {}, "startup_seconds": {},
     }  # fmt: skip

@@ -69,6 +69,7 @@ RUN: dict[str, Any] = {
     "failed": None,
     "last_failure": None,
     "last_preemption": None,
+    "rejected": {"hosts": [], "restarts": 0},
     "progress": {},
     "evaluation": {},
     "best": {},

@@ -135,13 +135,17 @@ JOB = closed(
         "parallelism": COUNT,
         "completions": COUNT,
         "completionMode": {"const": "Indexed"},
-        "backoffLimit": {"const": 0},
         "podFailurePolicy": closed({"rules": array({"type": "object", "required": ["action"]})}),
         "template": closed(
             {"metadata": closed({"labels": LABELS}, {"annotations": ANNOTATIONS}), "spec": POD}
         ),
     },
-    {"activeDeadlineSeconds": COUNT},
+    {
+        "activeDeadlineSeconds": COUNT,
+        "backoffLimit": {"const": 0},
+        "backoffLimitPerIndex": COUNT,
+        "maxFailedIndexes": {"const": 0},
+    },
 )
 JOBSET = closed(
     {

@@ -10,6 +10,7 @@
 {{- $policy := empty .deadline | ternary .policy.jobset .policy.jobsetWithDeadline -}}
 {{- $_ := set $made.spec "failurePolicy" (include "resnet-train.fill" (list $run $policy) | fromJson) -}}
 {{- if .policy.job }}{{ $_ := set $job "podFailurePolicy" .policy.job }}{{ else }}{{ $_ := unset $job "podFailurePolicy" }}{{ end -}}
+{{- include "resnet-train.put" (list $job .policy.replacements) -}}
 {{- $limit := or .deadline (and (not $v.queue) .flex) -}}
 {{- if $limit }}{{ $_ := set $job "activeDeadlineSeconds" $limit }}{{ end -}}
 {{- if $v.queue }}{{ $_ := set $made.spec "suspend" true }}{{ end -}}

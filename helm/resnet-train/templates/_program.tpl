@@ -50,7 +50,7 @@
 {{- range $code := until 256 }}{{ if has $code $listed }}{{ $codes = append $codes $code }}{{ end }}{{ end -}}
 {{- $rules := list -}}
 {{- range $rule := $run.policy.job.rules -}}
-{{- if not $rule.onExitCodes -}}
+{{- if or (not $rule.onExitCodes) (eq $rule.onExitCodes.operator "NotIn") -}}
 {{- $rules = append $rules $rule -}}
 {{- else if $codes -}}
 {{- $rules = append $rules (merge (dict "onExitCodes" (merge (dict "values" $codes) $rule.onExitCodes)) $rule) -}}
@@ -66,7 +66,7 @@
 {{- $kept = append $kept $rule -}}
 {{- else if $ends -}}
 {{- $pattern := gt (len $ends) 1 | ternary (printf "(%s)" (join "|" $ends)) (first $ends | toString) -}}
-{{- $patterns := list (printf ".*exit code %s .*" $pattern) -}}
+{{- $patterns := list (printf ".*Container trainer for .*exit code %s .*" $pattern) -}}
 {{- $kept = append $kept (empty $rule.onJobFailureMessagePatterns | ternary $rule (merge (dict "onJobFailureMessagePatterns" $patterns) $rule)) -}}
 {{- end -}}
 {{- end -}}

@@ -83,7 +83,7 @@ def page(run: dict[str, Any]) -> list[str]:
         ("slice", ", ".join(filter(None, (slices, hosts, run["arch"])))),
         ("command", _short(shlex.join(run["command"]))),
         ("pods", ", ".join(f"{count} {phase}" for phase, count in pods.items()) or "none"),
-        ("restarts", f"{restarts['total']} ({restarts['counted']} of {restarts['max']} used)"),
+        ("restarts", _restarts(restarts, run["rejected"]["restarts"])),
         *_times(run),
         ("run dir", run["run_dir"]),
         ("code", _code(run.get("code", {}))),
@@ -105,6 +105,16 @@ def page(run: dict[str, Any]) -> list[str]:
         )
         rows.append(("start-up", milestones))
     return [printable(run["name"]), *(f"  {key:13} {printable(text)}" for key, text in rows if text)]
+
+
+def _restarts(restarts: Mapping[str, int], rejected: int) -> str:
+    """Return `5 (1 of 10 used; 4 not counted, at least 3 of them after rejected pods)`."""
+    uncounted = restarts["total"] - restarts["counted"]
+    text = f"{restarts['total']} ({restarts['counted']} of {restarts['max']} used"
+    if rejected:  # as far as events show: they expire
+        share = "" if rejected == uncounted else f"at least {rejected} of them "
+        text += f"; {uncounted} not counted, {share}after rejected pods"
+    return f"{text})"
 
 
 def _code(code: dict[str, Any]) -> str:

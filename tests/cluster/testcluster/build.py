@@ -67,6 +67,7 @@ TOOLS = {
         ),
         Tool(name="pause", packages=(".",), static=True),
         Tool(name="registry", packages=(".",)),
+        Tool(name="devices", packages=(".",)),
         Tool(name="helm", packages=("helm.sh/helm/v4/cmd/helm",)),
         Tool(name="yaml", packages=(".",)),
     )

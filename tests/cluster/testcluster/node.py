@@ -3,6 +3,7 @@
 import functools
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import yaml
@@ -21,6 +22,7 @@ DOMAIN = "cluster.local"
 DNS_USER = "system:serviceaccount:kube-system:coredns"
 KUBELET_HEALTH_PORT = 10248
 DNS_READY_PORT = 8181
+KUBELET_COMMAND = "kubelet.json"
 
 
 class Node:
@@ -127,7 +129,18 @@ class Node:
         path.write_text(yaml.safe_dump(config))
         flags = [f"--config={path}", f"--kubeconfig={kubeconfig}", f"--hostname-override={NAME}"]
         command = [binary("kubernetes", "kubelet"), *flags, f"--node-ip={self.address}"]
-        self.sandbox.start("kubelet", command)
+        (self.folder / KUBELET_COMMAND).write_text(json.dumps(command))
+        self.start_kubelet()
+
+    def start_kubelet(self) -> None:
+        """Start the kubelet, also after `power_off`."""
+        self.sandbox.start("kubelet", json.loads((self.folder / KUBELET_COMMAND).read_text()))
+
+    def power_off(self) -> None:
+        """Kill the kubelet and all containers, as a power cut does; the API server is not told of it."""
+        self.sandbox.stop("kubelet", signal.SIGKILL)
+        for task in self.ctr("tasks", "list", "--quiet").split():
+            self.ctr("tasks", "kill", "--all", "--signal", "SIGKILL", task)
 
     def _ready(self) -> bool:
         """Return whether a pod could start: node ready and untainted, service account created."""

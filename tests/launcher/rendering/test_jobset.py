@@ -2,7 +2,7 @@
 
 import pytest
 
-from launcher import TrainingJob, render
+from launcher import TrainingJob, contract, render
 from launcher.hardware import catalogue
 from launcher.rendering.manifest import to_yaml
 
@@ -105,15 +105,40 @@ def test_policy_follows_the_exit_codes():
             "onExitCodes": {"containerName": "trainer", "operator": "In", "values": [42, 44]},
         },
         {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+        {"action": "FailJob", "onExitCodes": {"operator": "NotIn", "values": [0]}},
     ]
-    assert job["backoffLimit"] == 0
+    assert (job["backoffLimitPerIndex"], job["maxFailedIndexes"], "backoffLimit" in job) == (4, 0, False)
     policy = jobset(max_restarts=3)["spec"]["failurePolicy"]
     assert (policy["maxRestarts"], policy["restartStrategy"]) == (3, "BlockingRecreate")
-    assert [(rule["action"], rule["onJobFailureMessagePatterns"]) for rule in policy["rules"]] == [
-        ("FailJobSet", [".*exit code 44 .*"]),
-        ("RestartJobSetAndIgnoreMaxRestarts", [".*exit code 42 .*"]),
-        ("RestartJobSetAndIgnoreMaxRestarts", [".*DisruptionTarget.*"]),
+    rules = [
+        (rule["action"], *rule["onJobFailureReasons"], *rule.get("onJobFailureMessagePatterns", []))
+        for rule in policy["rules"]
     ]
+    assert rules == [
+        ("FailJobSet", "PodFailurePolicy", ".*Container trainer for .*exit code 44 .*"),
+        (
+            "RestartJobSetAndIgnoreMaxRestarts",
+            "PodFailurePolicy",
+            ".*Container trainer for .*exit code 42 .*",
+        ),
+        ("RestartJobSetAndIgnoreMaxRestarts", "PodFailurePolicy", ".*DisruptionTarget.*"),
+        ("RestartJobSetAndIgnoreMaxRestarts", "MaxFailedIndexesExceeded"),
+    ]
+
+
+def test_pauses_after_a_rejection_are_over_before_the_other_hosts_give_up_joining():
+    job = jobset()["spec"]["replicatedJobs"][0]["template"]["spec"]
+    pauses = sum(10 * 2**attempt for attempt in range(job["backoffLimitPerIndex"]))  # Job's, in seconds
+    [setting] = [row for row in contract.document()["fields"] if row["field"] == "train.join_seconds"]
+    assert pauses == 150
+    assert pauses < setting["default"]
+
+
+@pytest.mark.parametrize("version", ["0.5", "0.6", "0.8"])
+def test_an_older_jobset_restarts_at_the_first_rejected_pod(version):
+    job = jobset(jobset_version=version)["spec"]["replicatedJobs"][0]["template"]["spec"]
+    assert job["backoffLimit"] == 0
+    assert not job.keys() & {"backoffLimitPerIndex", "maxFailedIndexes"}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +147,7 @@ def test_policy_follows_the_exit_codes():
         ("0.5", {"maxRestarts": 10}, [44]),
         ("0.6", {"maxRestarts": 10, "rules": [None]}, [44]),
         ("0.8", {"maxRestarts": 10, "restartStrategy": "BlockingRecreate", "rules": [None]}, [44]),
-        ("0.11", {"maxRestarts": 10, "restartStrategy": "BlockingRecreate", "rules": [None] * 3}, [42, 44]),
+        ("0.11", {"maxRestarts": 10, "restartStrategy": "BlockingRecreate", "rules": [None] * 4}, [42, 44]),
     ],
 )
 def test_older_jobsets_get_no_field_they_do_not_know(version, fields, codes):
@@ -130,7 +155,8 @@ def test_older_jobsets_get_no_field_they_do_not_know(version, fields, codes):
     policy = spec["failurePolicy"]
     assert policy.keys() == fields.keys()
     assert len(policy.get("rules", [])) == len(fields.get("rules", []))
-    patterns = [rule.get("onJobFailureMessagePatterns") for rule in policy.get("rules", [])]
+    told_apart = [rule for rule in policy.get("rules", []) if rule["name"] != "rejectedByNode"]
+    patterns = [rule.get("onJobFailureMessagePatterns") for rule in told_apart]
     assert all(patterns) if version == "0.11" else not any(patterns)
     rule = spec["replicatedJobs"][0]["template"]["spec"]["podFailurePolicy"]["rules"][0]
     assert rule["onExitCodes"]["values"] == codes

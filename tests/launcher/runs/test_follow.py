@@ -95,6 +95,7 @@ def run(**more):
         "failed": None,
         "last_failure": None,
         "last_preemption": None,
+        "rejected": {"hosts": [], "restarts": 0},
         "progress": {"step": 7, "steps": 9, "loss": "nan", "eta_seconds": 0},
         "evaluation": {"step": 5, "accuracy": 0.5},
         "best": {"step": 4, "accuracy": 0.625},
