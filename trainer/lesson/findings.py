@@ -33,10 +33,10 @@ def shown(results: Sequence[Trained]) -> list[str]:
         worse = [each for each in deep if degrades(shallow, each)]
         ends = ", ".join(f"{_loss(each)} with {each.layers:,}" for each in deep)
         start = f"{name}: training loss {_loss(shallow)} with {shallow.layers:,} layers, {ends}"
+        verdict = "More layers do not end higher."
         if worse:
-            verdict = "More layers end higher on the very images that they are trained on."
-        else:
-            verdict = "More layers do not end higher."
+            listed = " and ".join(f"{each.layers:,}" for each in worse)
+            verdict = f"With {listed} layers it ends higher on the very images that it is trained on."
         sentences.append(f"{start}. {verdict}")
     least = min(results, key=lambda each: each.layers)
     for layers in sorted({each.layers for each in results if each.steps != least.steps}):

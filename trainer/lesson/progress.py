@@ -34,7 +34,7 @@ class Bar:
                 f"[{'#' * filled}{'.' * (WIDTH - filled)}] {name}  step {len(result.losses)}/{result.steps}"
             )
             self._print(f"{CLEAR}{text}  loss {result.losses[-1]:.3f}{self._left()}", "")
-        if ended and layers:
+        if ended:
             self.finished += 1
             if not self._terminal:
                 last = f"training loss {result.loss:.3f}" if result.is_finite else "not finite"

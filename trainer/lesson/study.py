@@ -130,7 +130,8 @@ def study(size: Size, report: Report) -> list[Trained]:
 
     Args:
       size: how large the study is.
-      report: called after each step with the layers that it went through and the network so far.
+      report: called after each step with the layers that it went through and the network so far; after a
+        step that is not finite, also with the layers of the steps that are left out.
 
     Raises:
       DataError: the digits are not on this machine.
@@ -174,9 +175,9 @@ def _trained(
         result.last = np.asarray(norms, np.float64)
         if len(result.losses) == 1:
             result.first = result.last
-        report(layers, result)
+        left = 0 if result.is_finite else steps - len(result.losses)  # steps that are not taken
+        report(layers * (1 + left), result)
         if not result.is_finite:
-            report(layers * (steps - len(result.losses)), result)
             return result
     result.test_accuracy = _test_accuracy(kind, params, *test)
     return result

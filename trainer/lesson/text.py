@@ -27,17 +27,22 @@ def cells(result: Trained) -> tuple[str, ...]:
     return (
         result.kind.name,
         f"{result.layers:,}",
-        gradient(result.first),
-        gradient(result.last),
+        gradient(result.first, result.is_finite or len(result.losses) > 1),
+        gradient(result.last, result.is_finite),
         f"{result.loss:.3f}" if math.isfinite(result.loss) else "not finite",
         _percent(result.accuracy),
         _percent(result.test_accuracy),
     )
 
 
-def gradient(norms: np.ndarray) -> str:
-    """Return the ratio of the gradients at the first and at the last block in words."""
-    if not np.isfinite(norms).all():
+def gradient(norms: np.ndarray, is_finite: bool = True) -> str:
+    """Return the ratio of the gradients at the first and at the last block in words.
+
+    Args:
+      norms: [blocks] float64.
+      is_finite: whether the loss of the step was; a gradient of one that was not says nothing.
+    """
+    if not is_finite or not np.isfinite(norms).all():
         return "overflows"
     if not norms[0]:
         return "0"

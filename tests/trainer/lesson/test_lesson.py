@@ -15,6 +15,7 @@ from browser import Browser, needs_browser
 from trainer import cli
 from trainer.lesson import command, findings, page, study, text
 from trainer.lesson.networks import KINDS, Kind, logits, make
+from trainer.lesson.progress import Bar
 from trainer.lesson.study import QUICK, Size, Trained, ratio
 
 PLAIN_NORM, RESIDUAL_NORM, SKIP_INIT = KINDS[1], KINDS[3], KINDS[4]
@@ -174,7 +175,7 @@ def test_what_is_said_follows_from_the_numbers():
     ]
     plain, residual = findings.shown(results)
     assert plain.startswith("plain + BatchNorm: training loss 0.5 with 20 layers, 1.8 with 56.")
-    assert plain.endswith("More layers end higher on the very images that they are trained on.")
+    assert plain.endswith("With 56 layers it ends higher on the very images that it is trained on.")
     assert residual.endswith("More layers do not end higher.")
     hidden = "\n".join(findings.hidden(results, size))
     assert "56 layers the gradient at the first block is 20 times" in hidden
@@ -183,11 +184,30 @@ def test_what_is_said_follows_from_the_numbers():
     assert "keeps it alive" not in "\n".join(findings.hidden(results[1:], size)).replace("20 layers", "")
 
 
+@pytest.mark.slow
+def test_a_network_that_is_not_finite_ends_at_once_and_counts_once(capsys):
+    size = Size(layers=(1002,), width=8, batch=4, few_steps=5)
+    bar, passed = Bar(1002 * 5, 1), []
+
+    def report(layers, result):
+        passed.append(layers)
+        bar.advance(layers, result)
+
+    images = np.random.default_rng(0).normal(size=(8, 8, 8, 1)).astype(np.float32)
+    labels = np.arange(8, dtype=np.int32)
+    result = study._trained(KINDS[2], 1002, size, (images, labels), (images, labels), report)
+    assert (result.is_finite, len(result.losses), sum(passed), bar.finished) == (False, 1, 1002 * 5, 1)
+    assert capsys.readouterr().err == "1 of 1  residual, 1,002 layers: not finite\n"
+    assert math.isnan(result.loss)
+    assert math.isnan(result.test_accuracy)
+
+
 def test_what_is_not_finite_is_named_and_has_no_line():
     broken = measured(KINDS[2], 56, 2.3, first=(math.inf, 1.0), last=(math.nan, 1.0))
     results = [measured(KINDS[2], 20, 0.4), broken]
     assert text.cells(broken)[2:] == ("overflows", "overflows", "not finite", "-", "50.0%")
     assert text.gradient(np.array([0.0, 0.0])) == "0"
+    assert text.gradient(np.array([0.0, 0.0]), is_finite=False) == "overflows"
     assert text.gradient(np.array([1.0, 1.0])) == "1"
     html = page.render(results, Size(layers=(20, 56), **QUICK))
     assert "nan" not in html.replace("finance", "")
