@@ -239,6 +239,9 @@ def test_a_recipe_of_another_family_is_refused(name, arch, family, hint):
     assert text.startswith(f"recipe: {name} must be used with a network of {family} (")
     assert f"got {arch} of " in text
     assert hint in text
+    fitting = hint.split()[1]
+    for recipe in (fitting, "classic-90"):  # what the hint says
+        assert parse(["--run-dir", "/d", "--recipe", recipe, "--arch", arch, "--data", "/i"]).recipe == recipe
 
 
 @pytest.mark.parametrize(
