@@ -1,6 +1,6 @@
-"""Write tests/trainer/models/parity.json: what torchvision's and timm's networks compute.
+"""Write parity.json and positions.json of tests/trainer/models: what torchvision and timm compute.
 
-    python tools/parity_goldens.py [--write]
+    python tools/parity_goldens.py [--write] [--only positions]
 
 PyTorch gets an environment of its own in the cache folder (pins in bench/requirements-parity.txt), and the
 script starts itself there. No weights are downloaded: numpy's RandomState draws each tensor, seeded by its
@@ -22,7 +22,7 @@ import numpy as np
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("RESNET_CACHE") or Path.home() / ".cache" / "resnet-launch")
-FILE = CHECKOUT / "tests" / "trainer" / "models" / "parity.json"
+FOLDER = CHECKOUT / "tests" / "trainer" / "models"
 IMAGES = (4, 64, 64, 3)
 LABELS = (1, 3, 5, 7)
 CLASSES = 10
@@ -77,6 +77,10 @@ CASES = {
     "nfnet-tiny": ("timm", "dm_nfnet_f0", DEEPMIND | NFNET_TINY),
     "nf-resnet50": ("timm", "nf_resnet50", {}),
 }
+
+
+# (rows before, rows after, tokens before the patches)
+POSITIONS = [(14, 24, 1), (14, 7, 1), (8, 14, 0), (4, 6, 1), (14, 10, 0)]
 
 
 def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -155,6 +159,19 @@ def compute(case: str) -> dict:
     }
 
 
+def positions() -> list[list[list[float]]]:
+    """Return what timm makes of positions of each case of POSITIONS, [tokens after, 3]."""
+    import torch
+    from timm.layers import resample_abs_pos_embed
+
+    results = []
+    for before, after, first in POSITIONS:
+        drawn = torch.from_numpy(draw(f"positions.{before}", (before**2 + first, 3)))[None]
+        new = resample_abs_pos_embed(drawn, [after, after], num_prefix_tokens=first)
+        results.append([[round(float(x), 6) for x in row] for row in new[0]])
+    return results
+
+
 def _few(values: dict[str, float]) -> dict[str, float]:
     """Return the first, the last and six values between: a file of a few kB that still covers every stage."""
     names = list(values)
@@ -162,27 +179,39 @@ def _few(values: dict[str, float]) -> dict[str, float]:
     return {names[i]: float(f"{values[names[i]]:.7g}") for i in chosen}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--write", action="store_true", help="rewrite parity.json")
-    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if not args.inside:
-        command = [torch_python(), __file__, "--inside"]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        if args.write:
-            FILE.write_text(done.stdout, encoding="utf-8")
-        elif done.stdout != FILE.read_text(encoding="utf-8"):
-            raise SystemExit(f"{FILE.name} differs from what PyTorch computes here; --write rewrites it")
-        return
+def cases() -> str:
+    """Return parity.json."""
     results = {}
     for case in CASES:
         results[case] = compute(case)
         print(case, file=sys.stderr, flush=True)
     rows = ",\n".join(f' "{case}": {json.dumps(row)}' for case, row in results.items())
-    print("{\n" + rows + "\n}")
+    return "{\n" + rows + "\n}\n"
+
+
+# name of a file in tests/trainer/models, without its suffix -> what makes it
+FILES = {"parity": cases, "positions": lambda: json.dumps(positions()) + "\n"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="rewrite the files")
+    parser.add_argument("--only", choices=FILES, help="one of the files (default: all)")
+    parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.inside:
+        print(FILES[args.only](), end="")
+        return
+    for name in [args.only] if args.only else FILES:
+        command = [torch_python(), __file__, "--inside", "--only", name]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        file = FOLDER / f"{name}.json"
+        if args.write:
+            file.write_text(done.stdout, encoding="utf-8")
+        elif done.stdout != file.read_text(encoding="utf-8"):
+            raise SystemExit(f"{file.name} differs from what PyTorch computes here; --write rewrites it")
 
 
 if __name__ == "__main__":

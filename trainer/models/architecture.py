@@ -137,6 +137,8 @@ class Architecture:
         parameter ``key``, or a layer holds random state.
       foreign: library ("torchvision" or "timm") -> a function of the settings that returns its names and
         layouts.
+      fit: ``fit(name, array, shape)`` returns an array that was learned on images of another size for those
+        of the run, and one that cannot be as it is; None: no array depends on the size.
 
     Raises:
       ConfigError: a word of ``settings`` is no setting.
@@ -146,6 +148,7 @@ class Architecture:
     settings: frozenset[str] = frozenset()
     draws: Callable[[ModelConfig], bool] | None = None
     foreign: Mapping[str, Callable[[ModelConfig], Foreign]] = dataclasses.field(default_factory=dict)
+    fit: Callable[[str, np.ndarray, tuple[int, ...]], np.ndarray] | None = None
 
     def __post_init__(self):
         if unknown := sorted(self.settings - SETTINGS):

@@ -144,6 +144,19 @@ def find(arch: str) -> Architecture:
     return value
 
 
+def fitted(config: ModelConfig, name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array of weights that were trained on images of another size for those of a network.
+
+    Args:
+      config: the settings of the network.
+      name: our name of the array.
+      array: its values.
+      shape: its shape in the network. Where no way leads there, the array comes back as it is.
+    """
+    fit = find(config.arch).fit
+    return array if fit is None or array.shape == shape else fit(name, array, shape)
+
+
 def build(
     config: ModelConfig, num_classes: int, channels: int, image_size: int, platform: str, batch: int = 0
 ) -> tuple[Network, Init]:

@@ -5,6 +5,7 @@ in timm and torchvision.
 """
 
 import dataclasses
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -261,6 +262,25 @@ def resampled(positions: jax.Array, grid: int, target: tuple[int, int]) -> jax.A
     return jax.image.resize(square, (*target, width), "cubic", antialias=True).reshape(-1, width)
 
 
+def fit(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return positions of another grid for that of a network, as timm resamples them; the rest as it is.
+
+    Args:
+      name: our name of the array.
+      array: positions, [class token and rows x rows, width] float32, of a square grid.
+      shape: their shape in the network, with a class token or without as there.
+    """
+    if name != "positions" or array.ndim != 2 or array.shape[1:] != shape[1:]:
+        return array
+    rows = math.isqrt(shape[0])
+    first = shape[0] - rows**2  # 0 or 1: a square and one more is no square
+    before = math.isqrt(max(len(array) - first, 0))
+    if before**2 != len(array) - first or not before:
+        return array
+    grid = resampled(jnp.asarray(array[first:], jnp.float32), before, (rows, rows))
+    return np.concatenate([array[:first], np.asarray(grid)])
+
+
 SETTINGS = frozenset({"dtype", "pool", "positions", "representation", "stochastic_depth", "repeat", "remat"})
 
 
@@ -281,6 +301,7 @@ def architecture(**sizes: Any) -> Architecture:
         make=make,
         settings=SETTINGS,
         draws=lambda model: model.stochastic_depth > 0,
+        fit=fit,
         foreign={
             "timm": deit3_names if "layer_scale" in sizes else timm_names,
             "torchvision": torchvision_names,

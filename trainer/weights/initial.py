@@ -13,7 +13,7 @@ from trainer.errors import ConfigError
 from trainer.models import network
 from trainer.program import Program
 from trainer.rundir.dataset import first_difference, normalised
-from trainer.runtime.messages import warn
+from trainer.runtime.messages import note, warn
 from trainer.state import Averaging, State
 from trainer.weights.file import Weights
 from trainer.weights.inference import load_weights
@@ -83,6 +83,8 @@ def fitting_arrays(
 ) -> dict[str, np.ndarray]:
     """Return the arrays of a network by name, all but those of the head.
 
+    Positions of another image size are resampled; a note says so.
+
     Args:
       weights: network to start from.
       path: its weights file or run directory, for messages.
@@ -97,6 +99,12 @@ def fitting_arrays(
     fitting = {name: a for name, a in weights.arrays.items() if not name.startswith("head.")}
     for name, wanted in arrays.items():
         loaded = weights.arrays.get(name)
+        if loaded is not None and not name.startswith("head."):
+            fitting[name] = network.fitted(model, name, loaded, tuple(wanted.shape))
+            if fitting[name] is not loaded and jax.process_index() == 0:
+                sizes = f"{weights.image_size} to {image_size} pixels"
+                note(f"train.init: {name} of {path} is resampled, {loaded.shape} to {wanted.shape}, {sizes}")
+            loaded = fitting[name]
         if not name.startswith("head.") and (loaded is None or loaded.shape != wanted.shape):
             got = "none" if loaded is None else loaded.shape
             raise ConfigError(

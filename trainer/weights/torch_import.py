@@ -68,7 +68,7 @@ def load_torch(
         image_size=image_size,
         mean=theirs.mean,
         std=theirs.std,
-        arrays=torch_names.read(model, choice.tensors, shapes, str(path), library),
+        arrays=torch_names.read(model, choice.tensors, shapes, str(path), library, notes),
     )
     return Imported(weights, notes)
 

@@ -46,8 +46,11 @@ def read(
     shapes: Mapping[str, tuple],
     source: str = "the file",
     library: str = "torchvision",
+    notes: list[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Convert a state dict of torchvision or timm to our arrays, float32.
+
+    Positions of another image size are resampled.
 
     Args:
       config: configuration of the network.
@@ -55,6 +58,7 @@ def read(
       shapes: shapes by our names.
       source: the file, for errors.
       library: library whose names the state dict has.
+      notes: gets a line for each array that was resampled.
 
     Raises:
       ConfigError: an array is missing, left over, of another shape, or not of finite numbers; the message
@@ -70,7 +74,10 @@ def read(
     arrays = {}
     for ours, theirs in mapping.items():
         theirs_array = state_dict[theirs]
-        array = theirs_layout.read(ours, theirs_array, tuple(shapes[ours]))
+        as_read = theirs_layout.read(ours, theirs_array, tuple(shapes[ours]))
+        array = network.fitted(config, ours, as_read, tuple(shapes[ours]))
+        if array is not as_read and notes is not None:
+            notes.append(f"{theirs} is resampled from {as_read.shape} to {array.shape}")
         if array.shape != tuple(shapes[ours]):
             got = f"{theirs} must be {tuple(shapes[ours])} in our layout, got {array.shape}"
             raise _different(config, source, got)
