@@ -1,4 +1,4 @@
-"""Positions of a ViT for images of another size: as timm resamples them, on import and from a trained network."""
+"""Positions of a ViT for images of another size, as timm resamples them: on import and with train.init."""
 
 import json
 from pathlib import Path
