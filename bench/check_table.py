@@ -25,6 +25,13 @@ RESULTS, PAGE = ROOT / "bench" / "check_table.json", ROOT / "docs" / "measuremen
 MARK = "<!-- table -->"
 ARCHS = ("resnet18", "resnet50", "resnet152")
 BATCHES = (64, 128, 256)  # examples per device
+# network -> its batch per device, and settings that make its compilation short; one row per generation
+ONE_ROW = {
+    "vit-b16": (128, ("model.repeat=scan", "model.remat=dots")),
+    "vit-l16": (64, ("model.repeat=scan", "model.remat=dots")),
+    "efficientnetv2-s": (128, ()),
+    "convnext-t": (128, ()),
+}
 # generation: one host, four hosts, and two slices of the smallest that can be joined
 SLICES = {
     "v4": (("v4-8", 1), ("v4-32", 1), ("v4-16", 2)),
@@ -46,13 +53,22 @@ def rows() -> Iterator[tuple[str, int, str, int]]:
             for named in SLICES.values():
                 for name, count in named:
                     yield name, count, arch, batch
+    for arch, (batch, _) in ONE_ROW.items():
+        for (name, count), *_ in SLICES.values():
+            yield name, count, arch, batch
 
 
 def job(name: str, count: int, arch: str, batch: int) -> TrainingJob:
     devices = count * parse(name).devices
     policy = "p" if parse(name).placement_policy else None
     return TrainingJob(
-        slice=name, num_slices=count, arch=arch, batch=batch * devices, bucket="b-1", placement_policy=policy
+        slice=name,
+        num_slices=count,
+        arch=arch,
+        batch=batch * devices,
+        bucket="b-1",
+        placement_policy=policy,
+        set=list(ONE_ROW.get(arch, (0, ()))[1]),
     )
 
 
@@ -71,7 +87,8 @@ def compiled(row: tuple[str, int, str, int]) -> dict:
 
 def line(row: tuple[str, int, str, int], result: dict | None) -> str:
     name, count, arch, batch = row
-    start = f"| {name if count == 1 else f'{count} x {name}'} | {arch} | {batch} |"
+    network = ", ".join([arch, *ONE_ROW.get(arch, (0, ()))[1]])
+    start = f"| {name if count == 1 else f'{count} x {name}'} | {network} | {batch} |"
     if result is None:
         return f"{start} not compiled yet | | | | |"
     if "failed" in result:

@@ -129,6 +129,7 @@ class CheckResult(TypedDict):
     versions: dict[str, str]
     device_kind: str
     devices: int
+    model: int  # devices that share one copy of the network
     batch: int
     accumulate: int
     bn_group: int
@@ -164,6 +165,7 @@ class Document(TypedDict):
 
     archs: list[str]
     mb_per_image: dict[str, float]  # traffic of a training image of 224 pixels with the device's memory
+    model_axis: dict[str, dict[str, int]]  # network -> what mesh.model must divide, such as its heads
     datasets: list[str]
     imports: Imports
     recipes: dict[str, dict[str, Any]]  # name -> section.field -> value

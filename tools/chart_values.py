@@ -255,7 +255,7 @@ def table() -> str:
 
 
 def trainer() -> Json:
-    """Return trainer.json: what each setting accepts, and the setting of each flag allowed after `--`."""
+    """Return trainer.json: what each setting accepts, the setting of each flag after `--`, the networks."""
     rows = [
         {
             key: value
@@ -278,5 +278,10 @@ def trainer() -> Json:
         "fields": {row["field"]: row for row in rows},
         "forms": forms,
         "flags": {flag: fields[flag]["field"] if flag in fields else "" for flag in trainer_settings.FLAGS},
+        "modelAxis": {
+            arch: {"heads": counts["heads"], "hidden": counts["hidden units"]}
+            for arch, counts in contract.document()["model_axis"].items()
+        },
+        "archs": contract.document()["archs"],
         "recipesWithData": [name for name, settings in recipes.items() if "data.name" in settings],
     }

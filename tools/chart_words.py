@@ -18,6 +18,8 @@ GENERIC: dict[str, Any] = {"slice": "h100-24", "platform": "generic"}
 
 PROGRAM: dict[str, Any] = {"arch": None, "command": ["qqq"], "name": "q"}
 
+_SIZES_OF_192 = ", ".join(str(size) for size in range(1, 193) if 192 % size == 0)
+
 # key: (fields that spoil GOOD, {text of the error: name of its placeholder})
 ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "slice-missing": ({"slice": None}, {}),
@@ -157,6 +159,25 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "patch-name": ({"patch": {"metadata": {"name": "n"}}}, {}),
     "patch-mapping": ({"patch": "qqq"}, {"'qqq'": "'{got}'"}),
     "batch": ({"batch": 1000}, {"960 or 1152": "near", "192": "devices", "1000": "got"}),
+    "batch-groups": (
+        {"arch": "vit-b16", "set": ["mesh.model=2"], "batch": 1000},
+        {"960 or 1056": "near", "96 groups of 2": "{groups} groups of {size}", "1000": "got"},
+    ),
+    "mesh-arch": ({"set": ["mesh.model=777"]}, {"resnet50": "arch", "777": "got"}),
+    "mesh-devices": (
+        {"arch": "qqq.nets:net", "set": ["mesh.model=777"]},
+        {"192 devices": "{devices} devices", "777": "got", "=192; ": "={most}; ", _SIZES_OF_192: "sizes"},
+    ),
+    "mesh-model": (
+        {"arch": "vit-b16", "set": ["mesh.model=777"]},
+        {
+            "12 heads, 3072 hidden units of vit-b16": "{heads} heads, {hidden} hidden units of {arch}",
+            "192": "devices",
+            "777": "got",
+            "=12; ": "={most}; ",
+            "1, 2, 3, 4, 6, 12": "sizes",
+        },
+    ),
     "steps": ({"steps": 777, "epochs": 99}, {"777": "steps", "99": "epochs"}),
     "args": ({"args": ["--qqq"]}, {"--qqq": "got"}),
     "args-value": ({"args": ["--seed"]}, {"--seed": "flag"}),

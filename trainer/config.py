@@ -458,6 +458,16 @@ class LoopConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+    model: int = option(
+        1,
+        "devices of a slice that share one copy of a ViT, by heads and hidden units (tensor parallelism); 1: "
+        "each device has its own",
+        minimum=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
     enabled: bool = option(True, "save checkpoints and resume from them")
     every_steps: int = option(0, "steps between saves; 0: one with each evaluation", minimum=0)
@@ -508,6 +518,7 @@ class TrainConfig:
     optim: OptimConfig = OptimConfig()
     augment: AugmentConfig = AugmentConfig()
     train: LoopConfig = LoopConfig()
+    mesh: MeshConfig = MeshConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     log: LogConfig = LogConfig()
 
@@ -530,6 +541,7 @@ SECTIONS = {
     "optim": OptimConfig,
     "augment": AugmentConfig,
     "train": LoopConfig,
+    "mesh": MeshConfig,
     "checkpoint": CheckpointConfig,
     "log": LogConfig,
 }

@@ -9,6 +9,7 @@ import optax
 
 from trainer.config import TrainConfig
 from trainer.data.source import Source
+from trainer.devices.model_axis import Division
 from trainer.errors import ConfigError
 from trainer.learning import optimizers, step
 from trainer.models import network
@@ -35,6 +36,7 @@ class Program:
       image_size: height and width of the decoded images, in pixels.
       config: settings of the run.
       optimizer: update rule, for the shapes of its state.
+      division: how ``mesh.model`` divides the parameters; None: it cannot.
     """
 
     plan: Plan
@@ -46,6 +48,7 @@ class Program:
     image_size: int
     config: TrainConfig
     optimizer: optax.GradientTransformation
+    division: Division | None
 
     @property
     def train_step(self) -> TrainStep:
@@ -110,6 +113,7 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
         image_size=height,
         config=config,
         optimizer=optimizer,
+        division=net.division,
     )
 
 

@@ -95,6 +95,14 @@ ARCHS = {
     "resnet-tiny": ("resnet", {"block": "basic", "stage_sizes": (1, 1)}),
 }
 
+# What mesh.model must divide: counts of a network whose layers can be divided over devices. A network that is
+# not here has no such axis.
+MODEL_AXIS = {
+    name: {"heads": sizes["heads"], "hidden units": sizes["hidden"]}
+    for name, (family, sizes) in ARCHS.items()
+    if family == "vit"
+}
+
 # MB of high-bandwidth memory that one training image of 224 pixels moves, with operations fused as compilers
 # do; this traffic bounds the rate. From a count of every layer's activations.
 MB_PER_IMAGE = {"resnet18": 63, "resnet34": 95, "resnet50": 286, "resnet101": 419, "resnet152": 584}

@@ -23,6 +23,7 @@ from trainer.data.source import Source
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import BatchPlacer, check_batch
 from trainer.devices.compilation import Leaves
+from trainer.devices.model_axis import check_axis
 from trainer.errors import DataError, NonFiniteError, PreemptedError
 from trainer.learning import step
 from trainer.metrics import profiler
@@ -66,6 +67,7 @@ class Setup:
     shapes: State  # of ShapeDtypeStruct
     shardings: State  # of NamedSharding
     whole: Callable[[Any], Any]  # a tree of the state's arrays -> the same with a copy on every device
+    for_evaluation: Callable[[Any], Any]  # (parameters, statistics) -> the same as eval_program takes them
     train_programs: dict[Stage, Future[Compiled]]  # stage -> (leaves, batch) -> (leaves, metrics)
     eval_program: Future[Compiled]  # (leaves of parameters and statistics, batch) -> sums
     checkpoints: Checkpoints | None
@@ -175,8 +177,12 @@ def set_up(
     profiled_steps = profiler.steps(config.log.profile_steps)
 
     # Mesh: all devices of all slices.
-    devices = mesh.make_mesh(job.slices)
-    check_batch(devices.size, config.train.batch, config.train.accumulate)
+    if config.mesh.model > 1:
+        with agreed():
+            division = network.find(config.model.arch).division
+            check_axis(config.mesh.model, config.model.arch, division, jax.device_count() // job.slices)
+    devices = mesh.make_mesh(job.slices, model=config.mesh.model)
+    check_batch(devices.size, config.train.batch, config.train.accumulate, config.mesh.model)
     placer = BatchPlacer(devices, config.train.batch)
     device_kind = devices.devices.flat[0].device_kind
 
@@ -215,7 +221,8 @@ def set_up(
     )
 
     # State: the newest whole checkpoint, or a fresh one.
-    shardings = state_sharding.of_state(devices, program.shapes, config.train.shard)
+    shard, division = config.train.shard, program.division
+    shardings = state_sharding.of_state(devices, program.shapes, shard, division)
     checkpoints = None
     if config.checkpoint.enabled:
         watchdog.now(f"restoring from run directory {config.run_dir}")
@@ -240,7 +247,8 @@ def set_up(
         plan=program.plan,
         shapes=program.shapes,
         shardings=shardings,
-        whole=state_sharding.gatherer(devices, config.train.shard),
+        whole=state_sharding.gatherer(devices, shard),
+        for_evaluation=state_sharding.gatherer_for_evaluation(devices, program.shapes, shard, division),
         train_programs=train_programs,
         eval_program=eval_program,
         checkpoints=checkpoints,
@@ -309,12 +317,14 @@ def compile_ahead(
         stage: compiler.submit(
             *(compilation.compile_train, train_step, program.shapes, shapes, devices, executables),
             config.train.shard,
+            program.division,
         )
         for stage, train_step in program.train_steps.items()
     }
     compiler.submit(executables.keep)
     eval_program = compiler.submit(
-        compilation.compile_eval, program.eval_step, program.shapes, eval_shapes, devices, executables
+        *(compilation.compile_eval, program.eval_step, program.shapes, eval_shapes, devices, executables),
+        program.division,
     )
     compiler.submit(executables.keep)
     return train_programs, eval_program
@@ -393,7 +403,7 @@ def evaluate(setup: Setup, now: Position) -> float:
     begun = time.monotonic()
     row: dict[str, Any] = {"step": now.step, "epoch": round(setup.plan.epoch(now.step), 4)}
     for prefix, arrays in step.evaluated(state_of(setup, now), setup.config.optim).items():
-        totals = evaluation_totals(setup, now, tuple(jax.tree.leaves(setup.whole(arrays))))
+        totals = evaluation_totals(setup, now, tuple(jax.tree.leaves(setup.for_evaluation(arrays))))
         row[f"{prefix}accuracy"] = totals["correct"] / totals["examples"]
         row[f"{prefix}loss"] = totals["loss"] / totals["examples"]
         row["examples"] = totals["examples"]

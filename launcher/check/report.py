@@ -41,14 +41,14 @@ def lines(assessment: Assessment, prices: Prices) -> list[str]:
     rows = [
         ("memory", _memory(assessment)),
         ("", _memory_parts(train["memory"])),
-        ("work", f"{work}, {train['bytes'] / assessment.batch_per_device / 1e6:.0f} MB per image"),
+        ("work", f"{work}, {train['bytes'] * result['devices'] / result['batch'] / 1e6:.0f} MB per image"),
         *_network(train),
         *_waiting(assessment),
         *(_speed(assessment, assessment.prediction, price) if assessment.prediction else []),
     ]
     return [
         f"{assessment.job.arch} on {summary.lines(assessment.job)[0]}",
-        f"batch {result['batch']} = {assessment.batch_per_device} per device, images of {image}, "
+        f"batch {result['batch']} = {_share(result)}, images of {image}, "
         f"{result['parameters'] / 1e6:.3g} M parameters",
         _basis(result),
         *_assumed(result),
@@ -56,6 +56,13 @@ def lines(assessment: Assessment, prices: Prices) -> list[str]:
         *(f"{name:9} {text}" for name, text in rows),
         *(_caveats(result) if assessment.prediction else _unknown(assessment)),
     ]
+
+
+def _share(result: CheckResult) -> str:
+    """Return `64 per device`, or `64 per group of 2 devices` where devices share one network."""
+    if (model := result["model"]) == 1:
+        return f"{result['batch'] // result['devices']} per device"
+    return f"{result['batch'] * model // result['devices']} per group of {model} devices"
 
 
 def _unknown(assessment: Assessment) -> list[str]:

@@ -330,6 +330,11 @@ class Fields:
         return self.num_slices * self.shape.devices
 
     @property
+    def group(self) -> int:
+        """Devices that share one copy of the network: the setting mesh.model."""
+        return 1 if self.command else int(self.requested.get("mesh.model", 1))
+
+    @property
     def kept(self) -> bool:
         """Whether checkpoints and metrics outlive the pods."""
         return not self.run_dir.startswith(f"{mounts.SCRATCH}/")

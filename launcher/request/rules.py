@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from launcher import keys
+from launcher import contract, keys
 from launcher.errors import Problem
 from launcher.hardware import facts
 from launcher.hardware.slices import LOCAL_GPU, NAME
@@ -77,13 +78,33 @@ def _program(job: Fields) -> Iterator[Problem]:
 
 def _batch(job: Fields) -> Iterator[Problem]:
     batch = int(job.requested.get("train.batch", 0))
-    if batch % job.devices:
-        below = batch // job.devices * job.devices
-        nearest = f"{below} or {below + job.devices}" if below else f"{job.devices}"
-        text = f"must be a multiple of the run's {job.devices} devices, got {batch}"
-        yield Problem("batch", text, f"--batch {nearest}")
+    groups = job.devices // job.group if job.devices % job.group == 0 else 1
+    if batch % groups:
+        below = batch // groups * groups
+        nearest = f"{below} or {below + groups}" if below else f"{groups}"
+        parts = f"{groups} groups of {job.group} devices" if job.group > 1 else f"{groups} devices"
+        yield Problem("batch", f"must be a multiple of the run's {parts}, got {batch}", f"--batch {nearest}")
     if job.steps and job.epochs:
         yield Problem("steps", f"must not be used together with epochs, got {job.steps} and {job.epochs}")
+
+
+def _mesh(job: Fields) -> Iterator[Problem]:
+    """Check what mesh.model divides; the trainer checks the layers of a network that it imports."""
+    size, devices = job.group, job.shape.devices
+    if job.command or size == 1:
+        return
+    arch = str(job.requested.get("model.arch", job.arch))
+    counts = contract.document()["model_axis"].get(arch, {})
+    if not counts and arch in contract.document()["archs"]:
+        text = f"mesh.model must be 1 for {arch}, whose layers cannot be divided over devices, got {size}"
+        yield Problem("set", text, "--set train.shard=all divides the state of every network")
+    elif any(count % size for count in (*counts.values(), devices)):
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+        layers = f"the {listed} of {arch} and " if counts else ""
+        fitting = math.gcd(*counts.values(), devices)
+        sizes = ", ".join(str(number) for number in range(1, fitting + 1) if fitting % number == 0)
+        text = f"mesh.model must divide {layers}the {devices} devices of a slice, got {size}"
+        yield Problem("set", text, f"--set mesh.model={fitting}; what divides all of them: {sizes}")
 
 
 def _slices(job: Fields) -> Iterator[Problem]:
@@ -260,6 +281,7 @@ ALL = (
     _program,
     _names,
     _batch,
+    _mesh,
     _slices,
     _storage,
     _environment,

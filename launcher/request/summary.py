@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def lines(job: TrainingJob) -> list[str]:
     """Return `v4-32 = 16 chips (2x2x4) on 4 hosts, 16 devices`, the batch and the run directory.
 
-    Numbers are totals over all slices; the batch is also stated per device.
+    Numbers are totals over all slices; the batch is also stated per device, or per group of them.
     """
     shape, count = job.shape, job.num_slices
     accelerator = {"tpu": "chip", "gpu": "GPU", "cpu": "CPU device"}[shape.kind]
@@ -32,7 +32,8 @@ def lines(job: TrainingJob) -> list[str]:
     summary = [f"{slices} = {hardware}, {_count(job.devices, 'device')}"]
     if "train.batch" in job.requested:
         batch = int(job.settings["train.batch"])
-        summary.append(f"batch {batch} = {batch // job.devices} per device")
+        per = f"group of {job.group} devices" if job.group > 1 else "device"
+        summary.append(f"batch {batch} = {batch * job.group // job.devices} per {per}")
     if job.command:
         summary.append(f"command {printable(shlex.join(job.command))}")
     summary.append(f"run directory {job.run_dir}")
@@ -93,8 +94,10 @@ def _training(job: TrainingJob, importing: bool) -> Iterator[str]:
         where = "the image or --code must have it (resnet-launch check imports it)"
         yield f"not checked here: {', '.join(code)}; {where}"
     batch = int(job.settings["train.batch"])
-    if "train.batch" not in job.requested and job.recipe_settings is not None and batch % job.devices:
-        problem = f"batch {batch} of the recipe does not divide over {job.devices} devices"
+    groups = job.devices // job.group
+    if "train.batch" not in job.requested and job.recipe_settings is not None and batch % groups:
+        parts = f"{groups} groups of {job.group} devices" if job.group > 1 else f"{groups} devices"
+        problem = f"batch {batch} of the recipe does not divide over {parts}"
         yield f"{problem}: the run would fail (--batch N)"
 
 

@@ -53,6 +53,25 @@ MESSAGES: list[tuple[Object, str]] = [
         {"set": ["train.batch=192"], "args": ["--set", "train.batch=100"]},
         "batch: must be a multiple of the run's 192 devices, got 100",
     ),
+    *(
+        ({"arch": arch, "set": [f"mesh.model={size}"], **more}, text)
+        for arch, size, more, text in (
+            (
+                "vit-b16",
+                5,
+                {},
+                "12 heads, 3072 hidden units of vit-b16 and the 192 devices of a slice, got 5",
+            ),
+            ("vit-b16", "05", {}, "vit-b16 and the 192 devices of a slice, got 5 (--set mesh.model=12; what"),
+            ("vit-l16", 24, {}, "the 16 heads, 4096 hidden units of vit-l16 and the 192 devices of a slice"),
+            ("vit-ti16", 2, {"slice": "v5e-4"}, "got 2 (--set mesh.model=1; what divides all of them: 1)"),
+            ("own.nets:net", 7, {}, "set: mesh.model must divide the 192 devices of a slice, got 7"),
+            ("resnet50", 2, {}, "set: mesh.model must be 1 for resnet50, whose layers cannot be divided"),
+            ("vit-b16", 0, {}, "set: mesh.model must be a whole number of at least 1, got '0'"),
+            ("vit-b16", "x", {}, "set: mesh.model must be a whole number, got 'x'"),
+            ("vit-b16", 4, {"batch": 100}, "a multiple of the run's 48 groups of 4 devices, got 100"),
+        )
+    ),
     (
         {"label": {"app.kubernetes.io/name": "x"}},
         "label: must not set app.kubernetes.io/name: runs are found by it",

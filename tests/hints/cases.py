@@ -167,6 +167,18 @@ OFFLINE = [
     Case(f"{REQUEST}rules.py", "--batch {}", f"{RENDER} cpu-2x4 --batch 3", swap),
     Case(
         f"{REQUEST}rules.py",
+        "--set mesh.model={}; what divides all of them: {}",
+        "render --slice cpu-2x4 --arch vit-s16 --set mesh.model=4",
+        with_flags("--set", "mesh.model=2"),
+    ),
+    Case(
+        f"{REQUEST}rules.py",
+        "--set train.shard=all divides the state of every network",
+        f"{RENDER} cpu-2x4 --set mesh.model=2",
+        with_flags("--set", "mesh.model=1", "--set", "train.shard=all"),
+    ),
+    Case(
+        f"{REQUEST}rules.py",
         "only slices with several hosts join over the data center network; choose a larger slice",
         f"{RENDER} v5e-4 --num-slices 2",
         replaced("v5e-4", "v5e-16"),

@@ -1,11 +1,13 @@
 """The parts of a small run in this process, as a test puts them together."""
 
+import functools
+
 import jax
 import numpy as np
 
 from trainer.config import resolve
 from trainer.data import datasets, pipeline
-from trainer.devices import compilation, mesh
+from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import BatchPlacer
 from trainer.learning import optimizers, step
 from trainer.models import network
@@ -26,25 +28,33 @@ class Run:
 
     def __init__(self, devices, **settings):
         self.config = resolve("r", "/d", "", SETTINGS | settings)
-        self.mesh = mesh.make_mesh(1, jax.devices()[:devices])
+        self.mesh = mesh.make_mesh(1, jax.devices()[:devices], self.config.mesh.model)
         self.data = datasets.load(self.config.data, "train")
-        net, init = network.build(self.config.model, 10, 1, 8, "cpu", 32)
+        self.net, init = network.build(self.config.model, 10, 1, 8, "cpu", 32)
         schedule = optimizers.make_schedule(self.config.optim, 32, 100, 45)
         optimizer = optimizers.make_optimizer(self.config.optim, schedule)
         init_state = step.make_init(init, optimizer, self.config.optim)
         self.shapes = jax.eval_shape(init_state, jax.random.key(0))
+        self.shardings = state_sharding.of_state(
+            self.mesh, self.shapes, self.config.train.shard, self.net.division
+        )
         self.placer = BatchPlacer(self.mesh, 32)
         self.stream = pipeline.TrainStream(size=self.data.size, batch=32, seed=0)
         self.test = datasets.load(self.config.data, "test")
-        self.train_step = step.make_train_step(net, optimizer, schedule, self.data, self.config)
+        self.train_step = step.make_train_step(self.net, optimizer, schedule, self.data, self.config)
         self.train = compilation.compile_train(
-            self.train_step, self.shapes, self.batch_shapes(self.batches(1)), self.mesh
+            *(self.train_step, self.shapes, self.batch_shapes(self.batches(1)), self.mesh),
+            shard=self.config.train.shard,
+            division=self.net.division,
         )
-        eval_step = step.make_eval_step(net, self.test)
-        shapes = self.batch_shapes(self.eval_batches())
-        self.evaluate = compilation.compile_eval(eval_step, self.shapes, shapes, self.mesh)
         key = jax.random.key(0)
-        self.state = compilation.compile_init(init_state, key, self.mesh)(key)
+        self.state = compilation.compile_init(init_state, key, self.mesh, self.shardings)(key)
+
+    @functools.cached_property
+    def evaluate(self):
+        eval_step = step.make_eval_step(self.net, self.test)
+        shapes = self.batch_shapes(self.eval_batches())
+        return compilation.compile_eval(eval_step, self.shapes, shapes, self.mesh, division=self.net.division)
 
     def batches(self, steps):
         return pipeline.train_batches(
@@ -67,6 +77,9 @@ class Run:
         return losses
 
     def totals(self):
-        leaves = tuple(jax.tree.leaves((self.state.params, self.state.stats)))
+        gathered = state_sharding.gatherer_for_evaluation(
+            self.mesh, self.shapes, self.config.train.shard, self.net.division
+        )
+        leaves = tuple(jax.tree.leaves(gathered((self.state.params, self.state.stats))))
         sums = [self.evaluate(leaves, self.placer.place(batch)) for batch in self.eval_batches()]
         return {name: sum(np.asarray(s[name]).item() for s in sums) for name in sums[0]}

@@ -49,6 +49,7 @@ class CheckResult(TypedDict):
     versions: Annotated[dict[str, str], "versions of the packages that the result depends on"]
     device_kind: Annotated[str, "kind of the devices, as JAX names it"]
     devices: Annotated[int, "number of devices of the run"]
+    model: Annotated[int, "devices that share one copy of the network (mesh.model)"]
     batch: Annotated[int, "examples per step, over all devices"]
     accumulate: Annotated[int, "number of parts that each batch is computed in"]
     bn_group: Annotated[int, "examples that BatchNorm normalises together; 0 means the whole batch"]

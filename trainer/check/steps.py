@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 
 from trainer import imports
 from trainer.check.result import PROGRESS, STEPS, CheckResult, Collective, Memory, StepResult
@@ -24,7 +24,9 @@ from trainer.data.source import Source
 from trainer.data.storage import ABSENT, GRANT
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import check_batch
+from trainer.devices.model_axis import MODEL, check_axis
 from trainer.errors import ConfigError, DataError, StorageError, TrainError, first_line
+from trainer.models import network
 from trainer.program import Program, make_program
 from trainer.registry import DATASETS
 
@@ -60,9 +62,13 @@ def check(config: TrainConfig, args: argparse.Namespace) -> CheckResult:
     """
     chosen = chosen_steps(args.steps)
     platform, _, number = args.estimate.partition(":")
-    grid = None if platform else mesh.make_mesh(args.slices, topology(args))
-    devices = grid.size if grid else int(number)
-    check_batch(devices, config.train.batch, config.train.accumulate)
+    described = None if platform else topology(args)
+    devices, model = len(described) if described else int(number), config.mesh.model
+    if model > 1:
+        division = network.find(config.model.arch).division
+        check_axis(model, config.model.arch, division, devices // args.slices)
+    grid = mesh.make_mesh(args.slices, described, model) if described else None
+    check_batch(devices, config.train.batch, config.train.accumulate, model)
     train, test, assumed = sources(config.data)
     program = make_program(config, train, test, platform or "tpu")
     result: CheckResult = {
@@ -71,6 +77,7 @@ def check(config: TrainConfig, args: argparse.Namespace) -> CheckResult:
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES if grid or name != "libtpu"},
         "device_kind": grid.devices.flat[0].device_kind if grid else platform,
         "devices": devices,
+        "model": model,
         "batch": config.train.batch,
         "accumulate": config.train.accumulate,
         "bn_group": config.model.bn_group,
@@ -82,14 +89,14 @@ def check(config: TrainConfig, args: argparse.Namespace) -> CheckResult:
         "evaluations": evaluations(program, config, test.size),
         "parameters": sum(int(np.prod(a.shape)) for a in program.shapes.params.values()),
     }
-    examples = config.train.batch if grid else config.train.batch // devices
+    examples = config.train.batch if grid else config.train.batch * model // devices
     for name, sample in samples(config, train, test).items():
         if name in chosen:
             batch = compilation.batch_shapes(sample, examples)
             if grid:
                 result[name] = compile_step(name, program, batch, grid, args)
             else:
-                result[name] = estimate_step(name, program, batch, platform)
+                result[name] = estimate_step(name, program, batch, platform, devices)
     return result
 
 
@@ -186,14 +193,18 @@ def compile_step(
       TrainError: the compiler refuses the step for another reason than its size.
     """
     progress(f"tracing the {name} step")
-    memory = {**_state_bytes(program, name, grid), "batch": _batch_bytes(batch, grid.size)}
+    memory = {**_state_bytes(program, name, grid), "batch": _batch_bytes(batch, _groups(grid))}
     begun = time.monotonic()
     if name == "train":
         lowered = compilation.lower_train(
-            program.train_step, program.shapes, batch, grid, program.config.train.shard
+            *(program.train_step, program.shapes, batch, grid),
+            shard=program.config.train.shard,
+            division=program.division,
         )
     else:
-        lowered = compilation.lower_eval(program.eval_step, program.shapes, batch, grid)
+        lowered = compilation.lower_eval(
+            program.eval_step, program.shapes, batch, grid, division=program.division
+        )
     progress(f"compiling the {name} step" if args.code else f"laying out the {name} step")
     try:
         layout = tpu_layout.lay_out(lowered, args.folder, f"{name}_step", args.code)
@@ -220,30 +231,36 @@ def compile_step(
     }
 
 
-def estimate_step(name: str, program: Program, batch: dict[str, Any], platform: str) -> StepResult:
+def estimate_step(
+    name: str, program: Program, batch: dict[str, Any], platform: str, devices: int = 1
+) -> StepResult:
     """Estimate the cost of one step on one device from the traced operations, without a compiler.
 
-    ``fits`` is always true: the caller compares ``peak`` with the memory of the device.
+    ``fits`` is always true: the caller compares ``peak`` with the memory of the device. Where devices share a
+    network (mesh.model), each is assumed to have its part of the operations and of the activations.
 
     Args:
       name: "train" or "eval".
       program: the run's network, plan and steps.
-      batch: name -> ShapeDtypeStruct [examples per device, …].
+      batch: name -> ShapeDtypeStruct [examples per device or group of devices, …].
       platform: "tpu", "gpu" or "cpu".
+      devices: number of devices of the run.
     """
     progress(f"tracing the {name} step")
-    shapes, begun = program.shapes, time.monotonic()
+    shapes, begun, model = program.shapes, time.monotonic(), program.config.mesh.model
     if name == "train":
         cost = estimate(platform, program.train_step, shapes, batch)
     else:
         cost = estimate(platform, program.eval_step, shapes.params, shapes.stats, batch)
     # An evaluation keeps no activations for gradients: each layer's replace those of the layer before.
-    activations = 0 if name == "eval" else cost["activations"]
-    memory = {**_state_bytes(program, name), "batch": _batch_bytes(batch, 1), "activations": activations}
+    activations = 0 if name == "eval" else cost["activations"] // model
+    groups = AbstractMesh((1, devices // model, model), (*mesh.AXES, MODEL)) if model > 1 else None
+    state = _state_bytes(program, name, groups)
+    memory = {**state, "batch": _batch_bytes(batch, 1), "activations": activations}
     return {
         "fits": True,
-        "flops": cost["flops"],
-        "bytes": cost["bytes"],
+        "flops": cost["flops"] // model,
+        "bytes": cost["bytes"] // model,
         "seconds": _since(begun),
         "peak": sum(memory.values()),
         "memory": Memory(**memory),
@@ -258,11 +275,12 @@ def evaluations(program: Program, config: TrainConfig, examples: int) -> int:
     return times * pipeline.eval_steps(examples, config.train.batch)
 
 
-def _state_bytes(program: Program, name: str, grid: Mesh | None = None) -> dict[str, int]:
+def _state_bytes(program: Program, name: str, grid: Mesh | AbstractMesh | None = None) -> dict[str, int]:
     """Return the bytes of each part of the state on one device; arrays that are sharded count their shard."""
     state = program.shapes
-    if grid and name == "train":
-        shardings = state_sharding.of_state(grid, state, program.config.train.shard)
+    if grid:
+        shard = program.config.train.shard if name == "train" else "none"
+        shardings = state_sharding.of_state(grid, state, shard, program.division)
         state = jax.tree.map(_shard, state, shardings)
     parts = {"parameters": state.params, "statistics": state.stats}
     parts |= {"optimizer": state.opt} if name == "train" else {}
@@ -271,6 +289,10 @@ def _state_bytes(program: Program, name: str, grid: Mesh | None = None) -> dict[
 
 def _shard(leaf: Any, sharding: NamedSharding) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(sharding.shard_shape(leaf.shape), leaf.dtype)
+
+
+def _groups(grid: Mesh) -> int:
+    return grid.size // grid.shape.get(MODEL, 1)
 
 
 def _batch_bytes(batch: dict[str, Any], devices: int) -> int:

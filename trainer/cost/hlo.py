@@ -4,6 +4,9 @@ import math
 import re
 
 ARRAY = re.compile(r"\b(?P<type>pred|bf16|[sufc](?:\d+)\w*)\[(?P<dims>[\d,]*)\](?P<layout>\{[^}]*\})?")
+NAME = re.compile(r"\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
+OPERATION = re.compile(r" (?P<kind>[a-z][\w-]*)\(")
+OPERAND = re.compile(r"%([\w.-]+)")
 COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) \(.*?\{\n(?P<body>.*?)^\}", re.M | re.S)
 CALLED = re.compile(r"calls=%?(?P<body>[\w.-]+)")
 LOOP = re.compile(r"body=%?(?P<body>[\w.-]+)")
@@ -35,6 +38,18 @@ def trips(line: str, bodies: dict[str, str]) -> int:
     limit = BELOW.search(body)
     value = re.search(rf"%{re.escape(limit['limit'])} = \S+ constant\((\d+)\)", body) if limit else None
     return int(value[1]) if value else 1
+
+
+def opcode(text: str) -> tuple[str, str, str]:
+    """Split `(f32[2]{0}, s32[]) fusion(%a, %b), kind=…` into opcode, type of the result and operands."""
+    depth, end = text.startswith("("), 1
+    while depth and end < len(text):
+        depth += (text[end] == "(") - (text[end] == ")")
+        end += 1
+    operation = OPERATION.search(text, end - 1)
+    if not operation:
+        return "", text, ""
+    return operation["kind"], text[: operation.start()], text[operation.end() :].split("), ")[0]
 
 
 def dimensions(text: str) -> list[int]:

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainer.cost import flops
-from trainer.cost.hlo import ARRAY, CALLED, LOOP, array_bytes, computations, trips
+from trainer.cost.hlo import ARRAY, CALLED, LOOP, NAME, OPERAND, array_bytes, computations, opcode, trips
+from trainer.cost.slices import Computation
 
 # Instructions that cost nothing. The -done of an asynchronous one is skipped too: its -start is counted.
 FREE = ("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "opt-barrier", "while")
-NAME = re.compile(r"\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
-OPERATION = re.compile(r" (?P<kind>[a-z][\w-]*)\(")
-OPERAND = re.compile(r"%([\w.-]+)")
+FREE_CALLS = ('"ConcatBitcast"', '"AllocateBuffer"')  # custom calls that move nothing
 ON_CHIP = re.compile(r"S\([1-9]\d*\)")  # a memory space in a layout; HBM is space 0, which is not printed
 
 
@@ -78,15 +77,17 @@ def _instructions(bodies: dict[str, str], name: str, times: int) -> Iterator[Ins
     for line in bodies[name].splitlines():
         if not (head := NAME.match(line)):
             continue
-        kind, result, operands = _split(line[head.end() :])
+        kind, result, operands = opcode(line[head.end() :])
         types[head["name"]] = result
         if kind == "while" and (loop := LOOP.search(line)):
             yield from _instructions(bodies, loop["body"], times * trips(line, bodies))
-        if kind in FREE or kind.endswith(("-done", "-update")) or "ConcatBitcast" in line:
+        if kind in FREE or kind.endswith(("-done", "-update")) or any(call in line for call in FREE_CALLS):
             continue
         operand_types = [types.get(operand, "") for operand in OPERAND.findall(operands)]
         source = re.search(r'op_name="([^"]*)"', line)
-        read, written = _moved(kind, result, operand_types)
+        called = CALLED.search(line)
+        fused = Computation(bodies, called["body"]) if kind == "fusion" and called else None
+        read, written = _moved(kind, result, operand_types, fused)
         operations = _flops(bodies, line, kind, result, types)
         if read or written or operations:
             yield Instruction(
@@ -109,14 +110,20 @@ def _flops(bodies: dict[str, str], line: str, kind: str, result: str, types: dic
     total, inner = 0, dict[str, str]()
     for line in bodies[called["body"]].splitlines():
         if head := NAME.match(line):
-            kind, result, _ = _split(line[head.end() :])
+            kind, result, _ = opcode(line[head.end() :])
             inner[head["name"]] = result
             total += _flops(bodies, line, kind, result, inner)
     return total
 
 
-def _moved(kind: str, result: str, operand_types: list[str]) -> tuple[int, int]:
+def _moved(kind: str, result: str, operand_types: list[str], fused: Computation | None) -> tuple[int, int]:
     """Bytes read from HBM and written to it; the result of an asynchronous copy also holds its operand."""
+    if kind == "dynamic-slice":
+        return _all_bytes(result) * _is_in_hbm(operand_types[0]), _hbm_bytes(result)
+    if kind == "dynamic-update-slice":
+        return _hbm_bytes(operand_types[1]), _all_bytes(operand_types[1]) * _is_in_hbm(result)
+    if fused:
+        return _moved_by_fusion(result, operand_types, fused)
     if kind not in ("copy-start", "slice-start", "async-start"):
         return sum(map(_hbm_bytes, operand_types)), _hbm_bytes(result)
     # copy-start: (destination, source, flag); the others, of a slice: ((source), destination, flag)
@@ -126,20 +133,33 @@ def _moved(kind: str, result: str, operand_types: list[str]) -> tuple[int, int]:
     return size * _in_hbm(source), size * _in_hbm(destination)
 
 
-def _split(text: str) -> tuple[str, str, str]:
-    """Split `(f32[2]{0}, s32[]) fusion(%a, %b), kind=…` into opcode, type of the result and operands."""
-    depth, end = text.startswith("("), 1
-    while depth and end < len(text):
-        depth += (text[end] == "(") - (text[end] == ")")
-        end += 1
-    operation = OPERATION.search(text, end - 1)
-    if not operation:
-        return "", text, ""
-    return operation["kind"], text[: operation.start()], text[operation.end() :].split("), ")[0]
+def _moved_by_fusion(result: str, operand_types: list[str], fused: Computation) -> tuple[int, int]:
+    """Bytes that a fusion reads and writes: of what it only slices, or updates in place, the slices."""
+    read = 0
+    for number, operand in enumerate(operand_types):
+        size = fused.read(number)
+        read += _hbm_bytes(operand) if size is None else size * _is_in_hbm(operand)
+    arrays, sizes = list(ARRAY.finditer(result)), fused.written()
+    if len(arrays) != len(sizes):
+        return read, _hbm_bytes(result)
+    return read, sum(
+        (array_bytes(array) if size is None else size) * _in_hbm(array)
+        for array, size in zip(arrays, sizes, strict=True)
+    )
 
 
 def _hbm_bytes(text: str) -> int:
     return sum(array_bytes(array) for array in ARRAY.finditer(text) if _in_hbm(array))
+
+
+def _all_bytes(text: str) -> int:
+    return sum(map(array_bytes, ARRAY.finditer(text)))
+
+
+def _is_in_hbm(text: str) -> bool:
+    """Return whether the first array of an HLO type lies in HBM."""
+    array = ARRAY.search(text)
+    return bool(array and _in_hbm(array))
 
 
 def _in_hbm(array: re.Match[str]) -> bool:

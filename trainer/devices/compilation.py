@@ -18,6 +18,7 @@ from jax.stages import Lowered, Traced
 
 from trainer.devices.cpu_cache import NO_CACHE, Executables
 from trainer.devices.mesh import batch_sharding, replicated
+from trainer.devices.model_axis import MODEL, Division
 from trainer.devices.state_sharding import of_state
 from trainer.runtime.messages import warn
 from trainer.runtime.private import open_parent, others_write
@@ -70,6 +71,7 @@ def compile_train(
     mesh: Mesh,
     executables: Executables = NO_CACHE,
     shard: str = "none",
+    division: Division | None = None,
 ):
     """Compile the training step: ``(leaves, batch) -> (leaves, metrics)``.
 
@@ -80,20 +82,27 @@ def compile_train(
       mesh: mesh of the run.
       executables: cache that is searched first.
       shard: how the state, and so ``leaves``, is sharded: train.shard.
+      division: what the axis ``model`` of the mesh divides, where it has that axis.
     """
-    return executables.compile(lower_train(step, shapes, batch, mesh, shard))
+    return executables.compile(lower_train(step, shapes, batch, mesh, shard, division))
 
 
 def lower_train(
-    step: TrainStep, shapes: State, batch: dict[str, Any], mesh: Mesh, shard: str = "none"
+    step: TrainStep,
+    shapes: State,
+    batch: dict[str, Any],
+    mesh: Mesh,
+    shard: str = "none",
+    division: Division | None = None,
 ) -> Lowered:
     """Lower the training step for a mesh whose devices need not be attached; see ``compile_train``."""
     everywhere = replicated(mesh)
-    shardings = tuple(jax.tree.leaves(of_state(mesh, shapes, shard)))
+    shardings = tuple(jax.tree.leaves(of_state(mesh, shapes, shard, division)))
+    gathered = of_state(mesh, shapes, "none", division).params
 
     def gathering_step(state: State, batch: Batch) -> tuple[State, Metrics]:
         # Without this constraint the partitioner may shard the images over their channels instead.
-        params = jax.lax.with_sharding_constraint(state.params, everywhere)
+        params = jax.lax.with_sharding_constraint(state.params, gathered)
         return step(state._replace(params=params), batch)
 
     jitted = jax.jit(
@@ -102,17 +111,25 @@ def lower_train(
         out_shardings=(shardings, everywhere),
         donate_argnums=0,
     )
-    return _lower(jitted.trace(tuple(jax.tree.leaves(shapes)), batch), mesh)
+    with _axes_of(mesh):
+        return _lower(jitted.trace(tuple(jax.tree.leaves(shapes)), batch), mesh)
 
 
 def compile_eval(
-    step: EvalStep, shapes: State, batch: dict[str, Any], mesh: Mesh, executables: Executables = NO_CACHE
+    step: EvalStep,
+    shapes: State,
+    batch: dict[str, Any],
+    mesh: Mesh,
+    executables: Executables = NO_CACHE,
+    division: Division | None = None,
 ):
     """Compile the evaluation step: ``(leaves of (params, stats), batch) -> sums``; see ``compile_train``."""
-    return executables.compile(lower_eval(step, shapes, batch, mesh))
+    return executables.compile(lower_eval(step, shapes, batch, mesh, division))
 
 
-def lower_eval(step: EvalStep, shapes: State, batch: dict[str, Any], mesh: Mesh) -> Lowered:
+def lower_eval(
+    step: EvalStep, shapes: State, batch: dict[str, Any], mesh: Mesh, division: Division | None = None
+) -> Lowered:
     """Lower the evaluation step for a mesh whose devices need not be attached; see ``compile_train``."""
     treedef = jax.tree.structure((shapes.params, shapes.stats))
 
@@ -120,9 +137,20 @@ def lower_eval(step: EvalStep, shapes: State, batch: dict[str, Any], mesh: Mesh)
         params, stats = jax.tree.unflatten(treedef, leaves)
         return step(params, stats, batch)
 
-    everywhere = replicated(mesh)
-    jitted = jax.jit(eval_step, in_shardings=(everywhere, batch_sharding(mesh)), out_shardings=everywhere)
-    return _lower(jitted.trace(tuple(jax.tree.leaves((shapes.params, shapes.stats))), batch), mesh)
+    state = of_state(mesh, shapes, "none", division)
+    shardings = tuple(jax.tree.leaves((state.params, state.stats)))
+    jitted = jax.jit(
+        eval_step, in_shardings=(shardings, batch_sharding(mesh)), out_shardings=replicated(mesh)
+    )
+    with _axes_of(mesh):
+        return _lower(jitted.trace(tuple(jax.tree.leaves((shapes.params, shapes.stats))), batch), mesh)
+
+
+def _axes_of(mesh: Mesh) -> contextlib.AbstractContextManager[Any]:
+    """Tell a network that is traced which axes the mesh has, where it may be divided over one of them."""
+    if MODEL not in mesh.shape:
+        return contextlib.nullcontext()
+    return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 
 def _lower(traced: Traced, mesh: Mesh) -> Lowered:

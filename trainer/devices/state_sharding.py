@@ -1,59 +1,97 @@
-"""Sharding of a state over the devices of a slice, as train.shard sets it (ZeRO, arXiv:1910.02054).
+"""Sharding of a state over the devices of a slice, as train.shard and mesh.model set it.
+
+ZeRO (arXiv:1910.02054) is train.shard.
 
 ``none`` shards nothing. ``optimizer`` shards the optimizer state and averaged weights (ZeRO-1). ``all`` also
 shards the parameters (ZeRO-3), which a step gathers before it uses them. Every slice holds a whole state, so
 that gathering never crosses the data-centre network. Statistics of BatchNorm are small and always replicated.
+
+mesh.model divides the arrays that a network's ``Division`` names, and their optimizer state. A step uses them
+as they lie. train.shard divides what is left of them along another axis.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
+from jax.tree_util import DictKey
 
 from trainer.devices.mesh import replicated
-from trainer.state import State
+from trainer.devices.model_axis import MODEL, Division
+from trainer.state import Arrays, State
 
 MIN_ELEMENTS = 2**14  # gathering a smaller array costs more than its copies
 
 
-def of_state(mesh: Mesh, shapes: State, shard: str) -> State:
+def of_state(mesh: Mesh | AbstractMesh, shapes: State, shard: str, division: Division | None = None) -> State:
     """Return a State of NamedSharding.
 
     Args:
       mesh: mesh of the run.
       shapes: a State of arrays, or of anything else with a shape.
       shard: "none", "optimizer" or "all".
+      division: what the axis ``model`` of the mesh divides, where the mesh has that axis.
     """
-    everywhere = replicated(mesh)
 
-    def divided(part: Any) -> Any:
-        return jax.tree.map(lambda leaf: _divided(mesh, leaf.shape), part)
+    def sharding(path: Sequence[Any], leaf: Any, over_data: bool) -> NamedSharding:
+        axis = _model_axis(path, leaf, shapes.params, division) if MODEL in mesh.shape else None
+        return _sharding(mesh, leaf.shape, axis, over_data)
 
-    def copied(part: Any) -> Any:
-        return jax.tree.map(lambda leaf: everywhere, part)
+    def sharded(part: Any, over_data: bool) -> Any:
+        return jax.tree.map_with_path(lambda path, leaf: sharding(path, leaf, over_data), part)
 
     return State(
-        step=copied(shapes.step),
-        params=divided(shapes.params) if shard == "all" else copied(shapes.params),
-        stats=copied(shapes.stats),
-        opt=copied(shapes.opt) if shard == "none" else divided(shapes.opt),
+        step=sharded(shapes.step, False),
+        params=sharded(shapes.params, shard == "all"),
+        stats=sharded(shapes.stats, False),
+        opt=sharded(shapes.opt, shard != "none"),
     )
 
 
 def gatherer(mesh: Mesh, shard: str) -> Callable[[Any], Any]:
-    """Return a function that replicates a sharded tree, for evaluation and for a checkpoint."""
-    if shard == "none":
+    """Return a function that replicates a sharded tree, for a checkpoint."""
+    if shard == "none" and MODEL not in mesh.shape:
         return lambda tree: tree
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
 
-def _divided(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
-    """Return a sharding along the longest axis that divides evenly; replicated where there is none."""
+def gatherer_for_evaluation(
+    mesh: Mesh, shapes: State, shard: str, division: Division | None = None
+) -> Callable[[Any], Any]:
+    """Return a function of (parameters, statistics) that undoes train.shard, and leaves mesh.model."""
+    if shard == "none" and MODEL not in mesh.shape:
+        return lambda tree: tree
+    shardings = of_state(mesh, shapes, "none", division)
+    return jax.jit(lambda tree: tree, out_shardings=(shardings.params, shardings.stats))
+
+
+def _model_axis(path: Sequence[Any], leaf: Any, params: Arrays, division: Division | None) -> int | None:
+    """Return which axis of a leaf is divided over ``model``: of a parameter, or of its optimizer state.
+
+    Optimizers keep their arrays by the name of the parameter, and some keep one number in its place.
+    """
+    name = next((key.key for key in reversed(path) if isinstance(key, DictKey)), None)
+    if division is None or name not in params or params[name].shape != leaf.shape:
+        return None
+    return division.axis(name)
+
+
+def _sharding(
+    mesh: Mesh | AbstractMesh, shape: tuple[int, ...], model: int | None, over_data: bool
+) -> NamedSharding:
+    """Return a sharding of one axis over ``model`` and, if asked for, of the longest other one over ``data``.
+
+    An axis must divide evenly; where none does, ``data`` divides nothing.
+    """
+    spec: list[str | None] = [None] * len(shape)
+    if model is not None:
+        spec[model] = MODEL
     count = mesh.shape["data"]
-    axes = [axis for axis, length in enumerate(shape) if length % count == 0]
-    if not axes or math.prod(shape) < MIN_ELEMENTS:
-        return replicated(mesh)
-    longest = max(axes, key=lambda axis: shape[axis])
-    return NamedSharding(mesh, PartitionSpec(*[None] * longest, "data"))
+    axes = [axis for axis, length in enumerate(shape) if length % count == 0 and axis != model]
+    if over_data and axes and math.prod(shape) >= MIN_ELEMENTS:
+        spec[max(axes, key=lambda axis: shape[axis])] = "data"
+    while spec and spec[-1] is None:
+        spec.pop()
+    return NamedSharding(mesh, PartitionSpec(*spec))

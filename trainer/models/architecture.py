@@ -26,6 +26,7 @@ import numpy as np
 from flax import nnx
 
 from trainer.config import ModelConfig
+from trainer.devices.model_axis import Division
 from trainer.errors import ConfigError
 from trainer.models.layers import LayerConfig
 
@@ -139,6 +140,7 @@ class Architecture:
         layouts.
       fit: ``fit(name, array, shape)`` returns an array that was learned on images of another size for those
         of the run, and one that cannot be as it is; None: no array depends on the size.
+      division: how ``mesh.model`` divides its arrays; None: it cannot be divided.
 
     Raises:
       ConfigError: a word of ``settings`` is no setting.
@@ -149,6 +151,7 @@ class Architecture:
     draws: Callable[[ModelConfig], bool] | None = None
     foreign: Mapping[str, Callable[[ModelConfig], Foreign]] = dataclasses.field(default_factory=dict)
     fit: Callable[[str, np.ndarray, tuple[int, ...]], np.ndarray] | None = None
+    division: Division | None = None
 
     def __post_init__(self):
         if unknown := sorted(self.settings - SETTINGS):
@@ -164,10 +167,11 @@ def architecture(
     *,
     settings: Collection[str] = (),
     foreign: Mapping[str, Callable[[ModelConfig], Foreign]] | None = None,
+    division: Division | None = None,
 ) -> Callable[[Callable[[Inputs, nnx.Rngs], nnx.Module]], Architecture]:
     """Return a decorator that makes an ``Architecture`` of a function; arguments are its attributes."""
 
     def decorate(make: Callable[[Inputs, nnx.Rngs], nnx.Module]) -> Architecture:
-        return Architecture(make=make, settings=frozenset(settings), foreign=foreign or {})
+        return Architecture(make=make, settings=frozenset(settings), foreign=foreign or {}, division=division)
 
     return decorate

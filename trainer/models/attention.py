@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
+from trainer.devices.model_axis import divided, divided_weights, in_groups, undivided
 from trainer.models import sight
 
 LINEAR_INIT = (
@@ -90,10 +91,9 @@ class Attention(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return [B, T, width] in ``dtype``. x: [B, T, width] of any float dtype."""
         batch, tokens, width = x.shape
-        q, k, v = jnp.split(self.qkv(x), 3, axis=-1)  # each [B, T, width]
-        split = (batch, tokens, self.heads, width // self.heads)
-        y = attend(q.reshape(split), k.reshape(split), v.reshape(split))  # [B, T, heads, width / heads]
-        return self.out(y.reshape(batch, tokens, width))
+        q, k, v = split_heads(self.qkv, undivided(x), 3, self.heads)
+        y = attend(q, k, v).reshape(batch, tokens, width)
+        return undivided(self.out(divided(y, -1)))
 
 
 class MLP(nnx.Module):
@@ -110,7 +110,31 @@ class MLP(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return [..., width] in ``dtype``. x: [..., width] of any float dtype."""
-        return self.out(jax.nn.gelu(self.hidden(x), approximate=False))
+        hidden = divided(self.hidden(undivided(x)), -1)  # [..., hidden]
+        return undivided(self.out(jax.nn.gelu(hidden, approximate=False)))
+
+
+def split_heads(linear: Linear, x: jax.Array, parts: int, heads: int) -> list[jax.Array]:
+    """Return the parts of a product head by head: each [B, T, heads, width / heads] in the layer's dtype.
+
+    Where devices share the heads, each has a band of rows of the matrix, since no band of its columns holds
+    the same heads of all parts. Before it is used the bands are exchanged for columns: as many bytes as the
+    device's share of the matrix.
+
+    Args:
+      linear: its result holds the parts one after another, each of them head by head: [parts x width].
+      x: [B, T, inputs] of any float dtype.
+      parts: how many there are, such as 3: queries, keys and values.
+      heads: heads of each part.
+    """
+    if not in_groups():
+        return [y.reshape(*y.shape[:-1], heads, -1) for y in jnp.split(linear(x), parts, axis=-1)]
+    inputs, dtype = x.shape[-1], linear.dtype
+    kernel = linear.kernel[...].astype(dtype).reshape(inputs, parts, heads, -1)
+    bias = linear.bias[...].astype(dtype).reshape(parts, heads, -1)
+    y = jnp.tensordot(x.astype(dtype), divided_weights(kernel, 2), 1)  # [B, T, parts, heads, width / heads]
+    y = y + divided_weights(bias, 1)
+    return [divided(y[:, :, part], 2) for part in range(parts)]
 
 
 def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:

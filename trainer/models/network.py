@@ -20,6 +20,7 @@ from flax.typing import PathParts
 
 from trainer import imports
 from trainer.config import ModelConfig
+from trainer.devices.model_axis import Division
 from trainer.errors import ConfigError
 from trainer.models.architecture import Architecture, Inputs, Outputs
 from trainer.models.layers import LayerConfig
@@ -43,6 +44,7 @@ class Network:
       random: (path, abstract nnx variable) of each key and counter of layers that draw.
       takes_key: whether the module takes a parameter ``key``.
       draws: whether training needs a key.
+      division: how ``mesh.model`` divides the parameters; None: it cannot.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Network:
     random: tuple[tuple[PathParts, nnx.Variable[Any]], ...]
     takes_key: bool
     draws: bool
+    division: Division | None
 
     @property
     def is_own(self) -> bool:
@@ -242,7 +245,8 @@ def _taken_apart(
         variables[_join(path)] = (path, variable)
     takes_key = "key" in inspect.signature(type(module).__call__).parameters
     draws = architecture.draws(config) if architecture.draws else takes_key or bool(random)
-    return Network(config.arch, classes, graphdef, variables, tuple(random), takes_key, draws)
+    division = architecture.division
+    return Network(config.arch, classes, graphdef, variables, tuple(random), takes_key, draws, division)
 
 
 def _check_array(arch: str, name: str, variable: Any) -> None:

@@ -17,6 +17,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from trainer.config import ModelConfig
+from trainer.devices.model_axis import Division, divided, undivided
 from trainer.errors import ConfigError
 from trainer.models import sight
 from trainer.models.architecture import (
@@ -28,7 +29,7 @@ from trainer.models.architecture import (
     from_oihw,
     to_oihw,
 )
-from trainer.models.attention import LINEAR_INIT, MLP, Attention, LayerNorm, Linear, attend
+from trainer.models.attention import LINEAR_INIT, MLP, Attention, LayerNorm, Linear, attend, split_heads
 from trainer.models.patches import Patches
 from trainer.models.repeat import repeat
 from trainer.models.variants import Drop, drop_branch, drops_of
@@ -134,10 +135,10 @@ class MapPooling(nnx.Module):
         """Return [B, width]. x: [B, T, width] of any float dtype; so is what is returned."""
         batch, _, width = x.shape
         probe = jnp.broadcast_to(self.probe[...], (batch, 1, width)).astype(x.dtype)
-        heads = (self.heads, width // self.heads)
-        k, v = jnp.split(self.kv(x), 2, axis=-1)  # each [B, T, width]
-        q, k, v = (a.reshape(batch, -1, *heads) for a in (self.query(probe), k, v))
-        y = self.out(attend(q, k, v).reshape(batch, width))  # [B, width]
+        [q] = split_heads(self.query, undivided(probe), 1, self.heads)  # [B, 1, heads, width / heads]
+        k, v = split_heads(self.kv, undivided(x), 2, self.heads)  # each [B, T, heads, width / heads]
+        y = divided(attend(q, k, v).reshape(batch, width), -1)
+        y = undivided(self.out(y))  # [B, width]
         return y + self.mlp(self.norm(y))
 
 
@@ -306,7 +307,23 @@ def architecture(**sizes: Any) -> Architecture:
             "timm": deit3_names if "layer_scale" in sizes else timm_names,
             "torchvision": torchvision_names,
         },
+        division=Division(
+            counts={"heads": sizes["heads"], "hidden units": sizes["hidden"]}, axis=divided_axis
+        ),
     )
+
+
+# Layer -> which axis of its kernel mesh.model divides. Queries, keys and values are divided by rows
+# (trainer.models.attention.split_heads), what follows them and the second matrix of an MLP too.
+KERNEL_AXES = {"qkv": 0, "query": 0, "kv": 0, "out": 0, "hidden": 1}
+
+
+def divided_axis(name: str) -> int | None:
+    """Return which axis of an array ``mesh.model`` divides; None: each device has all of it."""
+    *_, layer, leaf = ["", *name.split(".")]
+    if leaf == "bias":
+        return 0 if layer == "hidden" else None
+    return KERNEL_AXES.get(layer) if leaf == "kernel" else None
 
 
 # our part of a name -> theirs

@@ -35,6 +35,7 @@ FREE = frozenset(
         *(name for name in FIELDS if name.startswith(("checkpoint.", "log."))),
         *("data.threads", "data.prefetch", "data.bad_images", "data.stage", "data.stage_gib"),
         *("train.epochs", "train.steps", "train.eval_every_epochs", "train.shard"),
+        "mesh.model",
         *("train.on_nan", "train.max_rollbacks", "train.hang_seconds", "train.first_step_seconds"),
         *("train.join_seconds", "train.compile_cache", "train.allow_changes"),
     ]

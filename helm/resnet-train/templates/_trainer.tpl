@@ -75,15 +75,49 @@
 {{- merge $sets $flags | toJson -}}
 {{- end -}}
 
-{{- /* The global batch, where the request names one, must be a multiple of the run's devices. */ -}}
+{{- /* Devices that share one copy of the network: mesh.model. One where it is no number: another rule says so. */ -}}
+{{- define "resnet-train.group" -}}
+{{- $text := get (include "resnet-train.requested" . | fromJson) "mesh.model" | default "1" -}}
+{{- $size := regexReplaceAll "^[+]?0+" $text "" | int64 -}}{{/* not octal */}}
+{{- if or .values.command (lt $size 1) }}1{{ else }}{{ $size }}{{ end -}}
+{{- end -}}
+
+{{- /* The global batch, where the request names one, must be a multiple of the run's devices, or of its groups. */ -}}
 {{- define "resnet-train.batchRule" -}}
 {{- $run := . -}}
 {{- $requested := include "resnet-train.requested" . | fromJson -}}
 {{- $batch := regexReplaceAll "^[+]?0+" (get $requested "train.batch" | default "0") "" | int64 -}}{{/* not octal */}}
-{{- $remainder := mod $batch $run.devices -}}
+{{- $size := include "resnet-train.group" . | int64 -}}
+{{- $groups := mod $run.devices $size | empty | ternary (div $run.devices $size) 1 -}}
+{{- $remainder := mod $batch $groups -}}
 {{- if $remainder -}}
 {{- $below := sub $batch $remainder -}}
-{{- $near := empty $below | ternary (toString $run.devices) (print $below " or " (add $below $run.devices)) -}}
-{{- include "resnet-train.wrong" (list $run "batch" (dict "devices" $run.devices "got" $batch "near" $near)) -}}
+{{- $near := empty $below | ternary (toString $groups) (print $below " or " (add $below $groups)) -}}
+{{- $values := dict "devices" $groups "groups" $groups "size" $size "got" $batch "near" $near -}}
+{{- include "resnet-train.wrong" (list $run (gt $size 1 | ternary "batch-groups" "batch") $values) -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* What mesh.model divides: the devices of a slice and, of a network that is listed, its layers. */ -}}
+{{- define "resnet-train.meshRule" -}}
+{{- $run := . -}}
+{{- $requested := include "resnet-train.requested" . | fromJson -}}
+{{- $size := include "resnet-train.group" . | int64 -}}
+{{- $arch := get $requested "model.arch" | default .values.arch | default "" -}}
+{{- $counts := get .trainer.modelAxis $arch | default dict -}}
+{{- $devices := mul .slice.hosts .slice.devicesPerHost -}}
+{{- if and (gt $size 1) (empty $counts) (has $arch .trainer.archs) -}}
+{{- include "resnet-train.wrong" (list $run "mesh-arch" (dict "arch" $arch "got" $size)) -}}
+{{- else if gt $size 1 -}}
+{{- $heads := $counts.heads | default 0 | int64 -}}
+{{- $hidden := $counts.hidden | default 0 | int64 -}}
+{{- if or (mod $devices $size) (mod $heads $size) (mod $hidden $size) -}}
+{{- $sizes := list -}}
+{{- range $n := untilStep 1 (add $devices 1 | int) 1 -}}
+{{- if not (or (mod $devices $n) (mod $heads $n) (mod $hidden $n)) }}{{ $sizes = append $sizes $n }}{{ end -}}
+{{- end -}}
+{{- $values := dict "arch" $arch "heads" $heads "hidden" $hidden "devices" $devices "got" $size "most" (last $sizes) "sizes" (join ", " $sizes) -}}
+{{- include "resnet-train.wrong" (list $run (empty $counts | ternary "mesh-devices" "mesh-model") $values) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

@@ -80,6 +80,19 @@ def test_names_every_problem_at_once():
         ({"data": "digit"}, "data", "did you mean digits?"),
         ({"batch": 100}, "batch", "must be a multiple of the run's 16 devices, got 100 / --batch 96 or 112"),
         ({"batch": 3}, "batch", "--batch 16"),
+        (
+            {"arch": "vit-b16", "set": ["mesh.model=8"]},
+            "set",
+            "mesh.model must divide the 12 heads, 3072 hidden units of vit-b16 and the 16 devices of a "
+            "slice, got 8 / --set mesh.model=4; what divides all of them: 1, 2, 4",
+        ),
+        ({"arch": "a.b:c", "set": ["mesh.model=3"]}, "set", "must divide the 16 devices of a slice, got 3"),
+        ({"set": ["mesh.model=2"]}, "set", "mesh.model must be 1 for resnet152, whose layers cannot"),
+        (
+            {"arch": "vit-b16", "set": ["mesh.model=4"], "batch": 6},
+            "batch",
+            "must be a multiple of the run's 4 groups of 4 devices, got 6 / --batch 4 or 8",
+        ),
         ({"batch": "many"}, "batch", "must be a whole number of at least 1, got 'many'"),
         ({"batch": True}, "batch", "must be a whole number"),
         ({"args": ["--batch", "100"]}, "batch", "--batch 96 or 112"),

@@ -55,3 +55,78 @@ def test_arrays_in_vmem_count_nothing_and_a_slice_counts_only_itself():
 
 def test_an_instruction_names_its_traced_operation():
     assert [row.source for row in traffic.instructions(PROGRAM) if row.name == "sums"] == ["jit(step)/conv"]
+
+
+# The body of a scan over 12 blocks: a fusion reads one block's matrix inside a fusion of its own and writes
+# one block's activations in place; another reads them back, and a third reads all of an array as well.
+SCAN = """\
+HloModule jit_step, is_scheduled=true
+
+%cut (matrices: bf16[12,8,8], i: s32[]) -> bf16[8,8] {
+  %matrices = bf16[12,8,8]{2,1,0} parameter(0)
+  %i = s32[]{:T(128)} parameter(1)
+  %zero = s32[]{:T(128)} constant(0)
+  %slice = bf16[1,8,8]{2,1,0} dynamic-slice(%matrices, %i, %zero, %zero), dynamic_slice_sizes={1,8,8}
+  ROOT %one = bf16[8,8]{1,0} bitcast(%slice)
+}
+
+%forward (saved: bf16[12,64,8], all: bf16[12,8,8], number: s32[], x: bf16[64,8]) -> (bf16[12,64,8], \
+bf16[64,8]) {
+  %saved = bf16[12,64,8]{2,1,0} parameter(0)
+  %all = bf16[12,8,8]{2,1,0} parameter(1)
+  %number = s32[]{:T(128)} parameter(2)
+  %x = bf16[64,8]{1,0} parameter(3)
+  %matrix = bf16[8,8]{1,0} fusion(%all, %number), kind=kLoop, calls=%cut
+  %product = bf16[64,8]{1,0} convolution(%x, %matrix), dim_labels=bf_io->bf
+  %row = bf16[1,64,8]{2,1,0} bitcast(%product)
+  %none = s32[]{:T(128)} constant(0)
+  %after = bf16[12,64,8]{2,1,0} dynamic-update-slice(%saved, %row, %number, %none, %none)
+  ROOT %both = (bf16[12,64,8]{2,1,0}, bf16[64,8]{1,0}) tuple(%after, %product)
+}
+
+%backward (activations: bf16[12,64,8], at: s32[]) -> bf16[1,64,8] {
+  %activations = bf16[12,64,8]{2,1,0} parameter(0)
+  %at = s32[]{:T(128)} parameter(1)
+  %nil = s32[]{:T(128)} constant(0)
+  ROOT %part = bf16[1,64,8]{2,1,0} dynamic-slice(%activations, %at, %nil, %nil), dynamic_slice_sizes={1,64,8}
+}
+
+%whole (stack: bf16[12,64,8], place: s32[]) -> bf16[1,64,8] {
+  %stack = bf16[12,64,8]{2,1,0} parameter(0)
+  %place = s32[]{:T(128)} parameter(1)
+  %nought = s32[]{:T(128)} constant(0)
+  %row = bf16[1,64,8]{2,1,0} dynamic-slice(%stack, %place, %nought, %nought), dynamic_slice_sizes={1,64,8}
+  %sum = bf16[1,64,8]{2,1,0} reduce(%stack), dimensions={0}
+  ROOT %total = bf16[1,64,8]{2,1,0} add(%row, %sum)
+}
+
+ENTRY %main (a: bf16[12,8,8], b: bf16[64,8]) -> bf16[64,8] {
+  %a = bf16[12,8,8]{2,1,0:T(8,128)(2,1)} parameter(0)
+  %b = bf16[64,8]{1,0:T(8,128)(2,1)S(1)} parameter(1)
+  %count = s32[]{:T(128)S(6)} parameter(2)
+  %empty = bf16[12,64,8]{2,1,0:T(8,128)(2,1)} custom-call(), custom_call_target="AllocateBuffer"
+  %run = (bf16[12,64,8]{2,1,0:T(8,128)(2,1)}, bf16[64,8]{1,0:T(8,128)(2,1)S(1)}) \
+fusion(%empty, %a, %count, %b), kind=kOutput, calls=%forward
+  %full = bf16[12,64,8]{2,1,0:T(8,128)(2,1)} get-tuple-element(%run), index=0
+  %read = bf16[1,64,8]{2,1,0:T(8,128)(2,1)S(1)} fusion(%full, %count), kind=kLoop, calls=%backward
+  %summed = bf16[1,64,8]{2,1,0:T(8,128)(2,1)} fusion(%full, %count), kind=kLoop, calls=%whole
+  %alone = bf16[1,64,8]{2,1,0:T(8,128)(2,1)} dynamic-slice(%full, %count, %count, %count), \
+dynamic_slice_sizes={1,64,8}
+  ROOT %kept = bf16[12,64,8]{2,1,0:T(8,128)(2,1)} dynamic-update-slice(%full, %alone, %count, %count, %count)
+}
+"""
+
+
+def test_of_what_a_fusion_slices_or_updates_in_place_only_the_slice_is_moved():
+    assert traffic_rows(SCAN) == [
+        (
+            "run",
+            8 * 8 * 2,
+            64 * 8 * 2,
+            1,
+        ),  # a matrix of twelve, a block's activations; the rest is on chip
+        ("read", 64 * 8 * 2, 0, 1),
+        ("summed", 12 * 64 * 8 * 2, 64 * 8 * 2, 1),  # all of it, for the sum
+        ("alone", 64 * 8 * 2, 64 * 8 * 2, 1),
+        ("kept", 64 * 8 * 2, 64 * 8 * 2, 1),
+    ]

@@ -9,20 +9,9 @@ from jax.sharding import PartitionSpec
 from local_runs import finish, launch, losses, until
 from step_runs import Run
 
-from trainer.devices import compilation, mesh, state_sharding
+from trainer.devices import mesh, state_sharding
 
 STEPS = 8
-
-
-class ShardedRun(Run):
-    """A run whose training step takes and returns a sharded state."""
-
-    def __init__(self, devices, shard, **settings):
-        super().__init__(devices, **settings)
-        self.shardings = state_sharding.of_state(self.mesh, self.shapes, shard)
-        batch = self.batch_shapes(self.batches(1))
-        self.train = compilation.compile_train(self.train_step, self.shapes, batch, self.mesh, shard=shard)
-        self.state = jax.device_put(self.state, self.shardings)
 
 
 @pytest.fixture(autouse=True)
@@ -46,13 +35,13 @@ def replicated_run():
 @pytest.mark.parametrize(("shard", "copies"), [("optimizer", 2), ("all", 3)])
 def test_each_device_holds_its_shard_and_losses_stay_the_same(replicated_run, shard, copies):
     losses, replicated_bytes = replicated_run
-    run = ShardedRun(8, shard, **{"optim.ema": 0.9})
+    run = Run(8, **{"optim.ema": 0.9, "train.shard": shard})
     parameters = sum(a.size * 4 for a in run.shapes.params.values())
     assert replicated_bytes - argument_bytes(run) == pytest.approx(copies * parameters * 7 / 8, rel=0.15)
     assert run.losses(STEPS) == pytest.approx(losses, abs=1e-5)
-    gathered = state_sharding.gatherer(run.mesh, shard)((run.state.params, run.state.stats))
-    run.state = run.state._replace(params=gathered[0], stats=gathered[1])
     assert run.totals()["examples"] == 360
+    whole = state_sharding.gatherer(run.mesh, shard)(run.state)
+    assert all(leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(whole))
 
 
 @pytest.mark.slow

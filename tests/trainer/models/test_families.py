@@ -21,7 +21,7 @@ from train_runs import COMPILED, environment, losses
 
 from trainer import cli
 from trainer.config import ModelConfig
-from trainer.devices import compilation, state_sharding
+from trainer.devices import state_sharding
 from trainer.weights import torch_import, torch_names
 from trainer.weights.file import load
 from trainer.weights.inference import build_network
@@ -177,14 +177,8 @@ def test_the_losses_are_the_same_on_one_and_on_eight_devices_sharded_or_not(fami
     monkeypatch.setattr(state_sharding, "MIN_ELEMENTS", 64)
     settings = {"model.arch": family.arch, "model.width": ModelConfig.width, **family.settings}
     one, eight = (Run(devices, **settings).losses(4) for devices in (1, 8))
-    sharded = Run(8, **settings)
-    batch = sharded.batch_shapes(sharded.batches(1))
-    shardings = state_sharding.of_state(sharded.mesh, sharded.shapes, "all")
-    sharded.train = compilation.compile_train(
-        sharded.train_step, sharded.shapes, batch, sharded.mesh, shard="all"
-    )
-    sharded.state = jax.device_put(sharded.state, shardings)
-    assert any(s.spec for s in jax.tree.leaves(shardings.params))
+    sharded = Run(8, **settings, **{"train.shard": "all"})
+    assert any(s.spec for s in jax.tree.leaves(sharded.shardings.params))
     assert eight == pytest.approx(one, rel=1e-5)
     assert sharded.losses(4) == pytest.approx(one, rel=1e-5)
 

@@ -14,6 +14,7 @@ from trainer.errors import ConfigError
 from trainer.models import network
 from trainer.models.architecture import architecture
 from trainer.models.repeat import repeat
+from trainer.models.vit import architecture as vit_architecture
 
 BLOCKS, WIDTH = 4, 12
 
@@ -131,3 +132,25 @@ def test_a_resnet_does_not_honour_it():
     for setting in ({"repeat": "scan"}, {"remat": "full"}):
         with pytest.raises(ConfigError, match=r"model\.re\w+: must be '\w+' for resnet18"):
             network.build(dataclasses.replace(model, **setting), 10, 3, 32, "cpu")
+
+
+@pytest.mark.parametrize("remat", ["none", "dots", "full"])
+def test_a_scan_is_traced_once_whatever_the_depth(monkeypatch, remat):
+    """So its compilation takes as long for 24 blocks as for 3; that of a loop grows with them."""
+    from own_code import nets
+
+    def products(depth, repeat):
+        vit = vit_architecture(patch=4, width=16, depth=depth, heads=2, hidden=32)
+        monkeypatch.setattr(nets, "deep", vit, raising=False)
+        model = ModelConfig(arch="own_code.nets:deep", repeat=repeat, remat=remat)
+        net, init = network.build(model, 5, 1, 8, "cpu")
+        params, stats = jax.eval_shape(init, jax.random.key(0))
+
+        def loss(params, images):
+            return jnp.sum(net.apply(params, stats, images, True)[0])
+
+        text = jax.jit(jax.grad(loss)).lower(params, jnp.zeros((2, 8, 8, 1))).as_text()
+        return text.count("stablehlo.dot_general")
+
+    assert products(3, "scan") == products(9, "scan")
+    assert products(9, "loop") > 2 * products(3, "loop")
