@@ -32,8 +32,8 @@ ROWS = [
     *(("v6e-1", "convnext-t", "loop", remat) for remat in ("none", "full")),
 ]
 HEAD = """\
-| slice | network | batch per device | model.repeat | model.remat | fits | GiB per device | MB per image | GFLOP per image \
-| images/s per chip, predicted | layout, s | CPU, s | libtpu |
+| slice | network | batch per device | model.repeat | model.remat | fits | GiB per device | MB per image \
+| GFLOP per image | images/s per chip, predicted | layout, s | CPU, s | libtpu |
 | --- | --- | ---: | --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |
 """
 
