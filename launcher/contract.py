@@ -160,6 +160,13 @@ class Check(TypedDict):
     result: dict[str, Member]
 
 
+class Published(TypedDict):
+    """What a recipe for ImageNet-1k is known to reach, as its source says."""
+
+    arch: str
+    accuracy: float  # top-1, 0 to 1
+
+
 class Document(TypedDict):
     """contract.json."""
 
@@ -169,6 +176,7 @@ class Document(TypedDict):
     datasets: list[str]
     imports: Imports
     recipes: dict[str, dict[str, Any]]  # name -> section.field -> value
+    published: dict[str, Published]  # recipe -> its network and accuracy
     default_recipes: dict[str, str]  # dataset -> recipe
     path_recipe: str  # recipe of images at a path or in a bucket
     flags: dict[str, Flag]

@@ -36,6 +36,7 @@ def document() -> Json:
         "datasets": list(DATASETS),
         "imports": {"object": imports.OBJECT, "module": imports.MODULE, "groups": imports.GROUPS},
         "recipes": {name: recipes.load(name) for name in recipes.RECIPES},
+        "published": {name: row for name in recipes.RECIPES if (row := recipes.published(name))},
         "default_recipes": recipes.DEFAULTS,
         "path_recipe": recipes.AT_A_PATH,
         "flags": {flag: {"field": field, "help": help} for flag, (field, help) in FLAGS.items()},

@@ -142,6 +142,50 @@ class ModelConfig:
         "but the results of matrix products; full: all",
         ("none", "dots", "full"),
     )
+    solver: str = option(
+        "auto",
+        "iterations that look for the fixed point of an equilibrium model; plain: apply the layer again; "
+        "anderson: combine earlier points; broyden: approximate the inverse Jacobian; auto: the network's",
+        ("auto", "plain", "anderson", "broyden"),
+    )
+    iterations: int = option(
+        0,
+        "iterations of the solver of an equilibrium model, each one application of its layer; 0: the "
+        "network's own number",
+        minimum=0,
+    )
+    solver_memory: int = option(
+        0,
+        "earlier points that solver=anderson combines, or updates that solver=broyden keeps; 0: 5 for "
+        "anderson, all for broyden",
+        minimum=0,
+    )
+    damping: float = option(
+        1.0,
+        "share of the new point in each step of an equilibrium model with solver=plain or anderson, and in "
+        "each step of the phantom gradient; 1: no damping",
+        minimum=0.01,
+        maximum=1,
+    )
+    fixed_point_gradient: str = option(
+        "phantom",
+        "gradient of an equilibrium model; phantom: through a few damped steps after the solver "
+        "(arXiv:2111.05177); implicit: of the fixed point itself, by solving a linear system; unrolled: "
+        "through all plain iterations, whose memory grows with their number",
+        ("phantom", "implicit", "unrolled"),
+    )
+    gradient_iterations: int = option(
+        0,
+        "steps of the phantom gradient of an equilibrium model, or iterations of the linear system of the "
+        "implicit one; 0: 5 steps, or as many iterations as the solver has",
+        minimum=0,
+    )
+    jacobian: float = option(
+        0.0,
+        "weight of the penalty on the Jacobian of an equilibrium model's layer at its fixed point "
+        "(arXiv:2106.14342); 0: none",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

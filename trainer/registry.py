@@ -26,6 +26,11 @@ NF_RESNET = {"widths": (256, 512, 1024, 2048), "stem": 64, "pooled_stem": True, 
 NF_RESNET |= {"group_width": 0, "twice": False, "squeeze": 0.0, "last": 0, "skip_gain": False, "same": False}
 NF_RESNET |= {"gain_in_kernel": True, "epsilon": 1e-5, "activation": "relu"}
 NFNET_TINY = {"depths": (1, 1), "widths": (16, 32), "stem": 32, "group_width": 8, "last": 64}
+MDEQ = {"widths": (32, 64, 128, 256), "groups": 8, "solver": "plain", "iterations": 26}
+MDEQ_CIFAR = {"readout": (14, 28, 56, 112), "features": 1680, "halvings": 0, "normalised_fusion": True}
+MDEQ_CIFAR |= {"solver": "broyden", "iterations": 18}
+DEQ_TINY = {"widths": (8, 16), "readout": (4, 8), "features": 32, "groups": 4, "halvings": 0}
+DEQ_TINY |= {"solver": "anderson", "iterations": 8}
 
 # name -> (module of trainer.models, sizes that its function ``architecture`` takes); each holds one family
 ARCHS = {
@@ -85,7 +90,11 @@ ARCHS = {
     **{f"cifar-resnet{n}": ("cifar", {"kind": "residual", "depth": n}) for n in (20, 32, 44, 56, 110, 1202)},
     **{f"cifar-preact{n}": ("cifar", {"kind": "preact", "depth": n}) for n in (164, 1001)},
     **{f"cifar-plain{n}": ("cifar", {"kind": "plain", "depth": n}) for n in (20, 56, 110)},
+    # Bai et al. 2020 (arXiv:2006.08656); sizes, solver and iterations as in the zoo of torchdeq 0.1.0
+    "mdeq-small": ("deq", MDEQ | {"readout": (24, 48, 96, 192), "features": 2048, "halvings": 2}),
+    "mdeq-cifar": ("deq", MDEQ | MDEQ_CIFAR),
     # For tests and for trying a cluster, as resnet-tiny.
+    "deq-tiny": ("deq", DEQ_TINY),
     "nfnet-tiny": ("nfnet", NFNET_TINY),
     "resnetv2-tiny": ("preact", {"stage_sizes": (2, 2)}),
     "efficientnet-tiny": ("efficientnet", {"stages": "f1k3s1e1o8 r2k3s2e4o16", "stem": 8, "head": 32}),

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 from jax.stages import Compiled
 
 from trainer.config import TrainConfig
+from trainer.cost.estimate import loop_factor
 from trainer.data import datasets, pipeline
 from trainer.data.pipeline import TrainStream
 from trainer.data.source import Source
@@ -216,9 +218,8 @@ def set_up(
         repeats=config.augment.repeats,
     )
     begun = time.monotonic()
-    train_programs, eval_program = compile_ahead(
-        config, program, devices, train_source, test_source, placer, stream
-    )
+    batch = train_batch_shapes(config, train_source, stream)
+    train_programs, eval_program = compile_ahead(config, program, devices, test_source, placer, batch)
 
     # State: the newest whole checkpoint, or a fresh one.
     shard, division = config.train.shard, program.division
@@ -256,7 +257,15 @@ def set_up(
         profile=profile,
         pending=Pending(),
         speed=speed,
-        reporter=Reporter(log, program.plan, config, speed, train_programs, device_kind),
+        reporter=Reporter(
+            log,
+            program.plan,
+            config,
+            speed,
+            train_programs,
+            device_kind,
+            lambda stage: loop_factor(program.train_steps[stage], program.shapes, batch),
+        ),
         clock=Clock(config.checkpoint.every_minutes, config.log.every_steps),
         preemption=preemption,
         watchdog=watchdog,
@@ -297,20 +306,20 @@ def compile_ahead(
     config: TrainConfig,
     program: Program,
     devices: Mesh,
-    train_source: Source,
     test_source: Source,
     placer: BatchPlacer,
-    stream: TrainStream,
+    shapes: dict[str, jax.ShapeDtypeStruct],
 ) -> tuple[dict[Stage, Future[Compiled]], Future[Compiled]]:
-    """Begins to compile the training step of each stage, then the evaluation step."""
+    """Begins to compile the training step of each stage, then the evaluation step.
+
+    Args:
+      shapes: of the global training batch.
+    """
     platform = devices.devices.flat[0].platform
     executables = compilation.use_cache(config.train.compile_cache, config.run_dir, platform)
     none = placer.rows[:0]  # a batch without rows has the shapes, and waits for no data
-    batch = config.train.batch
-    sample = next(pipeline.train_batches(train_source, stream, none, range(1), config.data))
-    shapes = compilation.batch_shapes(sample, batch)
-    eval_sample = next(pipeline.eval_batches(test_source, batch, none, config.data))
-    eval_shapes = compilation.batch_shapes(eval_sample, batch)
+    eval_sample = next(pipeline.eval_batches(test_source, config.train.batch, none, config.data))
+    eval_shapes = compilation.batch_shapes(eval_sample, config.train.batch)
 
     compiler = ThreadPoolExecutor(1, "compile")
     train_programs = {
@@ -328,6 +337,14 @@ def compile_ahead(
     )
     compiler.submit(executables.keep)
     return train_programs, eval_program
+
+
+def train_batch_shapes(
+    config: TrainConfig, source: Source, stream: TrainStream
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return the shapes of the global training batch; a batch without rows has them and waits for no data."""
+    sample = next(pipeline.train_batches(source, stream, np.arange(0), range(1), config.data))
+    return compilation.batch_shapes(sample, config.train.batch)
 
 
 def restore(

@@ -31,16 +31,16 @@ def svg(assessments: Sequence[Assessment]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
         'font-size="13">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        _text(LEFT, 26, _title(assessments[0]), size=16),
-        _text(LEFT, 58, "images/s per chip, predicted (band: from complete overlap to none)"),
+        text(LEFT, 26, _title(assessments[0]), size=16),
+        text(LEFT, 58, "images/s per chip, predicted (band: from complete overlap to none)"),
         *above.axes(),
         f'<polygon points="{above.path(band)}" fill="{BLUE}" opacity="0.15"/>',
         *above.line([(n, rate.expected) for n, rate in rates], BLUE),
-        _text(LEFT, 318, "peak GiB per device"),
+        text(LEFT, 318, "peak GiB per device"),
         *below.axes(),
         *below.limit(limit),
         *below.line(peaks, BLUE),
-        _text((LEFT + RIGHT) / 2, HEIGHT - 18, "batch per device", anchor="middle"),
+        text((LEFT + RIGHT) / 2, HEIGHT - 18, "batch per device", anchor="middle"),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -65,9 +65,9 @@ class _Panel:
     def axes(self) -> Iterator[str]:
         for value in self.y_ticks:
             yield f'<path d="M{LEFT} {self.y(value):.1f}H{RIGHT}" stroke="#e5e7eb"/>'
-            yield _text(LEFT - 8, self.y(value) + 4, f"{value:,g}", anchor="end", color=GREY)
+            yield text(LEFT - 8, self.y(value) + 4, f"{value:,g}", anchor="end", color=GREY)
         for value in self.x_ticks:
-            yield _text(self.x(value), self.bottom + 18, f"{value:,g}", anchor="middle", color=GREY)
+            yield text(self.x(value), self.bottom + 18, f"{value:,g}", anchor="middle", color=GREY)
         yield f'<path d="M{LEFT} {self.top}V{self.bottom}H{RIGHT}" fill="none" stroke="{GREY}"/>'
 
     def path(self, points: Points) -> str:
@@ -78,7 +78,7 @@ class _Panel:
         for x, y in points:
             yield f'<circle cx="{self.x(x):.1f}" cy="{self.y(y):.1f}" r="4" fill="{color}"/>'
             label = f"{y:,.0f}" if y >= 100 else f"{y:.3g}"
-            yield _text(
+            yield text(
                 self.x(x), self._free(self.x(x), self.y(y), label), label, anchor="middle", color=color
             )
 
@@ -87,7 +87,7 @@ class _Panel:
         half = len(label) * DIGIT / 2
         boxes = [(x - half, y + place - 11, x + half, y + place + 3) for place in LABEL_PLACES]
         free = next(
-            (n for n, box in enumerate(boxes) if not any(_meet(box, other) for other in self.drawn)), 0
+            (n for n, box in enumerate(boxes) if not any(meet(box, other) for other in self.drawn)), 0
         )
         self.drawn.append(boxes[free])
         return y + LABEL_PLACES[free]
@@ -96,10 +96,11 @@ class _Panel:
         y = self.y(value)
         self.drawn.append((LEFT, y - 2, RIGHT, y + 2))
         yield f'<path d="M{LEFT} {y:.1f}H{RIGHT}" stroke="{RED}" stroke-dasharray="6 4"/>'
-        yield _text(LEFT + 6, y - 6, f"limit: {value:g} GiB per device", color=RED)
+        yield text(LEFT + 6, y - 6, f"limit: {value:g} GiB per device", color=RED)
 
 
-def _meet(one: Box, other: Box) -> bool:
+def meet(one: Box, other: Box) -> bool:
+    """Return whether two boxes overlap."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
@@ -116,8 +117,9 @@ def _title(assessment: Assessment) -> str:
     return f"{job.arch} on {'' if job.num_slices == 1 else f'{job.num_slices} x '}{job.slice}, {method}"
 
 
-def _text(
-    x: float, y: float, text: str, size: int = 13, anchor: str = "start", color: str = "#111827"
+def text(
+    x: float, y: float, words: str, size: int = 13, anchor: str = "start", color: str = "#111827"
 ) -> str:
+    """Return a line of text at (x, y) in pixels; anchor: "start", "middle" or "end"."""
     attributes = f'x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{color}"'
-    return f"<text {attributes}>{escape(text)}</text>"
+    return f"<text {attributes}>{escape(words)}</text>"

@@ -406,6 +406,12 @@ OFFLINE = [
         lambda arguments, hint: arguments[:-2],
     ),
     Case(
+        "launcher/check/networks.py",
+        "resnet-launch config --train lists the networks",
+        "check --slice v5e-16 --estimate --no-cluster --compare-archs zzz",
+        paste,
+    ),
+    Case(
         "launcher/check/prices.py",
         "--price 3.22, or --price v5e=1.2,v6e=2.7",
         "check --slice v5e-16 --arch resnet18 --estimate --no-cluster --price cheap",

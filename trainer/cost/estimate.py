@@ -49,6 +49,25 @@ def estimate(platform: str, step: Any, *arguments: Any) -> dict[str, int]:
     return {"flops": flops, "bytes": round(TRAFFIC[platform] * traffic), "activations": activations}
 
 
+def loop_factor(step: Any, *arguments: Any) -> float:
+    """Return the FLOPs of a step as a multiple of those of a count that takes each loop for one iteration.
+
+    XLA's own cost analysis counts so. Loops are the parts of an accumulated batch, scanned blocks and the
+    iterations of an equilibrium model.
+
+    Args:
+      step: the training or the evaluation step.
+      arguments: pytrees of ShapeDtypeStruct, of any batch.
+    """
+    real, once = 0, 0
+    with jax.transfer_guard("allow"):  # of the constants of the step
+        traced = jax.make_jaxpr(step)(*arguments)
+    for equation, times in _products(traced.jaxpr):
+        count = _flops(equation, [v.aval for v in equation.invars], equation.outvars[0].aval)
+        real, once = real + times * count, once + count
+    return real / once if once else 1.0
+
+
 def _products(jaxpr: core.Jaxpr, times: int = 1) -> Iterator[tuple[core.JaxprEqn, int]]:
     """Yield every convolution and matrix product, also of inner functions, with how often it runs."""
     for equation in jaxpr.eqns:

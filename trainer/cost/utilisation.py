@@ -45,18 +45,18 @@ def peak(device_kind: str) -> Peak | None:
     return Peak(flops=chip["flops"], bytes=chip["bytes"]) if chip else None
 
 
-def cost(program: Compiled, tpu: bool = False, parts: int = 1) -> Cost | None:
+def cost(program: Compiled, tpu: bool = False, loop_factor: float = 1.0) -> Cost | None:
     """Return the cost of a compiled step; None where the compiler gives no count.
 
     Args:
       program: the compiled step.
       tpu: count from the program's text, as ``check`` does. The compiler's own count takes arrays in VMEM for
         traffic with HBM, and a loop for one iteration.
-      parts: number of parts of a batch that the step loops over. Without ``tpu`` the compiler's count is
-        multiplied by it, because nearly all of the step is inside that loop.
+      loop_factor: what the compiler's own count is multiplied by, as it takes a loop for one iteration: that
+        of ``trainer.cost.estimate``.
     """
     counts: Any = program.cost_analysis() or {}
-    flops, moved = (parts * counts.get(name, 0.0) for name in ("flops", "bytes accessed"))
+    flops, moved = (loop_factor * counts.get(name, 0.0) for name in ("flops", "bytes accessed"))
     if tpu:
         with contextlib.suppress(Exception):  # a compiler with another text format must not end the run
             flops, moved = traffic.totals(program.as_text() or "")

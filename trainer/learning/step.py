@@ -16,6 +16,7 @@ from trainer.learning.augmentation import apply_auto_augment, augment, erase, re
 from trainer.learning.losses import cross_entropy, example_losses
 from trainer.learning.mixing import Mix, mix
 from trainer.learning.promotion import strict_promotion
+from trainer.models.architecture import Outputs
 from trainer.models.network import Init, Network
 from trainer.state import Arrays, Averaging, Batch, EvalStep, Metrics, State, TrainStep
 
@@ -58,7 +59,8 @@ def make_train_step(
     """Return ``step(state, batch) -> (state, metrics)``: one update over one global batch.
 
     batch: image [B, H, W, C] uint8; label, epoch, index [B] int32. Metrics are scalar float32: loss (mean
-    over the batch, label smoothing included), accuracy (before the update), grad_norm, lr.
+    over the batch, label smoothing and penalties included), accuracy (before the update), grad_norm, lr, what
+    the network reports, and the sum of its penalties where it has any.
 
     Args:
       network: the network that is trained.
@@ -157,16 +159,19 @@ def _gradients(
     def part_gradients(
         stats: Arrays, images: jax.Array, labels: jax.Array, mixed: Mix | None, key: jax.Array | None
     ) -> tuple[Arrays, Arrays, Metrics]:
-        def objective(params: Arrays) -> tuple[jax.Array, tuple[jax.Array, Arrays]]:
+        def objective(params: Arrays) -> tuple[jax.Array, tuple[Outputs, Arrays]]:
             outputs, new_stats = network.forward(params, stats, images, train=True, key=key)
             loss = jnp.mean(example_losses(outputs.logits, labels, mixed, config.optim))
             for penalty in outputs.penalties.values():
                 loss = loss + penalty.astype(jnp.float32)
-            return loss, (outputs.logits, new_stats)
+            return loss, (outputs, new_stats)
 
-        (loss, (logits, new_stats)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-        accuracy = jnp.mean((jnp.argmax(logits, -1) == labels).astype(jnp.float32))
-        return grads, new_stats, {"loss": loss, "accuracy": accuracy}
+        (loss, (outputs, new_stats)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        accuracy = jnp.mean((jnp.argmax(outputs.logits, -1) == labels).astype(jnp.float32))
+        metrics = {name: value.astype(jnp.float32) for name, value in outputs.metrics.items()}
+        if outputs.penalties:
+            metrics["penalty"] = sum(value.astype(jnp.float32) for value in outputs.penalties.values())
+        return grads, new_stats, {"loss": loss, "accuracy": accuracy, **metrics}
 
     parts = config.train.accumulate
     if parts == 1:
@@ -180,12 +185,13 @@ def _gradients(
         grads, sums = jax.tree.map(lambda a, b: a + b / parts, (grads, sums), (part_grads, metrics))
         return (grads, sums, stats), None
 
-    zeros = jax.tree.map(jnp.zeros_like, state.params)
-    sums = {"loss": jnp.zeros(()), "accuracy": jnp.zeros(())}
     # Part i takes every parts-th example, so that each device keeps its own.
     inputs = jax.tree.map(
         lambda a: jnp.swapaxes(a.reshape(-1, parts, *a.shape[1:]), 0, 1), (images, labels, mixed)
     )  # each [parts, B / parts, ...]
+    first = jax.tree.map(lambda a: a[0], inputs)
+    shapes = jax.eval_shape(part_gradients, state.stats, *first, key)
+    zeros, sums = (jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes[i]) for i in (0, 2))
     (grads, sums, stats), _ = jax.lax.scan(add_part, (zeros, sums, state.stats), (jnp.arange(parts), *inputs))
     return grads, stats, sums
 

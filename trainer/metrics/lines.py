@@ -33,6 +33,13 @@ class Trained:
     data_wait: Annotated[float | None, "fraction of that time spent waiting for data, 0 to 1"] = None
     mfu: Annotated[float | None, "MFU: FLOP/s as a fraction of the devices' bfloat16 peak, 0 to 1"] = None
     hbm: Annotated[float | None, "fraction of the devices' peak memory bandwidth, 0 to 1"] = None
+    penalty: Annotated[float | None, "sum of the network's penalties, which the loss includes"] = None
+    residual: Annotated[
+        float | None, "distance of an equilibrium model from its fixed point, relative to its length"
+    ] = None
+    iterations: Annotated[
+        float | None, "iterations after which an equilibrium model was closest, mean over the batch"
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The logged metrics of finished steps, with throughput, utilisation and time left."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -25,6 +25,8 @@ class Reporter:
       speed: throughput since the previous report.
       programs: stage -> compiled step, done before the first step of that stage is.
       device_kind: JAX's name for the devices; utilisation is logged only if their peaks are known.
+      loop_factor: stage -> what a count that takes each loop for one iteration lacks; asked
+        only where the cost comes from such a count.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class Reporter:
         speed: Meter,
         programs: dict[Stage, Future[Compiled]],
         device_kind: str,
+        loop_factor: Callable[[Stage], float],
     ):
         self._log, self._plan, self._config, self._speed = log, plan, config, speed
         self._limit = peak(device_kind)
-        parts = config.train.accumulate
         tpu = device_kind.startswith("TPU")
-        self._cost = functools.cache(lambda stage: cost(programs[stage].result(), tpu, parts))
+        self._cost = functools.cache(
+            lambda stage: cost(programs[stage].result(), tpu, 1.0 if tpu else loop_factor(stage))
+        )
 
     def __call__(self, ready: Iterator[tuple[int, dict[str, float]]]) -> None:
         """Consume (step, metrics) of all finished steps."""

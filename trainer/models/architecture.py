@@ -6,7 +6,7 @@
     def mlp(inputs: Inputs, rngs: nnx.Rngs) -> nnx.Module:
         return MLP(inputs.image_size**2 * inputs.channels, inputs.classes, inputs.dtype, rngs)
 
-The module is called as ``module(images, train=...)`` and returns logits, or ``Outputs`` with penalties too.
+The module is called as ``module(images, train=...)`` and returns logits, or ``Outputs`` with more.
 images: [B, H, W, C] float32, normalised; logits: [B, classes] of any float dtype. Where ``__call__`` has a
 parameter ``key``, it gets a random key of the step in training and None in evaluation.
 
@@ -32,6 +32,7 @@ from trainer.models.layers import LayerConfig
 
 # torchvision and timm normalise with these, per channel in RGB order (torchvision.transforms).
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+METRICS = ("residual", "iterations")  # what a network may report; fields of trainer.metrics.lines.Trained
 SETTINGS = frozenset(field.name for field in dataclasses.fields(ModelConfig)) - {"arch"}
 
 
@@ -59,15 +60,17 @@ class Inputs:
 
 
 class Outputs(NamedTuple):
-    """What a network returns that has penalties.
+    """What a network returns that has penalties, or that reports more than its logits.
 
     Attributes:
       logits: [B, classes] of any float dtype.
       penalties: scalars by name, each added to the loss in training.
+      metrics: scalars by name, of ``METRICS``, which training logs beside the loss.
     """
 
     logits: jax.Array
     penalties: Mapping[str, jax.Array] = {}
+    metrics: Mapping[str, jax.Array] = {}
 
 
 def from_oihw(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

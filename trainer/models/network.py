@@ -22,7 +22,7 @@ from trainer import imports
 from trainer.config import ModelConfig
 from trainer.devices.model_axis import Division
 from trainer.errors import ConfigError
-from trainer.models.architecture import Architecture, Inputs, Outputs
+from trainer.models.architecture import METRICS, Architecture, Inputs, Outputs
 from trainer.models.layers import LayerConfig
 from trainer.registry import ARCHS
 from trainer.state import Arrays
@@ -93,7 +93,7 @@ class Network:
         train: bool,
         key: jax.Array | None = None,
     ) -> tuple[Outputs, Arrays]:
-        """Return the logits with the penalties of the network, and the statistics; see ``apply``."""
+        """Return all that the network returns, and the statistics; see ``apply``."""
         arrays = params | stats
         flat = [(path, variable.replace(arrays[n])) for n, (path, variable) in self.variables.items()]
         flat += [
@@ -108,7 +108,7 @@ class Network:
         return outputs, _averaged_groups(_arrays(nnx.state(module, nnx.BatchStat)), self.variables)
 
     def _checked(self, outputs: Any, batch: int) -> Outputs:
-        logits, penalties = outputs if isinstance(outputs, Outputs) else (outputs, {})
+        logits, penalties, metrics = outputs if isinstance(outputs, Outputs) else (outputs, {}, {})
         expected = (batch, self.classes)
         if not isinstance(logits, jax.Array) or logits.shape != expected or logits.dtype.kind not in "fV":
             got = getattr(logits, "aval", None) or type(logits).__name__
@@ -116,12 +116,18 @@ class Network:
                 f"model.arch: {self.name} must return logits {list(expected)} (images, classes) of a float "
                 f"dtype, got {got}"
             )
-        for name, penalty in penalties.items():
-            if jnp.shape(penalty) != ():
-                raise ConfigError(
-                    f"model.arch: {self.name}: penalty {name!r} must be a scalar, got {jnp.shape(penalty)}"
-                )
-        return Outputs(logits.astype(jnp.float32), penalties)
+        for kind, scalars in (("penalty", penalties), ("metric", metrics)):
+            for name, value in scalars.items():
+                if jnp.shape(value) != ():
+                    raise ConfigError(
+                        f"model.arch: {self.name}: {kind} {name!r} must be a scalar, got {jnp.shape(value)}"
+                    )
+        if unknown := sorted(set(metrics) - set(METRICS)):
+            listed = ", ".join(METRICS)
+            raise ConfigError(
+                f"model.arch: {self.name}: a metric must be one of {listed}, got {unknown[0]!r}"
+            )
+        return Outputs(logits.astype(jnp.float32), penalties, metrics)
 
 
 def find(arch: str) -> Architecture:

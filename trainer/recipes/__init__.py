@@ -8,6 +8,7 @@ import difflib
 import importlib
 import json
 import pkgutil
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,18 @@ def check_family(name: str, arch: str) -> None:
         f"recipe: {name} must be used with a network of {wanted} ({networks[0]}, …), got {arch} of {own}",
         f"--recipe {fitting} is for {arch}; {AT_A_PATH} is for any network",
     )
+
+
+def published(name: str) -> dict[str, Any] | None:
+    """Return the network of a recipe of this project and its published accuracy on ImageNet-1k.
+
+    Both stand in its docstring: the network in the command, the accuracy as the first number of what is
+    expected. Where that is a range, it is the lower end. None: the recipe is for another dataset.
+    """
+    text = importlib.import_module(f"{__name__}.{name.replace('-', '_')}").__doc__ or ""
+    command = re.search(r"^command: .* --arch (\S+) .*--data gs://BUCKET/imagenet$", text, re.M)
+    top1 = re.search(r"^expected: +(\d+(?:\.\d+)?)(?: to \d+(?:\.\d+)?)? % top-1", text, re.M)
+    return {"arch": command[1], "accuracy": round(float(top1[1]) / 100, 6)} if command and top1 else None
 
 
 def title(name: str) -> str:

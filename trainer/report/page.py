@@ -101,6 +101,7 @@ def _charts(record: Record) -> str:
             percent,
         ),
         chart("Learning rate", [_line("learning rate", trained, "lr")]),
+        chart("Residual of the fixed point", [_line("residual", trained, "residual")]),
         chart("Throughput (images/s)", [_line("images/s", trained, "images_per_second")]),
         chart(
             "Utilisation of the devices' peaks",

@@ -285,6 +285,25 @@ class Graph:
         ends = [END if _counts(n) else b + n for b, n in zip(begins, sizes, strict=True)]
         return self._sliced(x, begins, ends, [1] * len(sizes))
 
+    def _dynamic_update_slice(self, equation: Any, x: Value, part: Value, *starts: Value) -> Value:
+        """Put an array between what is before and after it; along one axis, at a constant place."""
+        shape, inner = (atom.aval.shape for atom in equation.invars[:2])
+        axes = [
+            axis for axis, (whole, length) in enumerate(zip(shape, inner, strict=True)) if whole != length
+        ]
+        if len(axes) > 1 or not all(_is_constant(start) for start in starts):
+            raise self._untranslated("overwrites places that depend on the images")
+        if not axes:
+            return part
+        [axis] = axes
+        begin = int(starts[axis])  # type: ignore[arg-type]
+        pieces: list[Value] = [part]
+        for number, (first, last) in enumerate(((0, begin), (begin + inner[axis], shape[axis]))):
+            if last > first:
+                bounds = [np.array([n], np.int64) for n in (first, last, axis)]
+                pieces.insert(number * len(pieces), self._node("Slice", [x, *bounds]))
+        return self._node("Concat", pieces, axis=axis) if len(pieces) > 1 else part
+
     def _pad(self, equation: Any, x: Value, value: Value) -> Value:
         config = equation.params["padding_config"]
         if any(inner for _, _, inner in config):

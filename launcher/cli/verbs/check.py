@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import sys
 import time
@@ -12,13 +13,14 @@ from typing import Any
 
 import click
 
-from launcher.check import assessment, batch_search, preflight, prices, report
+from launcher import contract
+from launcher.check import accuracy_plot, assessment, batch_search, networks, preflight, prices, report
 from launcher.check.plot import svg
 from launcher.check.prices import Prices
 from launcher.cli import options, table, target
 from launcher.cli.spinner import Spinner
 from launcher.cluster.kubeconfig import is_configured
-from launcher.errors import Problem, RequestError
+from launcher.errors import ActionError, LauncherError, Problem, RequestError
 from launcher.request import tuning
 from launcher.request.job import TrainingJob
 from launcher.runs import submission
@@ -43,7 +45,16 @@ OWN = [
         help="compile for these slices too, beside --slice, and list the fastest first",
     ),
     click.Option(
-        ["--plot"], metavar="FILE", help="with --batch auto: plot throughput and memory by batch, as SVG"
+        ["--compare-archs"],
+        metavar="ARCH[@RECIPE],…",
+        help="compare networks, each with its recipe of the best published accuracy or the one after @: "
+        "accuracy, memory, predicted rate, time and chip-hours",
+    ),
+    click.Option(
+        ["--plot"],
+        metavar="FILE",
+        help="as SVG: with --batch auto, throughput and memory by batch; with --compare-archs, accuracy "
+        "against chip-hours",
     ),
     click.Option(
         ["--price"],
@@ -67,6 +78,7 @@ def command(
     no_compile: bool,
     no_cluster: bool,
     compare: str | None,
+    compare_archs: str | None,
     price: str | None,
     plot: str | None,
     as_json: bool,
@@ -81,12 +93,14 @@ def command(
     largest batch that does.
     """
     auto = flags["batch"] == "auto"
-    _check_flags(auto, plot, compare, estimate, generate_code, no_compile)
+    _check_flags(auto, plot, compare, compare_archs, estimate, generate_code, no_compile)
     chip_prices = prices.read(price)
     if auto:
         flags["batch"] = None
     if compare:
         return _compare(compare, flags, chip_prices, estimate, generate_code, as_json)
+    if compare_archs is not None:
+        return _compare_archs(compare_archs, flags, chip_prices, estimate, generate_code, plot, as_json)
     cluster = None
     if not no_cluster and (context or kubeconfig or is_configured()):
         cluster = target.cluster(context, kubeconfig, options.values(flags).get("namespace"))
@@ -142,20 +156,76 @@ def _check_flags(
     auto: bool,
     plot: str | None,
     compare: str | None,
+    compare_archs: str | None,
     estimate: bool,
     generate_code: bool,
     no_compile: bool,
 ) -> None:
     """Raise RequestError where a flag is wrong, or does not fit the others."""
-    if plot and not (auto and plot.endswith(".svg") and not no_compile):
-        text = f"must be an .svg file, together with --batch auto, got {plot!r}"
+    among_archs = compare_archs is not None
+    if plot and not ((auto or among_archs) and plot.endswith(".svg") and not no_compile):
+        text = f"must be an .svg file, together with --batch auto or --compare-archs, got {plot!r}"
         raise RequestError(Problem("plot", text, "--batch auto --plot batch.svg"))
-    if auto and compare:
-        raise RequestError(Problem("batch", "must be a number with --compare, got 'auto'"))
+    if auto and (compare or among_archs):
+        flag = "--compare" if compare else "--compare-archs"
+        raise RequestError(Problem("batch", f"must be a number with {flag}, got 'auto'"))
+    if among_archs and (compare or no_compile):
+        other = "--compare" if compare else "--no-compile"
+        raise RequestError(Problem(networks.FIELD, f"must be left out with {other}"))
     if generate_code and (auto or estimate):
         other = "--batch auto" if auto else "--estimate"
         hint = "first --batch auto, then --generate-code with the batch that it finds" if auto else ""
         raise RequestError(Problem("generate-code", f"must be left out with {other}", hint))
+
+
+def _compare_archs(
+    names: str,
+    flags: dict[str, Any],
+    chip_prices: Prices,
+    estimate: bool,
+    generate_code: bool,
+    plot: str | None,
+    as_json: bool,
+) -> int:
+    """Print a table of networks, each with its recipe; return 1 where one of them could not be compiled."""
+    if options.values(flags).get("command"):
+        raise RequestError(Problem(networks.FIELD, f"must be left out with command: {UNKNOWN}"))
+    if flags["arch"]:
+        text = f"must be left out with --compare-archs, which names the networks, got {flags['arch']!r}"
+        raise RequestError(Problem("arch", text))
+    choices = networks.read(names, flags["recipe"] or "")
+    jobs = {choice: options.request(flags | _network(choice)) for choice in choices}
+    compiles = not estimate and any(job.shape.kind == "tpu" for job in jobs.values())
+    if compiles and importlib.util.find_spec("libtpu") is None:
+        estimate = True
+        print("estimated: the TPU compiler is not installed (pip install '.[check]')", file=sys.stderr)
+    with Spinner() as spinner:
+
+        def assess(choice: networks.Choice) -> assessment.Assessment | str:
+            spinner.show(f"{choice}:")
+            try:
+                return assessment.assess(jobs[choice], spinner.show, estimate=estimate, code=generate_code)
+            except LauncherError as error:
+                return "; ".join(message for message, _ in error.messages())
+
+        compared = networks.ordered(networks.assess_all(choices, assess))
+    failures = [one.failure for one in compared if one.failure]
+    if len(failures) == len(compared):
+        raise ActionError(f"no network could be assessed: {failures[0]}")
+    if plot:
+        first = next(iter(jobs.values()))
+        _write(Path(plot), accuracy_plot.svg(compared, f"one run of each recipe on {first.slice}"))
+    if as_json:
+        click.echo(json.dumps([networks.document(one, chip_prices) for one in compared], indent=2))
+    else:
+        rows = (networks.row(one, chip_prices) for one in compared)
+        click.echo("\n".join([*table.lines(networks.COLUMNS, rows), "", *networks.notes(compared)]))
+    return int(bool(failures))
+
+
+def _network(choice: networks.Choice) -> dict[str, Any]:
+    """Return the flags of a network; one without a recipe has that of images in a bucket."""
+    return {"arch": choice.arch, "recipe": choice.recipe or contract.document()["path_recipe"]}
 
 
 def compiled(

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from trainer.cost import utilisation
+from trainer.cost import estimate, utilisation
 
 
 def test_utilisation_by_hand():
@@ -32,12 +32,19 @@ def test_the_compiler_counts_a_matrix_product():
     assert counted.bytes >= 4 * (64 * 128 + 64 * 64)
 
 
-def test_a_loop_over_the_parts_of_a_batch_counts_once_per_part():
+def test_loops_count_as_often_as_they_run():
     def looped(a):
-        return jax.lax.map(lambda part: part @ part.T, a)
+        twice = jax.lax.map(lambda part: part @ part.T, a)
+        return jax.lax.scan(lambda x, _: (x @ x, None), twice[0], None, length=3)[0]
 
-    program = jax.jit(looped).lower(jnp.ones((4, 64, 128))).compile()
-    assert utilisation.cost(program, parts=4).flops == pytest.approx(4 * 2 * 64 * 64 * 128, rel=0.01)
+    a = jax.ShapeDtypeStruct((4, 64, 128), jnp.float32)
+    program = jax.jit(looped).lower(a).compile()
+    products = 4 * 2 * 64 * 64 * 128 + 3 * 2 * 64**3
+    assert estimate.estimate("gpu", looped, a)["flops"] == products
+    factor = estimate.loop_factor(looped, a)
+    assert factor == products / (2 * 64 * 64 * 128 + 2 * 64**3)
+    assert utilisation.cost(program).flops < 0.3 * products  # the compiler's own count
+    assert utilisation.cost(program, loop_factor=factor).flops == pytest.approx(products, rel=0.01)
 
 
 class Program:

@@ -88,5 +88,10 @@ CIFAR = {
     "cifar-plain110": 1_727_962 + 990 * 65,
 }
 
+# locuslab/torchdeq, deq-zoo/mdeq: 16,808,456, and 11,099,998 for 10 classes. There readout convolutions have
+# biases (3,392 and 2,464 fewer here), and the BatchNorm of the blocks has no scales and biases (4,320
+# and 2,520 more here). On ImageNet the last convolutions of the layer have no gains there (480 more here).
+EQUILIBRIA = {"mdeq-small": 16_809_864, "mdeq-cifar": 11_100_054 + 990 * 1681}
+
 COUNTS = RESNETS | TRANSFORMERS | EFFICIENTNETS | CONVNEXTS | NFNETS
-COUNTS |= PREACTIVATION | CIFAR
+COUNTS |= PREACTIVATION | CIFAR | EQUILIBRIA

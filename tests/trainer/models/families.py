@@ -63,6 +63,7 @@ FAMILIES = [
         },
         libraries=("torchvision", "timm"),
     ),
+    Family(arch="deq-tiny", settings={"model.iterations": 4}),
     Family(
         arch="nfnet-tiny",
         settings={"model.stochastic_depth": 0.2, "model.dropout": 0.1, "optim.clip_adaptive": 0.01},

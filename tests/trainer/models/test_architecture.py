@@ -23,6 +23,8 @@ BROKEN = [
     ("shape", "must return logits [1, 4] (images, classes) of a float dtype, got float32[1,3]"),
     ("mapping", "must return logits [1, 4] (images, classes) of a float dtype, got dict"),
     ("penalty", "penalty 'rows' must be a scalar, got (1,)"),
+    ("metric", "metric 'residual' must be a scalar, got (1,)"),
+    ("unknown", "a metric must be one of residual, iterations, got 'depth'"),
     ("raises", "cannot be called with train=True: TypeError: dot_general requires"),
     ("no_train", "got an unexpected keyword argument 'train'"),
     ("missing", "must define missing, which it does not"),

@@ -104,6 +104,10 @@ class Broken(nnx.Module):
             return {"logits": logits}
         if self.kind == "penalty":
             return Outputs(logits, {"rows": logits[:, 0]})
+        if self.kind == "metric":
+            return Outputs(logits, metrics={"residual": logits[:, 0]})
+        if self.kind == "unknown":
+            return Outputs(logits, metrics={"depth": logits[0, 0]})
         if self.kind == "raises":
             return images @ self.head.kernel[...][:0]
         return logits
@@ -119,6 +123,7 @@ def _broken(kind: str):
 
 cache, half, array = _broken("cache"), _broken("half"), _broken("array")
 shape, mapping, penalty, raises = _broken("shape"), _broken("dict"), _broken("penalty"), _broken("raises")
+metric, unknown = _broken("metric"), _broken("unknown")
 
 
 class NoTrain(nnx.Module):

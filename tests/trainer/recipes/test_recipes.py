@@ -66,6 +66,11 @@ RATES = {
           7.2: 0.116822144, 24: 0.0943902882, 120: 0.027912368, 349.9: 0.001545651},
     "effnetv2-s": {0: 0.0, 1: 0.0512, 2.5: 0.128, 4: 0.2048, 5: 0.2408704, 7.1: 0.2408704,
           7.2: 0.233644288, 24: 0.188780576, 120: 0.0558247361, 349.9: 0.00309130199},
+    # No warm-up.
+    "mdeq-small": {0: 0.05, 25: 0.04267767, 50: 0.025, 75: 0.00732233, 33.3333333: 0.0375, 66.6666667: 0.0125,
+                   16.6666667: 0.0466506, 83.3333333: 0.0033494, 99: 0.0000123, 100: 0},
+    "mdeq-cifar": {0: 0.1, 55: 0.08535534, 110: 0.05, 165: 0.01464466, 73.3333333: 0.075, 146.6666667: 0.025,
+                   36.6666667: 0.0933013, 183.3333333: 0.0066987, 217.8: 0.0000247, 220: 0},
 }  # fmt: skip
 
 # Constants of a run: batch, epochs, optimizer, weight decay, momentum, label smoothing, augmentation.
@@ -106,6 +111,8 @@ CONSTANTS = {
     "convnext-t": (4096, 300, "adamw", 0.05, 0.9, 0.1, CONVNEXT),
     "effnet-b0": (2048, 350, "rmsprop", 1e-5, 0.9, 0.1, NO_MIXING | {"policy": "auto"}),
     "effnetv2-s": (4096, 350, "rmsprop", 1e-5, 0.9, 0.1, EFFNETV2),
+    "mdeq-small": (128, 100, "sgd", 5e-5, 0.9, 0.0, NO_MIXING),
+    "mdeq-cifar": (128, 220, "sgd", 1e-4, 0.9, 0.0, NO_MIXING),
 }
 
 # What a source states beside: the network that it is for, and other settings of the network and the run.
@@ -272,7 +279,7 @@ def test_every_docstring_states_command_slice_time_accuracy_source_and_date():
 
 
 def test_only_recipes_without_a_published_schedule_are_missing_above():
-    assert set(recipes.RECIPES) == {*RATES, "digits", "fashion", "smoke", "vit-digits"}
+    assert set(recipes.RECIPES) == {*RATES, "digits", "deq-digits", "fashion", "smoke", "vit-digits"}
 
 
 def test_a_resolution_ramp_without_a_first_resolution_is_refused():

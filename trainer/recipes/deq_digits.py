@@ -1,0 +1,25 @@
+"""Hand-written digits of 8x8 pixels with the smallest equilibrium model.
+
+command:   resnet-launch local --slice cpu-2x1 --arch deq-tiny --data digits --recipe deq-digits
+slice:     cpu-2x1, 2 hosts with 1 CPU device each, on this machine
+time:      not measured here
+expected:  not measured here
+source:    none; the settings are our own
+measured:  not measured here
+"""
+
+FAMILY = "deq"
+
+SETTINGS = {
+    "data.name": "digits",
+    "train.batch": 64,
+    "train.epochs": 6.0,
+    "train.eval_every_epochs": 3.0,
+    "optim.name": "adamw",
+    "optim.lr": 0.004,
+    "optim.lr_batch": 64,
+    "optim.weight_decay": 0.01,
+    "optim.warmup_epochs": 1.0,
+    "optim.schedule": "cosine",
+    "optim.label_smoothing": 0.1,
+}
