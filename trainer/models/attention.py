@@ -8,6 +8,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from trainer.devices.model_axis import divided, divided_weights, in_groups, undivided
+from trainer.errors import ConfigError
 from trainer.models import sight
 
 LINEAR_INIT = (
@@ -81,9 +82,14 @@ class Attention(nnx.Module):
       width: length of a token, a multiple of ``heads``.
       heads: parts of a token that attend by themselves.
       dtype: dtype to compute in; the softmax is float32.
+
+    Raises:
+      ConfigError: the heads do not divide the width.
     """
 
     def __init__(self, width: int, heads: int, dtype: DTypeLike, *, rngs: nnx.Rngs):
+        if heads < 1 or width % heads:
+            raise ConfigError(f"model.arch: heads of attention must divide its width {width}, got {heads}")
         self.qkv = Linear(width, 3 * width, dtype, rngs=rngs, kernel_init=_each_of_three)
         self.out = Linear(width, width, dtype, rngs=rngs)
         self.heads = heads
