@@ -8,6 +8,7 @@ still being compiled, they come last. In one process (plain `pytest`) the order 
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,7 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
     state = "missing" if _missing_tools() else "compiled"
     if state == "missing" and config.pluginmanager.has_plugin("timeout"):
         config.option.timeout = config.option.timeout or COMPILING_SECONDS
-    folder = tempfile.mkdtemp(prefix="test-programs-")
+    _remove_programs_of_killed_runs()
+    folder = tempfile.mkdtemp(prefix=f"test-programs-{os.getpid()}-")
     os.environ |= {PROGRAMS: folder, TOOLS: os.environ.get(TOOLS, state)}
 
     def forget() -> None:
@@ -78,6 +80,16 @@ def pytest_configure(config: pytest.Config) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
     config.add_cleanup(forget)
+
+
+def _remove_programs_of_killed_runs() -> None:
+    for folder in Path(tempfile.gettempdir()).glob("test-programs-*-*"):
+        try:
+            os.kill(int(folder.name.split("-")[2]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue  # of another user, or no folder of a run
 
 
 def _missing_tools() -> list[str]:

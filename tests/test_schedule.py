@@ -82,9 +82,11 @@ def test_tests_that_share_a_cluster_share_a_process(tmp_path: Path, tools: str) 
     files = ["test_a.py", "trainer/test_b.py", "trainer/test_demo.py"]
     files += ["launcher/local/test_pods.py", "launcher/local/test_forks.py"]
     files += [f"cluster/test_{name}.py" for name in ("faults", "run", "submit", "check", "smoke")]
+    (tmp_path / "test-programs-999999999-x").mkdir()  # no process has this id
     with start(project(tmp_path, dict.fromkeys(files, PASSES) | {"test_c.py": FAILS}), tools) as run:
         output, _ = run.communicate(timeout=120)
     assert run.returncode == 1
+    assert list(tmp_path.glob("test-programs-*")) == []
     # One summary, with the tracebacks of all processes.
     assert re.search(r"=+ 4 failed, 40 passed in ", output)
     assert output.count(">       assert 'this' == 'that'") == 4
