@@ -61,7 +61,7 @@ def test_what_the_launcher_sends_is_what_the_trainer_reads(tmp_path):
         ("optim.rate: 1", "'optim.rate' must be a setting such as optim.lr"),
         ("optim: {lr: x}", "optim.lr: must be a number, got 'x'"),
         ("optim.lr: [1]", "optim.lr must be text, a number or true or false, got [1]"),
-        ("recipe: digit", "recipe must be one of classic-90, convnext-t, deit3-s, digits"),
+        ("recipe: digit", "recipe must be one of cifar-resnet, classic-90, convnext-t, deit3-s, digits"),
         ("- 1", "must be a mapping such as optim.lr: 0.1"),
         ("a: b: c", "must be YAML"),
         ("optim.lr: !!python/object:os.abort {}", "must be YAML"),
@@ -82,7 +82,7 @@ def test_a_file_that_is_wrong_is_named(tmp_path, text, problem):
         ("own_code.nets", "own_code.nets must have a dict SETTINGS, got NoneType"),
         ("own_code.none", "own_code.none cannot be imported: ModuleNotFoundError"),
         ("{", "must be JSON where it begins with {"),
-        ("clasic-90", "must be one of classic-90"),
+        ("clasic-90", "must be one of cifar-resnet, classic-90"),
     ],
 )
 def test_a_recipe_that_is_none_is_named(recipe, problem):
@@ -97,7 +97,7 @@ def test_a_recipe_that_is_none_is_named(recipe, problem):
         ({"optim.rate": 1}, "must name a field of the trainer, got 'optim.rate'"),
         ({"optim": {"lr": "x"}}, "optim.lr must be a number, got 'x'"),
         ({"optim.lr": [1]}, "optim.lr must be text, a number or true or false"),
-        ({"recipe": "digit"}, "recipe must be one of classic-90"),
+        ({"recipe": "digit"}, "recipe must be one of cifar-resnet, classic-90"),
         ({"name": "a\nb"}, "name must be printable text"),
     ],
 )

@@ -61,6 +61,9 @@ RATES = {
           667.5: 0.000277279319},
     "convnext-t": {0: 0.0, 4: 0.0008, 10: 0.002, 16: 0.0032, 20: 0.004, 90: 0.00341436001,
           160: 0.0020005, 230: 0.000586639991, 113.3333333: 0.00300025, 253.3333333: 0.000268882205},
+    # From 0.01 to 0.1 in an epoch; a tenth of it from epoch 82 (32,000 steps of 391) and from epoch 123.
+    "cifar-resnet": {0: 0.01, 0.5: 0.055, 1: 0.1, 40: 0.1, 81.9: 0.1, 82.1: 0.01, 100: 0.01, 122.9: 0.01,
+          123.1: 0.001, 163.9: 0.001},
     # 0.016 per 256 images; x 0.97 each 2.4 epochs from the start: twice, thrice, 10, 50 and 145 times.
     "effnet-b0": {0: 0.0, 1: 0.0256, 2.5: 0.064, 4: 0.1024, 5: 0.1204352, 7.1: 0.1204352,
           7.2: 0.116822144, 24: 0.0943902882, 120: 0.027912368, 349.9: 0.001545651},
@@ -109,6 +112,7 @@ CONSTANTS = {
     "vit-s16-300": (1024, 300, "adamw", 0.1, 0.9, 0.0, BIG_VISION),
     "deit3-s": (2048, 800, "lamb", 0.05, 0.9, 0.0, DEIT3),
     "convnext-t": (4096, 300, "adamw", 0.05, 0.9, 0.1, CONVNEXT),
+    "cifar-resnet": (128, 164, "sgd", 1e-4, 0.9, 0.0, NO_MIXING),
     "effnet-b0": (2048, 350, "rmsprop", 1e-5, 0.9, 0.1, NO_MIXING | {"policy": "auto"}),
     "effnetv2-s": (4096, 350, "rmsprop", 1e-5, 0.9, 0.1, EFFNETV2),
     "mdeq-small": (128, 100, "sgd", 5e-5, 0.9, 0.0, NO_MIXING),
@@ -139,6 +143,8 @@ FURTHER = {
                               "data.normalize": "dataset", "optim.epsilon": 1e-8, "optim.ema": 0}),
     "convnext-t": ("convnext-t", {"model.stochastic_depth": 0.1, "optim.ema": 0.9999, "optim.clip_norm": 0,
                                   "optim.epsilon": 1e-8, "optim.beta2": 0.999, "optim.loss": "softmax"}),
+    "cifar-resnet": ("cifar-resnet110", {"data.image_size": 32, "data.shift_pixels": 4, "data.flip": True,
+                                         "optim.nesterov": False, "model.width": 16}),
     "effnet-b0": ("efficientnet-b0", RMSPROP | {"model.bn_momentum": 0.99, "model.bn_group": 128,
                                                 "data.image_size": 224, "data.eval_crop": 0.875}),
     "effnetv2-s": ("efficientnetv2-s", RMSPROP | {"model.bn_momentum": 0.9, "model.bn_group": 0,
@@ -159,6 +165,7 @@ PIXELS = {
     "vit-s16-300": {0: 0, 299: 0},
     "deit3-s": {0: 0, 799: 0},
     "convnext-t": {0: 0, 299: 0},
+    "cifar-resnet": {0: 0, 163: 0},
     "effnet-b0": {0: 0, 349: 0},
     # Four parts of 87.5 epochs: 128 + (300 - 128) k / 4 pixels.
     "effnetv2-s": {0: 171, 86: 171, 88: 214, 174: 214, 175: 257, 261: 257, 263: 300, 349: 300},
@@ -218,6 +225,7 @@ PUBLISHED = {
     "vit-s16-150": "78.5",
     "vit-s16-300": "80",
     "deit3-s": "81.4",
+    "cifar-resnet": "93.57",
     "effnet-b0": "77.1",
     "effnetv2-s": "83.9",
     "convnext-t": "82.1",
