@@ -61,7 +61,7 @@ def test_what_the_launcher_sends_is_what_the_trainer_reads(tmp_path):
         ("optim.rate: 1", "'optim.rate' must be a setting such as optim.lr"),
         ("optim: {lr: x}", "optim.lr: must be a number, got 'x'"),
         ("optim.lr: [1]", "optim.lr must be text, a number or true or false, got [1]"),
-        ("recipe: digit", "recipe must be one of cifar-resnet, classic-90, convnext-t, deit3-s, digits"),
+        ("recipe: digit", "recipe must be one of cifar-resnet, classic-90, convnext-t, deit3-s, deq-digits"),
         ("- 1", "must be a mapping such as optim.lr: 0.1"),
         ("a: b: c", "must be YAML"),
         ("optim.lr: !!python/object:os.abort {}", "must be YAML"),
