@@ -444,6 +444,48 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SparseConfig:
+    """Sparse training: kernels most of whose weights are zeros."""
+
+    method: str = option(
+        "none",
+        "sparse training; magnitude: prunes the smallest weights little by little; static: zeros at random "
+        "places throughout; set and rigl: as static, but weights move, to random places or to where the "
+        "gradient is largest (arXiv:1707.04780, arXiv:1911.11134)",
+        ("none", "magnitude", "set", "rigl", "static"),
+    )
+    sparsity: float = option(
+        0.0,
+        "share of zeros in the sparse kernels, from 0 to 1; with sparse.pattern: that of the pattern",
+        minimum=0,
+        maximum=0.9999,
+    )
+    distribution: str = option(
+        "uniform",
+        "zeros over the layers; uniform: the same share in each, the first layer dense; erk: more in large "
+        "layers (arXiv:1911.11134, section 3)",
+        ("uniform", "erk"),
+    )
+    pattern: str = option(
+        "none",
+        "weights that are left in each group of consecutive inputs, such as two of four; none: anywhere",
+        ("none", "2:4", "4:8"),
+    )
+    begin: float = option(0.0, "share of the run before sparse.method=magnitude prunes", minimum=0, maximum=1)
+    end: float = option(
+        0.75, "share of the run after which the zeros stay where they are", minimum=0, maximum=1
+    )
+    every_steps: int = option(100, "steps between changes of the zeros", minimum=1)
+    drop: float = option(
+        0.3,
+        "share of a layer's weights that a change of set and rigl moves at first; it falls to 0 as a half "
+        "cosine",
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoopConfig:
     batch: int = option(1024, "global batch: examples per step, over all hosts", minimum=1)
     epochs: float = option(90.0, "passes over the training data", minimum=0)
@@ -561,6 +603,7 @@ class TrainConfig:
     data: DataConfig = DataConfig()
     optim: OptimConfig = OptimConfig()
     augment: AugmentConfig = AugmentConfig()
+    sparse: SparseConfig = SparseConfig()
     train: LoopConfig = LoopConfig()
     mesh: MeshConfig = MeshConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -584,6 +627,7 @@ SECTIONS = {
     "data": DataConfig,
     "optim": OptimConfig,
     "augment": AugmentConfig,
+    "sparse": SparseConfig,
     "train": LoopConfig,
     "mesh": MeshConfig,
     "checkpoint": CheckpointConfig,

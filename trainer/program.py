@@ -11,7 +11,8 @@ from trainer.config import TrainConfig
 from trainer.data.source import Source
 from trainer.devices.model_axis import Division
 from trainer.errors import ConfigError
-from trainer.learning import optimizers, step
+from trainer.learning import optimizers, sparse, step
+from trainer.learning.sparse_cost import measure_of
 from trainer.models import network
 from trainer.plan import Plan, Stage, make_plan
 from trainer.rundir.dataset import DatasetRecord
@@ -91,7 +92,13 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
         return network.build(model, classes, channels, height, platform, batch)[0]
 
     schedule = optimizers.make_schedule(config.optim, config.train.batch, plan.steps, plan.steps_per_epoch)
-    optimizer = optimizers.make_optimizer(config.optim, schedule)
+    optimizer = sparse.wrap(optimizers.make_optimizer(config.optim, schedule), config, plan.steps)
+    measure = None
+    if config.sparse.method != "none":
+        # In a scan the kernels of a stage are one array, whose FLOPs belong to no single name.
+        alike = dataclasses.replace(config.model, repeat="loop", remat="none")
+        counted = network.build(alike, classes, channels, height, platform, batch)
+        measure = measure_of(*counted, config, (height, height, channels))
     init_state, key = step.make_init(init, optimizer, config.optim), jax.random.key(config.train.seed)
     return Program(
         plan=plan,
@@ -103,6 +110,7 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
                 train_source,
                 _at_stage(config, stage),
                 stage.pixels,
+                measure,
             )
             for stage in plan.stages() or [plan.stage(0)]
         },
@@ -156,4 +164,5 @@ def state_shapes(config: TrainConfig, dataset: DatasetRecord) -> State:
     _, init = network.build(config.model, len(dataset.class_names), channels, dataset.image_size, "cpu")
     # The state of an optimizer counts steps whatever its schedule is.
     optimizer = optimizers.make_optimizer(config.optim, optax.constant_schedule(0.0))
+    optimizer = sparse.wrap(optimizer, config, 1)
     return jax.eval_shape(step.make_init(init, optimizer, config.optim), jax.random.key(config.train.seed))

@@ -9,7 +9,7 @@ from trainer.config import resolve
 from trainer.data import datasets, pipeline
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import BatchPlacer
-from trainer.learning import optimizers, step
+from trainer.learning import optimizers, sparse, step
 from trainer.models import network
 
 SETTINGS = {
@@ -33,6 +33,7 @@ class Run:
         self.net, init = network.build(self.config.model, 10, 1, 8, "cpu", 32)
         schedule = optimizers.make_schedule(self.config.optim, 32, 100, 45)
         optimizer = optimizers.make_optimizer(self.config.optim, schedule)
+        optimizer = sparse.wrap(optimizer, self.config, 100)
         init_state = step.make_init(init, optimizer, self.config.optim)
         self.shapes = jax.eval_shape(init_state, jax.random.key(0))
         self.shardings = state_sharding.of_state(

@@ -11,7 +11,7 @@ import optax
 from trainer.config import OptimConfig, TrainConfig
 from trainer.data.source import Source
 from trainer.errors import ConfigError
-from trainer.learning import optimizers
+from trainer.learning import optimizers, sparse
 from trainer.learning.augmentation import apply_auto_augment, augment, erase, resize
 from trainer.learning.losses import cross_entropy, example_losses
 from trainer.learning.mixing import Mix, mix
@@ -41,6 +41,7 @@ def make_init(
     def init_state(key: jax.Array) -> State:
         params, stats = init(key)
         opt = optimizer.init(params)
+        params = sparse.pruned(opt, params)
         if config and config.ema:
             opt = Averaging(opt, jax.tree.map(jnp.array, params), jax.tree.map(jnp.array, stats))
         return State(jnp.zeros((), jnp.int32), params, stats, opt)
@@ -55,6 +56,7 @@ def make_train_step(
     source: Source,
     config: TrainConfig,
     pixels: int = 0,
+    measure: Callable[[Any], Metrics] | None = None,
 ) -> TrainStep:
     """Return ``step(state, batch) -> (state, metrics)``: one update over one global batch.
 
@@ -69,6 +71,7 @@ def make_train_step(
       source: the training data, for the mean and deviation of each channel.
       config: the settings of the run.
       pixels: pixels of a side that the images are resized to; 0: as they come.
+      measure: state of the optimizer -> further metrics; None: none.
 
     Raises:
       ConfigError: a word of ``train.freeze`` begins no parameter's name.
@@ -91,9 +94,11 @@ def make_train_step(
         if config.optim.ema:
             count = state.step + 1
             average = functools.partial(optimizers.averaged, config.optim, count)
-            opt = Averaging(rule, average(state.opt.params, params), average(state.opt.stats, stats))
+            averages = sparse.pruned(rule, average(state.opt.params, params))
+            opt = Averaging(rule, averages, average(state.opt.stats, stats))
         metrics = {**sums, "grad_norm": optax.tree.norm(grads)}
         metrics["lr"] = jnp.asarray(schedule(state.step), jnp.float32)
+        metrics |= measure(rule) if measure else {}
         return State(state.step + 1, params, stats, opt), metrics
 
     return train_step

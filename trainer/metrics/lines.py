@@ -40,6 +40,10 @@ class Trained:
     iterations: Annotated[
         float | None, "iterations after which an equilibrium model was closest, mean over the batch"
     ] = None
+    nonzeros: Annotated[float | None, "parameters that sparse.method leaves, as a fraction, 0 to 1"] = None
+    sparse_gflop: Annotated[
+        float | None, "theoretical GFLOP of the forward pass per image without zeros; no device saves them"
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

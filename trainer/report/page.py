@@ -71,6 +71,9 @@ def _header(record: Record) -> str:
         facts["median images/s"] = f"{result['images_per_second']:,.0f}"
     if "mfu" in last and "hbm" in last:
         facts |= {"MFU": _share(last["mfu"]), "memory bandwidth used": _share(last["hbm"])}
+    if "nonzeros" in last and "sparse_gflop" in last:
+        facts["non-zero parameters"] = f"{100 * last['nonzeros']:.2f} %"
+        facts["theoretical GFLOP per image, forward"] = f"{last['sparse_gflop']:.3g}"
     devices = ""
     if "devices" in start and "hosts" in start:
         kind = start.get("device_kind", "")
@@ -102,6 +105,7 @@ def _charts(record: Record) -> str:
         ),
         chart("Learning rate", [_line("learning rate", trained, "lr")]),
         chart("Residual of the fixed point", [_line("residual", trained, "residual")]),
+        chart("Non-zero parameters", [_line("non-zero", trained, "nonzeros")], percent),
         chart("Throughput (images/s)", [_line("images/s", trained, "images_per_second")]),
         chart(
             "Utilisation of the devices' peaks",

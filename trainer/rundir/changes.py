@@ -18,6 +18,7 @@ IDENTITY = frozenset(
         *("data.name", "data.root", "data.subset", "data.val_share", "data.val_seed", "data.image_size"),
         *("data.normalize",),
         *("optim.name", "train.batch", "train.seed"),
+        *("sparse.method", "sparse.sparsity", "sparse.distribution", "sparse.pattern"),
     ]
 )
 # With another value the run learns, or measures, something else. It resumes with train.allow_changes=true.
@@ -26,6 +27,7 @@ LEARNING = frozenset(
         *(name for name in FIELDS if name.startswith(("optim.", "augment."))),
         *("data.min_area", "data.shift_pixels", "data.flip", "data.eval_crop", "data.max_megapixels"),
         *("train.accumulate", "train.init", "train.freeze"),
+        *("sparse.begin", "sparse.end", "sparse.every_steps", "sparse.drop"),
     ]
 ) - {"optim.name"}
 # Length, checkpoints, logs and means: free to change between the attempts of a run.

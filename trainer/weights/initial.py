@@ -10,6 +10,7 @@ import numpy as np
 from trainer.config import ModelConfig
 from trainer.data.classes import numbered
 from trainer.errors import ConfigError
+from trainer.learning import sparse
 from trainer.models import network
 from trainer.program import Program
 from trainer.rundir.dataset import first_difference, normalised
@@ -48,6 +49,7 @@ def start_from(
     opt_shardings = shardings.opt.rule if averages else shardings.opt
     # Initialised again, because the state of some optimizers holds a copy of the parameters.
     opt = jax.jit(program.optimizer.init, out_shardings=opt_shardings)(params)
+    params = jax.jit(sparse.pruned, out_shardings=shardings.params)(opt, params)
     if averages:
         copies = jax.tree.map(jnp.copy, (params, stats))
         opt = Averaging(opt, *jax.device_put(copies, (shardings.opt.params, shardings.opt.stats)))

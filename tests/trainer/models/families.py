@@ -32,6 +32,10 @@ class Family:
         return self.arch.rpartition(":")[2]
 
 
+# The zeros move in each second of six steps, also after the third, from which a test resumes.
+RIGL = {"sparse.method": "rigl", "sparse.sparsity": 0.8, "sparse.distribution": "erk"}
+RIGL |= {"sparse.every_steps": 2, "sparse.end": 1.0}
+
 FAMILIES = [
     Family(
         arch="resnet-tiny",
@@ -66,7 +70,7 @@ FAMILIES = [
     Family(arch="deq-tiny", settings={"model.iterations": 4}),
     Family(
         arch="nfnet-tiny",
-        settings={"model.stochastic_depth": 0.2, "model.dropout": 0.1, "optim.clip_adaptive": 0.01},
+        settings={"model.stochastic_depth": 0.2, "model.dropout": 0.1, "optim.clip_adaptive": 0.01, **RIGL},
         libraries=("timm",),
     ),
     Family(
