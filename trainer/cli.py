@@ -33,7 +33,7 @@ EXAMPLES = """examples, from pictures in photos/train/CLASS/ and photos/val/CLAS
 """
 # Arguments that are paths -> what messages call them; --data is a name or a path.
 PATHS = {"network": "RUN", "run": "RUN", "file": "FILE", "out": "OUT", "classes": "--classes"}
-TARGETS = ("safetensors", *LIBRARIES, "onnx")
+TARGETS = ("safetensors", "indices", *LIBRARIES, "onnx")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -202,7 +202,12 @@ def parser() -> Parser:
         help="file to write; its suffix says the format: .safetensors, .onnx, or .pth for a library",
     )
     verb.add_argument(
-        "--to", dest="target", required=True, choices=TARGETS, help="format or library to write for"
+        "--to",
+        dest="target",
+        required=True,
+        choices=TARGETS,
+        help="format or library to write for; indices: safetensors "
+        "with the places and values of what is not zero, for a network of sparse.method",
     )
     _add_classes(verb)
     _add_depth(verbs)
@@ -348,8 +353,8 @@ def export(args: argparse.Namespace) -> None:
     weights = _load_weights(args)
     if args.target == "onnx":
         write_onnx(weights, args.out)
-    elif args.target == "safetensors":
-        weights.save(args.out)
+    elif args.target in ("safetensors", "indices"):
+        weights.save(args.out, as_indices=args.target == "indices")
     else:
         torch_import.save_torch(weights, args.out, args.target)
         _print_status(

@@ -63,8 +63,9 @@ def test_without_data_the_run_is_short():
             ["--run-dir", "/d", "--recipe", "classic"],
             "recipe: must be one of cifar-resnet, classic-90, convnext-t, deit3-s, deq-digits, digits, "
             "effnet-b0, effnetv2-s, fashion, fast-16, fast-88, lars-16k, lars-32k, lars-4k, lars-64k, "
-            "lars-8k, mdeq-cifar, mdeq-small, rsb-a1, rsb-a2, rsb-a3, smoke, torchvision-v2, vit-digits, "
-            "vit-s16-150, vit-s16-300, vit-s16-90, FILE.yaml or package.module, got 'classic'",
+            "lars-8k, magnitude-80, mdeq-cifar, mdeq-small, nfnet-f0, rigl-80, rigl-90, rsb-a1, rsb-a2, "
+            "rsb-a3, smoke, torchvision-v2, vit-digits, vit-s16-150, vit-s16-300, vit-s16-90, "
+            "FILE.yaml or package.module, got 'classic'",
         ),
         (["--arch", "resnet18"], "--run-dir: must be given"),
         (

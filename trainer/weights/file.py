@@ -15,7 +15,7 @@ from trainer.errors import ConfigError, TrainError, first_line
 from trainer.models import network
 from trainer.models.architecture import IMAGENET_MEAN, IMAGENET_STD
 from trainer.models.network import Network
-from trainer.weights import metadata, outputs, torch_names
+from trainer.weights import indices, metadata, outputs, torch_names
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "Weights", "describe", "load"]
 
@@ -58,8 +58,12 @@ class Weights:
                 raise ConfigError(f"weights of {self.model.arch}: {name} must be {expected}, got {got}")
         return net, shapes
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, as_indices: bool = False) -> None:
         """Write a weights file.
+
+        Args:
+          path: the file.
+          as_indices: whether arrays that are mostly zeros are written as the places and values of the others.
 
         Raises:
           TrainError: the file cannot be written.
@@ -67,6 +71,7 @@ class Weights:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "arrays"}
         fields["model"] = dataclasses.asdict(self.model)
         arrays = {name: np.asarray(a, np.float32, order="C") for name, a in self.arrays.items()}
+        arrays = indices.packed(arrays) if as_indices else arrays
         try:
             with outputs.replaced(path) as temporary:
                 save_file(arrays, temporary, {KEY: json.dumps(fields)})
@@ -104,7 +109,7 @@ def load(path: str | Path, head: bool = True) -> Weights:
             raise ConfigError(
                 f"{path}: must be a weights file of resnet-train, got one of another program", hint
             )
-        arrays = load_file(path)
+        arrays = indices.unpacked(load_file(path))
         fields = metadata.read(text)
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise ConfigError(f"{path}: must be a weights file, got {first_line(error)}", hint) from None

@@ -12,6 +12,7 @@ PYTORCH, SAFETENSORS = (".pth", ".pt"), (".safetensors",)
 # Target of `resnet-train export` -> suffixes of the formats that it can be written in.
 SUFFIXES = {
     "safetensors": SAFETENSORS,
+    "indices": SAFETENSORS,
     "torchvision": (*PYTORCH, *SAFETENSORS),
     "timm": (*PYTORCH, *SAFETENSORS),
     "onnx": (".onnx",),

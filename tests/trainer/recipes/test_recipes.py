@@ -74,6 +74,16 @@ RATES = {
                    16.6666667: 0.0466506, 83.3333333: 0.0033494, 99: 0.0000123, 100: 0},
     "mdeq-cifar": {0: 0.1, 55: 0.08535534, 110: 0.05, 165: 0.01464466, 73.3333333: 0.075, 146.6666667: 0.025,
                    36.6666667: 0.0933013, 183.3333333: 0.0066987, 217.8: 0.0000247, 220: 0},
+    # 0.1 per 256 images, so 1.6 for 4,096; 355 epochs after the warm-up, then 95.
+    "nfnet-f0": {0: 0, 1: 0.32, 2.5: 0.8, 4: 1.28, 5: 1.6, 93.75: 1.3656854, 182.5: 0.8, 271.25: 0.2343146,
+                 123.3333333: 1.2, 360: 0},
+    "magnitude-80": {0: 0, 1: 0.32, 2.5: 0.8, 4: 1.28, 5: 1.6, 28.75: 1.3656854, 52.5: 0.8, 76.25: 0.2343146,
+                     36.6666667: 1.2, 100: 0},
+    # A tenth at 30, 70 and 90 epochs.
+    "rigl-80": {0: 0, 1: 0.32, 2.5: 0.8, 4: 1.28, 5: 1.6, 29.9: 1.6, 30.1: 0.16,
+                69.9: 0.16, 70.1: 0.016, 90.1: 0.0016},
+    "rigl-90": {0: 0, 1: 0.32, 2.5: 0.8, 4: 1.28, 5: 1.6, 29.9: 1.6, 30.1: 0.16,
+                69.9: 0.16, 70.1: 0.016, 90.1: 0.0016},
 }  # fmt: skip
 
 # Constants of a run: batch, epochs, optimizer, weight decay, momentum, label smoothing, augmentation.
@@ -92,6 +102,8 @@ DEIT3 = {"mixup": 0.8, "cutmix": 1.0, "erase": 0.0, "repeats": 3, "policy": "thr
 CONVNEXT = {"mixup": 0.8, "cutmix": 1.0, "erase": 0.25, "erase_fill": "noise", "repeats": 1, "policy": "rand"}
 CONVNEXT |= {"magnitude": 9.0, "magnitude_std": 0.5, "operations": 2}
 EFFNETV2 = NO_MIXING | {"policy": "rand-google", "operations": 2, "magnitude": 5.0, "final_magnitude": 10.0}
+NFNET = {"mixup": 0.2, "cutmix": 1.0, "erase": 0.0, "repeats": 1, "policy": "rand-google"}
+NFNET |= {"operations": 4, "magnitude": 5.0}
 TORCHVISION = {"mixup": 0.2, "cutmix": 1.0, "erase": 0.1, "repeats": 4, "policy": "trivial"}
 CONSTANTS = {
     "classic-90": (1024, 90, "sgd", 1e-4, 0.9, 0.1, NO_MIXING),
@@ -117,6 +129,10 @@ CONSTANTS = {
     "effnetv2-s": (4096, 350, "rmsprop", 1e-5, 0.9, 0.1, EFFNETV2),
     "mdeq-small": (128, 100, "sgd", 5e-5, 0.9, 0.0, NO_MIXING),
     "mdeq-cifar": (128, 220, "sgd", 1e-4, 0.9, 0.0, NO_MIXING),
+    "nfnet-f0": (4096, 360, "sgd", 2e-5, 0.9, 0.1, NFNET),
+    "rigl-80": (4096, 100, "sgd", 1e-4, 0.9, 0.1, NO_MIXING),
+    "rigl-90": (4096, 100, "sgd", 1e-4, 0.9, 0.1, NO_MIXING),
+    "magnitude-80": (4096, 100, "sgd", 1e-4, 0.9, 0.0, NO_MIXING),
 }
 
 # What a source states beside: the network that it is for, and other settings of the network and the run.
@@ -135,7 +151,16 @@ RMSPROP |= {
     "model.padding": "auto",
     "optim.loss": "softmax",
 }
+RIGL = {"sparse.method": "rigl", "sparse.distribution": "erk", "sparse.every_steps": 100, "sparse.drop": 0.3}
+RIGL |= {"sparse.end": 25_000 / 32_000, "sparse.pattern": "none", "optim.nesterov": True}
 FURTHER = {
+    "nfnet-f0": ("nfnet-f0", {"model.dropout": 0.2, "model.stochastic_depth": 0.25, "optim.ema": 0.99999,
+                              "optim.clip_adaptive": 0.01, "optim.nesterov": True, "data.image_size": 256}),
+    "rigl-80": ("resnet50", RIGL | {"sparse.sparsity": 0.8}),
+    "rigl-90": ("resnet50", RIGL | {"sparse.sparsity": 0.9}),
+    "magnitude-80": ("resnet50", {"sparse.method": "magnitude", "sparse.sparsity": 0.8, "sparse.end": 0.8,
+                                  "sparse.distribution": "uniform", "sparse.every_steps": 1000,
+                                  "sparse.begin": 0.32}),
     "vit-s16-90": ("vit-s16", VIT),
     "vit-s16-150": ("vit-s16", VIT),
     "vit-s16-300": ("vit-s16", VIT),
@@ -169,6 +194,10 @@ PIXELS = {
     "effnet-b0": {0: 0, 349: 0},
     # Four parts of 87.5 epochs: 128 + (300 - 128) k / 4 pixels.
     "effnetv2-s": {0: 171, 86: 171, 88: 214, 174: 214, 175: 257, 261: 257, 263: 300, 349: 300},
+    "nfnet-f0": {0: 192, 359: 192},
+    "rigl-80": {0: 0, 99: 0},
+    "rigl-90": {0: 0, 99: 0},
+    "magnitude-80": {0: 0, 99: 0},
     "fast-88": {0: 160, 30: 160, 65: 160, 69: 160, 71: 192, 76: 192, 87: 192},
 }
 
@@ -229,6 +258,10 @@ PUBLISHED = {
     "effnet-b0": "77.1",
     "effnetv2-s": "83.9",
     "convnext-t": "82.1",
+    "nfnet-f0": "83.6",
+    "rigl-80": "75.12",
+    "rigl-90": "73.07",
+    "magnitude-80": "75.53",
 }
 
 
