@@ -38,7 +38,7 @@ def measure_of(
 
     def measure(state: sparse.SparseState) -> Metrics:
         counts = sparse.active_counts(state)
-        zeros = {layer.name: layer.size - counts[layer.name] for layer in layers}
+        zeros = {layer.name: (layer.size - counts[layer.name]).astype(jnp.float32) for layer in layers}
         saved = [zeros[layer.name] * (flops.get(layer.name, 0) / layer.size / 1e9) for layer in layers]
         gone = sum((zeros[layer.name] / size for layer in layers), start=jnp.zeros(()))
         return {"nonzeros": 1 - gone, "sparse_gflop": total / 1e9 - sum(saved, start=jnp.zeros(()))}

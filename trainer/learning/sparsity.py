@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from trainer.config import SparseConfig, TrainConfig
 from trainer.errors import ConfigError
@@ -148,12 +147,6 @@ def _erk(chosen: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, fl
     while True:
         others = [name for name in chosen if name not in dense]
         wanted = (1 - sparsity) * sum(sizes.values()) - sum(sizes[name] for name in dense)
-        if not others or wanted <= 0:
-            raise ConfigError(
-                "sparse.sparsity: must leave weights beside the layers that sparse.distribution=erk keeps "
-                f"dense, got {sparsity:g}",
-                "--set sparse.distribution=uniform gives every layer the same sparsity",
-            )
         scale = wanted / sum(weight[name] for name in others)
         full = {name for name in others if scale * weight[name] > sizes[name]}
         if not full:
@@ -167,8 +160,3 @@ def _erk(chosen: Mapping[str, tuple[int, ...]], sparsity: float) -> dict[str, fl
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more
-
-
-def described(config: SparseConfig) -> dict[str, Any]:
-    """Return what an export states about how its weights were pruned."""
-    return {"method": config.method, "sparsity": config.sparsity, "pattern": config.pattern}
