@@ -9,6 +9,7 @@ from trainer.config import resolve
 from trainer.data import datasets, pipeline
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import BatchPlacer
+from trainer.devices.cpu_cache import Executables
 from trainer.learning import optimizers, sparse, step
 from trainer.models import network
 
@@ -23,8 +24,25 @@ SETTINGS = {
 }
 
 
+class Programs(Executables):
+    """The programs of this process: of two that are equal, the first is compiled."""
+
+    def __init__(self):
+        super().__init__(None)
+        self._compiled = {}
+
+    def compile(self, lowered):
+        key = lowered.as_text(), lowered.in_tree, lowered.out_tree
+        if key not in self._compiled:
+            self._compiled[key] = lowered.compile()
+        return self._compiled[key]
+
+
+PROGRAMS = Programs()
+
+
 class Run:
-    """All parts of a run on the first ``devices`` devices."""
+    """All parts of a run on the first ``devices`` devices; a step is compiled when it is first used."""
 
     def __init__(self, devices, **settings):
         self.config = resolve("r", "/d", "", SETTINGS | settings)
@@ -43,19 +61,25 @@ class Run:
         self.stream = pipeline.TrainStream(size=self.data.size, batch=32, seed=0)
         self.test = datasets.load(self.config.data, "test")
         self.train_step = step.make_train_step(self.net, optimizer, schedule, self.data, self.config)
-        self.train = compilation.compile_train(
+        key = jax.random.key(0)
+        self.state = compilation.compile_init(init_state, key, self.mesh, self.shardings)(key)
+
+    @functools.cached_property
+    def train(self):
+        return compilation.compile_train(
             *(self.train_step, self.shapes, self.batch_shapes(self.batches(1)), self.mesh),
+            executables=PROGRAMS,
             shard=self.config.train.shard,
             division=self.net.division,
         )
-        key = jax.random.key(0)
-        self.state = compilation.compile_init(init_state, key, self.mesh, self.shardings)(key)
 
     @functools.cached_property
     def evaluate(self):
         eval_step = step.make_eval_step(self.net, self.test)
         shapes = self.batch_shapes(self.eval_batches())
-        return compilation.compile_eval(eval_step, self.shapes, shapes, self.mesh, division=self.net.division)
+        return compilation.compile_eval(
+            eval_step, self.shapes, shapes, self.mesh, PROGRAMS, self.net.division
+        )
 
     def batches(self, steps):
         return pipeline.train_batches(
