@@ -172,6 +172,7 @@ class Document(TypedDict):
 
     archs: list[str]
     mb_per_image: dict[str, float]  # traffic of a training image of 224 pixels with the device's memory
+    gflop_per_image: dict[str, float]  # arithmetic of a training image of 224 pixels
     model_axis: dict[str, dict[str, int]]  # network -> what mesh.model must divide, such as its heads
     datasets: list[str]
     imports: Imports

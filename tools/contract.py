@@ -14,7 +14,7 @@ from trainer.check import result
 from trainer.config import schema
 from trainer.errors import ERROR, HINT, ExitCode
 from trainer.metrics.lines import LINES
-from trainer.registry import ARCHS, DATASETS, MB_PER_IMAGE, MODEL_AXIS
+from trainer.registry import ARCHS, DATASETS, GFLOP_PER_IMAGE, MB_PER_IMAGE, MODEL_AXIS
 from trainer.rundir.changes import IDENTITY
 from trainer.rundir.events import EVENTS
 from trainer.runtime.environment import Variable
@@ -32,6 +32,7 @@ def document() -> Json:
     return {
         "archs": list(ARCHS),
         "mb_per_image": MB_PER_IMAGE,
+        "gflop_per_image": GFLOP_PER_IMAGE,
         "model_axis": MODEL_AXIS,
         "datasets": list(DATASETS),
         "imports": {"object": imports.OBJECT, "module": imports.MODULE, "groups": imports.GROUPS},

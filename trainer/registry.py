@@ -113,8 +113,74 @@ MODEL_AXIS = {
 }
 
 # MB of high-bandwidth memory that one training image of 224 pixels moves, with operations fused as compilers
-# do; this traffic bounds the rate. From a count of every layer's activations.
-MB_PER_IMAGE = {"resnet18": 63, "resnet34": 95, "resnet50": 286, "resnet101": 419, "resnet152": 584}
+# do, and its GFLOP: the larger of the two times bounds the rate. The first five count every layer's
+# activations; the others are what `check --estimate` counts for TPUs (trainer.cost.estimate), with
+# model.remat=dots where blocks repeat. On v4 the TPU compiler has 17 % more for ViT-B/16, 12 % more for
+# ViT-L/16 and 24 % less for EfficientNetV2-S (docs/measurements/slices.md).
+MB_PER_IMAGE = {
+    "resnet18": 63,
+    "resnet34": 95,
+    "resnet50": 286,
+    "resnet101": 419,
+    "resnet152": 584,
+    "wide-resnet50-2": 425,
+    "wide-resnet101-2": 690,
+    "resnext50-32x4d": 379,
+    "resnext101-32x8d": 655,
+    "resnext101-64x4d": 650,
+    "vit-ti16": 138,
+    "vit-s16": 286,
+    "vit-s32": 74,
+    "vit-b16": 616,
+    "vit-b32": 191,
+    "vit-l16": 1717,
+    "deit3-s16": 286,
+    "deit3-b16": 616,
+    "deit3-l16": 1717,
+    "efficientnet-b0": 119,
+    "efficientnet-b1": 166,
+    "efficientnet-b2": 175,
+    "efficientnet-b3": 232,
+    "efficientnet-b4": 307,
+    "efficientnetv2-s": 228,
+    "convnext-t": 268,
+    "convnext-s": 435,
+    "convnext-b": 603,
+    "nfnet-f0": 303,
+    "nf-resnet50": 200,
+}
+GFLOP_PER_IMAGE = {
+    "resnet18": 10.6,
+    "resnet34": 21.7,
+    "resnet50": 26.7,
+    "resnet101": 50.7,
+    "resnet152": 74.5,
+    "wide-resnet50-2": 77.7,
+    "wide-resnet101-2": 153,
+    "resnext50-32x4d": 34.7,
+    "resnext101-32x8d": 103,
+    "resnext101-64x4d": 96.9,
+    "vit-ti16": 7.82,
+    "vit-s16": 28.2,
+    "vit-s32": 6.79,
+    "vit-b16": 107,
+    "vit-b32": 26.3,
+    "vit-l16": 373,
+    "deit3-s16": 28.2,
+    "deit3-b16": 107,
+    "deit3-l16": 373,
+    "efficientnet-b0": 2.29,
+    "efficientnet-b1": 3.4,
+    "efficientnet-b2": 3.93,
+    "efficientnet-b3": 5.75,
+    "efficientnet-b4": 8.99,
+    "efficientnetv2-s": 17.1,
+    "convnext-t": 26.9,
+    "convnext-s": 52.4,
+    "convnext-b": 92.5,
+    "nfnet-f0": 56.9,
+    "nf-resnet50": 24.3,
+}
 
 
 LOOPED_LAYERS = 200  # a loop over more layers takes minutes to compile

@@ -16,12 +16,13 @@ BANDWIDTH_FRACTION = 0.77
 def images_per_second_per_host(shape: Slice, arch: str) -> float:
     """Images/s that the chips of one host consume, at 224 pixels in bfloat16.
 
-    Where no figure is published, the rate is computed from the memory bandwidth of the chip.
+    A figure of ResNet-50 on the chip, published or computed from its memory bandwidth, is scaled by what an
+    image of the network takes longer: memory traffic or arithmetic, whichever is more.
 
     Raises:
       RequestError: there is no figure for this network or this hardware.
     """
-    traffic = contract.document()["mb_per_image"]
+    traffic, work = contract.document()["mb_per_image"], contract.document()["gflop_per_image"]
     if arch not in traffic:
         hint = closest(arch, traffic)
         raise RequestError(Problem("arch", f"must be one of {', '.join(traffic)}, got {arch!r}", hint))
@@ -30,4 +31,8 @@ def images_per_second_per_host(shape: Slice, arch: str) -> float:
         raise RequestError(Problem("slice", f"must be TPUs or GPUs of the catalogue, got {shape.name!r}"))
     from_bandwidth = chip["bandwidth"] * 1000 / traffic["resnet50"] * BANDWIDTH_FRACTION  # GB/s / MB
     resnet50_per_chip = PUBLISHED.get(shape.generation) or from_bandwidth
-    return resnet50_per_chip * traffic["resnet50"] / traffic[arch] * shape.chips_per_host
+
+    def seconds(network: str) -> float:
+        return max(traffic[network] / 1e3 / chip["bandwidth"], work[network] / 1e3 / chip["bf16"])
+
+    return resnet50_per_chip * seconds("resnet50") / seconds(arch) * shape.chips_per_host

@@ -17,6 +17,11 @@ from launcher.hardware import slices
         ("v5e-16", "resnet50", 8_820),  # 4 chips x 819 GB/s / 286 MB x 0.77
         ("v5e-8-1", "resnet50", 17_640),  # the same chip, 8 in the host
         ("v4-32", "resnet152", 6_457),  # 584 MB per image instead of 286
+        ("v4-32", "vit-l16", 2_196),  # 1,717 MB
+        # arithmetic bounds it: 373 GFLOP / 312 TFLOP/s = 1,196 us, ResNet-50's 286 MB / 1,555 GB/s = 184 us
+        ("a100-8", "vit-l16", 4_198),
+        ("v4-32", "efficientnet-b0", 31_686),  # 119 MB
+        ("v5e-16", "convnext-t", 9_412),  # 268 MB
     ],
 )
 def test_images_per_second_of_a_host(name, arch, expected):
