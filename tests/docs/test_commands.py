@@ -112,7 +112,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, s
 def test_commands_run(
     page: str, tmp_path: Path, environment: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
-    if page == FIRST_RUN or any("runs/first" in block.text for block in blocks(page, "sh")):
+    if page == FIRST_RUN or any(re.search(r" runs\b", block.text) for block in blocks(page, "sh")):
         first_run: Path = request.getfixturevalue("first_run")
         shutil.copytree(first_run / "runs", tmp_path / "runs")
     if page == FIRST_RUN:
