@@ -143,7 +143,9 @@ def _storage(job: Fields) -> Iterator[Problem]:
             f"must be gs://… or lie under a writable --mount, got {job.run_dir!r}",
             "the root of a pod is read-only: --bucket BUCKET, or --mount pvc/NAME:/runs --run-dir /runs/NAME",
         )
-    if job.shape.selects_machine and any(mount.kind == "ssd" for mount in job.mount):
+    # The disks of a machine that only the request describes are not known here.
+    without_ssd = job.shape.selects_machine and job.custom_slice is None
+    if without_ssd and any(mount.kind == "ssd" for mount in job.mount):
         yield Problem("mount", f"must not mount ssd on {job.slice}: its machines have no local SSD")
     paths = [mount.path for mount in job.mount]
     for path in sorted({path for path in paths if paths.count(path) > 1}):

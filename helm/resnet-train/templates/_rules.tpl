@@ -42,7 +42,7 @@
 {{- $inside := hasPrefix "gs://" .runDir -}}
 {{- $paths := list -}}
 {{- range .mounts -}}
-{{- if and (eq .kind "ssd") ($run.slice.row | default dict).selectsMachine }}{{ include "resnet-train.wrong" (list $run "no-ssd" (dict "slice" $run.slice.name)) }}{{ end -}}
+{{- if and (eq .kind "ssd") (not $run.values.customSlice) ($run.slice.row | default dict).selectsMachine }}{{ include "resnet-train.wrong" (list $run "no-ssd" (dict "slice" $run.slice.name)) }}{{ end -}}
 {{- if and (not .readOnly) (hasPrefix (print .path "/") (print $run.runDir "/")) }}{{ $inside = true }}{{ end -}}
 {{- if has .path $paths }}{{ include "resnet-train.wrong" (list $run "mount" (dict "path" .path)) }}{{ end -}}
 {{- $paths = append $paths .path -}}

@@ -164,3 +164,11 @@ def test_a_wrong_entry_names_its_line(folder, capsys, text, message):
         assert code == 0
     else:
         assert (code, message in error) == (2, True), error
+
+
+@pytest.mark.parametrize("machine", ["", ",machine=ct9-hightpu-4t"])
+def test_the_disks_of_its_machines_are_the_person_s_to_know(machine):
+    spec = pod(custom_slice=NEXT + machine, mount=["ssd:/fast"])
+    assert spec["nodeSelector"]["cloud.google.com/gke-ephemeral-storage-local-ssd"] == "true"
+    with pytest.raises(RequestError, match="must not mount ssd on h100-nolssd-4"):
+        TrainingJob(slice="h100-nolssd-4", arch="resnet18", bucket="b-1", mount=["ssd:/fast"])
