@@ -7,6 +7,7 @@ still being compiled, they come last. In one process (plain `pytest`) the order 
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,9 @@ def rank(nodeid: str) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tell all processes where compiled programs are, and whether those of the cluster are there."""
+    # The background of a shell ignores Ctrl-C, and what tests start there would ignore it too.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(Times())
     if PROGRAMS in os.environ:  # one of several processes
         return
