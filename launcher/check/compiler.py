@@ -246,7 +246,7 @@ def _read(lines: Any, log: list[str], show: Show) -> None:
             show(line.removeprefix(head("progress")).rstrip())
 
 
-def _failure(code: int, log: list[str], imported: Sequence[str]) -> Exception:
+def _failure(code: int, log: list[str], imported: Sequence[str] = ()) -> Exception:
     """Return the error of a process that failed, from its exit code and the lines of its log."""
     errors = [n for n, line in enumerate(log) if line.startswith(head("error"))]
     if errors:
