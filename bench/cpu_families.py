@@ -26,16 +26,19 @@ CASES = [("vit-s16", "vit_small_patch16_224", 224), ("efficientnet-b0", "tf_effi
 
 
 def started(command: list[str]) -> subprocess.Popen[str]:
-    """Return a process that is ready to be asked for steps."""
+    """Return a process that will be asked for steps; it says when it is ready."""
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "JAX_PLATFORMS": "cpu"}
     # OpenMP's threads spin while they wait, which would count as work.
     environment["OMP_WAIT_POLICY"] = "PASSIVE"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, env=environment, text=True, **pipes)
+    return subprocess.Popen(command, env=environment, text=True, **pipes)
+
+
+def wait_for(process: subprocess.Popen[str]) -> None:
+    """Return once a process has compiled its step and is warm."""
     assert process.stdout
     if not any(line == "ready\n" for line in process.stdout):
-        raise SystemExit(f"{' '.join(command)} failed")
-    return process
+        raise SystemExit(f"{process.args} failed")
 
 
 def steps_of(process: subprocess.Popen[str], steps: int) -> list[float]:
@@ -55,6 +58,8 @@ def rows(case: tuple[str, str, int], batch: int, steps: int, rounds: int) -> lis
     for mode in ("eager", "compile"):
         commands[mode] = [str(torch_python()), str(HERE / "cpu_timm.py"), name, *sizes, mode]
     processes = {way: started(command) for way, command in commands.items()}
+    for process in processes.values():
+        wait_for(process)
     turns = [{way: steps_of(each, steps) for way, each in processes.items()} for _ in range(rounds)]
     for process in processes.values():
         assert process.stdin
