@@ -256,6 +256,5 @@ def test_images_must_halve_down_to_the_lowest_resolution(arch, side, multiple):
 
 
 def test_so_must_those_of_the_training_resolution():
-    built, batch = program(**{"augment.resolution": 7})
     with pytest.raises(ConfigError, match="sides are a multiple of 2 pixels, got 7x7"):
-        jax.eval_shape(built.train_step, built.shapes, batch)
+        program(**{"augment.resolution": 7})
