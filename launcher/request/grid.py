@@ -101,8 +101,11 @@ def trials(
         raise RequestError(Problem("grid", f"must have at most {MOST**2:,} combinations, got {number:,}"))
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     if random is not None:
-        chosen = sorted(combinations, key=lambda settings: _digest([seed, settings]))[:random]
-        combinations = [settings for settings in combinations if settings in chosen]
+        digests = [_digest([seed, settings]) for settings in combinations]
+        chosen = set(sorted(digests)[:random])
+        combinations = [
+            settings for settings, digest in zip(combinations, digests, strict=True) if digest in chosen
+        ]
     result = [Trial(f"{sweep}-{_suffix(settings)}", settings) for settings in combinations]
     names: dict[str, Trial] = {}
     for trial in result:

@@ -88,21 +88,20 @@ def run(args: argparse.Namespace) -> None:
         out = Path(paths.absolute("--out", args.out or OUT))
         if not out.parent.is_dir():
             raise ConfigError(f"--out: must be in an existing folder, got '{printable(str(out))}'")
-        found = rows()
-        text = page.render(found, title, page.links(found, str(out.parent)))
+        runs = rows()
+        text = page.render(runs, title, page.links(runs, str(out.parent)))
         try:
             out.write_text(text, encoding="utf-8")  # the reader's own file, which may be a link or a pipe
         except OSError as error:
             raise ConfigError(f"--out: cannot write '{printable(str(out))}': {reason(error)}") from None
-        runs = f"{len(found):,} run{'s' * (len(found) != 1)}"
-        print(f"{out}: {runs}")
+        print(f"{out}: {len(runs):,} run{'s' * (len(runs) != 1)}")
 
 
 def _serve(port: int, rows: Any, title: str) -> None:
     from trainer.board.serve import Server
 
     rows()  # so that a wrong folder is an error before the port is open
-    server = Server(port, rows, lambda found, links: page.render(found, title, links), _report)
+    server = Server(port, rows, lambda runs, links: page.render(runs, title, links), _report)
     print(f"{server.address} (Ctrl-C ends it)", flush=True)
     try:
         server.serve_forever()

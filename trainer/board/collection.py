@@ -38,18 +38,18 @@ def collect(roots: Sequence[str], cached: bool = True) -> list[Row]:
     store = _store(roots) if cached else None
     kept = _load(store)
     with ThreadPoolExecutor(CONNECTIONS) as workers:
-        found = list(folders.search(roots, workers))
-        rows = list(workers.map(lambda entry: _row(entry[1], kept), found))
+        listed = list(folders.search(roots, workers))
+        rows = list(workers.map(lambda entry: _row(entry[1], kept), listed))
     if not rows:
         raise folders.missing(roots)
     if store:
         entries = {
             folder.address: {"files": folder.files, "row": row}
-            for (_, folder), row in zip(found, rows, strict=True)
+            for (_, folder), row in zip(listed, rows, strict=True)
             if "problem" not in row
         }
         _save(store, entries)
-    return [row | {"group": group(row, root)} for (root, _), row in zip(found, rows, strict=True)]
+    return [row | {"group": group(row, root)} for (root, _), row in zip(listed, rows, strict=True)]
 
 
 def _row(folder: Folder, kept: dict[str, Any]) -> Row:

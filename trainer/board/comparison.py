@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from trainer.board.listing import NONE, aligned
 from trainer.board.page import value
 from trainer.board.row import Row
-
-NONE = "-"
 
 
 def _percent(share: float) -> str:
@@ -58,5 +57,4 @@ def lines(rows: Sequence[Row]) -> list[str]:
     table = [["", *(row["name"] for row in rows)]]
     table += [[name, *(text or NONE for text in values)] for name, values in different.items()]
     table += [[""] * len(table[0])] + [[title, *values] for title, values in results(rows).items()]
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in table]
+    return aligned(table)

@@ -41,12 +41,14 @@ def table(columns: Mapping[str, Callable[[Any], str]], entries: Sequence[Any]) -
     """Return aligned lines under their titles; a column in which nothing is known is left out."""
     cells = {title: [show(entry) for entry in entries] for title, show in columns.items()}
     cells = {title: values for title, values in cells.items() if any(values)}
-    aligned = []
-    for title, values in cells.items():
-        texts = [title, *(value or NONE for value in values)]
-        width = max(map(len, texts))
-        aligned.append([text.ljust(width) for text in texts])
-    return ["  ".join(line).rstrip() for line in zip(*aligned, strict=True)]
+    columns_of_texts = [[title, *(value or NONE for value in values)] for title, values in cells.items()]
+    return aligned(list(zip(*columns_of_texts, strict=True)))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows of as many texts each as lines whose columns are aligned."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _percent(share: float | None) -> str:

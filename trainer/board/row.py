@@ -82,13 +82,13 @@ def _settings(folder: Folder) -> Row:
                 settings[text_of(path)] = text_of(value)
             if path not in SHOWN and value != planned.get(path, default):
                 changed[text_of(path)] = text_of(value)
-    found: Row = {"name": text_of(config.get("name") or fallback), "settings": settings, "changed": changed}
-    found["arch"], found["data"] = (settings.pop(path, "") for path in SHOWN)
+    result: Row = {"name": text_of(config.get("name") or fallback), "settings": settings, "changed": changed}
+    result["arch"], result["data"] = (settings.pop(path, "") for path in SHOWN)
     if recipe:
-        found["recipe"] = text_of(recipe)
+        result["recipe"] = text_of(recipe)
     if not text:
-        found["problem"] = "config.json is not there yet"
-    return found
+        result["problem"] = "config.json is not there yet"
+    return result
 
 
 def _default(path: str) -> Any:

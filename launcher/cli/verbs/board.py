@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 
 import click
 
-from launcher import contract, extras
+from launcher import extras
 from launcher.check import prices
 from launcher.check.prices import Prices
-from launcher.cli import options
+from launcher.cli import options, trainer_program
 from launcher.hardware import facts
 
 
@@ -57,18 +53,7 @@ def run(folders: Sequence[str], arguments: Sequence[str], chip_prices: Prices) -
     """Start the trainer's board on these folders, with these flags, and return its exit code."""
     extras.require("train", "`board`")
     chips = json.dumps(kinds(chip_prices))
-    environment = {**os.environ, contract.variable("program"): "resnet-launch board"}
-    # -P: no module of the current directory takes the place of an installed one.
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "trainer.board", *arguments, "--chips", chips, "--", *folders],
-        env=environment,
-    )
-    # The terminal sends Ctrl-C to both processes; the trainer's decides how to end.
-    previous_handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return process.wait()
-    finally:
-        signal.signal(signal.SIGINT, previous_handler)
+    return trainer_program.run("board", "trainer.board", [*arguments, "--chips", chips, "--", *folders])
 
 
 def kinds(chip_prices: Prices) -> dict[str, dict[str, float]]:

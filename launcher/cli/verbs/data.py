@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-
 import click
 
-from launcher import contract, extras
+from launcher import extras
 from launcher.check import input_demand
+from launcher.cli import trainer_program
 from launcher.errors import Problem, RequestError
 from launcher.hardware import slices
 
@@ -29,15 +25,7 @@ def command(arguments: tuple[str, ...]) -> int:
     if verb_and_flags[0] == "bench":
         verb_and_flags = with_need(verb_and_flags)
     extras.require("train", f"`data {verb_and_flags[0]}`")
-    environment = {**os.environ, contract.variable("program"): "resnet-launch data"}
-    # -P: no module of the current directory takes the place of an installed one.
-    process = subprocess.Popen([sys.executable, "-P", "-m", "trainer.data", *verb_and_flags], env=environment)
-    # The terminal sends Ctrl-C to both processes; the trainer's decides how to end.
-    previous_handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return process.wait()
-    finally:
-        signal.signal(signal.SIGINT, previous_handler)
+    return trainer_program.run("data", "trainer.data", verb_and_flags)
 
 
 def with_need(arguments: list[str]) -> list[str]:
