@@ -19,7 +19,7 @@ WHOLE = ("step", "examples", "best_step")
 # Numbers of a training step or an evaluation beside steps and times; a loss may be infinite or no number.
 METRICS = (
     *("accuracy", "grad_norm", "loss", "lr", "images_per_second", "data_wait", "mfu", "hbm"),
-    *("raw_accuracy", "raw_loss", "nonzeros", "sparse_gflop"),
+    *("raw_accuracy", "raw_loss", "nonzeros", "sparse_gflop", "penalty", "residual", "iterations"),
 )
 TIMES = ("at", "epoch", "waited_seconds")
 NEEDED = {"train": ("step", "epoch", "loss"), "evaluate": ("step", "accuracy")}
