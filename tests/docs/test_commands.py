@@ -45,6 +45,7 @@ NOT_RUN = {
     "docs/explanations/trainer.md": MINUTES,
     "docs/guides/check.md": f"{COMPILER}, {CLUSTER}",
     "docs/guides/data.md": f"{CLUSTER}, {CLOUD}",
+    "docs/guides/equilibrium.md": MINUTES,
     "docs/guides/fine-tune.md": f"{CLUSTER}, weights of torchvision",
     "docs/guides/first-run.md": MINUTES,
     "docs/guides/helm.md": CLUSTER,
