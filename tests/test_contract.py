@@ -199,8 +199,9 @@ def test_check_refuses_wrong_flags_in_one_line(flags, message):
 def test_every_variable_that_pods_are_given_is_one_that_the_trainer_reads(capsys, tmp_path):
     given = set()
     program = ["--command", "true", "--name", "mine"]
+    trainer = ["--arch", "resnet18", "--notify", "chat/url"]
     (tmp_path / "mine.py").touch()
-    for arguments in (["v4-8", *program], *([name, "--arch", "resnet18"] for name in ("a100-8", "cpu-2x1"))):
+    for arguments in (["v4-8", *program], *([name, *trainer] for name in ("a100-8", "cpu-2x1"))):
         assert main(["render", "--slice", *arguments, "--code", str(tmp_path)]) == 0
         printed = capsys.readouterr().out
         given |= {word for word in printed.split() if word.startswith("RESNET_")}

@@ -116,6 +116,7 @@ def jobset() -> dict[str, Any]:
         "amd": container.AMD,
         "rocm": container.ROCM,
         "cpuRequest": container.CPU_REQUEST,
+        "notify": {"url": contract.variable("notify"), "restarts": contract.variable("max_restarts")},
         "tuning": {
             "variable": tuning.LIBTPU,
             "arguments": {name: list(entry) for name, entry in tuning.ARGUMENTS.items()},

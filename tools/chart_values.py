@@ -153,6 +153,7 @@ FORMS: dict[str, Json] = {
     "env_file": text_or_texts({"type": "string", "minLength": 1}),
     "env": pairs(ENV, ANYTHING, ANY),
     "secret_env": pairs(ENV, {"type": "string", "pattern": f"^{SECRET}$"}, SECRET),
+    "notify": text(f"^{SECRET}$", 507),
     "mount": many(text(rf"^({SOURCES}):/[^:\s]+(:ro)?$", 1024) | {"not": {"pattern": OUTSIDE}}),
     "label": LABELS,
     "annotation": pairs(KEY, ANYTHING, ANY),

@@ -17,6 +17,7 @@ if sys.version_info < PYTHON:
 
 # These need the standard library only; `run` imports the rest, so that a missing package has its exit code.
 from trainer.errors import HINT, ExitCode, TrainError  # noqa: E402
+from trainer.metrics.notification import Notified, Notifier  # noqa: E402
 from trainer.runtime.exit import leave, part  # noqa: E402
 from trainer.runtime.messages import complain  # noqa: E402
 from trainer.runtime.streams import quieten, reserve_stdout  # noqa: E402
@@ -24,24 +25,27 @@ from trainer.runtime.streams import quieten, reserve_stdout  # noqa: E402
 
 def main() -> None:
     """Train, then end the process with an exit code of ``trainer.errors.ExitCode``; never returns."""
+    notifier, message = Notifier(os.environ, sys.argv[1:]), ""
     try:
-        run(sys.argv[1:])
+        run(sys.argv[1:], notifier)
         code = ExitCode.FINISHED
     except SystemExit as stop:  # --help
         code = int(stop.code or 0)
     except TrainError as error:
-        complain(str(error))
+        complain(message := str(error))
         code = error.exit_code
     except (ImportError, SyntaxError) as error:
         traceback.print_exc()
-        complain(incomplete(error))
+        complain(message := incomplete(error))
         code = ExitCode.FATAL  # another attempt imports the same files
     except BaseException as error:
         traceback.print_exc()
-        complain(f"{type(error).__name__}: {error}")
+        complain(message := f"{type(error).__name__}: {error}")
         code = ExitCode.RETRY
+    notifier.failed(code, message)
     if code in (ExitCode.FINISHED, ExitCode.PREEMPTED, ExitCode.FATAL):
         part()  # every host ends with this code; one that leaves too early would abort the others
+    notifier.close()
     leave(code)
 
 
@@ -51,8 +55,11 @@ def incomplete(error: Exception) -> str:
     return f"{problem}\n{HINT}an image from this repository, or pip install '.[train]' in a checkout of it"
 
 
-def run(arguments: list[str]) -> None:
+def run(arguments: list[str], notifier: Notifier) -> None:
     """Join the other hosts and train.
+
+    Args:
+      notifier: gets the events of the run; its end and its failure are the caller's.
 
     Raises:
       TrainError: states the exit code with which the process must end.
@@ -66,10 +73,12 @@ def run(arguments: list[str]) -> None:
     from trainer.runtime.watchdog import Watchdog
 
     config = parse(arguments)
+    log = config.log
+    notifier.configure(config.name, config.run_dir, log.notify_restarts, log.notify_format)
     job = read_environment(os.environ)
     early = EarlyExit(format_of(config.log.format)(EventLine.KIND, Preempted(step=0).row()))
     reserve_stdout(hosts_on_cpu=job.platform == "cpu" and job.hosts > 1)  # its thread inherits the mask
-    watchdog = Watchdog(config.train.first_step_seconds, config.train.hang_seconds)
+    watchdog = Watchdog(config.train.first_step_seconds, config.train.hang_seconds, notifier.hung)
     join_hosts(job, config.train.join_seconds)
     joined = time.time()
 
@@ -77,7 +86,7 @@ def run(arguments: list[str]) -> None:
     from trainer.train import train  # takes seconds, which a wrong flag or a missing host need not wait for
 
     early.stop()
-    display = make_display(config.log.format)
+    display = Notified(make_display(config.log.format), notifier)
     if config.log.metrics_port:
         import jax
 

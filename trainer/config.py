@@ -579,6 +579,14 @@ class LogConfig:
     )
     wandb_project: str = option("resnet-launch", "project in Weights & Biases")
     wandb_entity: str = option("", "team or user in Weights & Biases; empty: the default of the API key")
+    notify_restarts: int = option(
+        1, "restarts between two messages about restarts, where RESNET_NOTIFY_URL is set; 0: none", minimum=0
+    )
+    notify_format: str = option(
+        "auto",
+        "form of the messages to RESNET_NOTIFY_URL; auto: slack for hooks.slack.com, json elsewhere",
+        ("auto", "slack", "json"),
+    )
     tensorboard: bool = option(
         False, "write TensorBoard files to the run directory (needs the extra tensorboard)"
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher import keys
+from launcher.contract import variable
 from launcher.errors import Problem, RequestError
 
 REFERENCE = re.compile(r"\$(?:\$|\((?P<name>[^)]*)\))")  # $$ or $(NAME)
@@ -110,7 +111,8 @@ def _variables(
             variables[name] = secrets[name]
         else:
             hint = f"export {name}=…: there is no cluster to read the Secret from"
-            raise RequestError(Problem("secret-env", f"must find {name} in this environment", hint))
+            field = "notify" if name == variable("notify") else "secret-env"
+            raise RequestError(Problem(field, f"must find {name} in this environment", hint))
     return variables
 
 

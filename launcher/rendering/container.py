@@ -42,6 +42,10 @@ def _label(name: str) -> dict[str, Any]:
     return {"fieldRef": {"fieldPath": f"metadata.labels['{name}']"}}
 
 
+def _secret(name: str, key: str) -> dict[str, Any]:
+    return {"secretKeyRef": {"name": name, "key": key}}
+
+
 def environment(job: TrainingJob) -> list[dict[str, Any]]:
     """Return the env entries of the container; variables of the request come last and win."""
     shape = job.shape
@@ -73,9 +77,12 @@ def environment(job: TrainingJob) -> list[dict[str, Any]]:
         variables[variable("run_dir")] = job.run_dir
         variables |= joining.variables(job, first_host(job))
     variables |= tuning.variables(job)
+    if job.notify:
+        variables[variable("max_restarts")] = str(job.max_restarts)
+        variables[variable("notify")] = _secret(*job.notify)
     variables |= job.env
     for name, (secret, key) in job.secret_env.items():
-        variables[name] = {"secretKeyRef": {"name": secret, "key": key}}
+        variables[name] = _secret(secret, key)
     variables |= code.variables(job)
     return [
         {"name": name, "value" if isinstance(value, str) else "valueFrom": value}

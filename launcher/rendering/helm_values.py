@@ -108,6 +108,7 @@ WRITERS: dict[str, Callable[[Any], Any]] = {
     "code": _code,
     "env": _pairs,
     "secret_env": _secrets,
+    "notify": "/".join,
     "mount": _mounts,
     "toleration": _tolerations,
     "jobset_version": _version,

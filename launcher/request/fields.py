@@ -20,6 +20,7 @@ from launcher.request import (
     kubernetes_names,
     mounts,
     node_choice,
+    notify,
     packed_code,
     precedence,
     program,
@@ -153,6 +154,12 @@ class Fields:
     env: Mapping[str, str] = option(ENV, "environment variable of the pods", "NAME=VALUE", "Pod", ())
     secret_env: Mapping[str, tuple[str, str]] = option(
         SECRETS, "environment variable of the pods, from a Secret", "NAME=SECRET/KEY", "Pod", ()
+    )
+    notify: tuple[str, str] | None = option(
+        notify.read,
+        "Secret with the URL that gets a message when the run ends, fails or is restarted: Slack, or JSON",
+        "SECRET/KEY",
+        "Pod",
     )
     mount: tuple[mounts.Mount, ...] = option(
         readers.many(mounts.mount),

@@ -11,7 +11,7 @@ from launcher.request.readers import Wrong
 EXAMPLE = '--command "python train.py --lr 0.1"'
 NAMED = '--command "python train.py" --name my-run'
 # Fields that configure this project's trainer; no other program reads them.
-OF_THE_TRAINER = ("recipe", "data", "batch", "epochs", "steps", "seed", "set", "args")
+OF_THE_TRAINER = ("recipe", "data", "batch", "epochs", "steps", "seed", "set", "args", "notify")
 OF_A_PROGRAM = ("workdir", "exit_codes")
 
 

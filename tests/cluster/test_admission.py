@@ -19,7 +19,11 @@ from launcher.errors import ActionError
 from launcher.runs import lookup
 
 VALUES: Object = {
-    "defaults": {"image": "r.example/team/trainer:1", "secret-env": {"WANDB_API_KEY": "wandb/key"}},
+    "defaults": {
+        "image": "r.example/team/trainer:1",
+        "secret-env": {"WANDB_API_KEY": "wandb/key"},
+        "notify": "chat/url",
+    },
     "admission": {
         "enabled": True,
         "images": ["r.example/team/", "r.example/base"],
@@ -133,6 +137,7 @@ ALLOWED = {
     "an account of the values": pods(serviceAccountName="reader"),
     "a secret of the values": pods(imagePullSecrets=[{"name": "pull"}]),
     "the secret of the defaults": trainer(env=secret_env("wandb")),
+    "the secret of the messages": trainer(env=secret_env("chat")),
     "a directory of the values": volume(hostPath={"path": "/mnt/data/imagenet"}),
     "a label of the team": label("example.com/cost"),
     "its own subdomain": subdomain("run"),

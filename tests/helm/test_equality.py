@@ -91,6 +91,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "env": ["B=1", "A=$(B) b: c\n- d", "B=2", "EMPTY=", "C=é☃ '\"{name}", "HOME=/x", "N=0x1F", "Y=yes"],
         "secret_env": ["WANDB_API_KEY=wandb/key", "A_SECRET=s/k"],
     },
+    "notify": {"notify": "notify/url", "max_restarts": 3, "env": ["HOME=/x"]},
+    "notify-default": {"notify": "a.b/K_1.x", "slice": "cpu-2x1", "secret_env": ["T=s/k"]},
     "libraries": {"env": {"LD_LIBRARY_PATH": "/x", "NCCL_ALGO": "Tree"}},
     "volumes": {
         "mount": [

@@ -131,6 +131,12 @@ OFFLINE = [
         lambda arguments, _: [*arguments[:-2], "--command", "true --seed 1"],
     ),
     Case(f"{REQUEST}exit_codes.py", "--exit-codes preempted=42,fatal=44", f"{PROGRAM} --exit-codes 42", swap),
+    Case(
+        f"{REQUEST}notify.py",
+        "kubectl create secret generic notify --from-file=url=FILE, then --notify notify/url",
+        f"{RENDER} v4-8 --notify https://hooks.example/x",
+        with_flags("--notify", "notify/url"),
+    ),
     Case(f"{REQUEST}program.py", '--command "python train.py --lr 0.1"', f"{PROGRAM} --command '", swap),
     Case(
         "launcher/cli/verbs/sweep.py",

@@ -44,6 +44,12 @@ class Variable(enum.StrEnum):
         "RESNET_CODE",
         "digest, commit and state of the code that --code packed, as JSON; recorded with each attempt",
     )
+    NOTIFY = (
+        "RESNET_NOTIFY_URL",
+        "URL that the first host sends a message to when the run ends, fails or is restarted; "
+        "from the Secret of --notify",
+    )
+    MAX_RESTARTS = "RESNET_MAX_RESTARTS", "restarts after which a failure is final; with --notify"
     PROGRAM = (
         "RESNET_PROGRAM",
         "the command that started trainer.data, such as `resnet-launch data`, shown in its help",

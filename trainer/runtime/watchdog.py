@@ -7,6 +7,7 @@ import faulthandler
 import os
 import threading
 import time
+from collections.abc import Callable
 
 from trainer.errors import ExitCode
 from trainer.runtime.messages import complain
@@ -20,12 +21,14 @@ class Watchdog:
     Args:
       first_seconds: limit for start-up and compilation, until the first beat; 0: no limit.
       seconds: limit between beats; 0: no limit.
+      last: called with the message before the process ends.
     """
 
-    def __init__(self, first_seconds: float, seconds: float):
+    def __init__(self, first_seconds: float, seconds: float, last: Callable[[str], None] = lambda _: None):
         self._seconds = seconds
         self._limit = first_seconds
         self._last = time.monotonic()
+        self._before_end = last
         self._doing = "joining the other hosts"
         self._stopped = threading.Event()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
@@ -47,5 +50,7 @@ class Watchdog:
             idle = time.monotonic() - self._last
             if self._limit and idle > self._limit:
                 faulthandler.dump_traceback(all_threads=True)
-                complain(f"no progress for {idle:.0f} s while {self._doing}; all stacks are above")
+                message = f"no progress for {idle:.0f} s while {self._doing}"
+                complain(f"{message}; all stacks are above")
+                self._before_end(message)
                 os._exit(ExitCode.HUNG)

@@ -7,13 +7,14 @@
 {{- toJson $prefixes -}}
 {{- end -}}
 
-{{- /* Secrets that runs may use, as JSON: those of the values and those of the defaults' secret-env. */ -}}
+{{- /* Secrets that runs may use, as JSON: those of the values and those of the defaults' secret-env and notify. */ -}}
 {{- define "resnet-platform.allowedSecrets" -}}
 {{- $names := .Values.admission.secrets -}}
 {{- $references := index .Values.defaults "secret-env" | default dict -}}
 {{- range $reference := kindIs "map" $references | ternary (values (kindIs "map" $references | ternary $references dict)) $references -}}
 {{- $names = append $names (regexReplaceAll "^[^=]*=" $reference "" | splitList "/" | first) -}}
 {{- end -}}
+{{- with index .Values.defaults "notify" }}{{ $names = append $names (splitList "/" . | first) }}{{ end -}}
 {{- $names | uniq | toJson -}}
 {{- end -}}
 

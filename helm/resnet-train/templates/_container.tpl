@@ -40,6 +40,13 @@
 {{- $owner := include "resnet-train.fill" (list $run $run.policy.owner) | fromJson -}}
 {{- if $owner.value }}{{ $_ := set $owner "value" (print (.values.namespace | default .root.Release.Namespace) "/" .name) }}{{ end -}}
 {{- $_ := set $entries $owner.name $owner -}}
+{{- with .values.notify -}}
+{{- $names := $run.jobset.notify -}}
+{{- $order = concat $order (list $names.restarts $names.url) -}}
+{{- $_ := set $entries $names.restarts (dict "name" $names.restarts "value" (toString (int $run.values.maxRestarts))) -}}
+{{- $path := splitList "/" . -}}
+{{- $_ := set $entries $names.url (dict "name" $names.url "valueFrom" (dict "secretKeyRef" (dict "name" (first $path) "key" (last $path)))) -}}
+{{- end -}}
 {{- $variables := include "resnet-train.pairs" .values.env | fromJson -}}
 {{- range $variables.names -}}
 {{- $_ := set $entries . (dict "name" . "value" (get $variables.values .)) -}}

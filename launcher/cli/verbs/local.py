@@ -23,7 +23,7 @@ from launcher.request.job import TrainingJob
 # The fields that apply without a cluster: what to train, and a few others.
 FIELDS = [name for name, field in sources.FIELDS.items() if field.metadata["group"] == "Run"]
 FIELDS = [name for name in FIELDS if name not in ("args", "bucket")]
-FIELDS += ["env", "secret_env", "grace", "max_restarts"]
+FIELDS += ["env", "secret_env", "notify", "grace", "max_restarts"]
 # Field -> its help where there is no cluster.
 TEXTS = {
     "slice": "processes and devices: cpu-<processes>x<devices per process>, or local-gpu",
@@ -32,6 +32,7 @@ TEXTS = {
     "data": "dataset: a name, a folder of this machine or gs://…",
     "run_dir": "directory that keeps the run: a path of this machine or gs://…; runs/NAME if not given",
     "env": "environment variable of the run's processes",
+    "notify": "any SECRET/KEY: send messages to the URL in RESNET_NOTIFY_URL of this environment",
     "secret_env": "variable of this environment that the processes get, as a Secret gives it on a cluster",
 }
 

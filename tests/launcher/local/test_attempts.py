@@ -162,6 +162,15 @@ def test_a_secret_is_taken_from_this_environment(tmp_path):
     assert environments(tmp_path)["0-0"]["TOKEN"] == "x"
 
 
+def test_the_url_of_messages_is_taken_from_this_environment(tmp_path):
+    rendered = jobset(tmp_path, "", notify="chat/url")
+    without = {key: value for key, value in os.environ.items() if key != "RESNET_NOTIFY_URL"}
+    with pytest.raises(RequestError, match=r"^notify: must find RESNET_NOTIFY_URL in this environment"):
+        attempts.run(rendered, without)
+    attempts.run(rendered, without | {"RESNET_NOTIFY_URL": "http://127.0.0.1:1/x"})
+    assert environments(tmp_path)["0-0"]["RESNET_NOTIFY_URL"] == "http://127.0.0.1:1/x"
+
+
 def launch(folder, script, **fields):
     """The same as a process of its own, so that it can be signalled."""
     text = json.dumps(jobset(folder, script, **fields))

@@ -183,6 +183,14 @@ def test_secrets_are_references():
     assert source == {"secretKeyRef": {"name": "wandb", "key": "key"}}
 
 
+def test_the_url_of_messages_is_a_reference():
+    assert "RESNET_NOTIFY_URL" not in env()
+    assert "RESNET_MAX_RESTARTS" not in env()
+    variables = env(notify="chat/url", max_restarts=4)
+    assert variables["RESNET_NOTIFY_URL"] == {"secretKeyRef": {"name": "chat", "key": "url"}}
+    assert variables["RESNET_MAX_RESTARTS"] == "4"
+
+
 def test_the_request_wins_over_the_launcher():
     assert env(env={"JAX_PLATFORMS": "tpu"})["JAX_PLATFORMS"] == "tpu"
     spec = pod(node_selector={"cloud.google.com/gke-tpu-topology": "4x4x4"})

@@ -145,3 +145,10 @@ def test_a_name_of_the_longest_length_passes():
 def test_a_secret_never_shows_in_an_error():
     wrong = problems(secret_env=["WANDB_API_KEY=0123456789abcdef"])
     assert "0123456789abcdef" not in wrong["secret-env"]
+
+
+@pytest.mark.parametrize("url", ["https://hooks.slack.com/services/T0/B0/x", "chat/url/x", "x", 7, ["a/b"]])
+def test_a_url_of_messages_is_refused_and_not_shown(url):
+    wrong = problems(notify=url)["notify"]
+    assert wrong.startswith("must be SECRET/KEY, the key of a Secret that holds the URL")
+    assert str(url) not in wrong.replace("(kubectl", "") or url in (7, "x")

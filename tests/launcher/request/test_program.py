@@ -46,6 +46,7 @@ def test_a_command_is_split_as_a_shell_splits_it(written, arguments):
         ({"name": None}, "name", "must be given with command / --command"),
         ({"arch": "resnet50"}, "command", "must be left out with arch, got both (arch resnet50)"),
         ({"data": "digits"}, "data", "must be left out with command: only the trainer reads it"),
+        ({"notify": "s/k"}, "notify", "must be left out with command: only the trainer reads it"),
         ({"seed": 0}, "seed", "must be left out with command"),
         ({"set": ["optim.lr=1"]}, "set", "must be left out with command"),
         ({"args": ["--batch", "8"]}, "args", "must be left out with command"),

@@ -27,5 +27,12 @@ def test_it_ends_what_hangs_and_says_what_that_was():
     assert "Current thread" in done.stderr or "Thread 0x" in done.stderr
 
 
+def test_what_is_called_last_gets_the_message():
+    done = ended(first=0.5, then="0, print", body="")
+    assert done.returncode == 45
+    assert done.stdout.startswith("no progress for ")
+    assert done.stdout.endswith(" s while saving step 20 to run directory gs://b/run\n")
+
+
 def test_after_the_first_beat_another_limit_holds():
     assert ended(first=600, then=1.0, body="watchdog.beat()").returncode == 45
