@@ -21,8 +21,10 @@ from launcher.runs import (
     status,
     watch,
 )
+from launcher.runs.sentences import duration
 
 LOOKS = 2  # in a row that must see the same before a run is given up
+PULL_SECONDS = 300.0  # longest time for which images may fail to be pulled: a registry's outage may pass
 
 
 class Stuck(ActionError):
@@ -31,11 +33,12 @@ class Stuck(ActionError):
 
 @dataclass(frozen=True)
 class Look:
-    """The phase of a run, why it is in it, and what does not mend by itself."""
+    """The phase of a run, why it is in it, what does not mend by itself, and which images do not come."""
 
     phase: str
     why: tuple[str, ...]
     hopeless: tuple[str, ...]
+    images: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.phase.lower() + "".join(f"; {text}" for text in self.why)
@@ -56,12 +59,14 @@ class Waiting:
         self._next, self._shown = 0.0, ""
         self._hopeless: tuple[str, ...] = ()
         self._looks = 0
+        self._pulling_since: float | None = None  # the first look since which images could not be pulled
 
     def update(self, jobset: JSON) -> None:
         """Look at a run that is not over, at most every watch.LOOK_SECONDS.
 
         Raises:
-          Stuck: it cannot start until somebody changes something, which was so at the last look too.
+          Stuck: it cannot start until somebody changes something, which was so at the last look too, or its
+            images could not be pulled for PULL_SECONDS.
         """
         if time.monotonic() < self._next:
             return
@@ -77,8 +82,17 @@ class Waiting:
         self._looks = self._looks + 1 if seen.hopeless and seen.hopeless == self._hopeless else 1
         self._hopeless = seen.hopeless
         if seen.hopeless and self._looks >= LOOKS:
-            message = f"run {self._name!r} cannot start: {'; '.join(seen.hopeless)}"
-            raise Stuck(message, f"mend it, or: resnet-launch delete {self._name}")
+            raise self._stuck("; ".join(seen.hopeless))
+        if not seen.images:
+            self._pulling_since = None
+            return
+        self._pulling_since = self._pulling_since or time.monotonic()
+        if time.monotonic() - self._pulling_since >= PULL_SECONDS:
+            raise self._stuck(f"{'; '.join(seen.images)} (for {duration(PULL_SECONDS)})")
+
+    def _stuck(self, reasons: str) -> Stuck:
+        hint = f"mend it, or: resnet-launch delete {self._name}"
+        return Stuck(f"run {self._name!r} cannot start: {reasons}", hint)
 
 
 def look(cluster: Cluster, jobset: JSON) -> Look:
@@ -98,7 +112,8 @@ def look(cluster: Cluster, jobset: JSON) -> Look:
         lasting += dict.fromkeys(rejections.lasting(rejections.summary(jobset, everything)))
     if phase == "Queued" and not lasting:
         lasting = _missing(cluster, jobset)
-    return Look(phase, tuple(why), tuple(lasting))
+    images = hopeless.failing_images(pods, warnings)
+    return Look(phase, tuple(why), tuple(lasting), tuple(images))
 
 
 def _missing(cluster: Cluster, jobset: JSON) -> list[str]:

@@ -13,6 +13,8 @@ from testcluster import Cluster
 from testcluster.api import Object
 from testcluster.objects import eventually, pods, queue
 
+from launcher.runs import watch
+
 pytestmark = pytest.mark.usefixtures("nobody_s_settings")
 
 RUN = "submit --arch resnet18 --data digits --bucket b-1 --image r/i:1 --node-selector pool=none"
@@ -49,6 +51,26 @@ class Pods:
             "application/merge-patch+json",
         )
 
+    def cannot_pull(self, pod: Object, cause: str) -> None:
+        """Let a pod wait for its image as a kubelet before 1.31 says it: the cause is in an event alone."""
+        name, folder = pod["metadata"]["name"], f"/api/v1/namespaces/{self.namespace}"
+        waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "r/i:1"'}
+        container = {"name": "trainer", "image": "r/i:1", "imageID": "", "ready": False, "restartCount": 0}
+        status = {"phase": "Pending", "containerStatuses": [container | {"state": {"waiting": waiting}}]}
+        merge = "application/merge-patch+json"
+        self.cluster.api.request("PATCH", f"{folder}/pods/{name}/status", {"status": status}, merge)
+        involved = {"kind": "Pod", "name": name, "uid": pod["metadata"]["uid"], "namespace": self.namespace}
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{name}.pull", "namespace": self.namespace},
+            "involvedObject": involved,
+            "type": "Warning",
+            "reason": "Failed",
+            "message": f'Failed to pull image "r/i:1": {cause}',
+        }
+        self.cluster.api.request("POST", f"{folder}/events", event)
+
 
 @pytest.fixture
 def hand(control_plane: Cluster, namespace: str) -> Pods:
@@ -66,6 +88,24 @@ def test_a_pod_without_a_node_says_what_no_node_has(launch: Command, hand: Pods)
     (reason,) = why()
     assert reason.startswith("no node for the pod: ")
     assert reason.endswith(" (2 pods, such as run-slice-0-0-" + reason[-6:])
+
+
+def test_an_image_that_cannot_be_pulled_ends_the_wait(
+    launch: Command, hand: Pods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 1.0)
+    launch(TWO)
+    for pod in hand.attempt(0):
+        hand.cannot_pull(
+            pod, "failed to resolve reference: unexpected status: 403 Forbidden: denied: no access"
+        )
+    result = launch("wait run --timeout 60s")
+    cause = "failed to resolve reference: unexpected status: 403 Forbidden: denied: no access"
+    assert result.code == 1
+    assert result.err.splitlines()[-2:] == [
+        f"error: run 'run' cannot start: image r/i:1: {cause}",
+        "hint: mend it, or: resnet-launch delete run",
+    ]
 
 
 def test_pods_that_a_quota_keeps_from_being_made_say_so(

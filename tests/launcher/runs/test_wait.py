@@ -15,6 +15,8 @@ import pytest
 from api_server import ApiServer, Asked, Handler, failure, jobset, pod
 from commands_on_api import Commands
 
+from launcher.runs import waiting, watch
+
 
 def event(change: str, obj: Any) -> str:
     return json.dumps({"type": change, "object": obj}) + "\n"
@@ -64,6 +66,18 @@ def waiting_pod(reason: str, message: str = "") -> Any:
     return pending
 
 
+def pull_failed(cause: str) -> Any:
+    """The warning event about a failed pull of the image of the run's pod."""
+    involved = {"kind": "Pod", "name": pod()["metadata"]["name"], "uid": pod()["metadata"]["uid"]}
+    return {
+        "metadata": {"name": "pull", "namespace": "default", "creationTimestamp": "2099-01-01T00:00:00Z"},
+        "involvedObject": involved,
+        "type": "Warning",
+        "reason": "Failed",
+        "message": f'Failed to pull image "r/i:1": {cause}',
+    }
+
+
 AGE = {"creationTimestamp": "2026-01-01T00:00:00Z"}
 
 
@@ -106,6 +120,27 @@ LARGER = "insufficient quota for cpu in flavor a, request > maximum capacity (8 
             {"jobsets": [jobset(hosts=1)], "pods": [waiting_pod("InvalidImageName")]},
             "image r/i:1: InvalidImageName",
         ),
+        *(
+            (
+                {"jobsets": [jobset(hosts=1)], "pods": [waiting_pod("ImagePullBackOff", words)]},
+                f"image r/i:1: {words}",
+            )
+            for words in (
+                "failed to authorize: unexpected status: 401 Unauthorized",
+                'denied: Permission "artifactregistry.repositories.downloadArtifacts" denied',
+                "dial tcp: lookup r on 10.0.0.10:53: no such host",
+                "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+                "http: server gave HTTP response to HTTPS client",
+            )
+        ),
+        (  # a kubelet before 1.31 gives the cause in an event alone
+            {
+                "jobsets": [jobset(hosts=1)],
+                "pods": [waiting_pod("ImagePullBackOff", 'Back-off pulling image "r/i:1"')],
+                "events": [pull_failed("manifest unknown")],
+            },
+            "image r/i:1: manifest unknown",
+        ),
         (queued(LARGER), f"queue q: {LARGER}"),
         (queued("LocalQueue q doesn't exist"), "queue q: LocalQueue q doesn't exist"),
         (queued("ClusterQueue c doesn't exist"), "queue q: ClusterQueue c doesn't exist"),
@@ -128,6 +163,24 @@ def test_what_cannot_mend_is_not_waited_for(
     assert (result.code, result.out) == (1, [])
     assert result.err[-2:] == [
         f"error: run 'run' cannot start: {reason}",
+        "hint: mend it, or: resnet-launch delete run",
+    ]
+
+
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
+def test_a_registry_that_does_not_answer_is_not_waited_for_all_day(
+    on_api: Commands, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    monkeypatch.setattr(waiting, "PULL_SECONDS", 6.0)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.5)
+    objects = {"jobsets": [jobset(hosts=1)], "pods": [waiting_pod(reason, "connection refused")]}
+    began = time.monotonic()
+    with ApiServer(**objects) as server:
+        result = on_api(server, "wait run --timeout 60s")
+    assert 6 <= time.monotonic() - began < 30
+    assert (result.code, result.out) == (1, [])
+    assert result.err[-2:] == [
+        "error: run 'run' cannot start: image r/i:1: connection refused (for 6 s)",
         "hint: mend it, or: resnet-launch delete run",
     ]
 
