@@ -28,7 +28,7 @@ ORDER = {
         *("data.tools", "data.verbs"),
         *("data.__main__", "code"),
         *("models", "learning", "plan", "program", "metrics", "report", "weights", "lesson"),
-        *("recipes", "arguments", "board", "check", "train", "__main__", "pages", "cli"),
+        *("recipes", "arguments", "board", "pull", "check", "train", "__main__", "pages", "cli"),
     ],
 }
 WALL = {

@@ -32,7 +32,7 @@ EXAMPLES = """examples, from pictures in photos/train/CLASS/ and photos/val/CLAS
   resnet-train compare runs/first runs/tuned
 """
 # Arguments that are paths -> what messages call them; --data is a name or a path.
-PATHS = {"network": "RUN", "run": "RUN", "file": "FILE", "out": "OUT", "classes": "--classes"}
+PATHS = {"network": "RUN", "file": "FILE", "out": "OUT", "classes": "--classes"}
 TARGETS = ("safetensors", "indices", *LIBRARIES, "onnx")
 
 
@@ -141,9 +141,16 @@ def parser() -> Parser:
     )
     _add_classes(verb)
     verb = _verb(verbs, "report", "write a page with a run's curves, goodput and mistakes")
-    verb.add_argument("run", metavar="RUN", help="directory of a run, a path or gs://…")
     verb.add_argument(
-        "--out", metavar="FILE", help="page to write (default: report.html in the run directory)"
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="directories of runs, or folders with runs at most four levels below: paths or gs://…",
+    )
+    verb.add_argument(
+        "--out",
+        metavar="FILE",
+        help="page to write; for several runs a folder of pages (default: report.html in each run directory)",
     )
     verb.add_argument(
         "--data",
@@ -289,20 +296,34 @@ def report(args: argparse.Namespace) -> None:
     from etils import epath
 
     from trainer import pages
+    from trainer.board import folders
     from trainer.rundir import record
-    from trainer.weights import outputs
 
+    if args.json and args.explain:
+        raise ConfigError("--explain: must be without --json, which writes no page, got both")
+    roots = [paths.absolute("RUN", run) for run in args.runs]
+    for root in roots:
+        reachable.require(root)
+    addresses = list(dict.fromkeys(address for root in roots for address in folders.runs_of(root)))
     if args.json:
-        if args.explain:
-            raise ConfigError("--explain: must be without --json, which writes no page, got both")
-        print(json.dumps(record.load(epath.Path(args.run)).result()))
+        results = [record.load(epath.Path(address)).result() for address in addresses]
+        print(json.dumps(results[0] if len(results) == 1 else results))
         return
-    if args.out:
-        outputs.check_suffix(args.out, "report")
-    run = record.load(epath.Path(args.run))
-    out = pages.place(args.out, args.run)
-    pages.save(out, pages.run_page(run, args.data, args.arch, args.explain), args.out)
-    print(out)
+    failed = 0
+    places = pages.places(args.out, addresses)
+    for address, out in zip(addresses, places, strict=True):
+        try:
+            run = record.load(epath.Path(address))
+            place = pages.place(out, address)
+            pages.save(place, pages.run_page(run, args.data, args.arch, args.explain), out)
+            print(place, flush=True)
+        except TrainError as error:
+            if len(addresses) == 1:
+                raise
+            failed += 1
+            _print_status(f"{ERROR}{address}: {error}")
+    if failed:
+        raise DataError(f"{failed:,} of {len(addresses):,} runs have no page")
 
 
 def compare(args: argparse.Namespace) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from etils import epath
@@ -87,6 +88,25 @@ def place(out: str | None, network: str) -> epath.Path:
     if not path.parent.is_dir():
         raise ConfigError(f"--out: must be in an existing folder, got {path}")
     return path
+
+
+def places(out: str | None, runs: Sequence[str]) -> list[str | None]:
+    """Return what `place` gets for each run: the page that is named, or one of a folder for several runs.
+
+    Args:
+      out: value of ``--out``.
+      runs: their directories, without a slash at the end.
+
+    Raises:
+      ConfigError: there are several runs, and it is no folder.
+    """
+    if out is None or len(runs) == 1:
+        return [out] * len(runs)
+    if not epath.Path(out).is_dir():
+        raise ConfigError(f"--out: must be an existing folder for {len(runs):,} runs, got {out}")
+    shared = os.path.commonpath([run.removeprefix("gs://") for run in runs])
+    names = [run.removeprefix("gs://").removeprefix(shared).strip("/").replace("/", "-") for run in runs]
+    return [f"{out}/{name}.html" for name in names]
 
 
 def save(path: epath.Path, text: str, named: str | None) -> None:

@@ -36,6 +36,7 @@ VERBS = {
     "data": "Pack, check and measure datasets.",
     "sweep": "Make a run of every combination of settings.",
     "board": "Write one page over many runs: table, curves, settings.",
+    "pull": "Copy a run to this machine: metrics, report, a checkpoint.",
     "image": "Build the image of the pods without Docker.",
     "slices": "List the hardware that a run can use.",
     "config": "Show each setting and where its value comes from.",

@@ -57,7 +57,7 @@ def listed(objects: dict[str, bytes], query: dict[str, list[str]]) -> dict[str, 
         if slash:
             prefixes.add(f"{start}{first}{delimiter}")
         else:
-            items.append({"name": name, "size": str(len(data))})
+            items.append({key: described(name, data)[key] for key in ("name", "size", "crc32c")})
     return {"items": items, "prefixes": sorted(prefixes)}
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import board_runs
 import cv2
 import numpy as np
 import pytest
@@ -104,6 +105,25 @@ def test_a_second_report_adds_the_confusion_matrix_and_mistakes(run_dir, tmp_pat
     assert all(address.startswith("data:image/png;base64,") for address in page.loads)
     assert cli.main(["report", str(run_dir), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["best_accuracy"] == evaluation_row["accuracy"]
+
+
+def test_several_runs_and_folders_of_runs_have_a_page_each(tmp_path, capsys):
+    one, two = board_runs.make(tmp_path / "runs" / "a" / "one"), board_runs.make(tmp_path / "runs" / "two")
+    pages = tmp_path / "pages"
+    assert cli.main(["report", str(tmp_path / "runs"), "--out", str(pages)]) == 2
+    error = f"error: --out: must be an existing folder for 2 runs, got {pages}\n"
+    assert capsys.readouterr() == ("", error)
+    pages.mkdir()
+    assert cli.main(["report", str(tmp_path / "runs"), str(one), "--out", str(pages)]) == 0
+    assert capsys.readouterr().out == f"{pages}/a-one.html\n{pages}/two.html\n"
+    assert cli.main(["report", str(one), str(two), "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["run", "run"]
+    (two / "config.json").write_text("{")
+    assert cli.main(["report", str(one), str(two)]) == 1
+    out, err = capsys.readouterr()
+    assert out == f"{one}/report.html\n"
+    assert err.splitlines()[-2].startswith(f"error: {two}: {two}: must be the directory of a run")
+    assert err.splitlines()[-1] == "error: 1 of 2 runs have no page"
 
 
 @pytest.mark.slow

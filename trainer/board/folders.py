@@ -11,7 +11,7 @@ import functools
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ DEPTH = 4  # folders below the first one that are searched
 FILES = ("config.json", "events.jsonl", "metrics.jsonl", "report.html")
 KNOWN_BY = ("config.json", "events.jsonl")
 LARGEST = 256 << 20  # bytes of a file that is still read
+WORKERS = 16  # folders that are listed at the same time for a report
 SECONDS = 60.0  # longest wait for one reply of a bucket
 
 Stamp = tuple[int, str]  # bytes of a file, and what changes with its content
@@ -96,6 +97,18 @@ def one(address: str) -> Folder:
     if not any(name in stamps for name in KNOWN_BY):
         raise ConfigError(f"RUN: must be the directory of a run, got '{address}' without a config.json")
     return Folder(address, stamps)
+
+
+def runs_of(root: str) -> list[str]:
+    """Return the addresses of the runs below a folder, which may be a run itself; the folder where none is.
+
+    Raises:
+      RunDirectoryError, StorageError: a folder cannot be listed.
+    """
+    if not root.startswith("gs://") and not os.path.isdir(root):
+        return [root]
+    with ThreadPoolExecutor(WORKERS) as workers:
+        return [folder.address for _, folder in search([root], workers)] or [root]
 
 
 def _below(root: str, workers: Executor) -> Iterator[Folder]:

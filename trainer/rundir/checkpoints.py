@@ -356,3 +356,31 @@ def _checksum(array: np.ndarray) -> int:
 def _paths(tree: Any) -> list[tuple[str, Any]]:
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
     return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
+
+
+def verify(folder: Path, step: int) -> None:
+    """Compare the arrays of one checkpoint on this machine with their checksums, whatever its network is.
+
+    Args:
+      folder: of the checkpoint itself.
+      step: for messages.
+
+    Raises:
+      DamagedError: it cannot be read, or an array differs from its checksum.
+    """
+    damage.silence()
+    damaged = f"checkpoint {step} in {folder.parent} is damaged: "
+    try:
+        meta = damage.checked_meta(json.loads((folder / "meta" / "metadata").read_text(encoding="utf-8")))
+        alone = ocp.options.MultiprocessingOptions(active_processes={0}, barrier_sync_key_prefix="first")
+        handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
+            named = reader.restore(folder / "state", args=ocp.args.PyTreeRestore())
+        sums = {name: _checksum(np.asarray(array)) for name, array in _paths(named)}
+    except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
+        raise DamagedError(damaged + reason(error)) from error
+    expected = meta["checksums"]
+    if wrong := sorted(
+        name for name in expected.keys() | sums.keys() if expected.get(name) != sums.get(name)
+    ):
+        raise DamagedError(f"{damaged}{wrong[0]} differs from its checksum")

@@ -1,0 +1,1 @@
+"""Bringing a run to this machine: its small files, and a checkpoint."""
