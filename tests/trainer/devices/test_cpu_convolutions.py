@@ -1,0 +1,186 @@
+"""Convolutions as matrix products on a CPU: the same function and gradients; other platforms are untouched."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding, PartitionSpec
+
+from trainer.devices import cpu_convolutions
+
+cpu_convolutions.install()
+cpu_convolutions.install()  # the second call adds nothing
+
+NHWC, NCHW = ("NHWC", "HWIO", "NHWC"), ("NCHW", "OIHW", "NCHW")
+
+# kernel size, stride, padding, groups, image's height and width: those that are products, forward and in both
+# gradients, and those that stay convolutions
+PRODUCTS = [(1, 1, 0, 1, (5, 4)), (1, 2, 0, 1, (6, 6)), (1, 2, 0, 1, (7, 5)), (1, 3, 0, 1, (7, 8))]
+OTHERS = [(1, 1, 1, 1, (5, 4)), (1, 2, 1, 1, (5, 4)), (3, 1, 1, 1, (6, 5)), (3, 2, 1, 1, (7, 6))]
+OTHERS += [(4, 1, 0, 1, (4, 4)), (4, 2, 0, 1, (5, 5)), (2, 2, 0, 1, (4, 6))]
+GROUPED = [(1, 1, 0, 2, (5, 4)), (1, 2, 0, 4, (6, 6)), (3, 1, 1, 4, (5, 5))]
+
+
+def convolution(size, stride, padding, groups, numbers=NHWC):
+    def convolve(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            (stride, stride),
+            ((padding, padding), (padding, padding)),
+            dimension_numbers=numbers,
+            feature_group_count=groups,
+        )
+
+    return convolve
+
+
+def arrays(case, dtype=jnp.float32):
+    size, _, _, groups, side = case
+    draws = np.random.default_rng(1)
+    x = draws.normal(size=(8, *side, 4))
+    return jnp.asarray(x, dtype), jnp.asarray(draws.normal(size=(size, size, 4 // groups, 12)), dtype)
+
+
+def by_hand(case, x, kernel, pull):
+    """The convolution and the gradients of its sum with ``pull``, tap by tap in float64."""
+    size, stride, padding, groups, (height, width) = case
+    x, kernel, pull = (np.asarray(a, np.float64) for a in (x, kernel, pull))
+    x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    y, x_grad, kernel_grad = np.zeros(pull.shape), np.zeros(x.shape), np.zeros(kernel.shape)
+    rows, columns = pull.shape[1:3]
+    inputs, outputs = kernel.shape[2], kernel.shape[3] // groups
+    for i in range(size):
+        for j in range(size):
+            for group in range(groups):
+                reads = np.s_[
+                    :,
+                    i : i + stride * (rows - 1) + 1 : stride,
+                    j : j + stride * (columns - 1) + 1 : stride,
+                    group * inputs : (group + 1) * inputs,
+                ]
+                writes = np.s_[..., group * outputs : (group + 1) * outputs]
+                tap = kernel[i, j][writes]
+                y[writes] += x[reads] @ tap
+                x_grad[reads] += pull[writes] @ tap.T
+                kernel_grad[i, j][writes] += np.einsum("bhwi,bhwo->io", x[reads], pull[writes])
+    inner = np.s_[:, padding : padding + height, padding : padding + width]
+    return y, x_grad[inner], kernel_grad
+
+
+def results(convolve, x, kernel):
+    """The convolution, its gradients, and what they were pulled with."""
+    shape = jax.eval_shape(convolve, x, kernel).shape
+    pull = jnp.asarray(np.random.default_rng(3).normal(size=shape), x.dtype)
+
+    @jax.jit
+    def both(x, kernel, pull):
+        y, vjp = jax.vjp(convolve, x, kernel)
+        return y, *vjp(pull)
+
+    return both(x, kernel, pull), pull
+
+
+def lowered(case, platform):
+    """The program of a convolution and both gradients, each alone."""
+    convolve = convolution(*case[:4])
+    x, kernel = arrays(case)
+    pull = jnp.ones(jax.eval_shape(convolve, x, kernel).shape)
+    functions = (
+        convolve,
+        lambda x, kernel: jax.vjp(lambda x: convolve(x, kernel), x)[1](pull),
+        lambda x, kernel: jax.vjp(lambda kernel: convolve(x, kernel), kernel)[1](pull),
+    )
+    traces = (jax.jit(f).trace(x, kernel) for f in functions)
+    return [trace.lower(lowering_platforms=(platform,)).as_text() for trace in traces]
+
+
+@pytest.mark.parametrize("case", [*PRODUCTS, *OTHERS, *GROUPED])
+def test_the_function_and_both_gradients_are_those_worked_out_by_hand(case):
+    x, kernel = arrays(case)
+    computed, pull = results(convolution(*case[:4]), x, kernel)
+    for array, wanted in zip(computed, by_hand(case, x, kernel, pull), strict=True):
+        np.testing.assert_allclose(array, wanted, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", [PRODUCTS[0], PRODUCTS[2], OTHERS[1]])
+def test_channels_first_is_the_same_function(case):
+    x, kernel = arrays(case)
+    first = convolution(*case[:4], NCHW)
+    computed, pull = results(first, x.transpose(0, 3, 1, 2), kernel.transpose(3, 2, 0, 1))
+    wanted = by_hand(case, x, kernel, pull.transpose(0, 2, 3, 1))
+    for array, back, same in zip(computed, [(0, 2, 3, 1), (0, 2, 3, 1), (2, 3, 1, 0)], wanted, strict=True):
+        np.testing.assert_allclose(array.transpose(back), same, rtol=1e-5, atol=1e-4)
+
+
+def test_bfloat16_stays_bfloat16():
+    x, kernel = arrays(PRODUCTS[1], jnp.bfloat16)
+    computed, pull = results(convolution(*PRODUCTS[1][:4]), x, kernel)
+    for array, wanted in zip(computed, by_hand(PRODUCTS[1], x, kernel, pull), strict=True):
+        assert array.dtype == jnp.bfloat16
+        np.testing.assert_allclose(np.asarray(array, np.float64), wanted, rtol=2e-2, atol=0.2)
+
+
+@pytest.mark.parametrize("case", PRODUCTS)
+def test_on_a_cpu_it_is_a_product_in_all_three(case):
+    for text in lowered(case, "cpu"):
+        assert text.count("stablehlo.dot_general") == 1
+        assert "stablehlo.convolution" not in text
+
+
+@pytest.mark.parametrize("case", [OTHERS[2], OTHERS[3], *GROUPED])
+def test_what_is_no_product_stays_a_convolution(case):
+    for text in lowered(case, "cpu"):
+        assert "stablehlo.dot_general" not in text
+        assert text.count("stablehlo.convolution") == 1
+
+
+def test_several_devices_compute_the_same():
+    x, kernel = arrays(PRODUCTS[1])
+    devices = jax.make_mesh((8,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.device_put(x, NamedSharding(devices, PartitionSpec("batch")))
+    alone, _ = results(convolution(*PRODUCTS[1][:4]), x, kernel)
+    together, _ = results(convolution(*PRODUCTS[1][:4]), split, kernel)
+    for one, eight in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one, eight, rtol=1e-5, atol=1e-5)
+
+
+def test_under_shard_map_and_with_explicit_axes_it_is_the_same_function():
+    x, kernel = arrays(PRODUCTS[0])
+    convolve = convolution(*PRODUCTS[0][:4])
+    wanted = convolve(x, kernel)
+    for axis_type in (jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit):
+        devices = jax.make_mesh((8,), ("batch",), axis_types=(axis_type,))
+        rows = PartitionSpec("batch")
+        mapped = jax.shard_map(convolve, mesh=devices, in_specs=(rows, PartitionSpec()), out_specs=rows)
+        split = jax.device_put(x, NamedSharding(devices, rows))
+        whole = jax.device_put(kernel, NamedSharding(devices, PartitionSpec()))
+        np.testing.assert_allclose(jax.jit(mapped)(split, whole), wanted, rtol=1e-5, atol=1e-5)
+
+
+PLATFORMS = """
+import jax, jax.numpy as jnp
+from trainer.devices import cpu_convolutions
+
+def loss(x, kernel):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    ).sum()
+
+def texts():
+    trace = jax.jit(jax.grad(loss, (0, 1))).trace(jnp.zeros((2, 6, 6, 4)), jnp.zeros((1, 1, 4, 8)))
+    return [trace.lower(lowering_platforms=(name,)).as_text() for name in ("tpu", "cuda", "cpu")]
+
+before = texts()
+cpu_convolutions.install()
+jax.clear_caches()
+print([a == b for a, b in zip(before, texts())])
+"""
+
+
+def test_programs_for_other_platforms_are_the_same_bytes():
+    done = subprocess.run([sys.executable, "-c", PLATFORMS], capture_output=True, text=True, check=True)
+    assert done.stdout == "[True, True, False]\n"
