@@ -2,10 +2,9 @@
 
     python bench/cpu_pytorch.py [--seconds 20] [--rounds 3]
 
-PyTorch runs eagerly with the layout channels last, in an environment of its own in the cache folder (pins in
-bench/requirements-torch.txt). Both sides run in processes of their own, in turn. A core-second is one second
-of work on one core. It excludes the time that other programs take, so read it on a busy machine. Only the
-ratios carry over to another machine.
+PyTorch runs eagerly with the layout channels last, in the environment of tools/parity_goldens.py. Both sides
+run in processes of their own, in turn. A core-second is one second of work on one core. It excludes the time
+that other programs take, so read it on a busy machine. Only the ratios carry over to another machine.
 """
 
 from __future__ import annotations
@@ -18,21 +17,12 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-CACHE = Path(os.environ.get("RESNET_CACHE") or Path.home() / ".cache" / "resnet-launch")
-CASES = [("resnet18", 8, 64), ("resnet18", 32, 32), ("resnet50", 32, 16)]  # network, pixels, batch
+sys.path.insert(0, str(HERE.parent))
 
+from tools.parity_goldens import torch_python  # noqa: E402
 
-def torch_python() -> Path:
-    """Return the Python of the environment with PyTorch, which is made where it is missing."""
-    place = CACHE / "torch-bench"
-    if not (place / "ready").exists():
-        uv = Path(sys.executable).parent / "uv"
-        subprocess.run([uv, "venv", "--quiet", "--clear", place], check=True)
-        environment = {**os.environ, "VIRTUAL_ENV": str(place)}
-        pins = HERE / "requirements-torch.txt"
-        subprocess.run([uv, "pip", "install", "--quiet", "-r", pins], env=environment, check=True)
-        (place / "ready").touch()
-    return place / "bin" / "python"
+# network, pixels, batch
+CASES = [("resnet18", 8, 64), ("resnet18", 32, 32), ("resnet50", 32, 16), ("vit-ti16", 32, 64)]
 
 
 def rates(python: Path | str, script: str, case: tuple[str, int, int], seconds: float) -> list[float]:

@@ -1,11 +1,13 @@
 """Examples per second and per core-second of PyTorch's training: `cpu_torch.py ARCH PIXELS BATCH SECONDS`.
 
-The network follows arXiv:1512.03385 (version 1.5), with the stem for small images up to 64 pixels.
+A ResNet follows arXiv:1512.03385 (version 1.5), with the stem for small images up to 64 pixels; vit-ti16 is
+timm's.
 """
 
 import sys
 import time
 
+import timm
 import torch
 from torch import nn
 
@@ -34,6 +36,8 @@ class Block(nn.Module):
 
 
 def build(arch: str, side: int) -> nn.Module:
+    if arch == "vit-ti16":
+        return timm.create_model("vit_tiny_patch16_224", num_classes=1000, img_size=side)
     deep, stages = SIZES[arch]
     small = side <= 64
     layers: list[nn.Module] = [conv_norm(3, 64, 3 if small else 7, 1 if small else 2), nn.ReLU()]

@@ -38,9 +38,7 @@ def install() -> None:
     mlir.register_lowering(jax.lax.conv_general_dilated_p, lower, platform="cpu")
 
 
-def as_product(
-    image: jax.core.ShapedArray, window: jax.core.ShapedArray, **parameters: Any
-) -> Product | None:
+def as_product(image: Any, window: Any, **parameters: Any) -> Product | None:
     """Return the convolution of both arrays as a function of one matrix product; None where it is none.
 
     Two kinds are: a window of one pixel, also in the gradient of its image, and a window as large as its

@@ -1,4 +1,4 @@
-"""Convolutions as matrix products on a CPU: the same function and gradients; other platforms are untouched."""
+"""Convolutions as matrix products on a CPU: one function, the same gradients, other platforms untouched."""
 
 import subprocess
 import sys
@@ -109,7 +109,7 @@ def test_the_function_and_both_gradients_are_those_worked_out_by_hand(case):
 @pytest.mark.parametrize("case", [PRODUCTS[0], PRODUCTS[2], OTHERS[1]])
 def test_channels_first_is_the_same_function(case):
     x, kernel = arrays(case)
-    first = convolution(*case[:4], NCHW)
+    first = convolution(*case[:4], numbers=NCHW)
     computed, pull = results(first, x.transpose(0, 3, 1, 2), kernel.transpose(3, 2, 0, 1))
     wanted = by_hand(case, x, kernel, pull.transpose(0, 2, 3, 1))
     for array, back, same in zip(computed, [(0, 2, 3, 1), (0, 2, 3, 1), (2, 3, 1, 0)], wanted, strict=True):
