@@ -210,7 +210,10 @@ def words() -> dict[str, str]:
     """Return key -> message for every error that the chart reports."""
     messages = {
         "not-installed": "cluster: this cluster has no {name} "
-        "(docs/guides/install-gke.md says how to install it)"
+        "(docs/guides/install-gke.md says how to install it)",
+        "policy-fixed": "name: must be new, or keep the failure policy that {name} was submitted with, got "
+        "another one: of a newer chart, or another maxRestarts; nothing was changed "
+        "(helm uninstall {release}, then helm install {release}: the run resumes from {runDir})",
     }
     messages |= {key: _template(_problem(fields), names) for key, (fields, names) in ERRORS.items()}
     for name, row in facts.generations().items():

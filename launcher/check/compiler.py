@@ -36,6 +36,8 @@ MEMORY_SHARE = 0.85  # share of this machine's memory that a compilation may use
 POLL_SECONDS = 0.5
 PACKAGES = ("libtpu", "jax", "jaxlib", "flax", "optax")  # packages whose versions a result depends on
 HOST_BOUNDS = {1: "1x1x1", 4: "2x2x1", 8: "2x4x1"}  # chips per host -> their arrangement, for the compiler
+# Keys of each result; one process compiles a single step, and the launcher adds `cached`.
+ALWAYS = CheckResult.__annotations__.keys() - {"train", "eval", "cached"}
 
 Show = Callable[[str], None]
 
@@ -93,14 +95,38 @@ def step_results(result: CheckResult) -> list[StepResult]:
 def _cached(arguments: list[str], show: Show, until: float) -> CheckResult:
     """Return the result for these arguments of trainer.check, from the cache where it has one."""
     path = _folder() / f"{_key(arguments)}.json"
-    if path.exists() and _is_own(path):
-        return json.loads(path.read_text(encoding="utf-8")) | {"cached": True}
+    if path.exists() and _is_own(path) and (result := _stored(path)):
+        return cast(CheckResult, result | {"cached": True})
     result = _answered(arguments, show, until)
+    try:
+        _store(path, result)
+    except OSError as error:  # a full disk must not lose the result of a long compilation
+        show(f"the result is not kept for the next check: {error}")
+    return result
+
+
+def _stored(path: Path) -> CheckResult | None:
+    """Return the result in a file of the cache; None for half a file, or the result of another version."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(result, dict) and result.keys() >= ALWAYS and ("train" in result or "eval" in result)
+    return cast(CheckResult, result) if whole else None
+
+
+def _store(path: Path, result: CheckResult) -> None:
+    """Write a result so that no reader ever sees half a file; a failure leaves nothing."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        json.dump(result, file)
-    Path(file.name).replace(path)  # so that no reader ever sees half a file
-    return result
+        partial = Path(file.name)
+        try:
+            json.dump(result, file)
+            file.flush()
+        except OSError:
+            partial.unlink()
+            raise
+    partial.replace(path)
 
 
 def _answered(

@@ -114,7 +114,9 @@ def _patch_product(x: jax.Array, kernel: jax.Array, stride: int, pad: int) -> ja
     ]  # size * size of [B, rows, columns, in]
     patch_length = size * size * channels
     flat = jnp.stack(patches, axis=3).reshape(batch, rows, columns, patch_length)
-    return flat @ kernel.reshape(patch_length, -1)  # [B, rows, columns, out]
+    # Summed in float32, as a convolution is; on CPUs jax 0.12 sums products of bfloat16 in bfloat16.
+    sums = jnp.matmul(flat, kernel.reshape(patch_length, -1), preferred_element_type=jnp.float32)
+    return sums.astype(x.dtype)  # [B, rows, columns, out]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -186,3 +186,23 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* A failure policy as one text that the API server's defaults do not change. */ -}}
+{{- define "resnet-train.policyText" -}}
+{{- $policy := . | default dict -}}
+{{- $text := list (toString $policy.maxRestarts) -}}
+{{- range $policy.rules }}{{ $text = concat $text (list .name .action) (.onJobFailureMessagePatterns | default list) }}{{ end -}}
+{{- join "|" $text -}}
+{{- end -}}
+
+{{- /* The policy of a JobSet that exists cannot change: an upgrade ends here, before Helm stores a revision. */ -}}
+{{- define "resnet-train.policyRule" -}}
+{{- $run := index . 0 -}}{{- $made := index . 1 -}}
+{{- $before := lookup $made.apiVersion "JobSet" ($made.metadata.namespace | default $run.root.Release.Namespace) $made.metadata.name -}}
+{{- if and $run.root.Release.IsUpgrade $before -}}
+{{- if ne (include "resnet-train.policyText" $before.spec.failurePolicy) (include "resnet-train.policyText" $made.spec.failurePolicy) -}}
+{{- $runDir := get ($before.metadata.annotations | default dict) "resnet-launch/run-dir" | default "its run directory" -}}
+{{- include "resnet-train.wrong" (list $run "policy-fixed" (dict "name" $made.metadata.name "release" $run.root.Release.Name "runDir" $runDir)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
