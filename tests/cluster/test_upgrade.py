@@ -93,8 +93,8 @@ def test_an_earlier_release_of_a_run_is_refused_or_replaced(
     result = release("upgrade", "run", str(TRAIN), "--set", RELEASE, fails=True)
     assert result.err.endswith(
         "name: must be new, or keep the failure policy that run was submitted with, got another one: of a "
-        "newer chart, or another maxRestarts; nothing was changed (helm uninstall run, then helm install run: "
-        "the run resumes from gs://b-1/run)\n"
+        "newer chart, or another maxRestarts; nothing was changed (helm uninstall run, then helm install "
+        "run: the run resumes from gs://b-1/run)\n"
     )
     assert stored(control_plane, namespace, "run")["metadata"]["uid"] == uid
     [revision] = json.loads(release("history", "run", "--output", "json").out)
