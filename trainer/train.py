@@ -68,7 +68,6 @@ class Setup:
     plan: Plan
     shapes: State  # of ShapeDtypeStruct
     shardings: State  # of NamedSharding
-    whole: Callable[[Any], Any]  # a tree of the state's arrays -> the same with a copy on every device
     for_evaluation: Callable[[Any], Any]  # (parameters, statistics) -> the same as eval_program takes them
     train_programs: dict[Stage, Future[Compiled]]  # stage -> (leaves, batch) -> (leaves, metrics)
     eval_program: Future[Compiled]  # (leaves of parameters and statistics, batch) -> sums
@@ -227,7 +226,8 @@ def set_up(
     checkpoints = None
     if config.checkpoint.enabled:
         watchdog.now(f"restoring from run directory {config.run_dir}")
-        checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint)
+        gather = state_sharding.gatherer(devices, shard)
+        checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint, gather=gather)
     now = restore(checkpoints, program, shardings, stream, log)
     now = now or fresh(config, program, train_source, devices, shardings, stream)
     record_attempt(config, root, train_source, differences, now.step)
@@ -248,7 +248,6 @@ def set_up(
         plan=program.plan,
         shapes=program.shapes,
         shardings=shardings,
-        whole=state_sharding.gatherer(devices, shard),
         for_evaluation=state_sharding.gatherer_for_evaluation(devices, program.shapes, shard, division),
         train_programs=train_programs,
         eval_program=eval_program,
@@ -460,8 +459,7 @@ def save(setup: Setup, now: Position, accuracy: float | None = None, wait: bool 
     setup.watchdog.now(f"saving step {now.step} to run directory {setup.config.run_dir}")
     begun = time.monotonic()
     setup.log.upload()
-    state = setup.whole(state_of(setup, now))
-    setup.checkpoints.save(state, now.step, accuracy, wait, now.stream.to_json())
+    setup.checkpoints.save(state_of(setup, now), now.step, accuracy, wait, now.stream.to_json())
     waited = setup.speed.waited
     setup.log.event(events.Save(step=now.step, seconds=since(begun), waited_seconds=waited))
     setup.clock.restart()

@@ -50,10 +50,10 @@ def of_state(mesh: Mesh | AbstractMesh, shapes: State, shard: str, division: Div
     )
 
 
-def gatherer(mesh: Mesh, shard: str) -> Callable[[Any], Any]:
-    """Return a function that replicates a sharded tree, for a checkpoint."""
+def gatherer(mesh: Mesh, shard: str) -> Callable[[Any], Any] | None:
+    """Return a function that replicates a sharded tree; None where nothing is sharded."""
     if shard == "none" and MODEL not in mesh.shape:
-        return lambda tree: tree
+        return None
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))
 
 

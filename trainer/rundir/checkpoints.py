@@ -2,15 +2,18 @@
 
 A checkpoint holds dicts of named arrays (parameters, statistics, optimizer state, step) and some JSON.
 
-Only the first host writes and reads checkpoints, because each of its devices holds the whole state. No host
-waits for another one's bucket, a checkpoint is read once for all hosts, and a save fails in one place. The
-restored arrays go to the other hosts over the network between the devices.
+Where each device holds the whole state, only the first host writes. No host waits for another one's bucket,
+and a save fails in one place. Where the state is divided over the devices, each host writes its parts
+(``trainer.rundir.joint_save``): no device and no host needs room for the whole state.
+
+Only the first host reads: a checkpoint is read once for all hosts. The restored arrays go to the other hosts
+over the network between the devices.
 """
 
 import concurrent.futures
 import json
 import time
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +25,14 @@ from etils import epath
 from jax.sharding import Sharding
 
 from trainer.config import CheckpointConfig
-from trainer.errors import ConfigError, TrainError, is_permanent, reason, system_error_of
-from trainer.rundir import damage
+from trainer.errors import ConfigError, JoinError, TrainError, is_permanent, reason, system_error_of
+from trainer.rundir import damage, parts
 from trainer.rundir.files import failure, writing_to
+from trainer.rundir.joint_save import Lead, PartsHandler, differing, follow, state_handler
+from trainer.rundir.parts import Parts, checksum
+from trainer.rundir.shared import shared_by_all_hosts
 from trainer.runtime.agreement import agreed, broadcast, from_first_host
+from trainer.runtime.exchange import Exchange
 from trainer.runtime.messages import warn
 from trainer.state import State
 
@@ -75,15 +82,26 @@ class Checkpoints:
       path: absolute path or gs://… of the folder.
       config: what is kept.
       writing: create the folder where it does not exist; otherwise nothing is written or deleted.
+      gather: returns a state of which every device has a copy, where the states to save are divided over the
+        devices; None where they are not. It is called only if the hosts do not write to the same folder.
 
     Raises:
       RunDirectoryError: the folder cannot be used.
       StorageError: the run directory does not answer.
     """
 
-    def __init__(self, path: Any, config: CheckpointConfig, writing: bool = True):
+    def __init__(
+        self,
+        path: Any,
+        config: CheckpointConfig,
+        writing: bool = True,
+        gather: Callable[[State], State] | None = None,
+    ):
         self.path = path if "://" in str(path) else Path(path).absolute()
         self._manager = None
+        self._parts = PartsHandler()
+        self._savers: list[list[int]] | None = None
+        self._exchange: Exchange | None = None
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "save")
         self._saving: concurrent.futures.Future[None] | None = None
         with agreed():
@@ -92,7 +110,9 @@ class Checkpoints:
                     if writing:
                         epath.Path(path).mkdir(parents=True, exist_ok=True)
                     if writing or epath.Path(path).is_dir():
-                        self._manager = _make_manager(self.path, config, writing)
+                        self._manager = _make_manager(self.path, config, writing, self._parts)
+        self._gather = gather
+        self._joint = writing and gather is not None and shared_by_all_hosts(epath.Path(self.path))
 
     def save(
         self,
@@ -115,11 +135,29 @@ class Checkpoints:
           StorageError: this save or the previous one has failed several times.
         """
         self.wait()
-        if self._manager and step not in self._manager.all_steps():
-            meta = {"step": step, "accuracy": accuracy, "stream": stream or {}}
-            self._saving = self._thread.submit(self._write, _copied(_named(state)), meta)
+        meta = {"step": step, "accuracy": accuracy, "stream": stream or {}}
+        if self._joint:
+            self._save_parts(_named(state), meta)
+        else:
+            state = self._gather(state) if self._gather else state
+            if self._manager and step not in self._manager.all_steps():
+                self._saving = self._thread.submit(self._write_whole, _copied(_named(state)), meta)
         if wait:
             self.wait()
+
+    def _save_parts(self, named: Named, meta: dict[str, Any]) -> None:
+        """Begin to save this host's parts of a state; every host takes part in every save."""
+        arrays, tree = jax.tree.flatten(named)
+        if self._savers is None:
+            self._savers = parts.savers(arrays)
+        copies = jax.tree.unflatten(tree, parts.copied(arrays, self._savers))
+        if self._exchange:
+            self._exchange.forget()  # every host has ended the previous save
+        self._exchange = Exchange()
+        if self._manager:
+            self._saving = self._thread.submit(self._lead, copies, meta, self._exchange)
+        else:
+            self._saving = self._thread.submit(follow, self._exchange, copies, dict(_paths(copies)))
 
     def wait(self) -> None:
         """Return once the last save is complete.
@@ -179,9 +217,34 @@ class Checkpoints:
         if self._manager:
             self._manager.close()
 
+    def _write_whole(self, named: Named, meta: dict[str, Any]) -> None:
+        self._write(named, meta | {"checksums": {name: checksum(array) for name, array in _paths(named)}})
+
+    def _lead(self, named: Named, meta: dict[str, Any], exchange: Exchange) -> None:
+        """The first host's side of a save in which every host writes its parts."""
+        assert self._manager
+        assert self._savers is not None
+        lead = Lead(exchange, {host for hosts in self._savers for host in hosts})
+        try:
+            if meta["step"] not in self._manager.all_steps():
+                leaves: dict[str, Parts] = dict(_paths(named))
+                sums = lead.checksums(leaves)
+                meta = meta | {
+                    "checksums": {name: crcs[0] for name, crcs in sums.items() if len(crcs) == 1},
+                    "parts": {
+                        name: {"shape": leaves[name].part_shape, "checksums": crcs}
+                        for name, crcs in sums.items()
+                        if len(crcs) > 1
+                    },
+                }
+                self._parts.lead = lead
+                self._write(named, meta)
+        finally:
+            self._parts.lead = None
+            lead.end()
+
     def _write(self, named: Named, meta: dict[str, Any]) -> None:
         step, accuracy = meta["step"], meta["accuracy"]
-        meta = meta | {"checksums": {name: _checksum(array) for name, array in _paths(named)}}
         arguments = ocp.args.Composite(state=ocp.args.PyTreeSave(named), meta=ocp.args.JsonSave(meta))
         metrics = None if accuracy is None else {"accuracy": accuracy}
         assert self._manager
@@ -190,6 +253,8 @@ class Checkpoints:
             try:
                 self._manager.save(step, args=arguments, metrics=metrics, force=True)
                 return
+            except JoinError:
+                raise
             except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
                 problem = _save_failure(str(self.path), step, error)
                 if pause is None or (system_error_of(error) and is_permanent(error)):
@@ -225,7 +290,7 @@ class Checkpoints:
             self._check_same_network(step, wanted)
             checkpoint = self._manager.restore(step, args=arguments)
             meta = damage.checked_meta(checkpoint["meta"])
-            self._check_sums(step, checkpoint["state"], meta["checksums"])
+            self._check_sums(step, checkpoint["state"], meta)
             return _Read(
                 named=checkpoint["state"], step=step, accuracy=meta["accuracy"], stream=meta["stream"]
             )
@@ -251,9 +316,13 @@ class Checkpoints:
         if extra := saved.keys() - {path for path, _ in _paths(wanted)}:
             raise self._mismatch(step, f"{min(extra)} does not belong to this network")
 
-    def _check_sums(self, step: int, named: Named, checksums: dict[str, int]) -> None:
+    def _check_sums(self, step: int, named: Named, meta: dict[str, Any]) -> None:
+        checksums, divided = meta["checksums"], meta["parts"]
         for name, array in _paths(named):
-            if name in checksums and _checksum(array) != checksums[name]:
+            different = name in checksums and checksum(array) != checksums[name]
+            if name in divided:
+                different = differing(array, divided[name]["shape"], divided[name]["checksums"])
+            if different:
                 raise self._damaged(step, f"{name} differs from its checksum")
 
     def _damaged(self, step: int, why: str) -> DamagedError:
@@ -283,7 +352,9 @@ def _save_failure(path: str, step: int, error: Exception) -> TrainError:
     )
 
 
-def _make_manager(path: Any, config: CheckpointConfig, writing: bool) -> ocp.CheckpointManager:
+def _make_manager(
+    path: Any, config: CheckpointConfig, writing: bool, parts_handler: PartsHandler
+) -> ocp.CheckpointManager:
     """Return Orbax's manager for the first host alone, which never waits for other hosts."""
     damage.silence()
     keep: list[Any] = [ocp.checkpoint_managers.LatestN(config.keep)]
@@ -302,9 +373,8 @@ def _make_manager(path: Any, config: CheckpointConfig, writing: bool) -> ocp.Che
         multiprocessing_options=alone,
     )
     # Named handlers, so that a manager that has saved nothing can read the metadata of another's checkpoints.
-    # Compression would make weights a twelfth smaller, but a save would take 2.5 times as long.
     handlers = {
-        "state": ocp.PyTreeCheckpointHandler(multiprocessing_options=alone, use_compression=False),
+        "state": state_handler({0}, parts_handler),
         "meta": ocp.JsonCheckpointHandler(multiprocessing_options=alone),
     }
     return ocp.CheckpointManager(path, options=options, item_handlers=handlers)
@@ -347,10 +417,6 @@ def _everywhere(checkpoint: _Read | None, shapes: State, sharding: Sharding | St
     named = jax.tree.unflatten(jax.tree.structure(wanted), placed)
     opt = jax.tree.unflatten(jax.tree.structure(shapes.opt), [named["opt"][p] for p, _ in _paths(shapes.opt)])
     return Restored(state=State(named["step"], named["params"], named["stats"], opt), **meta)
-
-
-def _checksum(array: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def _paths(tree: Any) -> list[tuple[str, Any]]:

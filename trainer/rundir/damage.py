@@ -81,7 +81,9 @@ class MetaError(Exception):
 
 
 def checked_meta(meta: Any) -> dict[str, Any]:
-    """Return accuracy, stream and checksums as saved with a state; older versions lack the last two.
+    """Return accuracy, stream, checksums and parts as saved with a state; older versions lack the last three.
+
+    Parts are the shape and the checksums of the parts of each array that was divided over the devices.
 
     Raises:
       MetaError: one has another type.
@@ -89,12 +91,21 @@ def checked_meta(meta: Any) -> dict[str, Any]:
     if not isinstance(meta, dict):
         raise MetaError(f"meta must be an object, got {meta!r}")
     accuracy = meta.get("accuracy", ...)
-    stream, checksums = meta.get("stream") or {}, meta.get("checksums") or {}
+    stream, checksums, parts = (meta.get(key) or {} for key in ("stream", "checksums", "parts"))
     if accuracy is not None and not isinstance(accuracy, (int, float)):
         raise MetaError("meta must hold an accuracy or null")
     if not isinstance(stream, dict) or not isinstance(checksums, dict):
         raise MetaError("meta must hold stream and checksums as objects")
-    return {"accuracy": accuracy, "stream": stream, "checksums": checksums}
+    if not isinstance(parts, dict) or not all(map(_is_divided, parts.values())):
+        raise MetaError("meta must hold the shape and the checksums of each array's parts")
+    return {"accuracy": accuracy, "stream": stream, "checksums": checksums, "parts": parts}
+
+
+def _is_divided(array: Any) -> bool:
+    """Return whether JSON has the shape of an array's parts and their checksums."""
+    if not isinstance(array, dict) or set(array) != {"shape", "checksums"}:
+        return False
+    return all(isinstance(v, list) and all(type(n) is int and n >= 0 for n in v) for v in array.values())
 
 
 def is_relevant(record: logging.LogRecord) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from jax._src import distributed  # its client of the coordination service has no public name
 from jax.experimental import multihost_utils
 
-from trainer.errors import JoinError, TrainError
+from trainer.errors import HINT, JoinError, TrainError
 
 WAIT_SECONDS = 900  # longer than the clients of a bucket take to give up
 
@@ -22,7 +22,8 @@ class PeerError(TrainError):
     """Another host failed; the message states which host, and its error."""
 
     def __init__(self, process: int, exit_code: int, message: str):
-        super().__init__(f"process {process} failed: {message}")
+        message, _, hint = message.partition(f"\n{HINT}")
+        super().__init__(f"process {process} failed: {message}", hint or None)
         self.exit_code = exit_code
 
 

@@ -67,6 +67,8 @@ def test_a_sharded_run_of_two_processes_resumes_replicated_in_one(tmp_path):
     process.send_signal(signal.SIGTERM)
     _, out = finish(process, lines)
     assert "event name=preempted" in out
+    states = [path / "state" for path in (tmp_path / "checkpoints").iterdir()]
+    assert all((state / f"ocdbt.process_{host}").is_dir() for state in states for host in (0, 1))
     code, out = finish(launch(tmp_path, "--slice", "cpu-1x2", *wide))
     assert code == 0, out
     assert "event name=restore" in out

@@ -9,7 +9,9 @@ import sys
 import time
 import urllib.request
 
+import divided_states
 import pytest
+from joined_hosts import finished, running
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from testcluster import bucket as emulator
 from testcluster import build
@@ -80,3 +82,14 @@ def test_a_run_is_reported_from_the_bucket(bucket):
     shown = EventAccumulator(str(files / "tensorboard"))
     shown.Reload()
     assert [event.step for event in shown.Scalars("train/loss")] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+def test_two_hosts_write_their_parts_to_the_bucket(bucket):
+    folder, places = bucket
+    with running(2, 2, divided_states.__file__, "once", "gs://reported/run/checkpoints", **places) as hosts:
+        ends = finished(hosts)
+    assert [code for code, *_ in ends] == [0, 0], ends
+    parts = [folder / "run" / "checkpoints" / "1" / "state" / f"ocdbt.process_{host}" for host in (0, 1)]
+    assert all((part / "manifest.ocdbt").is_file() for part in parts)
+    assert "warning" not in ends[0][2]

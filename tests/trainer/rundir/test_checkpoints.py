@@ -288,6 +288,20 @@ def test_a_damaged_checkpoint_does_not_replace_another_one(opened, two_checkpoin
         ("meta/metadata", '{"step": 2}'),
         ("meta/metadata", '{"step": 2, "accuracy": "high"}'),
         ("meta/metadata", '{"step": 2, "accuracy": null, "stream": 3}'),
+        ("meta/metadata", '{"step": 2, "accuracy": null, "parts": [1]}'),
+        ("meta/metadata", '{"step": 2, "accuracy": null, "parts": {"step": 3}}'),
+        (
+            "meta/metadata",
+            '{"step": 2, "accuracy": null, "parts": {"step": {"shape": [], "checksums": [1]}}}',
+        ),
+        (
+            "meta/metadata",
+            '{"step": 2, "accuracy": null, "parts": {"step": {"shape": [-1], "checksums": [1]}}}',
+        ),
+        (
+            "meta/metadata",
+            '{"step": 2, "accuracy": null, "parts": {"step": {"shape": [2], "checksums": [1]}}}',
+        ),
         ("meta/metadata", None),
         ("state/_METADATA", "{"),
         ("state/_METADATA", None),
