@@ -27,7 +27,7 @@ from etils import epath
 from orbax.checkpoint._src.serialization.tensorstore_utils import build_array_write_spec
 from orbax.checkpoint.type_handlers import create_type_handler_registry, get_type_handler, supported_types
 
-from trainer.errors import first_line, system_error_of
+from trainer.errors import first_line, is_permanent, system_error_of
 from trainer.rundir import damage
 from trainer.rundir.parts import Parts, checksum
 from trainer.runtime.exchange import Exchange
@@ -112,6 +112,10 @@ def state_handler(processes: set[int], parts: PartsHandler) -> ocp.PyTreeCheckpo
 
 class OtherHostError(Exception):
     """Another host could not write its parts, for a reason that is none of the operating system's."""
+
+
+class RefusedError(OtherHostError, ValueError):
+    """The same, for a reason that trying again does not help: ``is_permanent`` goes by the type."""
 
 
 class Lead:
@@ -210,7 +214,8 @@ def differing(array: np.ndarray, part_shape: Sequence[int], expected: Sequence[i
 
 def _described(error: Exception) -> str:
     system_error = system_error_of(error)
-    return json.dumps({"errno": system_error and system_error.errno, "reason": first_line(error)})
+    failure = {"errno": system_error and system_error.errno, "permanent": is_permanent(error)}
+    return json.dumps(failure | {"reason": first_line(error)})
 
 
 def _problem(text: str, process: int) -> Exception:
@@ -218,4 +223,5 @@ def _problem(text: str, process: int) -> Exception:
     failure = json.loads(text)
     if code := failure["errno"]:
         return OSError(code, f"{os.strerror(code)} (host {process})")
-    return OtherHostError(f"{failure['reason']} (host {process})")
+    kind = RefusedError if failure["permanent"] else OtherHostError
+    return kind(f"{failure['reason']} (host {process})")

@@ -1,5 +1,6 @@
 """Each host writes its part of a divided state: real hosts, real failures, killed in the middle of a save."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import pytest
 from joined_hosts import finished, running
 
 from trainer.config import CheckpointConfig
+from trainer.errors import reason, system_error_of
 from trainer.rundir.checkpoints import Checkpoints
-from trainer.rundir.joint_save import Lead, OtherHostError
+from trainer.rundir.files import failure
+from trainer.rundir.joint_save import Lead, OtherHostError, _described, _problem
 from trainer.runtime.exchange import Exchange
 
 SCRIPT = Path(divided_states.__file__)
@@ -137,12 +140,29 @@ def test_one_process_never_gathers_a_divided_state(tmp_path):
     def gather(state):
         raise AssertionError("gathered")
 
+    (tmp_path / ".host-1-0123456789abcdef").touch()  # left by a host that was killed as it began
     checkpoints = Checkpoints(tmp_path, CheckpointConfig(), gather=gather)
     checkpoints.save(divided_states.state(1), 1, None)
     checkpoints.close()
     restored = restored_here(tmp_path)
     assert restored.step == 1
     assert np.shape(jax.tree.leaves(restored.state)[0]) == ()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        ValueError("PERMISSION_DENIED: HTTP 403: of a bucket"),
+        RuntimeError("the bucket is asleep"),
+    ],
+)
+def test_a_failure_of_another_host_is_treated_as_one_of_this_host(error):
+    other = _problem(_described(error), 7)
+    assert type(failure("/run", other)) is type(failure("/run", error))
+    assert bool(system_error_of(other)) == bool(system_error_of(error))
+    assert reason(other) == f"{reason(error)} (host 7)"
 
 
 def test_what_another_host_wrote_must_be_there(tmp_path):
