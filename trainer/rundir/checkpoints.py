@@ -317,12 +317,9 @@ class Checkpoints:
             raise self._mismatch(step, f"{min(extra)} does not belong to this network")
 
     def _check_sums(self, step: int, named: Named, meta: dict[str, Any]) -> None:
-        checksums, divided = meta["checksums"], meta["parts"]
-        for name, array in _paths(named):
-            different = name in checksums and checksum(array) != checksums[name]
-            if name in divided:
-                different = differing(array, divided[name]["shape"], divided[name]["checksums"])
-            if different:
+        arrays = dict(_paths(named))
+        for name in arrays:
+            if _differs(name, arrays, meta):
                 raise self._damaged(step, f"{name} differs from its checksum")
 
     def _damaged(self, step: int, why: str) -> DamagedError:
@@ -424,6 +421,13 @@ def _paths(tree: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
 
 
+def _differs(name: str, arrays: Named, meta: dict[str, Any]) -> bool:
+    """Return whether an array differs from its checksum or from those of its parts; False without any."""
+    if divided := meta["parts"].get(name):
+        return differing(arrays[name], divided["shape"], divided["checksums"])
+    return name in meta["checksums"] and checksum(arrays[name]) != meta["checksums"][name]
+
+
 def verify(folder: Path, step: int) -> None:
     """Compare the arrays of one checkpoint on this machine with their checksums, whatever its network is.
 
@@ -442,11 +446,10 @@ def verify(folder: Path, step: int) -> None:
         handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as reader:
             named = reader.restore(folder / "state", args=ocp.args.PyTreeRestore())
-        sums = {name: _checksum(np.asarray(array)) for name, array in _paths(named)}
+        arrays = {name: np.asarray(array) for name, array in _paths(named)}
     except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
         raise DamagedError(damaged + reason(error)) from error
-    expected = meta["checksums"]
-    if wrong := sorted(
-        name for name in expected.keys() | sums.keys() if expected.get(name) != sums.get(name)
-    ):
-        raise DamagedError(f"{damaged}{wrong[0]} differs from its checksum")
+    listed = meta["checksums"].keys() | meta["parts"].keys()
+    wrong = listed ^ arrays.keys() | {name for name in listed & arrays.keys() if _differs(name, arrays, meta)}
+    if wrong:
+        raise DamagedError(f"{damaged}{min(wrong)} differs from its checksum")

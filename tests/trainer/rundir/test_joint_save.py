@@ -12,7 +12,7 @@ from joined_hosts import finished, running
 
 from trainer.config import CheckpointConfig
 from trainer.errors import reason, system_error_of
-from trainer.rundir.checkpoints import Checkpoints
+from trainer.rundir.checkpoints import Checkpoints, DamagedError, verify
 from trainer.rundir.files import failure
 from trainer.rundir.joint_save import Lead, OtherHostError, _described, _problem
 from trainer.runtime.exchange import Exchange
@@ -116,6 +116,9 @@ def test_damage_of_any_host_is_noticed(whole, capsys, host, change):
     largest.write_bytes(content if change == "a bit" else content[: len(content) // 2])
     if change == "gone":
         shutil.rmtree(data.parent)
+    verify(whole / "3", 3)
+    with pytest.raises(DamagedError, match=f"checkpoint 4 in {whole} is damaged: "):
+        verify(whole / "4", 4)
     restored = restored_here(whole)
     assert (restored.step, restored.accuracy, restored.stream) == (3, 0.5, {"step": 3})
     assert f"warning: checkpoint 4 in {whole} is damaged: " in capsys.readouterr().err
