@@ -28,6 +28,7 @@ VERBS = {
     "wait": "Wait until a run ends; the exit code says how it ended.",
     "suspend": "Release the hardware of a run and keep the run.",
     "resume": "Resume a suspended run from its last checkpoint.",
+    "resize": "Go on with a run on another slice, or another number of slices.",
     "delete": "Delete a run and wait until it is gone.",
     "diff": "Show what a new render would change in a run.",
     "check": "Check a run before it starts: memory, speed, cluster.",

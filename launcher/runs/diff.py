@@ -30,13 +30,18 @@ def unified(live: Mapping[str, Any], rendered: Mapping[str, Any], manager: str) 
       live: the stored object.
       manager: field manager that applied it.
     """
-    owned = _same_quantities(_owned(live, _fields(live, manager)), rendered)
-    old, new = _text(owned), _text(rendered)
+    applied = _same_quantities(owned(live, manager), rendered)
+    old, new = _text(applied), _text(rendered)
     return "".join(
         difflib.unified_diff(
             old.splitlines(keepends=True), new.splitlines(keepends=True), "on the cluster", "rendered"
         )
     )
+
+
+def owned(live: Mapping[str, Any], manager: str) -> dict[str, Any]:
+    """Return the part of a stored object that this field manager has applied."""
+    return _owned(live, _fields(live, manager))
 
 
 def _fields(live: Mapping[str, Any], manager: str) -> Mapping[str, Any]:

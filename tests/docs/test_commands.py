@@ -54,6 +54,7 @@ NOT_RUN = {
     "docs/guides/install-kind.md": "docker, kind",
     "docs/guides/many-runs.md": CLOUD,
     "docs/guides/notify.md": CLOUD,
+    "docs/guides/resize.md": CLOUD,
     "docs/guides/own-code.md": f"{CLOUD}, {CLUSTER}",
     "docs/guides/report.md": CLOUD,
     "docs/guides/resume.md": CLUSTER,

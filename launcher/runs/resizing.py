@@ -1,0 +1,142 @@
+"""Moving a run to another shape: it saves, ends, and starts from its checkpoint on other slices.
+
+At every moment the run is in one of two states: it is on the cluster, on the old or the new shape, or it has
+ended with its checkpoint saved and its request is kept on this machine. From both the same command goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from launcher.cluster.api import JSON, Cluster
+from launcher.errors import ActionError, LauncherError, NotKnown, Problem, RequestError
+from launcher.request.job import TrainingJob
+from launcher.runs import diagnosis, kept_request, lookup, objects, ownership, reconstruction, submission
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run and the shape that it will have.
+
+    Attributes:
+      live: the run on the cluster; None where it has ended and only its request is left.
+      fields: its request as it is now, ready for JSON.
+      job: the same run on the new shape.
+      moves: whether the shape is another one.
+    """
+
+    live: JSON | None
+    fields: dict[str, Any]
+    job: TrainingJob
+    moves: bool
+
+
+def plan(
+    cluster: Cluster,
+    name: str,
+    slice_name: str | None,
+    num_slices: int | None,
+    hidden: Mapping[str, str | None],
+) -> Plan:
+    """Read a run and check the request for its new shape; nothing is changed.
+
+    Args:
+      slice_name: the new slice; None: as now.
+      num_slices: the new number of slices; None: as now.
+      hidden: tuning and fabric of the run, where a shape may not show them; None: not known.
+
+    Raises:
+      RequestError: batch or settings do not fit the new shape.
+      ActionError: there is no such run, it is over, keeps no checkpoints or cannot be rendered again.
+    """
+    live, kept = cluster.get("JobSet", name), kept_request.read(cluster, name)
+    if live is None and kept is None:
+        lookup.find(cluster, name)  # raises, with the name that is closest
+    if live is not None:
+        ownership.require_ours(live)
+        _require_going_on(live, name)
+        companions = lookup.companions(cluster, name)
+        policy = any(entry["kind"] == "NetworkPolicy" for entry in companions)
+        fields = reconstruction.fields_of(live, policy, hidden)
+    else:
+        assert kept is not None
+        fields = kept
+    shape = {"slice": slice_name, "num_slices": num_slices}
+    changed = fields | {key: value for key, value in shape.items() if value is not None}
+    job = TrainingJob(**changed)
+    _require_saved(job)
+    before = TrainingJob(**fields)
+    moves = live is None or (job.slice, job.num_slices) != (before.slice, before.num_slices)
+    return Plan(live=live, fields=changed, job=job, moves=moves)
+
+
+def carry_out(cluster: Cluster, planned: Plan, confirmed: str) -> JSON:
+    """End the run, which saves first, and start it on its new shape; return the stored JobSet.
+
+    The server has checked the new objects before the old run is asked to end.
+
+    Args:
+      confirmed: the run's name where it is another person's.
+
+    Raises:
+      RequestError, ActionError, NotKnown: as `submission.submit`.
+    """
+    name = planned.job.name
+    kept_request.keep(cluster, name, planned.fields)
+    with continuing(cluster, planned):
+        stored = submission.submit(planned.job, cluster, replace=True, confirmed=confirmed)
+    kept_request.drop(cluster, name)
+    return stored
+
+
+@contextmanager
+def continuing(cluster: Cluster, planned: Plan) -> Iterator[None]:
+    """Add to each error and to Ctrl-C where the run is, and that the same command goes on from there."""
+    name = planned.job.name
+    try:
+        yield
+    except RequestError:
+        raise
+    except (LauncherError, KeyboardInterrupt) as error:
+        state = _state(cluster, planned)
+        text = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        kind = ActionError if isinstance(error, ActionError) and not isinstance(error, NotKnown) else NotKnown
+        raise kind(f"{text}; {state}", f"the same command goes on; resnet-launch status {name}") from None
+
+
+def _state(cluster: Cluster, planned: Plan) -> str:
+    """Return in words where a run is after an error."""
+    try:
+        now = cluster.get("JobSet", planned.job.name)
+    except LauncherError:
+        return "the run is on the cluster, or has ended with its checkpoint saved"
+    if now is None:
+        return "the run has ended with its checkpoint saved, and is not on the cluster"
+    if planned.live is not None and objects.uid(now) == objects.uid(planned.live):
+        ending = objects.text(now, "metadata", "deletionTimestamp")
+        return "the run is saving and ending" if ending else "the run goes on as it was"
+    return "the run is on its new shape"
+
+
+def _require_going_on(live: JSON, name: str) -> None:
+    ended = next((kind for kind in diagnosis.ENDED if diagnosis.condition(live, kind)), None)
+    if ended:
+        raise ActionError(
+            f"run {name!r} is {ended.lower()}", f"resnet-launch delete {name}, then submit again"
+        )
+
+
+def _require_saved(job: TrainingJob) -> None:
+    """Raise where a run has no checkpoint from which it could go on.
+
+    Raises:
+      RequestError: its run directory ends with its pods, or it saves nothing.
+    """
+    if not job.kept:
+        problem = f"must outlive the pods of a run that is resized, got {job.run_dir}"
+        raise RequestError(Problem("run-dir", problem, "submit it with --bucket BUCKET"))
+    if not job.command and not job.settings["checkpoint.enabled"]:
+        raise RequestError(Problem("set", "checkpoint.enabled must be true for a run that is resized"))
