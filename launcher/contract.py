@@ -173,10 +173,12 @@ class Document(TypedDict):
     archs: list[str]
     mb_per_image: dict[str, float]  # traffic of a training image of 224 pixels with the device's memory
     gflop_per_image: dict[str, float]  # arithmetic of a training image of 224 pixels
+    families: dict[str, str]  # network -> its family
     model_axis: dict[str, dict[str, int]]  # network -> what mesh.model must divide, such as its heads
     datasets: list[str]
     imports: Imports
     recipes: dict[str, dict[str, Any]]  # name -> section.field -> value
+    recipe_families: dict[str, str]  # recipe -> the one family of networks that it is published for
     published: dict[str, Published]  # recipe -> its network and accuracy
     default_recipes: dict[str, str]  # dataset -> recipe
     path_recipe: str  # recipe of images at a path or in a bucket

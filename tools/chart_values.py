@@ -284,5 +284,8 @@ def trainer() -> Json:
             for arch, counts in contract.document()["model_axis"].items()
         },
         "archs": contract.document()["archs"],
+        "families": contract.document()["families"],
+        "recipeFamilies": contract.document()["recipe_families"],
+        "pathRecipe": contract.document()["path_recipe"],
         "recipesWithData": [name for name, settings in recipes.items() if "data.name" in settings],
     }

@@ -163,6 +163,18 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
         {"arch": "vit-b16", "set": ["mesh.model=2"], "batch": 1000},
         {"960 or 1056": "near", "96 groups of 2": "{groups} groups of {size}", "1000": "got"},
     ),
+    "recipe-family": (
+        {"arch": "vit-b16", "recipe": "effnet-b0"},
+        {
+            "for vit-b16, a": "for {arch}, a",
+            "of vit,": "of {family},",
+            "effnet-b0": "got",
+            "for efficientnet ": "for {published} ",
+            "--recipe deit3-s;": "--recipe {first};",
+            "for vit-b16: ": "for {arch}: ",
+            "deit3-s, vit-digits, vit-s16-150, vit-s16-300, vit-s16-90, classic-90": "fitting",
+        },
+    ),
     "mesh-arch": ({"set": ["mesh.model=777"]}, {"resnet50": "arch", "777": "got"}),
     "mesh-devices": (
         {"arch": "qqq.nets:net", "set": ["mesh.model=777"]},

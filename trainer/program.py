@@ -95,10 +95,7 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
     optimizer = sparse.wrap(optimizers.make_optimizer(config.optim, schedule), config, plan.steps)
     measure = None
     if config.sparse.method != "none":
-        # In a scan the kernels of a stage are one array, whose FLOPs belong to no single name.
-        alike = dataclasses.replace(config.model, repeat="loop", remat="none")
-        counted = network.build(alike, classes, channels, height, platform, batch)
-        measure = measure_of(*counted, config, (height, height, channels))
+        measure = measure_of(net, init, config, (height, height, channels))
     init_state, key = step.make_init(init, optimizer, config.optim), jax.random.key(config.train.seed)
     return Program(
         plan=plan,

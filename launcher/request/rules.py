@@ -88,6 +88,19 @@ def _batch(job: Fields) -> Iterator[Problem]:
         yield Problem("steps", f"must not be used together with epochs, got {job.steps} and {job.epochs}")
 
 
+def _recipe(job: Fields) -> Iterator[Problem]:
+    """Check that a recipe that is published for one family is used with a network of it."""
+    document = contract.document()
+    arch = str(job.requested.get("model.arch", job.arch))
+    family, published = document["families"].get(arch), document["recipe_families"].get(job.used_recipe)
+    if job.command or family is None or published in (None, family):
+        return
+    fitting = [recipe for recipe, other in document["recipe_families"].items() if other == family]
+    fitting.append(document["path_recipe"])
+    text = f"must be for {arch}, a network of {family}, got {job.used_recipe} for {published}"
+    yield Problem("recipe", text, f"--recipe {fitting[0]}; recipes for {arch}: {', '.join(fitting)}")
+
+
 def _mesh(job: Fields) -> Iterator[Problem]:
     """Check what mesh.model divides; the trainer checks the layers of a network that it imports."""
     size, devices = job.group, job.shape.devices
@@ -283,6 +296,7 @@ ALL = (
     _program,
     _names,
     _batch,
+    _recipe,
     _mesh,
     _slices,
     _storage,

@@ -54,6 +54,27 @@ MESSAGES: list[tuple[Object, str]] = [
         "batch: must be a multiple of the run's 192 devices, got 100",
     ),
     *(
+        ({"arch": arch, "recipe": recipe, **more}, f"recipe: must be for {network}, got {got}")
+        for arch, recipe, more, network, got in (
+            ("vit-b16", "effnet-b0", {}, "vit-b16, a network of vit", "effnet-b0 for efficientnet"),
+            ("resnet50", "nfnet-f0", {}, "resnet50, a network of resnet", "nfnet-f0 for nfnet"),
+            (
+                "mdeq-cifar",
+                "classic-90",
+                {"args": ["--recipe", "cifar-resnet"]},
+                "mdeq-cifar, a network of deq",
+                "cifar-resnet for cifar",
+            ),
+            (
+                "vit-b16",
+                "deit3-s",
+                {"set": ["model.arch=convnext-t"]},
+                "convnext-t, a network of convnext",
+                "deit3-s for vit",
+            ),
+        )
+    ),
+    *(
         ({"arch": arch, "set": [f"mesh.model={size}"], **more}, text)
         for arch, size, more, text in (
             (

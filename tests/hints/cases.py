@@ -173,6 +173,12 @@ OFFLINE = [
     Case(f"{REQUEST}rules.py", "--batch {}", f"{RENDER} cpu-2x4 --batch 3", swap),
     Case(
         f"{REQUEST}rules.py",
+        "--recipe {}; recipes for {}: {}",
+        "render --slice cpu-2x4 --arch vit-s16 --recipe convnext-t",
+        with_flags("--recipe", "deit3-s"),
+    ),
+    Case(
+        f"{REQUEST}rules.py",
         "--set mesh.model={}; what divides all of them: {}",
         "render --slice cpu-2x4 --arch vit-s16 --set mesh.model=4",
         with_flags("--set", "mesh.model=2"),

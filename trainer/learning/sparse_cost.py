@@ -66,22 +66,29 @@ def forward_flops(
     images = jax.ShapeDtypeStruct((1, *image), jnp.float32)
     closed = jax.make_jaxpr(forward)([params[name] for name in names], stats, images)
     by_kernel: dict[str, int] = {}
-    sources = dict(zip(closed.jaxpr.invars[: len(names)], names, strict=True))
+    inputs = zip(closed.jaxpr.invars[: len(names)], names, strict=True)
+    sources = {variable: {name: math.prod(params[name].shape)} for variable, name in inputs}
     total = _walk(closed.jaxpr, sources, by_kernel, 1)
     return by_kernel, total
 
 
-def _walk(jaxpr: Any, sources: dict[Any, str], by_kernel: dict[str, int], times: int) -> int:
+STACKING = frozenset({"stack", "concatenate"})  # operations of JAX that put arrays into one
+Sizes = dict[str, int]  # name -> size of each parameter that an array is made of; a stack has several
+
+
+def _walk(jaxpr: Any, sources: dict[Any, Sizes], by_kernel: dict[str, int], times: int) -> int:
     """Add up the FLOPs of a jaxpr, and by kernel.
 
+    The kernels of equal blocks are stacked for a scan: each has the share of the FLOPs that it has of the stack.
+
     Args:
-      sources: variable -> the parameter that it is made of; what is computed from a kernel alone is added.
+      sources: variable -> the parameters that it is made of; what is computed from kernels alone is added.
       times: how often the jaxpr runs.
     """
     total = 0
     for equation in jaxpr.eqns:
         operands = [v for v in equation.invars if isinstance(v, core.Var)]
-        owners = {sources[v] for v in operands if v in sources and sources[v].rpartition(".")[2] == "kernel"}
+        owners = [sources[v] for v in operands if v in sources and _kernels(sources[v])]
         flops = times * _flops(equation)
         for inner, repeats in _inside(equation):
             # The last operands are those of the inner function, whatever stands before them.
@@ -90,17 +97,29 @@ def _walk(jaxpr: Any, sources: dict[Any, str], by_kernel: dict[str, int], times:
             passed = {i: sources[o] for i, o in zip(inner.invars, outer, strict=False) if _known(o, sources)}
             total += _walk(inner, passed, by_kernel, times * repeats)
             results = zip(equation.outvars, inner.outvars, strict=False)
-            sources |= {o: passed[i] for o, i in results if isinstance(i, core.Var) and i in passed}
+            sources |= {o: passed[i] for i, o in results if isinstance(i, core.Var) and i in passed}
         total += flops
         if flops:
-            for owner in owners:
-                by_kernel[owner] = by_kernel.get(owner, 0) + flops
-        elif len(owners) == 1 and not list(_inside(equation)):
-            sources |= dict.fromkeys(equation.outvars, owners.pop())
+            for names in owners:
+                for name, size in names.items():
+                    share = flops * size // sum(names.values())
+                    by_kernel[name] = by_kernel.get(name, 0) + share
+        elif owners and not list(_inside(equation)) and _alone(equation, owners):
+            together = {name: size for names in owners for name, size in names.items()}
+            sources |= dict.fromkeys(equation.outvars, together)
     return total
 
 
-def _known(variable: Any, sources: dict[Any, str]) -> bool:
+def _kernels(names: Sizes) -> bool:
+    return all(name.rpartition(".")[2] == "kernel" for name in names)
+
+
+def _alone(equation: Any, owners: list[Sizes]) -> bool:
+    """Return whether the result of an equation is made of one kernel, or is a stack of several."""
+    return equation.primitive.name in STACKING or all(names == owners[0] for names in owners)
+
+
+def _known(variable: Any, sources: dict[Any, Sizes]) -> bool:
     return isinstance(variable, core.Var) and variable in sources
 
 

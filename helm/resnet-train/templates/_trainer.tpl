@@ -98,6 +98,25 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* A recipe that is published for one family of networks. */ -}}
+{{- define "resnet-train.recipeRule" -}}
+{{- $run := . -}}
+{{- $requested := include "resnet-train.requested" . | fromJson -}}
+{{- $arch := get $requested "model.arch" | default .values.arch | default "" -}}
+{{- $recipe := get $requested "--recipe" | default .values.recipe | default "" -}}
+{{- $family := get .trainer.families $arch | default "" -}}
+{{- $published := kindIs "string" $recipe | ternary (get .trainer.recipeFamilies (toString $recipe)) "" | default "" -}}
+{{- if and $family $published (ne $family $published) (empty .values.command) -}}
+{{- $fitting := list -}}
+{{- range $name, $other := .trainer.recipeFamilies -}}
+{{- if eq $other $family }}{{ $fitting = append $fitting $name }}{{ end -}}
+{{- end -}}
+{{- $fitting = append $fitting .trainer.pathRecipe -}}
+{{- $values := dict "arch" $arch "family" $family "got" $recipe "published" $published "first" (first $fitting) "fitting" (join ", " $fitting) -}}
+{{- include "resnet-train.wrong" (list $run "recipe-family" $values) -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* What mesh.model divides: the devices of a slice and, of a network that is listed, its layers. */ -}}
 {{- define "resnet-train.meshRule" -}}
 {{- $run := . -}}

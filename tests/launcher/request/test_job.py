@@ -77,6 +77,28 @@ def test_names_every_problem_at_once():
         ({"slice": None}, "slice", "must be given / as in --slice v4-32"),
         ({"arch": "resnet5"}, "arch", "must be a network (resnet18, "),
         ({"recipe": "classic90"}, "recipe", "did you mean classic-90?"),
+        (
+            {"arch": "convnext-s", "recipe": "vit-s16-90"},
+            "recipe",
+            "must be for convnext-s, a network of convnext, got vit-s16-90 for vit / --recipe convnext-t; "
+            "recipes for convnext-s: convnext-t, classic-90",
+        ),
+        (
+            {"arch": "resnetv2-50", "recipe": "rsb-a1"},
+            "recipe",
+            "must be for resnetv2-50, a network of preact, got rsb-a1 for resnet / --recipe classic-90; "
+            "recipes for resnetv2-50: classic-90",
+        ),
+        (
+            {"arch": "vit-b16", "recipe": "deit3-s", "set": ["model.arch=nfnet-f1"]},
+            "recipe",
+            "must be for nfnet-f1, a network of nfnet, got deit3-s for vit / --recipe nfnet-f0",
+        ),
+        (
+            {"arch": "resnet50", "args": ["--recipe", "mdeq-cifar"]},
+            "recipe",
+            "must be for resnet50, a network of resnet, got mdeq-cifar for deq / --recipe fast-16",
+        ),
         ({"data": "digit"}, "data", "did you mean digits?"),
         ({"batch": 100}, "batch", "must be a multiple of the run's 16 devices, got 100 / --batch 96 or 112"),
         ({"batch": 3}, "batch", "--batch 16"),

@@ -201,8 +201,7 @@ def test_a_pattern_that_does_not_divide_names_the_layer(pattern, inputs):
     )
 
 
-# Not yet CIFAR's: kernels that are stacked for a scan of equal blocks are not found in its program.
-@pytest.mark.parametrize("family", [f for f in FAMILIES if not f.arch.startswith("cifar-")], ids=str)
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
 def test_every_family_has_kernels_whose_flops_are_known(family):
     config = resolve("r", "/d", "", {"model.arch": family.arch, **family.settings, "sparse.method": "static",
                                      "sparse.sparsity": 0.5, "sparse.distribution": "uniform"})  # fmt: skip
@@ -212,6 +211,27 @@ def test_every_family_has_kernels_whose_flops_are_known(family):
     flops, total = sparse_cost.forward_flops(net, params, stats, (16, 16, 1))
     assert {layer.name for layer in layers} <= set(flops)
     assert sum(flops.values()) <= total
+
+
+@pytest.mark.parametrize(
+    ("arch", "remat", "sizes"),
+    [
+        ("cifar-resnet20", "full", {"depth": 14, "width": 4}),
+        ("cifar-preact164", "none", {"depth": 29, "width": 4}),
+        ("cifar-plain20", "dots", {"depth": 26, "width": 4}),
+        ("vit-tiny", "dots", {}),
+        ("resnetv2-50", "full", {"width": 8, "stem": "small"}),
+    ],
+)
+def test_kernels_that_a_scan_stacks_have_the_flops_that_they_have_in_a_loop(arch, remat, sizes):
+    def flops(**model):
+        settings = {f"model.{name}": value for name, value in {"arch": arch, **sizes, **model}.items()}
+        net, init = network.build(resolve("r", "/d", "", settings).model, 10, 1, 16, "cpu")
+        return sparse_cost.forward_flops(net, *jax.eval_shape(init, jax.random.key(0)), (16, 16, 1))
+
+    looped, total = flops(repeat="loop", remat="none")
+    assert flops(repeat="scan", remat=remat) == (looped, total)
+    assert any(name.startswith("blocks.") or ".blocks." in name for name in looped)
 
 
 def test_the_flops_of_resnet50_are_the_published_ones():
