@@ -47,6 +47,7 @@ NOT_RUN = {
     "docs/guides/data.md": f"{CLUSTER}, {CLOUD}",
     "docs/guides/equilibrium.md": MINUTES,
     "docs/guides/fine-tune.md": f"{CLUSTER}, weights of torchvision",
+    "docs/guides/families.md": COMPILER,
     "docs/guides/first-run.md": MINUTES,
     "docs/guides/helm.md": CLUSTER,
     "docs/guides/image.md": f"{CLOUD}, {MINUTES}",

@@ -98,6 +98,7 @@ def fitting_arrays(
       ConfigError: an array outside the head differs; the message names the first one.
     """
     model = network.with_stem(model, image_size)
+    hint = f"it is a {weights.model.arch}; --arch and --set model.… must describe it"
     fitting = {name: a for name, a in weights.arrays.items() if not name.startswith("head.")}
     for name, wanted in arrays.items():
         loaded = weights.arrays.get(name)
@@ -111,8 +112,8 @@ def fitting_arrays(
             got = "none" if loaded is None else loaded.shape
             raise ConfigError(
                 f"train.init: {path} must fit the network: {name} must be {wanted.shape}, got {got}",
-                f"it is a {weights.model.arch}; --arch and --set model.… must describe it",
+                hint,
             )
     if extra := fitting.keys() - arrays.keys():
-        raise ConfigError(f"train.init: {path} must fit the network: the network has no {min(extra)}")
+        raise ConfigError(f"train.init: {path} must fit the network: the network has no {min(extra)}", hint)
     return fitting

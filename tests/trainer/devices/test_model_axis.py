@@ -167,3 +167,16 @@ def test_a_group_over_two_hosts_goes_on_without_the_axis(tmp_path):
     expected, continued = (dict(losses(run_dir)) for run_dir in (grouped, resumed))
     assert list(expected) == list(continued) == [1, 2, 3, 4, 5, 6]
     assert [*continued.values()] == pytest.approx([*expected.values()], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_network_of_ones_own_is_divided_as_it_says():
+    settings = {"model.arch": "own_code.nets:divided", "model.width": 16}
+    one, two = Run(1, **settings), Run(2, **settings, **{"mesh.model": 2})
+    specs = {name: sharding.spec for name, sharding in two.shardings.params.items() if sharding.spec}
+    assert specs == {"hidden.kernel": PartitionSpec(None, "model"), "hidden.bias": PartitionSpec("model")}
+    losses = one.losses(4)
+    assert two.losses(4) == pytest.approx(losses, abs=1e-5)
+    assert losses[0] != losses[-1]
+    with pytest.raises(ConfigError, match="mesh.model: must divide the 16 hidden units of own_code.nets:div"):
+        check_axis(3, settings["model.arch"], two.net.division, 6)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from trainer.config import ModelConfig
+from trainer.devices.model_axis import Division
 from trainer.models import sight
 from trainer.models.architecture import Foreign, Inputs, Outputs, architecture
 from trainer.models.attention import Attention as attention_layer
@@ -40,6 +41,15 @@ def in_torch(model: ModelConfig) -> Foreign:
 
 @architecture(settings=["width", "dtype"], foreign={"timm": in_torch})
 def mlp(inputs: Inputs, rngs: nnx.Rngs) -> MLP:
+    return MLP(inputs, rngs)
+
+
+def hidden_axis(name: str) -> int | None:
+    return {"hidden.kernel": 1, "hidden.bias": 0}.get(name)
+
+
+@architecture(settings=["width"], division=Division(counts={"hidden units": 16}, axis=hidden_axis))
+def divided(inputs: Inputs, rngs: nnx.Rngs) -> MLP:
     return MLP(inputs, rngs)
 
 
