@@ -79,7 +79,7 @@ Sizes = dict[str, int]  # name -> size of each parameter that an array is made o
 def _walk(jaxpr: Any, sources: dict[Any, Sizes], by_kernel: dict[str, int], times: int) -> int:
     """Add up the FLOPs of a jaxpr, and by kernel.
 
-    The kernels of equal blocks are stacked for a scan: each has the share of the FLOPs that it has of the stack.
+    Kernels of equal blocks are stacked for a scan. Each has its share of the FLOPs of the stack.
 
     Args:
       sources: variable -> the parameters that it is made of; what is computed from kernels alone is added.

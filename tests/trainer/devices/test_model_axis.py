@@ -178,5 +178,5 @@ def test_a_network_of_ones_own_is_divided_as_it_says():
     losses = one.losses(4)
     assert two.losses(4) == pytest.approx(losses, abs=1e-5)
     assert losses[0] != losses[-1]
-    with pytest.raises(ConfigError, match="mesh.model: must divide the 16 hidden units of own_code.nets:div"):
+    with pytest.raises(ConfigError, match=r"mesh\.model: must divide the 16 hidden units of own_code"):
         check_axis(3, settings["model.arch"], two.net.division, 6)

@@ -175,7 +175,12 @@ def test_weights_go_to_other_libraries_and_come_back(trained, tmp_path, family, 
 @families
 def test_the_losses_are_the_same_on_one_and_on_eight_devices_sharded_or_not(family, monkeypatch):
     monkeypatch.setattr(state_sharding, "MIN_ELEMENTS", 64)
-    settings = {"model.arch": family.arch, "model.width": ModelConfig.width, **family.settings, **family.devices}
+    settings = {
+        "model.arch": family.arch,
+        "model.width": ModelConfig.width,
+        **family.settings,
+        **family.devices,
+    }
     one, eight = (Run(devices, **settings).losses(4) for devices in (1, 8))
     sharded = Run(8, **settings, **{"train.shard": "all"})
     assert any(s.spec for s in jax.tree.leaves(sharded.shardings.params))
