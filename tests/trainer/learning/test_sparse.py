@@ -227,7 +227,8 @@ def test_kernels_that_a_scan_stacks_have_the_flops_that_they_have_in_a_loop(arch
     def flops(**model):
         settings = {f"model.{name}": value for name, value in {"arch": arch, **sizes, **model}.items()}
         net, init = network.build(resolve("r", "/d", "", settings).model, 10, 1, 16, "cpu")
-        return sparse_cost.forward_flops(net, *jax.eval_shape(init, jax.random.key(0)), (16, 16, 1))
+        params, stats = jax.eval_shape(init, jax.random.key(0))
+        return sparse_cost.forward_flops(net, params, stats, (16, 16, 1))
 
     looped, total = flops(repeat="loop", remat="none")
     assert flops(repeat="scan", remat=remat) == (looped, total)
