@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from typing import Any
 
 import jax
 import pytest
@@ -173,7 +174,8 @@ def test_a_group_over_two_hosts_goes_on_without_the_axis(tmp_path):
 def test_a_network_of_ones_own_is_divided_as_it_says():
     settings = {"model.arch": "own_code.nets:divided", "model.width": 16}
     one, two = Run(1, **settings), Run(2, **settings, **{"mesh.model": 2})
-    specs = {name: sharding.spec for name, sharding in two.shardings.params.items() if sharding.spec}
+    shardings: Any = two.shardings.params
+    specs = {name: sharding.spec for name, sharding in shardings.items() if sharding.spec}
     assert specs == {"hidden.kernel": PartitionSpec(None, "model"), "hidden.bias": PartitionSpec("model")}
     losses = one.losses(4)
     assert two.losses(4) == pytest.approx(losses, abs=1e-5)
