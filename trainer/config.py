@@ -579,6 +579,9 @@ class LogConfig:
     )
     wandb_project: str = option("resnet-launch", "project in Weights & Biases")
     wandb_entity: str = option("", "team or user in Weights & Biases; empty: the default of the API key")
+    wandb_group: str = option(
+        "", "group of runs in Weights & Biases; empty: the sweep that the run belongs to"
+    )
     notify_restarts: int = option(
         1, "restarts between two messages about restarts, where RESNET_NOTIFY_URL is set; 0: none", minimum=0
     )

@@ -1,10 +1,13 @@
 """TensorBoard event files in the run directory: the rows of metrics.jsonl as scalars."""
 
+import json
+import os
 from typing import Any
 
 from etils import epath
 
 from trainer.errors import ConfigError
+from trainer.rundir import directory
 
 FLUSH_SECONDS = 30  # on a bucket each flush rewrites the whole file
 QUEUE = 10_000  # rows that may wait for a slow disk or bucket before a step has to wait
@@ -40,6 +43,8 @@ class TensorBoard:
             flush_secs=FLUSH_SECONDS,
             filename_suffix=suffix,
         )
+        if code := directory.code(os.environ):  # a fence keeps the lines of the text
+            self._writer.add_text("code", f"```\n{json.dumps(code, indent=2)}\n```", step)
 
     def __call__(self, step: int, values: dict[str, Any]) -> None:
         for name, value in values.items():

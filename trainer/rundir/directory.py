@@ -86,19 +86,20 @@ def record(root: epath.Path, config: TrainConfig, differences: list[Change], ste
     settings = dataclasses.asdict(config)
     if differences and step:
         warn(f"step {step} goes on with other settings: {', '.join(map(str, differences))}")
+    recorded = {"code": packed} if (packed := code(os.environ)) else {}
     attempts = jsonlines.JsonLines(root / "attempts.jsonl")
-    attempts.append({"at": round(time.time(), 3), "step": step, "config": settings, **_code(os.environ)})
+    attempts.append({"at": round(time.time(), 3), "step": step, "config": settings, **recorded})
     attempts.close()
     files.write(root / "config.json", json.dumps(settings, indent=2) + "\n")
 
 
-def _code(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the record of the code that --code packed, as `code`; empty for a run without."""
+def code(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the record of the code that --code packed: digest, commit, state; empty for a run without."""
     try:
         record = json.loads(environ.get(Variable.CODE) or "null")
     except ValueError:
         return {}
-    return {"code": record} if isinstance(record, dict) else {}
+    return record if isinstance(record, dict) else {}
 
 
 def read(root: epath.Path) -> TrainConfig:

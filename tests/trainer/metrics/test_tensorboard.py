@@ -73,3 +73,15 @@ def test_without_being_asked_there_are_none(tmp_path):
     code, _, err = train(tmp_path)
     assert code == 0, err
     assert not (tmp_path / "tensorboard").exists()
+
+
+def test_the_digest_of_the_code_is_a_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESNET_CODE", '{"digest": "abc"}')
+    board = TensorBoard(epath.Path(tmp_path))
+    board.resume_at(4)
+    board.close()
+    shown = EventAccumulator(str(tmp_path / "tensorboard"))
+    shown.Reload()
+    [event] = shown.Tensors("code/text_summary")
+    assert event.step == 4
+    assert event.tensor_proto.string_val[0] == b'```\n{\n  "digest": "abc"\n}\n```'
