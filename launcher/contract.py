@@ -88,6 +88,8 @@ class ProgressLine(TypedDict, total=False):
     loss: float | str
     images_per_second: float | str
     data_wait: float | str
+    predicted: float | str
+    slow: str
     eta_seconds: float | str
 
 

@@ -15,7 +15,7 @@ ROOT = TESTS.parent
 ORDER = {
     "launcher": [
         *("errors", "keys", "version", "contract", "extras"),
-        *("hardware", "request", "code", "rendering", "cluster", "runs", "local", "check", "image"),
+        *("hardware", "request", "code", "rendering", "cluster", "runs", "local", "check", "image", "live"),
         *("cli", "cli.verbs", "__init__", "__main__"),
     ],
     "trainer": [

@@ -597,6 +597,12 @@ class LogConfig:
         "", "steps to trace with xprof into the run directory, such as 100-104; empty: none"
     )
     metrics_port: int = option(0, "port on the first host for Prometheus to scrape; 0: none", minimum=0)
+    predicted: float = option(
+        0.0,
+        "images/s over all devices that the run should reach, as `submit --check` predicts; 0: an estimate, "
+        "for devices whose peaks are known",
+        minimum=0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from trainer.errors import DataError, NonFiniteError, PreemptedError
 from trainer.learning import step
 from trainer.metrics import profiler
 from trainer.metrics.display import Display
+from trainer.metrics.hosts import HostTime, HostTimes
 from trainer.metrics.lines import Evaluation
 from trainer.metrics.log import Log, Mirror
 from trainer.metrics.pending import Pending
@@ -46,7 +47,7 @@ from trainer.rundir import dataset, directory, events, lease
 from trainer.rundir.changes import Change
 from trainer.rundir.checkpoints import Checkpoints
 from trainer.rundir.files import writing_to
-from trainer.runtime.agreement import agreed
+from trainer.runtime.agreement import agreed, coordination_client
 from trainer.runtime.clock import Clock
 from trainer.runtime.joining import Job
 from trainer.runtime.messages import warn
@@ -128,15 +129,19 @@ def train(
             try:
                 # Step. The host runs ahead of the devices and waits for no loss.
                 local = next(batches)
-                program = setup.train_programs[plan.stage(now.step)].result()
+                with setup.speed.waiting_for_program():
+                    program = setup.train_programs[plan.stage(now.step)].result()
                 setup.profile.begin(now.step + 1)
-                now.leaves, metrics = program(now.leaves, setup.placer.place(local))
+                with setup.speed.working():
+                    now.leaves, metrics = program(now.leaves, setup.placer.place(local))
                 now.step += 1
                 setup.profile.end(now.step, metrics)
                 pending.push(now.step, metrics)
                 if not first_step_done:
                     jax.block_until_ready(metrics)
-                    log.event(events.FirstStep(step=now.step, cpu_seconds=processor_seconds()))
+                    log.event(
+                        events.FirstStep(step=now.step, cpu_seconds=processor_seconds(), steps=plan.steps)
+                    )
                     first_step_done = True
                 reporter(pending.ready())
                 watchdog.beat()
@@ -239,6 +244,8 @@ def set_up(
     programs = len(train_programs)
     log.event(events.Compiled(seconds=since(begun), cpu_seconds=processor_seconds(), programs=programs))
     speed = Meter(config.train.batch)
+    host_times = HostTimes(coordination_client(), job.process_id, job.hosts, lambda: measured(job, speed))
+    closing.callback(host_times.close)
     setup = Setup(
         config=config,
         root=root,
@@ -264,12 +271,22 @@ def set_up(
             train_programs,
             device_kind,
             lambda stage: loop_factor(program.train_steps[stage], program.shapes, batch),
+            host_times,
+            job.slices,
         ),
         clock=Clock(config.checkpoint.every_minutes, config.log.every_steps),
         preemption=preemption,
         watchdog=watchdog,
     )
     return setup, now
+
+
+def measured(job: Job, speed: Meter) -> HostTime | None:
+    """Where this host's time went since the last call."""
+    if not (shares := speed.shares()):
+        return None
+    data, work = shares
+    return HostTime(pod=job.pod or f"process {job.process_id}", data=round(data, 4), work=round(work, 4))
 
 
 def open_data(

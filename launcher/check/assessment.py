@@ -14,6 +14,7 @@ from launcher.hardware import facts
 from launcher.request.job import TrainingJob
 
 GIB = 2**30
+PREDICTED = "log.predicted"  # setting of the trainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,17 @@ def with_batch(job: TrainingJob, per_device: int) -> TrainingJob:
     """Return the same job with `per_device` examples per device."""
     batch = f"train.batch={per_device * job.devices}"
     return dataclasses.replace(job, args=(*job.args, "--set", batch))  # the last --set of a field wins
+
+
+def with_prediction(job: TrainingJob, result: Assessment) -> TrainingJob:
+    """Return the same job with the predicted images/s over all devices for its trainer to record.
+
+    A job that states a prediction of its own, or whose speed is not known, stays as it is.
+    """
+    rate = rate_per_chip(result) * job.shape.chips * job.num_slices
+    if not rate or PREDICTED in job.requested:
+        return job
+    return dataclasses.replace(job, args=(*job.args, "--set", f"{PREDICTED}={rate:.1f}"))
 
 
 def does_not_fit(assessment: Assessment, largest: Assessment | None) -> RequestError:

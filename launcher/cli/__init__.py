@@ -24,6 +24,7 @@ VERBS = {
     "submit": "Submit a run to a cluster.",
     "list": "List the runs of a namespace.",
     "status": "Show what a run is doing, and why it waits or failed.",
+    "watch": "Follow many runs on the screen: progress, speed, cost.",
     "logs": "Print the logs of a run's hosts.",
     "wait": "Wait until a run ends; the exit code says how it ended.",
     "suspend": "Release the hardware of a run and keep the run.",

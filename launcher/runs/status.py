@@ -41,7 +41,7 @@ def status(cluster: Cluster, name: str) -> dict[str, Any]:
     has_problems = row["restarts"]["total"] or phase in ("Pending", "Restarting", "Failed", "Deleting")
     warnings = events.warnings(cluster, jobset, pods) if has_problems else []
     ended, moved = events.last_end(warnings, exit_codes.annotated(objects.mapping(jobset, "metadata")))
-    line = dict(log.progress) or lookup.noted(jobset, "progress")
+    line = _with_nodes(dict(log.progress), pods) or lookup.noted(jobset, "progress")
     restarts = row["restarts"]
     if is_over:
         line.pop("eta_seconds", None)
@@ -63,13 +63,23 @@ def status(cluster: Cluster, name: str) -> dict[str, Any]:
     }
 
 
+def _with_nodes(line: dict[str, Any], pods: list[JSON]) -> dict[str, Any]:
+    """Return a line of progress with the node of the pod that it calls slow."""
+    cause = line.get("slow")
+    for pod in pods if isinstance(cause, str) else ():
+        name, node = objects.name(pod), objects.text(pod, "spec", "nodeName")
+        if node and f"slow host {name}:" in str(cause):
+            return line | {"slow": str(cause).replace(name, f"{name} on node {node}", 1)}
+    return line
+
+
 def _first_failure(phase: str, pods: list[JSON], rejected: list[JSON]) -> dict[str, Any] | None:
     """Return the pod that failed first; a rejected one only where a run failed and no other pod did."""
     return deaths.first_failure(pods) or (deaths.first_failure(rejected) if phase == "Failed" else None)
 
 
 def explain(
-    cluster: Cluster,
+    cluster: Cluster | None,
     jobset: JSON,
     pods: list[JSON],
     phase: str,
@@ -79,6 +89,7 @@ def explain(
     """Return the sentences that explain a phase in which a run does not train, or does not end.
 
     Args:
+      cluster: where the nodes of pods that hang are read; None to read none.
       pods: all pods of the run, rejected ones too.
     """
     rejected = rejections.sentences(rejections.summary(jobset, pods))
@@ -98,7 +109,7 @@ def explain(
         return queue.explain_wait(workload, others, name, priority)
     if diagnosis.runs_elsewhere(jobset):
         return queue.explain_remote(jobset, workload)
-    nodes = _nodes(cluster, obstacles.suspicious_nodes(pods, now))
+    nodes = _nodes(cluster, obstacles.suspicious_nodes(pods, now)) if cluster else {}
     ending = obstacles.ending_problems(pods, nodes, now)
     if phase == "Completed":
         return [deaths.cause(death) for death in deaths.deaths(pods)]

@@ -51,6 +51,7 @@ def changes(
     deadline: float,
     longest: float = WATCH_SECONDS,
     left: threading.Event | None = None,
+    note: Callable[[str], None] = lambda problem: None,
     **query: str,
 ) -> Iterator[tuple[str, list[JSON]]]:
     """Yield ("LISTED", all matching objects), then (ADDED | MODIFIED | DELETED, [object]).
@@ -63,6 +64,7 @@ def changes(
       deadline: end, on the clock of time.monotonic.
       longest: length of one watch in seconds, after which the objects are listed again.
       left: set once nobody reads the changes any more; no request follows.
+      note: is called with the reason when a request fails that is repeated, and with "" after an answer.
       query: selectors of the list request.
 
     Raises:
@@ -77,6 +79,7 @@ def changes(
         try:
             listed, version = cluster.list(kind, **query)
             first_failure, failures = None, 0
+            note("")
             yield "LISTED", listed
             seconds = min(longest, deadline - time.monotonic())
             if seconds <= 0:
@@ -88,6 +91,7 @@ def changes(
         except (Refused, Unreachable) as error:
             if isinstance(error, Refused) and error.status not in RETRIED_STATUSES:
                 raise
+            note(str(error))
             first_failure = first_failure or time.monotonic()
             if time.monotonic() > min(deadline, first_failure + UNREACHABLE_SECONDS):
                 raise

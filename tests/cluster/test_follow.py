@@ -3,6 +3,7 @@
 No node is needed: the ends of pods are written to their status, as a kubelet would.
 """
 
+import json
 import re
 import threading
 import time
@@ -183,6 +184,27 @@ def test_wait_sees_the_end_as_it_comes(launch: Command, hand: Pods) -> None:
     assert time.monotonic() - begun < 20
     assert launch("wait run --timeout 0").code == 0  # the run is over, so no time is needed
     assert [row["phase"] for row in launch("list --json").json] == ["Completed"]
+
+
+def test_watch_tells_why_a_run_waits_its_restarts_and_its_end(launch: Command, hand: Pods) -> None:
+    launch(TWO)
+    first = hand.attempt(0)[0]
+
+    def go_on() -> None:
+        time.sleep(3)  # the scheduler finds no node meanwhile
+        hand.end(first, 42, "preempted at step 7, state saved")
+        for pod in hand.attempt(1):
+            hand.end(pod, 0)
+
+    other = threading.Thread(target=go_on)
+    other.start()
+    result = launch("watch run --json")
+    other.join(30)
+    rows = [json.loads(line) for line in result.out.splitlines()]
+    assert (result.code, result.err) == (0, "")
+    assert [row["phase"] for row in rows][0 :: len(rows) - 1] == ["Pending", "Completed"]
+    assert any("no node for the pod: " in text for row in rows for text in row["why"])
+    assert rows[-1]["restarts"] == {"total": 1, "counted": 0, "limit": 10, "causes": {"preempted": 1}}
 
 
 def test_wait_survives_an_api_server_that_restarts(

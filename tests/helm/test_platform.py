@@ -161,6 +161,13 @@ def test_the_google_account_and_the_subjects(helm: Helm) -> None:
     ]
 
 
+@pytest.mark.parametrize("resource", ["jobsets", "pods", "pods/log", "events", "workloads"])
+def test_researchers_may_read_what_watch_reads(helm: Helm, resource: str) -> None:
+    rules = made(helm, {})["Role/resnet-launch-researcher"]["rules"]
+    verbs = {verb for rule in rules if resource in rule["resources"] for verb in rule["verbs"]}
+    assert {"get", "list", "watch"} <= verbs
+
+
 def test_the_policy_lets_a_run_s_own_ports_through(helm: Helm) -> None:
     policy = made(helm, {})["NetworkPolicy/resnet-launch-runs"]["spec"]
     ports = {port["port"] for rule in policy["egress"] for port in rule.get("ports", [])}

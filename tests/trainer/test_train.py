@@ -151,9 +151,17 @@ def test_wandb_is_offline_without_a_key_and_the_run_id_survives(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_without_checkpoints_writes_none(tmp_path):
-    assert train(tmp_path, "--set", "checkpoint.enabled=false")[0] == 0
+def test_a_run_without_checkpoints_writes_none_and_one_with_a_prediction_logs_it(tmp_path):
+    code, out, err = train(tmp_path, "--set", "checkpoint.enabled=false", "--set", "log.predicted=1e9")
+    assert code == 0, err
     assert not (tmp_path / "checkpoints").exists()
+    measured = [row for row in rows(tmp_path) if "images_per_second" in row]
+    assert {row["predicted"] for row in measured} == {1e9}
+    assert all(row["slow"].startswith(("waiting for data, ", "cause not measured")) for row in measured)
+    assert json.loads((tmp_path / "config.json").read_text())["log"]["predicted"] == 1e9
+    assert "slower than predicted" in (tmp_path / "report.html").read_text()
+    assert [row["steps"] for row in rows(tmp_path, "events.jsonl") if row["name"] == "first_step"] == [6]
+    assert " predicted=1000000000.000 " in out
 
 
 @pytest.mark.slow

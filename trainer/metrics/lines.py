@@ -31,6 +31,12 @@ class Trained:
         float | None, "throughput in images/s over all devices, since the previous line"
     ] = None
     data_wait: Annotated[float | None, "fraction of that time spent waiting for data, 0 to 1"] = None
+    predicted: Annotated[
+        float | None, "predicted throughput in images/s over all devices: log.predicted, or an estimate"
+    ] = None
+    slow: Annotated[
+        str | None, "likely cause of a throughput below 80 % of the predicted one, of what was measured"
+    ] = None
     mfu: Annotated[float | None, "MFU: FLOP/s as a fraction of the devices' bfloat16 peak, 0 to 1"] = None
     hbm: Annotated[float | None, "fraction of the devices' peak memory bandwidth, 0 to 1"] = None
     penalty: Annotated[float | None, "sum of the network's penalties, which the loss includes"] = None

@@ -113,7 +113,8 @@ class Log:
         if self._metrics:
             self._metrics.append({"kind": kind, **row, **unmirrored})
             for mirror in self._mirrors:
-                mirror(row["step"], {f"{kind}/{k}": v for k, v in row.items() if k != "step"})
+                numbers = {k: v for k, v in row.items() if k != "step" and not isinstance(v, str)}
+                mirror(row["step"], {f"{kind}/{k}": v for k, v in numbers.items()})
 
     def upload(self) -> None:
         """Begin to upload to a bucket; called before a save, so that a run resumed from it has the rows."""

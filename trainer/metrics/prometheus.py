@@ -14,6 +14,7 @@ PROGRESS = {
     "loss": ("resnet_loss", "Training loss of the newest logged step"),
     "lr": ("resnet_learning_rate", "Learning rate"),
     "images_per_second": ("resnet_images_per_second", "Training throughput in images/s, over all devices"),
+    "predicted": ("resnet_predicted_images_per_second", "Predicted throughput in images/s, over all devices"),
     "data_wait": ("resnet_data_wait_ratio", "Fraction of the time spent waiting for data, 0 to 1"),
     "mfu": ("resnet_mfu_ratio", "FLOP/s as a fraction of the devices' bfloat16 peak, 0 to 1"),
     "hbm": ("resnet_hbm_ratio", "Fraction of the devices' peak memory bandwidth, 0 to 1"),

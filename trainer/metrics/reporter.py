@@ -9,6 +9,8 @@ from jax.stages import Compiled
 
 from trainer.config import TrainConfig
 from trainer.cost.utilisation import cost, peak, utilisation
+from trainer.metrics import expected
+from trainer.metrics.hosts import HostTimes
 from trainer.metrics.lines import Progress
 from trainer.metrics.log import Log
 from trainer.metrics.throughput import Meter
@@ -27,6 +29,9 @@ class Reporter:
       device_kind: JAX's name for the devices; utilisation is logged only if their peaks are known.
       loop_factor: stage -> what a count that takes each loop for one iteration lacks; asked
         only where the cost comes from such a count.
+      hosts: times of all hosts.
+      slices: of the run. Over several slices the throughput is not estimated, because exchanges between
+        them are not counted.
     """
 
     def __init__(
@@ -38,8 +43,11 @@ class Reporter:
         programs: dict[Stage, Future[Compiled]],
         device_kind: str,
         loop_factor: Callable[[Stage], float],
+        hosts: HostTimes | None = None,
+        slices: int = 1,
     ):
         self._log, self._plan, self._config, self._speed = log, plan, config, speed
+        self._hosts, self._slices = hosts, slices
         self._limit = peak(device_kind)
         tpu = device_kind.startswith("TPU")
         self._cost = functools.cache(
@@ -61,5 +69,22 @@ class Reporter:
                     steps_per_second = rate / config.train.batch
                     step_cost = self._cost(plan.stage(step - 1))
                     row |= utilisation(step_cost, self._limit, steps_per_second)
+                row |= self._against_prediction(rate, waiting, plan.stage(step - 1))
                 row |= {"eta_seconds": round((plan.steps - step) * config.train.batch / rate, 1)}
             self._log.progress(Progress(**row), self._speed.waited)
+
+    def _against_prediction(self, rate: float, waiting: float, stage: Stage) -> dict[str, Any]:
+        """Return the predicted throughput and, where the measured one is far below it, the likely cause."""
+        predicted: float | None = self._config.log.predicted
+        if not predicted and self._limit and self._slices == 1:
+            predicted = expected.estimated(self._cost(stage), self._limit, self._config.train.batch)
+        if not predicted:
+            return {}
+        window = expected.Window(
+            data=waiting,
+            compiling=self._speed.compiling,
+            hosts=self._hosts.newest if self._hosts else (),
+            count=self._hosts.count if self._hosts else 1,
+        )
+        slow = expected.cause(rate, predicted, window)
+        return {"predicted": round(predicted, 1)} | ({"slow": slow} if slow else {})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable
 from html import escape
 
@@ -9,6 +10,7 @@ from etils import epath
 
 from trainer.config import FIELDS, SECTIONS
 from trainer.errors import first_line
+from trainer.metrics import expected
 from trainer.report import looks, mistakes
 from trainer.report.chart import Line, chart, percent
 from trainer.report.document import document
@@ -69,6 +71,7 @@ def _header(record: Record) -> str:
         facts["best accuracy at step"] = f"{result['best_step']:,}"
     if "images_per_second" in result:
         facts["median images/s"] = f"{result['images_per_second']:,.0f}"
+        facts |= _against_prediction(record.rows("train"))
     if "mfu" in last and "hbm" in last:
         facts |= {"MFU": _share(last["mfu"]), "memory bandwidth used": _share(last["hbm"])}
     if "nonzeros" in last and "sparse_gflop" in last:
@@ -106,7 +109,10 @@ def _charts(record: Record) -> str:
         chart("Learning rate", [_line("learning rate", trained, "lr")]),
         chart("Residual of the fixed point", [_line("residual", trained, "residual")]),
         chart("Non-zero parameters", [_line("non-zero", trained, "nonzeros")], percent),
-        chart("Throughput (images/s)", [_line("images/s", trained, "images_per_second")]),
+        chart(
+            "Throughput (images/s)",
+            [_line("images/s", trained, "images_per_second"), _line("predicted", trained, "predicted")],
+        ),
         chart(
             "Utilisation of the devices' peaks",
             [_line("MFU", trained, "mfu"), _line("memory bandwidth", trained, "hbm")],
@@ -138,6 +144,24 @@ def _why_training_is_higher(record: Record) -> str:
         "those of the test on plain images and labels. "
         "A training loss above the test loss is therefore normal.</p>"
     )
+
+
+def _against_prediction(trained: Iterable[Row]) -> dict[str, str]:
+    """Return the predicted throughput, the measured share of it and, where that is low, the likely cause."""
+    rows = [row for row in trained if row.get("predicted") and row.get("images_per_second")]
+    if not rows:
+        return {}
+    shares = sorted(row["images_per_second"] / row["predicted"] for row in rows)
+    share = shares[len(shares) // 2]
+    facts = {"predicted images/s": f"{rows[-1]['predicted']:,.0f}", "of the predicted rate": _share(share)}
+    causes = Counter(_without_share(row["slow"]) for row in rows if "slow" in row)
+    if share < expected.LOW and causes:
+        facts["slower than predicted"] = causes.most_common(1)[0][0]
+    return facts
+
+
+def _without_share(cause: str) -> str:
+    return cause.partition(", ")[0]
 
 
 def _line(name: str, rows: Iterable[Row], key: str, dots: bool = False) -> Line:

@@ -91,6 +91,7 @@ class FirstStep(Event, name="first_step", milestone=True):
 
     step: Step
     cpu_seconds: CpuSeconds
+    steps: Annotated[int | None, "steps of the whole run"] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ WHOLE = ("step", "examples", "best_step")
 # Numbers of a training step or an evaluation beside steps and times; a loss may be infinite or no number.
 METRICS = (
     *("accuracy", "grad_norm", "loss", "lr", "images_per_second", "data_wait", "mfu", "hbm"),
+    "predicted",
     *("raw_accuracy", "raw_loss", "nonzeros", "sparse_gflop", "penalty", "residual", "iterations"),
 )
 TIMES = ("at", "epoch", "waited_seconds")
@@ -35,6 +36,7 @@ def metric(row: Row) -> Row | None:
         **dict.fromkeys(WHOLE, _is_whole),
         **dict.fromkeys(METRICS, _is_metric),
         **dict.fromkeys(TIMES, _is_time),
+        "slow": lambda value: isinstance(value, str),
     }
     row = {name: value for name, value in row.items() if name not in checks or checks[name](value)}
     return row if all(name in row for name in NEEDED.get(kind, ("step",))) else None

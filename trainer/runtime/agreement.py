@@ -76,6 +76,11 @@ def from_first_host(text: str) -> str:
         raise JoinError(f"the first host is gone: {error}") from error
 
 
+def coordination_client() -> Any:
+    """Return JAX's client of the coordination service; None in a run of one process."""
+    return distributed.global_state.client
+
+
 def broadcast(arrays: list[np.ndarray], shapes: list[Any]) -> list[np.ndarray]:
     """Return the first host's arrays on every host, bit for bit, over the network between the devices.
 

@@ -156,6 +156,8 @@ def _training(run: dict[str, Any]) -> list[tuple[str, str]]:
         if "data_wait" in progress:
             rates.append(f"{_number(progress['data_wait'], '.1%')} of the time waiting for data")
         rows.append(("throughput", ", ".join(rates)))
+    if text := _against_prediction(progress):
+        rows.append(("as predicted", text))
     if run["phase"] == "Running" and isinstance(left := progress.get("eta_seconds"), (int, float)):
         rows.append(("time left", table.seconds(left)))
     if "accuracy" in evaluation:
@@ -166,6 +168,16 @@ def _training(run: dict[str, Any]) -> list[tuple[str, str]]:
     if best and best.get("step") != evaluation.get("step"):
         rows.append(("best accuracy", _accuracy(best)))
     return rows
+
+
+def _against_prediction(progress: contract.ProgressLine) -> str:
+    """Return `62% of 1,200 images/s; waiting for data, 40% of the time`; empty without a prediction."""
+    measured, predicted = progress.get("images_per_second"), progress.get("predicted")
+    if not (isinstance(measured, (int, float)) and isinstance(predicted, (int, float)) and predicted > 0):
+        return ""
+    slow = progress.get("slow", "")
+    cause = f"; likely cause: {_short(str(slow))}" if slow else ""
+    return f"{_number(measured / predicted, '.0%')} of {_number(predicted, ',.0f')} images/s{cause}"
 
 
 def _accuracy(evaluation: contract.EvaluateLine) -> str:

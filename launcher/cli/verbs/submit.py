@@ -60,7 +60,7 @@ def command(
     defaults = submission.defaults(cluster)
     job = options.job(flags, defaults)
     if check:
-        _check(job, cluster, replace)
+        job = _checked(job, cluster, replace)
     old_image = _age(job)
     stored = submission.submit(job, cluster, replace, yes)
     if as_json:
@@ -100,17 +100,23 @@ def _age(job: TrainingJob) -> Callable[[], str]:
     return wait
 
 
-def _check(job: TrainingJob, cluster: Cluster, replace: bool) -> None:
-    """Print the findings of a check. Raises RequestError or ActionError where the run would fail."""
-    from launcher.check import preflight, report
+def _checked(job: TrainingJob, cluster: Cluster, replace: bool) -> TrainingJob:
+    """Print the findings of a check and return the job, with the predicted throughput for its trainer.
+
+    Raises RequestError or ActionError where the run would fail.
+    """
+    from launcher.check import assessment, preflight, report
     from launcher.check.prices import Prices
     from launcher.cli.spinner import Spinner
     from launcher.cli.verbs.check import compiled
 
+    checked = job
     with Spinner() as spinner:
         lines = []
         if not job.command:  # of another program only the cluster can be checked
-            lines = [*report.lines(compiled(job, False, False, spinner)[0], Prices()), ""]
+            result = compiled(job, False, False, spinner)[0]
+            checked = assessment.with_prediction(job, result)
+            lines = [*report.lines(result, Prices()), ""]
         spinner.show("checking the cluster")
         findings = [
             finding
@@ -123,3 +129,4 @@ def _check(job: TrainingJob, cluster: Cluster, replace: bool) -> None:
         subjects = ", ".join(finding.about for finding in errors)
         count = f"{len(errors)} error{'s' * (len(errors) != 1)}"
         raise ActionError(f"the check reports {count} ({subjects}): nothing was submitted")
+    return checked

@@ -324,3 +324,26 @@ def test_odd_objects_are_no_traceback():
         obstacles.slow_starts(one, pods, now)
         startup.breakdown(one, pods, {"first_step": 1767225620.0}, "2026-01-01T00:00:09Z")
         lookup.noted(one, "progress")
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ("predicted=20", "  as predicted  50% of 20 images/s"),
+        (
+            'predicted=40 slow="cause not measured"',
+            "  as predicted  25% of 40 images/s; likely cause: cause not measured",
+        ),
+        (
+            'predicted=40 slow="slow host run-slice-0-1-abcde: waiting for data, 60% of the time more than"',
+            'predicted=40 slow="slow host run-slice-0-1-abcde: waiting for data, 60% of the time more on"',
+            "for data, 60% of the time more…",
+        ),
+        ("predicted=nan", None),
+        ("predicted=0", None),
+    ],
+)
+def test_measured_against_predicted_with_the_node_of_a_slow_host(values, shown):
+    log = [f"progress step=50 steps=100 images_per_second=10 {values}"]
+    lines = page(Answers(JobSet=[jobset()], Pod=[pod(0), pod(1)], logs={"run-slice-0-0-abcde": log}))
+    assert [line for line in lines if "as predicted" in line] == ([shown] if shown else [])
