@@ -12,7 +12,7 @@ export RESNET_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/resnet-launch
 # Processes that run tests: one more than cores, since those that wait for the test cluster leave theirs idle.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-.PHONY: help setup demo test quick soak check lint types test-packages generate verify charts lock sbom clean
+.PHONY: help setup demo test quick soak check lint types test-packages test-pythons generate verify charts lock sbom clean
 .PHONY: cluster-packages cluster-up cluster-down cluster-status image
 
 help:  ## show this list
@@ -69,6 +69,11 @@ test-packages:  ## install Debian packages for tests (Fashion-MNIST, a browser, 
 	        || echo "$$package cannot be installed here: tests that need it are skipped"; \
 	    done; \
 	  fi
+
+# The Pythons of `make test-pythons`; those that are not here are named and skipped.
+PYTHONS ?= 3.11 3.12 3.13 3.14
+test-pythons: setup  ## run the tests of launcher and trainer on PYTHONS="3.12 3.13"
+	$(BIN)/python tools/pythons.py $(PYTHONS) -- -n $(WORKERS) $(PYTEST_FLAGS)
 
 clean:  ## remove what this Makefile makes in the checkout (not the cache, not runs/)
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
