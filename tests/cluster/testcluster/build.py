@@ -70,6 +70,7 @@ TOOLS = {
         Tool(name="devices", packages=(".",)),
         Tool(name="helm", packages=("helm.sh/helm/v4/cmd/helm",)),
         Tool(name="yaml", packages=(".",)),
+        Tool(name="actionlint", packages=("github.com/rhysd/actionlint/cmd/actionlint",)),
     )
 }
 
