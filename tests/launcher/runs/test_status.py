@@ -335,9 +335,9 @@ def test_odd_objects_are_no_traceback():
             "  as predicted  25% of 40 images/s; likely cause: cause not measured",
         ),
         (
-            'predicted=40 slow="slow host run-slice-0-1-abcde: waiting for data, 60% of the time more than"',
             'predicted=40 slow="slow host run-slice-0-1-abcde: waiting for data, 60% of the time more on"',
-            "for data, 60% of the time more…",
+            "  as predicted  25% of 40 images/s; likely cause: slow host run-slice-0-1-abcde on node n: "
+            "waiting for data, 60% of the time more…",
         ),
         ("predicted=nan", None),
         ("predicted=0", None),
