@@ -32,6 +32,8 @@ NODE = {
     "test_smoke.py",
     "test_soak.py",
 }
+# Files whose tests use the Docker engine; the same test compares them.
+DOCKER = {"test_docker.py", "test_kind.py"}
 # Files that take minutes and start JAX only in processes of their own. What begins last should be short.
 LONG = (
     "tests/trainer/test_demo.py",
@@ -40,7 +42,7 @@ LONG = (
 )
 # Their launchers fork in the process of the test, which must not have JAX's threads yet: its first unit.
 FORKS = "tests/launcher/local/"
-CLUSTERS = ("a cluster with a node", "a control plane")
+CLUSTERS = ("a cluster with a node", "a control plane", "a Docker engine")
 TOOLS = "TEST_TOOLS"  # environment variable: whether the cluster's programs are "compiled" or "missing"
 COMPILING_SECONDS = 5400  # a test's time limit while they are, since a test may wait for all of them
 PROGRAMS = "TEST_PROGRAMS"  # environment variable: the folder of compiled programs that all processes share
@@ -53,7 +55,8 @@ def unit(nodeid: str) -> str:
         return FORKS
     if not path.startswith("tests/cluster/"):
         return path
-    return CLUSTERS[path.rpartition("/")[2] not in NODE]
+    name = path.rpartition("/")[2]
+    return CLUSTERS[2 if name in DOCKER else name not in NODE]
 
 
 def rank(nodeid: str) -> int:

@@ -141,15 +141,18 @@ def runs(process: int) -> bool:
     return True
 
 
-def test_the_files_that_share_the_node_are_those_that_ask_for_it() -> None:
+@pytest.mark.parametrize(
+    ("listed", "asked"), [("NODE", ASKS_FOR_A_NODE), ("DOCKER", {"docker"})], ids=["node", "docker"]
+)
+def test_the_files_that_share_a_machine_are_those_that_ask_for_it(listed: str, asked: set[str]) -> None:
     conftest = ast.parse((TESTS / "conftest.py").read_text())
-    [node] = [
+    [files] = [
         ast.literal_eval(statement.value)
         for statement in conftest.body
-        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "NODE"
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == listed
     ]
-    asking = {path.name for path in (TESTS / "cluster").glob("test_*.py") if fixtures(path) & ASKS_FOR_A_NODE}
-    assert asking == node
+    asking = {path.name for path in (TESTS / "cluster").glob("test_*.py") if fixtures(path) & asked}
+    assert asking == files
 
 
 def fixtures(path: Path) -> set[str]:

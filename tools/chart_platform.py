@@ -20,6 +20,7 @@ SMOKE: dict[str, Any] = {
     "image": "probe/image:1",
     "data": "digits",
     "steps": 3,
+    "cpu": "100m",  # beside the control plane of a kind node of two cores
     "service_account": "probe-account",
     "set": ["model.width=8", "log.wandb=off"],
 }

@@ -6,6 +6,7 @@
     kubeconfig      the path of a kubeconfig for a smoke test on any cluster: of `cluster`, or the one that
                     RESNET_KUBECONFIG names (kind's, or a real one), and then nothing of ours is started.
     namespace       a namespace of the test's own that enforces Pod Security `restricted`.
+    docker          a real Docker engine (`testcluster.docker.Engine`), whose images and build cache are kept.
 
 The first two give a `testcluster.Cluster`: `kubeconfig`, `api`, `bucket`, `logs`, `node`, and its faults
 (`restart_apiserver()`, `kill(pod)`, `bucket.stop()`, `bucket.refuse()`); `add_fake_nodes(…)` adds hosts that
@@ -27,6 +28,7 @@ from pod_runs import SHORT, TINY, Run
 from testcluster import Cluster, image, requirements
 from testcluster.api import Object
 from testcluster.build import binary
+from testcluster.docker import Engine
 from testcluster.objects import eventually
 
 
@@ -81,6 +83,19 @@ def namespace(control_plane: Cluster) -> Iterator[str]:
 def helm(control_plane: Cluster) -> Helm:
     """The pinned helm; skipped without a cluster, because Go is needed to build it."""
     return Helm(binary("helm"))
+
+
+@pytest.fixture(scope="session")
+def docker() -> Iterator[Engine]:
+    """A Docker engine in namespaces of its own."""
+    if reason := requirements.missing():
+        if os.environ.get("CI"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    requirements.install()
+    engine = Engine.start(f"docker-{os.getpid()}")
+    yield engine
+    engine.end()
 
 
 @pytest.fixture

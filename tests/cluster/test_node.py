@@ -2,7 +2,8 @@
 
 import signal
 
-from testcluster import Cluster, image
+import pytest
+from testcluster import Cluster, cgroups, image
 from testcluster.api import Object
 from testcluster.objects import eventually, finished, jobset, log, pods
 
@@ -94,3 +95,13 @@ def test_a_killed_pod_ends_with_137_and_a_restarted_server_still_knows(
     assert eventually(lambda: finished(cluster.api, manifest) == "Failed")
     state = cluster.pod(name, namespace)["status"]["containerStatuses"][0]["state"]
     assert state["terminated"]["exitCode"] == 137
+
+
+def test_the_node_runs_under_control_groups_of_version_2(cluster: Cluster, namespace: str) -> None:
+    if cgroups.version() == 1:
+        pytest.skip("this machine has control groups of version 1: the node runs under these alone here")
+    manifest = python(cluster, namespace, "group", "print(open('/proc/self/cgroup').read())")
+    cluster.api.apply([manifest])
+    assert eventually(lambda: finished(cluster.api, manifest) == "Completed", 60)
+    (pod,) = pods(cluster.api, namespace)
+    assert log(cluster.api, namespace, pod["metadata"]["name"]).startswith("0::/")

@@ -50,6 +50,44 @@ def test_a_killed_owner_leaves_nothing(control_plane: Cluster) -> None:
     assert control_plane.api.ready()  # the other cluster of this checkout did not notice
 
 
+VERSION_2 = """
+import sys
+from pathlib import Path
+from testcluster import cgroups
+name = sys.argv[1]
+assert cgroups.version() == 2
+assert cgroups.hierarchies() == [cgroups.ROOT]
+control = cgroups.ROOT / "cgroup.subtree_control"
+before = set(control.read_text().split())
+cgroups.create(name)
+cgroups.create(name)  # one that a killed cluster left
+(cgroups.ROOT / name / "kubepods").mkdir()
+offered = (cgroups.ROOT / name / "cgroup.controllers").read_text().split()
+passed_on = (cgroups.ROOT / name / "kubepods" / "cgroup.controllers").read_text().split()
+assert set(passed_on) == set(offered) & set(cgroups.CONTROLLERS), (offered, passed_on)
+cgroups.remove(name)
+assert not (cgroups.ROOT / name).exists()
+control.write_text(" ".join(f"-{controller}" for controller in set(control.read_text().split()) - before))
+print("passed", *passed_on)
+"""
+
+
+def test_a_group_of_version_2_passes_its_controllers_on(control_plane: Cluster) -> None:
+    """In mounts of its own: where the machine has both versions, the second is mounted over the first."""
+    trees = [Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")]
+    version_2 = [tree for tree in trees if (tree / "cgroup.controllers").exists()]
+    if not version_2:
+        pytest.skip("this machine has control groups of version 1 alone")
+    mounting = f'mount --bind {version_2[0]} /sys/fs/cgroup && exec "$@"'
+    command = ["unshare", "--mount", "sh", "-c", mounting, "sh", sys.executable, "-c", VERSION_2]
+    environment = os.environ | {"PYTHONPATH": str(places.PACKAGE.parent)}
+    done = subprocess.run(
+        [*command, f"resnet-version-2-{os.getpid()}"], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("passed")
+
+
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Sandbox:
     return Sandbox(tmp_path)

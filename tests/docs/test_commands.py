@@ -77,10 +77,10 @@ SHELL = {"cd", "do", "done", "echo", "for", "mkdir", "source"}
 ASSIGNMENT = re.compile(r"[A-Z_]+=")  # a variable for one command, before its program
 # Flags in code style that belong to other programs.
 FOREIGN = {
-    "--base-docker-image", "--base-image", "--build-context", "--compute-type", "--dry-run", "--dry-run-out",
-    "--dryrun", "--filename", "--force-conflicts", "--gke-nap-provisioning", "--gke-nap-reservation",
-    "--max_retries", "--pathways", "--restart-on-exit-codes", "--restarts", "--script-dir", "--tpu-type",
-    "--use-pathways", "--wait",
+    "--base-docker-image", "--base-image", "--build-context", "--compute-type", "--dry-run",
+    "--dry-run-out", "--dryrun", "--fail-cgroupv1", "--filename", "--force-conflicts",
+    "--gke-nap-provisioning", "--gke-nap-reservation", "--max_retries", "--pathways", "--provenance",
+    "--restart-on-exit-codes", "--restarts", "--script-dir", "--tpu-type", "--use-pathways", "--wait",
 }  # fmt: skip
 SETTING = re.compile(r"(?<![\w-])((?:model|data|optim|augment|train|checkpoint|log)\.[a-z]\w+)\b(?!\()")
 SETTINGS = {row["field"] for row in schema()}

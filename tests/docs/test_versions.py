@@ -13,7 +13,7 @@ PLACES = {
         "docs/guides/install-kind.md": RELEASE,
         "launcher/check/installation.py": RELEASE,
         "helm/resnet-platform/Chart.yaml": r"JobSet ([0-9.]+) \(github\.com/kubernetes-sigs/{0}\)",
-        ".github/workflows/smoke.yml": r"JOBSET: v([0-9.]+)",
+        "tests/kind.sh": r"JOBSET=v([0-9.]+)",
     },
     "kueue": {
         "docs/guides/install-gke.md": RELEASE,

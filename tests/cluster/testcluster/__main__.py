@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-from testcluster import image, kind, places, requirements
+from testcluster import cgroups, image, kind, places, requirements
 from testcluster.build import TOOLS, build
 from testcluster.cluster import Cluster
 from testcluster.errors import ClusterError
@@ -47,6 +47,7 @@ def describe(cluster: Cluster) -> None:
         print(f"  export {name}={value}")
     if cluster.node:
         print(f"node    {cluster.node.name}, images {', '.join(cluster.node.images())}")
+    print(f"control groups of version {cgroups.version()}")
     print(f"logs    {cluster.logs}\nend it with: make cluster-down")
 
 

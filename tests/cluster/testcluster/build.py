@@ -69,6 +69,21 @@ TOOLS = {
         Tool(name="registry", packages=(".",)),
         Tool(name="devices", packages=(".",)),
         Tool(name="helm", packages=("helm.sh/helm/v4/cmd/helm",)),
+        Tool(name="runtime", packages=(".",), static=True),
+        Tool(
+            name="kind",
+            packages=("sigs.k8s.io/kind",),
+            module="sigs.k8s.io/kind",
+            manifests="images/base/files",
+        ),
+        Tool(
+            name="kubeadm",
+            packages=tuple(
+                f"k8s.io/kubernetes/cmd/{command}" for command in ("kubeadm", "kubectl", "kube-proxy")
+            ),
+            module="k8s.io/kubernetes",
+        ),
+        Tool(name="crictl", packages=("sigs.k8s.io/cri-tools/cmd/crictl",)),
         Tool(name="yaml", packages=(".",)),
         Tool(name="actionlint", packages=("github.com/rhysd/actionlint/cmd/actionlint",)),
     )
@@ -109,7 +124,7 @@ def version(tool: Tool) -> str:
 
 def linker_flags(tool: Tool) -> str:
     """Return the linker's flags; they set Kubernetes' own version in its binaries."""
-    if tool.name != "kubernetes":
+    if tool.module != "k8s.io/kubernetes":
         return STRIP
     major, minor, _ = version(tool).removeprefix("v").split(".", 2)
     values = {"gitVersion": version(tool), "gitMajor": major, "gitMinor": minor}

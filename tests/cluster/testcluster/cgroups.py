@@ -14,9 +14,14 @@ CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb")
 REMOVE_SECONDS = 10
 
 
+def version() -> int:
+    """Return the version of this machine's control groups; a mixture, as of old systemd, counts as 1."""
+    return 2 if (ROOT / "cgroup.controllers").exists() else 1
+
+
 def hierarchies() -> list[Path]:
     """Return the roots: one in version 2, one for each controller in version 1."""
-    if (ROOT / "cgroup.controllers").exists():
+    if version() == 2:
         return [ROOT]
     return [folder for folder in sorted(ROOT.iterdir()) if (folder / "cgroup.procs").exists()]
 

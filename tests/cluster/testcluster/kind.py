@@ -1,9 +1,10 @@
 """A kind cluster for the same tests: JobSet is built from this project's pin, and our image is loaded.
 
-It needs the commands docker, kind and kubectl, and the node image that kind is configured to use. JobSet is
-installed from its own kustomization, with the image that is built here.
+It needs the commands docker, kind, kubectl and helm, and the node image that kind is configured to use.
+JobSet is installed from its own kustomization, with the image that is built here.
 """
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -17,7 +18,7 @@ from testcluster.api import Object
 from testcluster.build import binary, build
 from testcluster.errors import ClusterError
 
-COMMANDS = ("docker", "kind", "kubectl")
+COMMANDS = ("docker", "kind", "kubectl", "helm")
 TRAINER_IMAGE = "localhost/resnet-launch:cpu"
 JOBSET_IMAGE = "localhost/jobset:pinned"
 MANAGER = "jobset-controller-manager"
@@ -34,6 +35,7 @@ def up() -> Path:
     if lacking := [command for command in COMMANDS if not shutil.which(command)]:
         hint = "make cluster-up without CLUSTER_FLAGS needs none of them"
         raise ClusterError(f"kind needs {', '.join(COMMANDS)}, missing: {', '.join(lacking)}", hint)
+    _check()
     kubeconfig = places.cache() / f"{name()}.kubeconfig"
     if name() not in _run("kind", "get", "clusters").split():
         _run("kind", "create", "cluster", f"--name={name()}", f"--kubeconfig={kubeconfig}", f"--wait={READY}")
@@ -46,11 +48,27 @@ def up() -> Path:
     return kubeconfig
 
 
+def _check() -> None:
+    """Raise ClusterError where tests/kind.sh says what its engine, kind or disk lacks."""
+    command = [str(places.REPOSITORY / "tests" / "kind.sh"), "--check"]
+    # A cluster that is there is used again, so the name that is looked for is one that nobody has.
+    environment = os.environ | {"RESNET_LAUNCH": "true", "RESNET_KIND_NAME": "none-of-this-name"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        message, _, hint = done.stderr.strip().partition("\nhint: ")
+        raise ClusterError(message.removeprefix("error: "), hint)
+
+
 def _build_manager() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(binary("jobset"), Path(folder, "manager"))
-        Path(folder, "Dockerfile").write_text("FROM scratch\nCOPY manager /manager\n")
+        write_manager(Path(folder))
         _run("docker", "build", f"--tag={JOBSET_IMAGE}", folder)
+
+
+def write_manager(folder: Path) -> None:
+    """Write what an image of JobSet's manager is built from; its Deployment runs no image as root."""
+    shutil.copy(binary("jobset"), folder / "manager")
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY manager /manager\nUSER 65532:65532\n")
 
 
 def down() -> None:

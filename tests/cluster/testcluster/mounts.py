@@ -3,6 +3,8 @@
 The machine's folders stay unchanged. The mounts end with the sandbox, so nothing has to be cleaned up.
 """
 
+from pathlib import Path
+
 from testcluster.sandbox import Sandbox
 
 # A kubelet changes these settings of the machine unless they have these values. Files with the values are
@@ -19,17 +21,23 @@ KERNEL_SETTINGS = {
 
 def cover(sandbox: Sandbox) -> None:
     """Hide /run and /var/lib, store /var/log's pod logs with the cluster's logs, make /etc writable."""
-    scratch, logs = sandbox.folder / "etc", sandbox.logs / "node"
-    for folder in (scratch, logs):
-        folder.mkdir(parents=True, exist_ok=True)
+    logs = sandbox.logs / "node"
+    logs.mkdir(parents=True, exist_ok=True)
     sandbox.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
     sandbox.run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/var/lib")
     sandbox.run("mount", "--bind", str(logs), "/var/log")
+    overlay(sandbox, Path("/etc"))
+
+
+def overlay(sandbox: Sandbox, folder: Path) -> None:
+    """Let programs of the sandbox change a folder of the machine's; the machine's own stays as it is."""
+    scratch = sandbox.folder / folder.name
+    scratch.mkdir(parents=True, exist_ok=True)
     # An overlay's upper folder must not lie on an overlay, which a container's root is, so it lies on tmpfs.
     sandbox.run("mount", "-t", "tmpfs", "tmpfs", str(scratch))
     sandbox.run("mkdir", str(scratch / "upper"), str(scratch / "work"))
-    options = f"lowerdir=/etc,upperdir={scratch}/upper,workdir={scratch}/work"
-    sandbox.run("mount", "-t", "overlay", "-o", options, "etc", "/etc")
+    options = f"lowerdir={folder},upperdir={scratch}/upper,workdir={scratch}/work"
+    sandbox.run("mount", "-t", "overlay", "-o", options, folder.name, str(folder))
 
 
 def cover_for_kubelet(sandbox: Sandbox) -> None:
