@@ -299,6 +299,7 @@ def test_the_smoke_job_is_what_the_launcher_renders(helm: Helm) -> None:
             image="r/i:1",
             data="digits",
             steps=3,
+            cpu="100m",
             service_account="trainer",
             set=("model.width=8", "log.wandb=off"),
         )
