@@ -43,6 +43,7 @@ def jobset(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return {"RESNET_LOAD": str(archive), "RESNET_JOBSET": str(manifests)}
 
 
+@pytest.mark.soak
 @KUBECTL
 def test_from_nothing_to_a_smoke_job(docker: Engine, jobset: dict[str, str], tmp_path: Path) -> None:
     variables = environment(docker) | jobset
