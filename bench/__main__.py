@@ -11,6 +11,11 @@ PARTS = {
     "data_ours",
     "data_tf",
     "data_torch",
+    "gpu_ceilings",
+    "gpu_ours",
+    "gpu_parts",
+    "gpu_table",
+    "gpu_torch",
     "levers",
 }  # modules that the measurements run
 

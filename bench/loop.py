@@ -29,6 +29,7 @@ import jax.numpy as jnp
 from trainer.__main__ import run
 from trainer.devices import compilation
 from trainer.devices.mesh import batch_sharding, replicated
+from trainer.metrics.notification import Notifier
 
 SETTINGS = {
     "model.width": "1",
@@ -114,7 +115,7 @@ def trained(arch: str, turns: int) -> Step:
     """Train through the trainer's own command with a replaced step; return that step."""
     steps = []
 
-    def compile_train(step, shapes, batch, mesh, executables, shard):
+    def compile_train(step, shapes, batch, mesh, *_):
         steps.append(Step(shapes, batch, mesh, turns))
         return steps[0]
 
@@ -127,7 +128,7 @@ def trained(arch: str, turns: int) -> Step:
         arguments = ["--run-dir", folder, "--arch", arch, "--batch", "8", "--steps", str(STEPS + WARM)]
         for field, value in SETTINGS.items():
             arguments += ["--set", f"{field}={value}"]
-        run(arguments)
+        run(arguments, Notifier({}, arguments))
     return steps[0]
 
 

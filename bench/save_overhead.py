@@ -33,6 +33,7 @@ import numpy as np
 from trainer.__main__ import run
 from trainer.config import CheckpointConfig
 from trainer.devices import compilation
+from trainer.metrics.notification import Notifier
 from trainer.rundir.checkpoints import Checkpoints
 from trainer.state import State
 
@@ -84,7 +85,7 @@ def measure(rounds: int) -> tuple[list[tuple[float, float]], list[float], State]
         arguments = ["--run-dir", folder, "--arch", "resnet18", "--steps", str(steps)]
         for field, value in SETTINGS.items():
             arguments += ["--set", f"{field}={value}"]
-        run(arguments)
+        run(arguments, Notifier({}, arguments))
         events = [json.loads(line) for line in (Path(folder) / "events.jsonl").read_text().splitlines()]
     blocked = [event["seconds"] for event in events if event["name"] == "save" and event["step"] < steps]
     return watched[0].done, blocked, shapes[0]
