@@ -119,7 +119,7 @@ def trained(arch: str, turns: int) -> Step:
         steps.append(Step(shapes, batch, mesh, turns))
         return steps[0]
 
-    def compile_eval(step, shapes, batch, mesh, executables):
+    def compile_eval(*_):
         sums = {name: jnp.ones(()) for name in ("loss", "correct", "examples")}
         return lambda leaves, batch: sums
 
