@@ -58,12 +58,12 @@ def worker(way: str, arch: str, folder: str) -> None:
         return jax.make_array_from_callback(shape.shape, sharding, part)
 
     state = jax.tree.map(filled, shapes, where)
-    checkpoints = Checkpoints(
-        folder, CheckpointConfig(keep=1), gather=state_sharding.gatherer(devices, "all")
-    )
+    gather = state_sharding.gatherer(devices, "all")
+    assert gather
+    checkpoints = Checkpoints(folder, CheckpointConfig(keep=1), gather=gather)
     checkpoints._joint = way == "joint"
     if way == "gathered":
-        jax.block_until_ready(checkpoints._gather(state))
+        jax.block_until_ready(gather(state))
     before, crossed = memory(), loopback_bytes()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
     begun = time.perf_counter()

@@ -8,6 +8,8 @@ not. A thread records when each step is done and the process's CPU time until th
 spare core the writing slows the steps, and its CPU time is what more cores would take off them. "Blocked" is
 the time that the loop spends in the call that saves. Where the machine's speed changes between two hundreds,
 their difference means little. A save by itself, with nothing beside it, then shows all of its work.
+
+What a state costs that is divided over hosts: bench/save_divided.py.
 """
 
 from __future__ import annotations
