@@ -16,6 +16,8 @@ from launcher.errors import ActionError, LauncherError, NotKnown, Problem, Reque
 from launcher.request.job import TrainingJob
 from launcher.runs import diagnosis, kept_request, lookup, objects, ownership, reconstruction, submission
 
+PREDICTED = "log.predicted"  # setting of the trainer
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -66,10 +68,12 @@ def plan(
         fields = kept
     shape = {"slice": slice_name, "num_slices": num_slices}
     changed = fields | {key: value for key, value in shape.items() if value is not None}
-    job = TrainingJob(**changed)
+    job, before = TrainingJob(**changed), TrainingJob(**fields)
     _require_saved(job)
-    before = TrainingJob(**fields)
     moves = live is None or (job.slice, job.num_slices) != (before.slice, before.num_slices)
+    if moves:  # what was predicted holds for the old shape alone
+        changed = _without_prediction(changed)
+        job = TrainingJob(**changed)
     return Plan(live=live, fields=changed, job=job, moves=moves)
 
 
@@ -119,6 +123,17 @@ def _state(cluster: Cluster, planned: Plan) -> str:
         ending = objects.text(now, "metadata", "deletionTimestamp")
         return "the run is saving and ending" if ending else "the run goes on as it was"
     return "the run is on its new shape"
+
+
+def _without_prediction(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a run without the throughput that `submit --check` has predicted."""
+    predicted = f"{PREDICTED}="
+    arguments = fields.get("args", [])
+    pairs = [pair for pair in zip(arguments[::2], arguments[1::2], strict=True) if predicted not in pair[1]]
+    sets = [setting for setting in fields.get("set", []) if not setting.startswith(predicted)]
+    others = {key: value for key, value in fields.items() if key not in ("set", "args")}
+    others |= {"set": sets} if sets else {}
+    return others | ({"args": [part for pair in pairs for part in pair]} if pairs else {})
 
 
 def _require_going_on(live: JSON, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,7 @@ def command(
     if not planned.moves:
         _print(as_json, job, False, f"{name} has this shape already: {job.num_slices} x {job.slice}")
         return
-    _predict(job, estimate, no_compile)
+    planned = dataclasses.replace(planned, job=_predicted(job, estimate, no_compile))
     if planned.live is not None:
         print(f"{name} saves and ends, in {job.grace} s at most; then it starts again", file=sys.stderr)
     else:
@@ -91,18 +92,23 @@ def _read(field: str, value: str | None) -> Any:
     return options.check(field.replace("_", "-"), sources.FIELDS[field].metadata["read"], value)
 
 
-def _predict(job: TrainingJob, estimate: bool, no_compile: bool) -> None:
-    """Print what `check` predicts on stderr. Raises RequestError where the run does not fit."""
+def _predicted(job: TrainingJob, estimate: bool, no_compile: bool) -> TrainingJob:
+    """Print what `check` predicts on stderr; return the job with the throughput that its trainer expects.
+
+    Raises:
+      RequestError: the run does not fit.
+    """
     if no_compile or job.command:  # of another program nothing is known
-        return
-    from launcher.check import report
+        return job
+    from launcher.check import assessment, report
     from launcher.check.prices import Prices
     from launcher.cli.spinner import Spinner
     from launcher.cli.verbs.check import compiled
 
     with Spinner() as spinner:
-        lines = report.lines(compiled(job, False, estimate, spinner)[0], Prices())
-    print(*lines, "", sep="\n", file=sys.stderr)
+        result = compiled(job, False, estimate, spinner)[0]
+    print(*report.lines(result, Prices()), "", sep="\n", file=sys.stderr)
+    return assessment.with_prediction(job, result)
 
 
 def _print(as_json: bool, job: TrainingJob, changed: bool, line: str) -> None:

@@ -118,6 +118,35 @@ def test_what_does_not_fit_stops_nothing(
         assert server.changes() == []
 
 
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"set": ["log.predicted=9", "optim.lr=1"]},
+        {"set": ["optim.lr=1"], "args": ["--set", "log.predicted=9"]},
+    ],
+)
+def test_the_prediction_of_the_old_shape_goes(on_api: Commands, job: dict[str, Any]) -> None:
+    with Cluster(JOB | job) as server:
+        assert (
+            on_api(server, "resize run --num-slices 1 --no-compile").out[0].startswith("run has this shape")
+        )
+        assert on_api(server, LINE).code == 0
+        [run] = server.objects["jobsets"]
+        expected = render(TrainingJob(**JOB | {"num_slices": 2, "set": ["optim.lr=1"]}))[-1]
+        assert run["spec"] == expected["spec"]
+
+
+def test_the_run_is_told_the_prediction_of_the_new_shape(on_api: Commands) -> None:
+    with Cluster(JOB | {"slice": "v5e-1"}) as server:
+        result = on_api(server, "resize run --slice v5e-4 --estimate")
+        assert result.code == 0, result.err
+        [run] = server.objects["jobsets"]
+        pod = run["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
+        [predicted] = [word for word in pod["containers"][0]["command"] if word.startswith("log.predicted=")]
+        assert float(predicted.partition("=")[2]) > 100
+        assert any("GiB" in line for line in result.err)
+
+
 def test_the_hint_names_a_flag_that_is_enough(on_api: Commands) -> None:
     with Cluster() as server:
         refused = on_api(server, "resize run --no-compile")
