@@ -16,7 +16,7 @@ BROKEN = [
     ("undecorated", "must be an Architecture, got a function"),
     ("Foreign", "must be an Architecture, got type"),
     ("no_module", "must return an nnx.Module, got NoneType"),
-    ("not_made", "cannot be made: RuntimeError: no 4 classes (FILE line 83)"),
+    ("not_made", "cannot be made: RuntimeError: no 4 classes (FILE line 93)"),
     ("cache", "memory must be an nnx.Param or nnx.BatchStat, got Cache"),
     ("half", "half must be an nnx.Param or nnx.BatchStat of one float32 array, got bfloat16"),
     ("array", "table must be an nnx.Param or nnx.BatchStat, got"),
