@@ -3,9 +3,13 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from launcher import TrainingJob
+from launcher.check.assessment import Assessment, with_prediction
 from launcher.cli import main
 
 TINY = "--arch resnet-tiny --set model.width=8 --set data.image_size=16"
@@ -105,3 +109,20 @@ def test_a_wrong_setting_of_the_trainer_is_its_own_error(run):
     code, out, err = run("--slice v4-8 --arch resnet50 --data digits --set data.root=/nowhere --batch 6")
     assert (code, out) == (2, "")
     assert "error: batch: must be a multiple of the run's 4 devices, got 6" in err
+
+
+@pytest.mark.parametrize(
+    ("fields", "rate", "predicted"),
+    [
+        ({"slice": "v5e-16"}, 900.0, 14400.0),
+        ({"slice": "v5e-16", "num_slices": 2}, 900.0, 28800.0),
+        ({"slice": "v5e-16", "set": ["log.predicted=7"]}, 900.0, 7),
+        ({"slice": "v5e-16"}, None, None),  # its speed is not known
+    ],
+)
+def test_the_trainer_gets_what_was_predicted_for_all_devices(fields, rate, predicted):
+    job = TrainingJob(arch="resnet50", data="gs://b-1/data", bucket="b-1", **fields)
+    result: Any = {"train": {"fits": True}}
+    prediction: Any = rate and SimpleNamespace(rate=SimpleNamespace(expected=rate))
+    checked = with_prediction(job, Assessment(job=job, result=result, prediction=prediction))
+    assert checked.requested.get("log.predicted") == predicted
