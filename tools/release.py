@@ -122,7 +122,7 @@ def chart_commands(version: str, registry: str, folder: Path) -> list[list[str]]
 
 def main(arguments: list[str]) -> int:
     """Run one step and return its exit code: 2 where the release is refused, 1 where a command failed."""
-    parser = argparse.ArgumentParser(prog="tools/release.py", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="tools/release.py", description="The steps of a release.")
     parser.add_argument("step", choices=["check", "build", "images", "charts"])
     parser.add_argument("tag", help="tag of the release, such as v1.2.3")
     parser.add_argument("place", nargs="?", help="folder, repository or registry")
