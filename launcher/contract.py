@@ -173,8 +173,8 @@ class Document(TypedDict):
     """contract.json."""
 
     archs: list[str]
-    mb_per_image: dict[str, float]  # traffic of a training image of 224 pixels with the device's memory
-    gflop_per_image: dict[str, float]  # arithmetic of a training image of 224 pixels
+    mb_per_image: dict[str, float]  # traffic of a training image with the device's memory
+    gflop_per_image: dict[str, float]  # arithmetic of a training image: 224 pixels, 32 for CIFAR
     families: dict[str, str]  # network -> its family
     model_axis: dict[str, dict[str, int]]  # network -> what mesh.model must divide, such as its heads
     datasets: list[str]

@@ -112,11 +112,12 @@ MODEL_AXIS = {
     if family == "vit"
 }
 
-# MB of high-bandwidth memory that one training image of 224 pixels moves, with operations fused as compilers
-# do, and its GFLOP: the larger of the two times bounds the rate. The first five count every layer's
-# activations; the others are what `check --estimate` counts for TPUs (trainer.cost.estimate), with
-# model.remat=dots where blocks repeat. On v4 the TPU compiler has 17 % more for ViT-B/16, 12 % more for
-# ViT-L/16 and 24 % less for EfficientNetV2-S (docs/measurements/slices.md).
+# MB of high-bandwidth memory that one training image moves, with operations fused as compilers do, and its
+# GFLOP: the larger of the two times bounds the rate. Images have 224 pixels, those of networks for CIFAR 32.
+# The first five count every layer's activations; the others are what `check --estimate` counts for TPUs
+# (trainer.cost.estimate), with model.remat=dots where ViT, ConvNeXt and NFNet repeat blocks. On v4 the TPU
+# compiler has 17 % more for ViT-B/16, 12 % more for ViT-L/16 and 24 % less for EfficientNetV2-S
+# (docs/measurements/slices.md).
 MB_PER_IMAGE = {
     "resnet18": 63,
     "resnet34": 95,
@@ -148,6 +149,18 @@ MB_PER_IMAGE = {
     "convnext-b": 603,
     "nfnet-f0": 303,
     "nf-resnet50": 200,
+    "resnetv2-50": 184,
+    "resnetv2-101": 272,
+    "resnetv2-152": 381,
+    "cifar-resnet20": 3.17,
+    "cifar-resnet32": 5.12,
+    "cifar-resnet44": 7.08,
+    "cifar-resnet56": 9.03,
+    "cifar-resnet110": 17.8,
+    "cifar-preact164": 54.4,
+    "cifar-plain20": 3.17,
+    "cifar-plain56": 9.03,
+    "cifar-plain110": 17.8,
 }
 GFLOP_PER_IMAGE = {
     "resnet18": 10.6,
@@ -180,6 +193,18 @@ GFLOP_PER_IMAGE = {
     "convnext-b": 92.5,
     "nfnet-f0": 56.9,
     "nf-resnet50": 24.3,
+    "resnetv2-50": 24.3,
+    "resnetv2-101": 46.6,
+    "resnetv2-152": 68.8,
+    "cifar-resnet20": 0.243,
+    "cifar-resnet32": 0.413,
+    "cifar-resnet44": 0.583,
+    "cifar-resnet56": 0.752,
+    "cifar-resnet110": 1.52,
+    "cifar-preact164": 1.47,
+    "cifar-plain20": 0.243,
+    "cifar-plain56": 0.752,
+    "cifar-plain110": 1.52,
 }
 
 

@@ -22,6 +22,8 @@ from launcher.hardware import slices
         ("a100-8", "vit-l16", 4_198),
         ("v4-32", "efficientnet-b0", 31_686),  # 119 MB
         ("v5e-16", "convnext-t", 9_412),  # 268 MB
+        ("v4-32", "resnetv2-50", 20_492),  # 184 MB
+        ("v4-32", "cifar-resnet110", 211_833),  # 17.8 MB, of 32 pixels
     ],
 )
 def test_images_per_second_of_a_host(name, arch, expected):
