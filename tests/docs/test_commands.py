@@ -79,7 +79,8 @@ ASSIGNMENT = re.compile(r"[A-Z_]+=")  # a variable for one command, before its p
 FOREIGN = {
     "--base-docker-image", "--base-image", "--build-context", "--compute-type", "--dry-run",
     "--dry-run-out", "--dryrun", "--fail-cgroupv1", "--filename", "--force-conflicts",
-    "--gke-nap-provisioning", "--gke-nap-reservation", "--max_retries", "--pathways", "--provenance",
+    "--gke-nap-provisioning", "--gke-nap-reservation", "--implementation", "--max_retries", "--no-deps",
+    "--no-index", "--only-binary", "--pathways", "--provenance", "--python-version",
     "--restart-on-exit-codes", "--restarts", "--script-dir", "--tpu-type", "--use-pathways", "--wait",
 }  # fmt: skip
 SETTING = re.compile(r"(?<![\w-])((?:model|data|optim|augment|train|checkpoint|log)\.[a-z]\w+)\b(?!\()")
