@@ -178,6 +178,7 @@ def test_the_cost_counts_the_chips_of_the_slice_and_says_where_attempts_are_miss
         until(following, lambda views: views["run"].held.since is not None)
         view = following.views()[0]
         hours, whole = expected
+        assert view.held
         assert view.held.chip_hours(time.time()) == pytest.approx(hours, rel=0.05)
         assert view.cost(time.time()) == pytest.approx(10 * hours, rel=0.05)
         assert view.held.whole == whole

@@ -56,6 +56,7 @@ def test_a_run_that_trains_has_all_that_its_files_say(tmp_path):
     assert (seen.progress["step"], seen.progress["steps"], seen.share_done) == (20, 90, 20 / 90)
     assert seen.seconds_left == 70.0  # 70 steps, one a second
     assert (seen.images_per_second, seen.evaluation["accuracy"], seen.loss) == (20.0, 0.25, (0.2, 0.1))
+    assert seen.held
     assert seen.held.chip_hours(1000.0 + 3600) == 4.0
     assert seen.cost(1000.0 + 3600) == 8.0
 
@@ -86,6 +87,7 @@ def test_attempts_are_counted_with_their_causes_and_their_time(tmp_path):
     seen = view(FolderRun(folder, "run", PRICES))
     assert seen.restarts.total == 2
     assert seen.restarts.causes == {"preempted": 1, "ended without a word": 1}
+    assert seen.held
     assert seen.held.seconds == (1100 - 1000) + (2050 - 2000) + (3010 - 3000)
 
 

@@ -21,7 +21,8 @@ def environ(**more):
 
 def start(server, folder: Path, *arguments: str, size=(100, 30), **more: str) -> Terminal:
     config = server.kubeconfig(folder)
-    return Terminal([*COMMAND, *arguments, "--kubeconfig", str(config)], folder, *size, environ(**more))
+    command = [*COMMAND, *arguments, "--kubeconfig", str(config)]
+    return Terminal(command, folder, size[0], size[1], environ(**more))
 
 
 def two_runs() -> StreamingServer:

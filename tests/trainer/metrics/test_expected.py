@@ -76,7 +76,7 @@ def together(calls):
 
 
 def test_the_times_of_all_hosts_reach_the_first_one():
-    from jax._src.lib import _jax
+    from jax._src.lib import _jax  # pyright: ignore[reportPrivateImportUsage]
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
