@@ -17,7 +17,6 @@ class Family:
       data: dataset of images of 8x8 pixels.
       image_size: pixels of a side for the check, whose data are synthetic.
       libraries: libraries whose names it has.
-      devices: further settings of the comparison of devices.
       sight: how `predict --explain` shows where it looks; empty: it does not. A family names a map of the
         image, or the grid of its attention, by functions of trainer.models.sight.
     """
@@ -27,7 +26,6 @@ class Family:
     data: str = "digits"
     image_size: int = 16
     libraries: tuple[str, ...] = ()
-    devices: dict[str, Any] = field(default_factory=dict)
     sight: str = "Grad-CAM"
 
     def __str__(self) -> str:
@@ -69,8 +67,7 @@ FAMILIES = [
         },
         libraries=("torchvision", "timm"),
     ),
-    # At the rate of other networks, weights that differ by 1e-7 have losses that differ by 1 % after 3 steps.
-    Family(arch="deq-tiny", settings={"model.iterations": 4}, devices={"optim.lr": 0.001}),
+    Family(arch="deq-tiny", settings={"model.iterations": 4}),
     Family(
         arch="nfnet-tiny",
         settings={"model.stochastic_depth": 0.2, "model.dropout": 0.1, "optim.clip_adaptive": 0.01, **RIGL},

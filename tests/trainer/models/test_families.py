@@ -172,15 +172,11 @@ def test_weights_go_to_other_libraries_and_come_back(trained, tmp_path, family, 
 
 
 @pytest.mark.slow
-@families
+# Not deq-tiny, which makes more of rounding than other families (docs/guides/equilibrium.md).
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f.arch != "deq-tiny"], ids=str)
 def test_the_losses_are_the_same_on_one_and_on_eight_devices_sharded_or_not(family, monkeypatch):
     monkeypatch.setattr(state_sharding, "MIN_ELEMENTS", 64)
-    settings = {
-        "model.arch": family.arch,
-        "model.width": ModelConfig.width,
-        **family.settings,
-        **family.devices,
-    }
+    settings = {"model.arch": family.arch, "model.width": ModelConfig.width, **family.settings}
     one, eight = (Run(devices, **settings).losses(4) for devices in (1, 8))
     sharded = Run(8, **settings, **{"train.shard": "all"})
     assert any(s.spec for s in jax.tree.leaves(sharded.shardings.params))
