@@ -142,6 +142,19 @@ def test_a_program_started_in_a_privileged_container_runs(docker: Engine) -> Non
         docker.run("docker", "rm", "--force", container)
 
 
+def test_images_that_no_engine_can_use_are_replaced(docker: Engine, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    metadata = storage / "buildkit" / "metadata_v2.db"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_bytes(b"cut off by a kill" * 1000)
+    engine = Engine.start(f"docker-damaged-{os.getpid()}", storage)
+    try:
+        assert engine.run("docker", "images", "--quiet") == ""
+        assert not metadata.read_bytes().startswith(b"cut off")
+    finally:
+        engine.end()
+
+
 def test_a_killed_engine_leaves_nothing(docker: Engine, tmp_path: Path) -> None:
     name = f"docker-killed-{os.getpid()}"
     folder = places.cluster_folder(name)

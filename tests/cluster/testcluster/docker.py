@@ -111,6 +111,21 @@ class Engine:
         storage.mkdir(parents=True, exist_ok=True)
         lock = os.open(storage.with_name("storage.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            try:
+                return cls._begin(name, binaries, storage, lock)
+            except ClusterError:
+                if not any(storage.iterdir()):
+                    raise
+                places.delete(storage)  # a killed engine may leave one that no other can use
+                storage.mkdir()
+                return cls._begin(name, binaries, storage, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @classmethod
+    def _begin(cls, name: str, binaries: Path, storage: Path, lock: int) -> "Engine":
         folder = places.cluster_folder(name)
         with places.locked(places.cache() / "clusters.lock"):
             if held(folder):
@@ -130,7 +145,6 @@ class Engine:
         except BaseException:
             sandbox.end()
             leftovers.clear(folder)
-            os.close(lock)
             raise
         return engine
 
