@@ -11,11 +11,19 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+# Takes the terminal as that of its session, then becomes the command. A fork with a hook (`preexec_fn`) would
+# not do: JAX warns of it in a process that has JAX's threads.
+FOREGROUND = """\
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 SEQUENCE = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])")
 
 
@@ -39,14 +47,13 @@ class Terminal:
         self.before = termios.tcgetattr(self._main)
         self._set_size(columns, rows)
         self.process = subprocess.Popen(
-            arguments,
+            [sys.executable, "-c", FOREGROUND, *arguments],
             cwd=folder,
             stdin=other,
             stdout=other,
             stderr=other,
             env=dict(environ),
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(other)
 

@@ -16,7 +16,7 @@ PROGRAM = {"arch": None, "command": ["python", "train.py", "--lr", "0.1 2"]}
 WHOLE: dict[str, dict[str, Any]] = {
     "plain": {},
     "settings": {"data": "gs://b-2/x", "batch": 4096, "epochs": 3.5, "seed": 2, "set": ["optim.lr=1"]},
-    "recipe": {"recipe": "nfnet-f0", "steps": 30},
+    "recipe": {"arch": "nfnet-f0", "recipe": "nfnet-f0", "steps": 30},
     "arguments": {"set": ["optim.lr=1"], "args": ["--set", "optim.lr=2", "--batch", "512"]},
     "lifetime": {"ttl": 60, "deadline": "2d", "max_restarts": 3, "grace": 90},
     "variables": {"env": ["B=1", "A=$(B) b: c"], "secret_env": ["T=s/k"], "notify": "chat/url"},
