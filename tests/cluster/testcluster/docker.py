@@ -38,20 +38,21 @@ BASE = "localhost/python-slim:here"
 def programs() -> Path:
     """Return the folder of dockerd and docker, unpacked from Debian's packages once per version."""
     shelf = places.cache() / "docker"
-    version = _version()
-    target = shelf / f"programs-{re.sub(r'[^0-9A-Za-z.]', '-', version)}"
+    shelf.mkdir(parents=True, exist_ok=True)
     with places.locked(shelf / "programs.lock"):
+        if not (version := _version()):  # a fresh machine has no lists of packages
+            _apt("apt-get", "update", "-qq", folder=shelf)
+            version = _version()
+        if not version:
+            raise ClusterError(
+                "apt knows no package docker.io", hint="add a source of Debian's main packages"
+            )
+        target = shelf / f"programs-{re.sub(r'[^0-9A-Za-z.]', '-', version)}"
         if not target.is_dir():
             places.delete(*shelf.glob(".programs-*"))  # left by a killed process
             scratch = Path(tempfile.mkdtemp(prefix=".programs-", dir=shelf))
             try:
-                _apt("apt-get", "download", *PACKAGES, folder=scratch)
-                for package in scratch.glob("*.deb"):
-                    _apt("dpkg-deb", "--extract", str(package), str(scratch / "root"), folder=scratch)
-                (scratch / "bin").mkdir()
-                for program, name in PROGRAMS.items():
-                    (scratch / "root" / program).rename(scratch / "bin" / name)
-                places.delete(scratch / "root", *scratch.glob("*.deb"))
+                _unpack(scratch)
                 scratch.chmod(0o755)
                 scratch.rename(target)
             finally:
@@ -59,17 +60,30 @@ def programs() -> Path:
     return target / "bin"
 
 
+def _unpack(scratch: Path) -> None:
+    """Fetch the packages into a folder and keep their programs in its folder `bin`."""
+    try:
+        _apt("apt-get", "download", *PACKAGES, folder=scratch)
+    except ClusterError:  # lists of packages that are older than the mirror's files
+        _apt("apt-get", "update", "-qq", folder=scratch)
+        _apt("apt-get", "download", *PACKAGES, folder=scratch)
+    for package in scratch.glob("*.deb"):
+        _apt("dpkg-deb", "--extract", str(package), str(scratch / "root"), folder=scratch)
+    (scratch / "bin").mkdir()
+    for program, name in PROGRAMS.items():
+        (scratch / "root" / program).rename(scratch / "bin" / name)
+    places.delete(scratch / "root", *scratch.glob("*.deb"))
+
+
 def _version() -> str:
-    """Return the version of docker.io that Debian offers."""
+    """Return the version of docker.io that Debian offers; "" where the lists of packages have none."""
     if not shutil.which("apt-get"):
         raise ClusterError(
             "Docker's engine for tests needs apt-get, which fetches Debian's package docker.io"
         )
     policy = _apt("apt-cache", "policy", PACKAGES[0], folder=Path("/"))
     match = re.search(r"Candidate: (\S+)", policy)
-    if not match or match[1] == "(none)":
-        raise ClusterError("apt knows no package docker.io", hint="apt-get update")
-    return match[1]
+    return "" if not match or match[1] == "(none)" else match[1]
 
 
 def _apt(*command: str, folder: Path) -> str:
