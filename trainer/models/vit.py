@@ -303,10 +303,10 @@ def architecture(**sizes: Any) -> Architecture:
         settings=SETTINGS,
         draws=lambda model: model.stochastic_depth > 0,
         fit=fit,
-        foreign={
-            "timm": deit3_names if "layer_scale" in sizes else timm_names,
-            "torchvision": torchvision_names,
-        },
+        # torchvision's ViT has no gains at the end of its branches.
+        foreign={"timm": deit3_names}
+        if "layer_scale" in sizes
+        else {"timm": timm_names, "torchvision": torchvision_names},
         division=Division(
             counts={"heads": sizes["heads"], "hidden units": sizes["hidden"]}, axis=divided_axis
         ),
