@@ -99,7 +99,14 @@ def test_sound_rows_are_read_as_they_are(tmp_path: Path) -> None:
 
 def test_every_field_of_a_metric_is_checked() -> None:
     declared = {field.name for kind in (Trained, Evaluation) for field in dataclasses.fields(kind)}
-    assert declared <= {*rows.METRICS, *rows.TIMES, *rows.WHOLE}
+    assert declared <= {*rows.METRICS, *rows.TIMES, *rows.WHOLE, *rows.TEXTS}
+
+
+@pytest.mark.parametrize("value", [1, 0.5, None, ["data"], "two\nlines", "\x1b[2J", "x" * 501], ids=ascii)
+def test_a_cause_that_is_no_line_is_left_out(value: Any) -> None:
+    row = {"kind": "train", "step": 3, "epoch": 0.3, "loss": 1.0}
+    assert rows.metric(row | {"slow": value}) == row
+    assert rows.metric(row | {"slow": "waiting for data"}) == row | {"slow": "waiting for data"}
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), 2**63], ids=["10^400", "-10^400", "2^63"])

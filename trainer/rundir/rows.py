@@ -23,6 +23,8 @@ METRICS = (
     *("raw_accuracy", "raw_loss", "nonzeros", "sparse_gflop", "penalty", "residual", "iterations"),
 )
 TIMES = ("at", "epoch", "waited_seconds")
+TEXTS = ("slow",)  # likely causes, in one line
+LONGEST = 500
 NEEDED = {"train": ("step", "epoch", "loss"), "evaluate": ("step", "accuracy")}
 NEEDED_OF_EVENTS = {"restore": ("at", "step"), "rollback": ("at", "to")}
 
@@ -64,6 +66,10 @@ def _is_whole(value: Any) -> bool:
 
 def _is_time(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= LARGEST
+
+
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST and value.isprintable()
 
 
 def _is_metric(value: Any) -> bool:
