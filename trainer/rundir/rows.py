@@ -38,7 +38,7 @@ def metric(row: Row) -> Row | None:
         **dict.fromkeys(WHOLE, _is_whole),
         **dict.fromkeys(METRICS, _is_metric),
         **dict.fromkeys(TIMES, _is_time),
-        "slow": lambda value: isinstance(value, str),
+        **dict.fromkeys(TEXTS, _is_line),
     }
     row = {name: value for name, value in row.items() if name not in checks or checks[name](value)}
     return row if all(name in row for name in NEEDED.get(kind, ("step",))) else None
