@@ -298,9 +298,12 @@ def report(args: argparse.Namespace) -> None:
     from trainer import pages
     from trainer.board import folders
     from trainer.rundir import record
+    from trainer.weights import outputs
 
     if args.json and args.explain:
         raise ConfigError("--explain: must be without --json, which writes no page, got both")
+    if args.out and os.path.splitext(args.out)[1] and not epath.Path(args.out).is_dir():
+        outputs.check_suffix(args.out, "report")
     roots = [paths.absolute("RUN", run) for run in args.runs]
     for root in roots:
         reachable.require(root)
