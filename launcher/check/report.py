@@ -190,11 +190,15 @@ def _size(size: int) -> str:
     return f"{size / GIB:.2f} GiB" if size >= GIB / 10 else f"{size / 2**20:.3g} MiB"
 
 
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f}" if size >= 1e8 else f"{size / 1e6:.3g}"
+
+
 def _network(step: StepResult) -> list[tuple[str, str]]:
     """Return the collectives of a step: `353 x all-reduce over ICI (138 MB in total)`."""
     collectives = [
         f"{row['number']} x {row['kind']} over {row['network'].upper()} "
-        f"({row['bytes'] / 1e6:.3g} MB in total)"
+        f"({_megabytes(row['bytes'])} MB in total)"
         + (f", {row['rounds']} of them one after another" if "rounds" in row and row["rounds"] > 1 else "")
         for row in step["collectives"]
     ]

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from trainer.cost.hlo import ARRAY, CALLED, LOOP, array_bytes, computations, trips
+from trainer.cost.hlo import ARRAY, LOOP, array_bytes, called, computations, trips
 
 KINDS = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
 COLLECTIVE = re.compile(
@@ -49,24 +49,24 @@ def collectives(text: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["bytes"], row["kind"]))
 
 
-def _executions(text: str) -> list[tuple[str, int]]:
-    """Pair the text of each computation with how often it runs.
+def _executions(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the text of each computation that runs, and how often it does; each branch of a conditional does.
 
-    A text without an entry computation is taken as one computation that runs once.
+    A computation that runs from several places is yielded for each of them. A text without an entry
+    computation is taken as one computation that runs once.
     """
     bodies, entry = computations(text)
     if not entry:
-        return [(text, 1)]
-    times, unvisited = {entry: 1}, [entry]
+        yield text, 1
+        return
+    unvisited = [(entry, 1)]
     while unvisited:
-        name = unvisited.pop()
+        name, times = unvisited.pop()
+        yield bodies[name], times
         for line in bodies[name].splitlines():
-            loop = LOOP.search(line)
-            for callee in filter(None, (loop, CALLED.search(line))):
-                if callee["body"] not in times:
-                    times[callee["body"]] = times[name] * (trips(line, bodies) if loop else 1)
-                    unvisited.append(callee["body"])
-    return [(bodies[name], count) for name, count in times.items()]
+            if loop := LOOP.search(line):
+                unvisited.append((loop["body"], times * trips(line, bodies)))
+            unvisited += ((callee, times) for callee in called(line))
 
 
 def _instructions(text: str) -> Iterator[tuple[str, str, int]]:

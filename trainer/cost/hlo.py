@@ -9,6 +9,11 @@ OPERATION = re.compile(r" (?P<kind>[a-z][\w-]*)\(")
 OPERAND = re.compile(r"%([\w.-]+)")
 COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) \(.*?\{\n(?P<body>.*?)^\}", re.M | re.S)
 CALLED = re.compile(r"calls=%?(?P<body>[\w.-]+)")
+# What else runs the computation that it names: on TPU7x, `call` begins a collective on the SparseCore.
+APPLIED = re.compile(r" call\(.*?to_apply=%?(?P<body>[\w.-]+)")
+BRANCHES = re.compile(
+    r"(?:branch_computations=\{(?P<list>[^}]*)\}|(?:true|false)_computation=%?(?P<one>[\w.-]+))"
+)
 LOOP = re.compile(r"body=%?(?P<body>[\w.-]+)")
 TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 CONDITION = re.compile(r"condition=%?(?P<body>[\w.-]+)")
@@ -20,6 +25,18 @@ def computations(text: str) -> tuple[dict[str, str], str]:
     matches = list(COMPUTATION.finditer(text))
     entry = next((computation["name"] for computation in matches if computation["entry"]), "")
     return {computation["name"]: computation["body"] for computation in matches}, entry
+
+
+def called(line: str) -> list[str]:
+    """Return the names of the computations that an instruction runs once: fused, called or branched to.
+
+    Args:
+      line: the instruction's line of HLO.
+    """
+    names = [callee["body"] for callee in (CALLED.search(line), APPLIED.search(line)) if callee]
+    for branches in BRANCHES.finditer(line):
+        names += OPERAND.findall(branches["list"]) if branches["list"] else [branches["one"]]
+    return names
 
 
 def trips(line: str, bodies: dict[str, str]) -> int:
@@ -42,14 +59,19 @@ def trips(line: str, bodies: dict[str, str]) -> int:
 
 def opcode(text: str) -> tuple[str, str, str]:
     """Split `(f32[2]{0}, s32[]) fusion(%a, %b), kind=…` into opcode, type of the result and operands."""
-    depth, end = text.startswith("("), 1
-    while depth and end < len(text):
-        depth += (text[end] == "(") - (text[end] == ")")
-        end += 1
-    operation = OPERATION.search(text, end - 1)
+    operation = OPERATION.search(text, max(len(opening(text)) - 1, 0))
     if not operation:
         return "", text, ""
     return operation["kind"], text[: operation.start()], text[operation.end() :].split("), ")[0]
+
+
+def opening(text: str) -> str:
+    """Return the tuple that a text begins with, `(f32[2]{0:T(128)}, s32[])`; "" where it begins with none."""
+    depth, end = int(text.startswith("(")), int(text.startswith("("))
+    while depth and end < len(text):
+        depth += (text[end] == "(") - (text[end] == ")")
+        end += 1
+    return text[:end]
 
 
 def dimensions(text: str) -> list[int]:

@@ -9,7 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trainer.cost import flops
-from trainer.cost.hlo import ARRAY, CALLED, LOOP, NAME, OPERAND, array_bytes, computations, opcode, trips
+from trainer.cost.hlo import (
+    ARRAY,
+    CALLED,
+    LOOP,
+    NAME,
+    OPERAND,
+    array_bytes,
+    computations,
+    opcode,
+    opening,
+    trips,
+)
 from trainer.cost.slices import Computation
 
 # Instructions that cost nothing. The -done of an asynchronous one is skipped too: its -start is counted.
@@ -126,11 +137,15 @@ def _moved(kind: str, result: str, operand_types: list[str], fused: Computation 
         return _moved_by_fusion(result, operand_types, fused)
     if kind not in ("copy-start", "slice-start", "async-start"):
         return sum(map(_hbm_bytes, operand_types)), _hbm_bytes(result)
-    # copy-start: (destination, source, flag); the others, of a slice: ((source), destination, flag)
+    # copy-start: (destination, source, flag); the others: ((sources), destinations, flags)
     arrays = list(ARRAY.finditer(result))
-    destination, source = (arrays[0], arrays[1]) if kind == "copy-start" else (arrays[1], arrays[0])
-    size = array_bytes(destination)
-    return size * _in_hbm(source), size * _in_hbm(destination)
+    if kind == "copy-start":
+        pairs = [(arrays[1], arrays[0])]
+    else:
+        number = len(ARRAY.findall(opening(result[1:])))
+        pairs = list(zip(arrays[:number], arrays[number:], strict=False))
+    read = sum(array_bytes(destination) * _in_hbm(source) for source, destination in pairs)
+    return read, sum(array_bytes(destination) * _in_hbm(destination) for _, destination in pairs)
 
 
 def _moved_by_fusion(result: str, operand_types: list[str], fused: Computation) -> tuple[int, int]:

@@ -63,6 +63,39 @@ ENTRY %main (p: f32[8]) -> f32[8] {
 }
 """
 
+# As libtpu 0.0.42 prints a step for TPU7x: the SparseCore runs what `call` names, beside the TensorCore.
+OFFLOADED = """HloModule jit_train_step, is_scheduled=true
+
+%called_computation (param_0: f32[512,1000], param_1: token[]) -> f32[512,1000] {
+  ROOT %all-reduce.139 = f32[512,1000]{0,1:T(8,128)} all-reduce(%param_0), channel_id=96, to_apply=%add
+}, execution_thread="sparsecore"
+
+%async_computation (param_2: f32[512,1000], param_3: token[]) -> f32[512,1000] {
+  ROOT %all-reduce.140 = f32[512,1000]{0,1:T(8,128)} call(%param_2, %param_3), to_apply=%called_computation
+}, execution_thread="sparsecore"
+
+ENTRY %main (p: f32[512,1000]) -> f32[512,1000] {
+  %start = ((f32[512,1000]{0,1:T(8,128)}, token[]), f32[512,1000]{0,1:T(8,128)}) async-start(%p, %token), \
+async_execution_thread="sparsecore", calls=%async_computation
+  ROOT %done = f32[512,1000]{0,1:T(8,128)} async-done(%start)
+}
+"""
+BRANCHED = """HloModule jit_train_step
+
+%left (x: f32[8]) -> f32[8] {
+  ROOT %all-reduce.1 = f32[8]{0} all-reduce(%x), channel_id=1, to_apply=%sum
+}
+
+%right (x: f32[8]) -> f32[8] {
+  ROOT %all-gather.1 = f32[8]{0} all-gather(%x), channel_id=2
+}
+
+ENTRY %main (p: f32[8]) -> f32[8] {
+  %listed = f32[8]{0} conditional(%i, %p, %p), branch_computations={%left, %right}
+  ROOT %named = f32[8]{0} conditional(%b, %p, %p), true_computation=%left, false_computation=%right
+}
+"""
+
 
 def row(kind, network, number, size):
     return {"kind": kind, "network": network, "number": number, "bytes": size}
@@ -92,3 +125,11 @@ def test_overlapping_transfers_are_one_round():
 def test_collectives_of_a_loop_count_once_per_iteration():
     # Two in each of 5 iterations, one of them inside a fusion, and one after the loop.
     assert collectives(LOOPED) == [row("all-reduce", "ici", 2 * 5 + 1, 11 * 32)]
+
+
+def test_a_collective_of_the_sparsecore_is_one_of_the_step():
+    assert collectives(OFFLOADED) == [row("all-reduce", "ici", 1, 512 * 1000 * 4)]
+
+
+def test_each_branch_counts_wherever_it_is_taken():
+    assert collectives(BRANCHED) == [row("all-gather", "ici", 2, 64), row("all-reduce", "ici", 2, 64)]

@@ -130,3 +130,13 @@ def test_of_what_a_fusion_slices_or_updates_in_place_only_the_slice_is_moved():
         ("alone", 64 * 8 * 2, 64 * 8 * 2, 1),
         ("kept", 64 * 8 * 2, 64 * 8 * 2, 1),
     ]
+
+
+def test_a_collective_beside_the_step_reads_and_writes_each_of_its_arrays():
+    start = (
+        "%start = ((bf16[8]{0:T(8)(2,1)}, f32[4]{0:T(4)}, token[]), (bf16[8]{0:T(8)(2,1)}, f32[4]{0:T(4)}), "
+        's32[]{:S(2)}) async-start(%a, %b, %token), async_execution_thread="sparsecore", calls=%reduce'
+    )
+    reduce = "%reduce (a: bf16[8]) -> bf16[8] {\n  ROOT %a = bf16[8]{0} parameter(0)\n}\n"
+    program = f"{reduce}\nENTRY %main (a: bf16[8]) -> bf16[8] {{\n  {start}\n}}\n"
+    assert traffic_rows(program) == [("start", 8 * 2 + 4 * 4, 8 * 2 + 4 * 4, 1)]
