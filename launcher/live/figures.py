@@ -100,12 +100,12 @@ def hosts(view: View) -> str:
 
 def restarts(view: View) -> str:
     """Return `5: 1 of 10 used (4 preempted, 1 exit code 43)`; empty where there were none."""
-    restarts = view.restarts
-    if not restarts.total:
+    counts = view.restarts
+    if not counts.total:
         return ""
-    used = f": {restarts.counted} of {restarts.limit} used" if restarts.limit is not None else ""
-    causes = ", ".join(f"{count} {cause}" for cause, count in restarts.causes.items())
-    return f"{restarts.total}{used}" + (f" ({causes})" if causes else "")
+    used = f": {counts.counted} of {counts.limit} used" if counts.limit is not None else ""
+    causes = ", ".join(f"{count} {cause}" for cause, count in counts.causes.items())
+    return f"{counts.total}{used}" + (f" ({causes})" if causes else "")
 
 
 def cost(view: View, now: float) -> str:
