@@ -147,7 +147,7 @@ def test_a_rejected_slice_waits_with_growing_pauses_and_uses_no_restart(
 def test_the_other_host_meets_the_new_pod_of_the_same_attempt(
     start: Callable[..., Run], devices: Devices
 ) -> None:
-    devices.set(2, 1)  # the scheduler still counts two
+    devices.set(2, 2, once=True)
     run = start(max_restarts=0)
     assert eventually(lambda: run.rejected(0) + run.rejected(1) == 1)
     devices.set(2, 2)
@@ -157,7 +157,7 @@ def test_the_other_host_meets_the_new_pod_of_the_same_attempt(
 
 
 def test_a_real_failure_beside_a_rejected_host_counts(start: Callable[..., Run], devices: Devices) -> None:
-    devices.set(2, 1)
+    devices.set(2, 2, once=True)
     run = start(seconds=4, max_restarts=1)
     assert eventually(lambda: run.rejected(0) + run.rejected(1) == 1)
     assert eventually(lambda: run.restarts() == (1, 1), 60)

@@ -23,10 +23,11 @@ class Devices:
             node.sandbox.start(NAME, [binary(NAME), RESOURCE, str(self._file)])
         assert eventually(lambda: self.allocatable() == total, 40), f"the node has {self.allocatable()}"
 
-    def set(self, total: int, healthy: int, *, refuse: bool = False) -> None:
-        """Let the plugin report `healthy` of `total` devices, and refuse to hand them out."""
+    def set(self, total: int, healthy: int, *, refuse: bool = False, once: bool = False) -> None:
+        """Let the plugin report `healthy` of `total` devices, and refuse to hand them out, or do so once."""
         scratch = self._file.with_suffix(".new")
-        scratch.write_text(f"{total} {healthy} {'refuse' if refuse else 'allocate'}\n")
+        answer = "refuse" if refuse else "once" if once else "allocate"
+        scratch.write_text(f"{total} {healthy} {answer}\n")
         scratch.rename(self._file)
 
     def allocatable(self) -> int:

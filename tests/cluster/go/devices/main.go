@@ -3,7 +3,8 @@
 //	devices RESOURCE FILE
 //
 // FILE holds two numbers and a word: how many devices there are, how many of them are healthy, and whether the
-// plugin hands them out (`allocate`) or answers every request with an error (`refuse`). It is read ten times a second.
+// plugin hands them out (`allocate`), does so once since the file was written (`once`), or answers every request
+// with an error (`refuse`). It is read ten times a second.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -33,6 +35,9 @@ type state struct {
 type plugin struct {
 	api.UnimplementedDevicePluginServer
 	file string
+
+	lock   sync.Mutex
+	handed time.Time // when the file was written at the last request that got devices
 }
 
 func (p *plugin) read() (state, error) {
@@ -77,9 +82,16 @@ func (p *plugin) Allocate(_ context.Context, request *api.AllocateRequest) (*api
 	if err != nil {
 		return nil, err
 	}
-	if now.answer != "allocate" {
+	file, err := os.Stat(p.file)
+	if err != nil {
+		return nil, err
+	}
+	p.lock.Lock()
+	defer p.lock.Unlock()
+	if now.answer == "refuse" || now.answer == "once" && p.handed.Equal(file.ModTime()) {
 		return nil, fmt.Errorf("the devices are not back yet")
 	}
+	p.handed = file.ModTime()
 	response := &api.AllocateResponse{}
 	for range request.ContainerRequests {
 		response.ContainerResponses = append(response.ContainerResponses, &api.ContainerAllocateResponse{})
