@@ -67,7 +67,7 @@ def from_first_host(text: str) -> str:
     if jax.process_count() == 1:
         return text
     key = f"resnet/first-host/{next(_rounds)}"
-    client: Any = distributed.global_state.client
+    client = coordination_client()
     try:
         if jax.process_index() == 0:
             client.key_value_set(key, text)
@@ -104,7 +104,7 @@ def broadcast(arrays: list[np.ndarray], shapes: list[Any]) -> list[np.ndarray]:
 
 def _first_failure(own: TrainError | None) -> PeerError | None:
     """Return the failure of the first process that has one, through the coordination service."""
-    client: Any = distributed.global_state.client
+    client = coordination_client()
     key = f"resnet/agreed/{next(_rounds)}"
     try:
         if own:

@@ -6,13 +6,11 @@ another one dies.
 """
 
 import itertools
-from typing import Any
 
 import jax
-from jax._src import distributed  # its client of the coordination service has no public name
 
 from trainer.errors import JoinError
-from trainer.runtime.agreement import WAIT_SECONDS
+from trainer.runtime.agreement import WAIT_SECONDS, coordination_client
 
 _numbers = itertools.count()
 
@@ -25,7 +23,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self._prefix = f"resnet/exchange/{next(_numbers)}"
-        self._client: Any = distributed.global_state.client
+        self._client = coordination_client()
 
     def post(self, name: str, text: str) -> None:
         """Make a text known to all hosts.
