@@ -63,13 +63,8 @@ class Cluster:
         failed.
         """
         folder = places.cluster_folder(name)
-        with places.locked(places.cache() / "clusters.lock"):
-            if held(folder):
-                raise ClusterError(f"cluster {name!r} of this checkout is running", hint="make cluster-down")
-            leftovers.clear_ended()
-            leftovers.remove_logs(folder)
-            sandbox = Sandbox(folder)
-            sandbox.begin(owned=owned)
+        running = ClusterError(f"cluster {name!r} of this checkout is running", hint="make cluster-down")
+        sandbox = leftovers.begin_sandbox(folder, owned, running)
         try:
             wire = network.connect(sandbox)
             mounts.cover(sandbox)

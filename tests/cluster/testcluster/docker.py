@@ -17,7 +17,7 @@ from testcluster.build import binary
 from testcluster.errors import ClusterError
 from testcluster.network import Wire
 from testcluster.proxy import Proxy
-from testcluster.sandbox import Sandbox, held
+from testcluster.sandbox import Sandbox
 
 PACKAGES = ("docker.io", "tini")
 # path in the packages: name
@@ -141,13 +141,8 @@ class Engine:
     @classmethod
     def _begin(cls, name: str, binaries: Path, storage: Path, lock: int) -> "Engine":
         folder = places.cluster_folder(name)
-        with places.locked(places.cache() / "clusters.lock"):
-            if held(folder):
-                raise ClusterError(f"a Docker engine {name!r} of this checkout is running")
-            leftovers.clear_ended()
-            leftovers.remove_logs(folder)
-            sandbox = Sandbox(folder)
-            sandbox.begin(owned=True)
+        running = ClusterError(f"a Docker engine {name!r} of this checkout is running")
+        sandbox = leftovers.begin_sandbox(folder, True, running)
         try:
             wire = network.connect(sandbox)
             mounts.cover(sandbox)

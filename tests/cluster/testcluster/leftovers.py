@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 from testcluster import cgroups, places
-from testcluster.sandbox import held
+from testcluster.errors import ClusterError
+from testcluster.sandbox import Sandbox, held
 
 KEPT = ("logs",)
 LOGS_KEPT = 6  # clusters, all checkouts together
@@ -24,6 +25,18 @@ def clear(folder: Path) -> None:
 def control_group(folder: Path) -> str:
     """The name of the control group of the cluster in `folder`."""
     return f"resnet-{folder.name}"
+
+
+def begin_sandbox(folder: Path, owned: bool, running: ClusterError) -> Sandbox:
+    """Begin a sandbox, after what ended ones left is cleared; raises `running` where one holds the folder."""
+    with places.locked(places.cache() / "clusters.lock"):
+        if held(folder):
+            raise running
+        clear_ended()
+        remove_logs(folder)
+        sandbox = Sandbox(folder)
+        sandbox.begin(owned=owned)
+    return sandbox
 
 
 def clear_ended() -> None:
