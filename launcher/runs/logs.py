@@ -111,7 +111,7 @@ class Follower:
           ActionError: the cluster is unreachable or refuses.
         """
         for work in (self._watch_run, self._watch_pods):
-            threading.Thread(target=self._forward_errors, args=(work,), daemon=True).start()
+            self._start(work)
         try:
             yield from self._arriving()
         finally:
@@ -197,9 +197,12 @@ class Follower:
                     self._cluster, pod["metadata"]["name"], _prefixed(self._note, prefix), self._query
                 )
                 self._logs[uid] = (prefix, log)
-                work = (self._copy, uid, log, _origin(pod))
-                self._streams[uid] = threading.Thread(target=self._forward_errors, args=work, daemon=True)
-                self._streams[uid].start()
+                self._streams[uid] = self._start(self._copy, uid, log, _origin(pod))
+
+    def _start(self, *work: Any) -> threading.Thread:
+        thread = threading.Thread(target=self._forward_errors, args=work, name="logs", daemon=True)
+        thread.start()
+        return thread
 
     def _copy(self, uid: str, log: HostLog, origin: tuple[int, int, int]) -> None:
         for text in log.follow(lambda: self._state(uid), self._left.wait):

@@ -82,7 +82,7 @@ def changes(
             note("")
             yield "LISTED", listed
             seconds = min(longest, deadline - time.monotonic())
-            if seconds <= 0:
+            if seconds <= 0 or left.is_set():
                 return
             for change, obj in cluster.watch(kind, version, seconds, **query):
                 yield change, [obj]

@@ -4,7 +4,6 @@ import itertools
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -323,6 +322,9 @@ def test_a_command_that_has_ended_asks_nothing_more(on_api: Commands) -> None:
 
     with ApiServer(hook, jobsets=[jobset(hosts=1)]) as server:
         assert on_api(server, "logs -f run").code == 4
+        readers = [thread for thread in threading.enumerate() if thread.name == "logs"]
         before = len(server.asked)
-        time.sleep(1.5)  # an ended watch is renewed after a second
-        assert len(server.asked) - before <= 1  # a watch whose list was under way
+        for reader in readers:
+            reader.join(30)
+        assert not any(reader.is_alive() for reader in readers)
+        assert len(server.asked) - before <= len(readers)  # requests that were under way
