@@ -157,7 +157,7 @@ def test_a_registry_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch, part
 
     def drip(page: Any) -> None:
         page.wfile.write(part)
-        for _ in range(20):
+        for _ in range(200):
             page.wfile.write(b" ")
             page.wfile.flush()
             time.sleep(0.1)
@@ -165,4 +165,4 @@ def test_a_registry_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch, part
     begun = time.monotonic()
     with serving(drip) as (host, _), pytest.raises(image_registry.Closed, match="has not replied in full"):
         platforms(host)
-    assert time.monotonic() - begun < 2.5
+    assert time.monotonic() - begun < 15

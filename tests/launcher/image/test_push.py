@@ -220,7 +220,7 @@ def test_a_registry_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
 
     def drip(page: Any) -> bool:
         page.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
-        for _ in range(20):
+        for _ in range(200):
             page.wfile.write(b" ")
             page.wfile.flush()
             time.sleep(0.1)
@@ -232,7 +232,7 @@ def test_a_registry_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
         pytest.raises(ActionError, match="has not replied in full after"),
     ):
         opened(server).manifest("1")
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 15
 
 
 @pytest.mark.parametrize("status", [200, 204, 301, 302, 400, 418, 507])
