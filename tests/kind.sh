@@ -83,11 +83,42 @@ fi
 [[ ${1:-} != --check ]] || exit 0
 
 # ---- the steps; what they make is gone afterwards ----
+set -m  # each command is a group of processes, which an interruption ends whole
 mkdir -p "$folder"
 scratch=$(mktemp -d)
 export KUBECONFIG=$scratch/kubeconfig
 step=start
-hint="what is known of the cluster is in $folder"
+running=
+interrupted=
+
+begin() {
+  step=$1
+  : > "$scratch/output"
+  printf '\n== %s (%s s)\n' "$step" "$SECONDS"
+}
+
+# Run a command of the step, and keep what it prints for the hint. In the background, so that a signal is
+# handled at once instead of after the command.
+run() {
+  { "$@" 2>&1 < /dev/null | tee -a "$scratch/output"; } &
+  running=$!
+  wait "$running"
+  running=
+}
+
+prints() { grep -q -i -E "$1" "$scratch/output"; }
+
+hint() {
+  if prints 'no space left on device'; then
+    echo "the disk filled up: docker system prune"
+  elif prints 'proxyerror|proxyconnect|cannot connect to proxy|connect to proxy|proxy authentication'; then
+    echo "behind a proxy, HTTPS_PROXY must be one that containers reach, got ${HTTPS_PROXY:-${https_proxy:-none}}"
+  elif prints 'failed to (resolve source metadata|solve.*pull|pull image)|dial tcp|no such host|x509:|i/o timeout'; then
+    echo 'a registry or host was not reached: "Behind a proxy" in docs/guides/install-kind.md'
+  else
+    echo "what is known of the cluster is in $folder"
+  fi
+}
 
 state() {
   kubectl get pods,jobs,jobsets --all-namespaces --output wide > "$folder/objects.txt" || true
@@ -99,55 +130,60 @@ state() {
 finish() {
   code=$?
   trap - EXIT
-  if (( code )); then
+  trap '' INT TERM  # once is enough
+  if [[ $running ]]; then
+    disown -a  # bash says nothing of its end
+    kill -- "-$running" 2> /dev/null || true
+  fi
+  if [[ $interrupted ]]; then
+    printf 'error: interrupted in the step: %s\n' "$step" >&2
+  elif (( code )); then
     [[ ! -s $KUBECONFIG ]] || state 2> /dev/null
     printf 'error: %s failed with exit code %s; its output is above\n' "$step" "$code" >&2
-    printf 'hint: %s\n' "$hint" >&2
+    printf 'hint: %s\n' "$(hint)" >&2
   fi
   if [[ ${RESNET_KEEP:-} == 1 ]]; then
     echo "kept: kind get kubeconfig --name $cluster"
   else
     kind delete cluster --name "$cluster" --quiet || true
   fi
+  [[ ! $running ]] || kill -KILL -- "-$running" 2> /dev/null || true
   rm -rf "$scratch"
   exit "$code"
 }
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
-begin() {
-  step=$1
-  hint="what is known of the cluster is in $folder"
-  printf '\n== %s (%s s)\n' "$step" "$SECONDS"
+# A function is read whole before it runs: an edit of this file meanwhile changes nothing.
+steps() {
+  if [[ -z ${RESNET_ARCHIVE:-} ]]; then
+    begin "the image"
+    variables=(HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy PIP_INDEX_URL UV_DEFAULT_INDEX)
+    run docker build --target cpu --tag "$image" "${variables[@]/#/--build-arg=}" "${build_flags[@]}" .
+  fi
+  begin "the cluster"
+  run kind create cluster --name "$cluster" --wait 3m ${RESNET_KIND_NODE:+--image "$RESNET_KIND_NODE"}
+  begin "loading the image"
+  for entry in "${RESNET_ARCHIVE:-$image}" "${more_images[@]}"; do
+    if [[ -f $entry ]]; then
+      run kind load image-archive "$entry" --name "$cluster"
+    else
+      run kind load docker-image "$entry" --name "$cluster"
+    fi
+  done
+  begin "JobSet"
+  run kubectl apply --server-side --filename "$jobset"
+  run kubectl wait --namespace jobset-system --for condition=Available --timeout 5m deployment/jobset-controller-manager
+  begin "the platform chart"
+  run helm install platform helm/resnet-platform --namespace smoke --create-namespace --wait --timeout 3m \
+    --set "smokeTest.image=$image"
+  run kubectl label namespace smoke --overwrite pod-security.kubernetes.io/enforce=restricted
+  begin "the smoke job"
+  run env "RESNET_IMAGE=$image" RESNET_NAMESPACE=smoke "RESNET_KUBECONFIG=$KUBECONFIG" tests/smoke.sh "$folder"
+  begin "helm test"
+  run helm test platform --namespace smoke --logs --timeout 10m
+  printf '\nall of it passed in %s s\n' "$SECONDS"
 }
 
-if [[ -z ${RESNET_ARCHIVE:-} ]]; then
-  begin "the image"
-  variables=(HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy PIP_INDEX_URL UV_DEFAULT_INDEX)
-  proxy=${HTTPS_PROXY:-${https_proxy:-}}
-  hint="behind a proxy, HTTPS_PROXY must be one that containers reach, got ${proxy:-none}"
-  docker build --target cpu --tag "$image" "${variables[@]/#/--build-arg=}" "${build_flags[@]}" .
-fi
-begin "the cluster"
-kind create cluster --name "$cluster" --wait 3m ${RESNET_KIND_NODE:+--image "$RESNET_KIND_NODE"}
-begin "loading the image"
-for entry in "${RESNET_ARCHIVE:-$image}" "${more_images[@]}"; do
-  if [[ -f $entry ]]; then
-    kind load image-archive "$entry" --name "$cluster"
-  else
-    kind load docker-image "$entry" --name "$cluster"
-  fi
-done
-begin "JobSet"
-kubectl apply --server-side --filename "$jobset"
-kubectl wait --namespace jobset-system --for condition=Available --timeout 5m deployment/jobset-controller-manager
-begin "the platform chart"
-helm install platform helm/resnet-platform --namespace smoke --create-namespace --wait --timeout 3m \
-  --set "smokeTest.image=$image"
-kubectl label namespace smoke --overwrite pod-security.kubernetes.io/enforce=restricted
-begin "the smoke job"
-RESNET_IMAGE=$image RESNET_NAMESPACE=smoke RESNET_KUBECONFIG=$KUBECONFIG tests/smoke.sh "$folder"
-begin "helm test"
-helm test platform --namespace smoke --logs --timeout 10m
-printf '\nall of it passed in %s s\n' "$SECONDS"
+trap finish EXIT
+trap 'interrupted=1; exit 130' INT
+trap 'interrupted=1; exit 143' TERM
+steps; exit

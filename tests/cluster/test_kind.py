@@ -4,20 +4,25 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
 from testcluster import ClusterError, kind, kind_node, places
 from testcluster.build import binary
 from testcluster.docker import Engine
+from testcluster.objects import eventually
 
 SCRIPT = "tests/kind.sh"
 KUBECTL = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 LAUNCH = f"{sys.executable} -m launcher"
 CLUSTER = "resnet-smoke"
+NODE = f"{CLUSTER}-control-plane"
 
 
 def environment(engine: Engine) -> dict[str, str]:
@@ -32,6 +37,12 @@ def environment(engine: Engine) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def node_image(docker: Engine) -> str:
+    """The image of kind's node, made the first time."""
+    return kind_node.make(docker)
+
+
+@pytest.fixture(scope="module")
 def jobset(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The variables that name JobSet's manifests and the archive of its manager's image."""
     folder = tmp_path_factory.mktemp("jobset")
@@ -41,25 +52,6 @@ def jobset(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     docker.run("docker", "save", "--output", str(archive), kind.JOBSET_IMAGE)
     manifests.write_text(yaml.safe_dump_all(kind.jobset_manifests()))
     return {"RESNET_LOAD": str(archive), "RESNET_JOBSET": str(manifests)}
-
-
-@pytest.mark.soak
-@KUBECTL
-def test_from_nothing_to_a_smoke_job(docker: Engine, jobset: dict[str, str], tmp_path: Path) -> None:
-    variables = environment(docker) | jobset
-    variables |= {
-        "RESNET_KIND_NODE": kind_node.make(docker),
-        "RESNET_BUILD_FLAGS": f"--build-arg=BASE={docker.base()}",
-    }
-    done = docker.call(SCRIPT, str(tmp_path), environment=variables)
-    assert done.returncode == 0, done.stdout[-6000:]
-    status = json.loads((tmp_path / "status.json").read_text())
-    assert (status["phase"], status["pods"]) == ("Completed", {"Succeeded": 2})
-    assert 0.7 <= status["evaluation"]["accuracy"] <= 1
-    assert "slice-0-1 | " in (tmp_path / "pods.log").read_text()
-    _, _, tested = done.stdout.partition("== helm test")
-    assert "Phase:          Succeeded" in tested, done.stdout[-3000:]
-    assert docker.run("docker", "ps", "--all", "--quiet") == "", "the node is deleted"
 
 
 def refused(done: subprocess.CompletedProcess[str], folder: Path, error: str, hint: str) -> None:
@@ -168,20 +160,153 @@ def test_an_archive_that_is_not_there_is_said(docker: Engine, tmp_path: Path) ->
     refused(done, tmp_path, "RESNET_ARCHIVE: must be a file, got none.tar", hint)
 
 
-@KUBECTL
-def test_a_step_that_fails_is_named_and_leaves_nothing(docker: Engine, tmp_path: Path) -> None:
-    """A proxy that refuses: nothing of the image's packages can be fetched."""
-    refusing = f"http://{docker.wire.host}:9"
-    variables = environment(docker) | {"HTTPS_PROXY": refusing}
-    flags = f"--no-cache --build-arg=BASE={docker.base()}"
-    done = docker.call(SCRIPT, str(tmp_path), environment=variables | {"RESNET_BUILD_FLAGS": flags})
+def scratch(folder: Path) -> dict[str, str]:
+    """The variable that puts the script's own files into an empty folder `scratch`."""
+    (folder / "scratch").mkdir()
+    return {"TMPDIR": str(folder / "scratch")}
+
+
+def left_nothing(engine: Engine, scratch: Path) -> None:
+    """Check that an ended script has no container, volume, mount, process or file of its own any more."""
+    assert engine.run("docker", "ps", "--all", "--quiet") == ""
+    assert engine.run("docker", "volume", "ls", "--quiet") == ""
+    assert "/merged" not in engine.run("cat", "/proc/self/mountinfo")
+    assert SCRIPT not in engine.run("ps", "-e", "--format", "args")
+    assert list(scratch.iterdir()) == []
+
+
+def failed(done: subprocess.CompletedProcess[str], step: str, cause: str, hint: str) -> None:
+    """Check that the script ends with the step that failed, below the cause in its output, and a hint."""
     assert done.returncode == 1, done.stdout
-    assert "Cannot connect to proxy" in done.stdout or "ProxyError" in done.stdout, done.stdout[-2000:]
-    assert done.stdout.splitlines()[-2:] == [
-        "error: the image failed with exit code 1; its output is above",
-        f"hint: behind a proxy, HTTPS_PROXY must be one that containers reach, got {refusing}",
-    ]
+    *output, error, last = done.stdout.splitlines()
+    assert re.search(cause, "\n".join(output)), done.stdout[-2000:]
+    assert error == f"error: {step} failed with exit code 1; its output is above"
+    assert last == f"hint: {hint}"
+
+
+class NeedsPassword(BaseHTTPRequestHandler):
+    """A proxy that passes nobody."""
+
+    def do_CONNECT(self) -> None:
+        self.send_response(407)
+        self.send_header("Proxy-Authenticate", "Basic")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@KUBECTL
+@pytest.mark.parametrize("proxy", ["nobody listens", "needs a password"])
+def test_a_proxy_that_containers_do_not_pass_is_named(docker: Engine, tmp_path: Path, proxy: str) -> None:
+    with ThreadingHTTPServer((docker.wire.host, 0), NeedsPassword) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        port = {"nobody listens": 9, "needs a password": server.server_port}[proxy]
+        url = f"http://{docker.wire.host}:{port}"
+        flags = f"--no-cache --build-arg=BASE={docker.base()}"
+        variables = scratch(tmp_path) | {"HTTPS_PROXY": url, "RESNET_BUILD_FLAGS": flags}
+        done = docker.call(SCRIPT, str(tmp_path / "out"), environment=environment(docker) | variables)
+        server.shutdown()
+    hint = f"behind a proxy, HTTPS_PROXY must be one that containers reach, got {url}"
+    failed(done, "the image", "Cannot connect to proxy|ProxyError", hint)
+    left_nothing(docker, tmp_path / "scratch")
+
+
+UNREACHABLE = 'a registry or host was not reached: "Behind a proxy" in docs/guides/install-kind.md'
+
+
+@KUBECTL
+@pytest.mark.parametrize(
+    ("step", "cause"), [("the image", "python:3.13-slim"), ("the cluster", "kindest/node:v")]
+)
+def test_a_registry_that_is_not_reached_is_named(
+    docker: Engine, tmp_path: Path, step: str, cause: str
+) -> None:
+    variables = environment(docker) | scratch(tmp_path)
+    if step == "the cluster":
+        variables["RESNET_ARCHIVE"] = __file__  # which is not looked at yet
+    done = docker.call(SCRIPT, str(tmp_path / "out"), environment=variables)
+    failed(done, step, cause, UNREACHABLE)
+    left_nothing(docker, tmp_path / "scratch")
+
+
+@KUBECTL
+def test_a_disk_that_fills_up_is_named(docker: Engine, tmp_path: Path) -> None:
+    base = docker.base()
+    docker.run("docker", "save", "--output", str(tmp_path / "base.tar"), base)
+    engine = Engine.start(f"docker-full-{os.getpid()}", tmp_path / "storage", megabytes=320)
+    try:
+        engine.run("docker", "load", "--input", str(tmp_path / "base.tar"))
+        variables = environment(engine) | scratch(tmp_path)
+        variables |= {"RESNET_DISK": "0", "RESNET_BUILD_FLAGS": f"--build-arg=BASE={base}"}
+        done = engine.call(SCRIPT, str(tmp_path / "out"), environment=variables)
+        failed(done, "the image", "(?i)no space left on device", "the disk filled up: docker system prune")
+        left_nothing(engine, tmp_path / "scratch")
+    finally:
+        engine.end()
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+def beginning(engine: Engine, node_image: str, folder: Path) -> tuple[subprocess.Popen[str], int]:
+    """Start the script, and return it and its process id once the node's container runs."""
+    variables = environment(engine) | scratch(folder)
+    variables |= {"RESNET_KIND_NODE": node_image, "RESNET_ARCHIVE": __file__}
+    process = engine.start_command(SCRIPT, str(folder / "out"), environment=variables)
+    assert eventually(lambda: NODE in engine.run("docker", "ps", "--format={{.Names}}"), 120)
+    [number] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return process, int(number)
+
+
+@KUBECTL
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["cancelled", "Ctrl-C"])
+def test_an_interruption_deletes_the_cluster(
+    docker: Engine, node_image: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    process, pid = beginning(docker, node_image, tmp_path)
+    os.kill(pid, number)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + number
+    assert output.splitlines()[-1] == "error: interrupted in the step: the cluster"
+    left_nothing(docker, tmp_path / "scratch")
+
+
+@KUBECTL
+def test_after_a_kill_the_next_run_says_how_to_go_on(docker: Engine, node_image: str, tmp_path: Path) -> None:
+    process, pid = beginning(docker, node_image, tmp_path)
+    [step] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    os.kill(pid, signal.SIGKILL)
+    os.killpg(int(step), signal.SIGKILL)  # kind, which would delete the node that it could not finish
+    process.communicate(timeout=60)
+    (tmp_path / "next").mkdir()
+    done = docker.call(SCRIPT, str(tmp_path / "next"), environment=environment(docker))
+    hint = f"kind delete cluster --name {CLUSTER}, or set RESNET_KIND_NAME"
+    refused(done, tmp_path / "next", f"kind: cluster {CLUSTER} is there already", hint)
+    assert docker.call(*hint.split(",")[0].split(), environment=environment(docker)).returncode == 0
     assert docker.run("docker", "ps", "--all", "--quiet") == ""
+
+
+@KUBECTL
+def test_from_nothing_to_a_smoke_job(
+    docker: Engine, node_image: str, jobset: dict[str, str], tmp_path: Path
+) -> None:
+    variables = environment(docker) | jobset
+    variables |= {
+        "RESNET_KIND_NODE": node_image,
+        "RESNET_BUILD_FLAGS": f"--build-arg=BASE={docker.base()}",
+        "RESNET_TIMEOUT": "8m",  # within the test's own limit
+    }
+    done = docker.call(SCRIPT, str(tmp_path), environment=variables)
+    assert done.returncode == 0, done.stdout[-6000:]
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert (status["phase"], status["pods"]) == ("Completed", {"Succeeded": 2})
+    assert 0.7 <= status["evaluation"]["accuracy"] <= 1
+    logs = (tmp_path / "pods.log").read_text()
+    assert re.search(r"slice-0-0 +\| event name=start .* hosts=2 devices=2 ", logs), logs
+    assert re.search(r"slice-0-0 +\| event name=end .* step=100 accuracy=", logs), logs
+    _, _, tested = done.stdout.partition("== helm test")
+    assert "Phase:          Succeeded" in tested, done.stdout[-3000:]
+    assert docker.run("docker", "ps", "--all", "--quiet") == "", "the node is deleted"
 
 
 def test_make_cluster_up_names_what_kind_misses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -31,7 +32,7 @@ PROGRAMS = {
 BRIDGE = "198.19.1.1/24"
 NETWORKS = "base=198.19.16.0/20,size=24"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-STORED = "6gb"  # of layers for later builds
+STORED = "4gb"  # of layers for later builds
 BASE = "localhost/python-slim:here"
 
 
@@ -113,12 +114,13 @@ class Engine:
         return self.sandbox.folder
 
     @classmethod
-    def start(cls, name: str, storage: Path | None = None) -> "Engine":
+    def start(cls, name: str, storage: Path | None = None, megabytes: int | None = None) -> "Engine":
         """Start an engine that ends with this process.
 
         Args:
           storage: folder of its images; default: the one in the cache, and then this waits while another
             engine uses it.
+          megabytes: size of a disk in memory over that folder, which ends with the engine; default: none.
         """
         binaries = programs()
         storage = storage or places.cache() / "docker" / "storage"
@@ -127,19 +129,19 @@ class Engine:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             try:
-                return cls._begin(name, binaries, storage, lock)
+                return cls._begin(name, binaries, storage, lock, megabytes)
             except ClusterError:
                 if not any(storage.iterdir()):
                     raise
                 places.delete(storage)  # a killed engine may leave one that no other can use
                 storage.mkdir()
-                return cls._begin(name, binaries, storage, lock)
+                return cls._begin(name, binaries, storage, lock, megabytes)
         except BaseException:
             os.close(lock)
             raise
 
     @classmethod
-    def _begin(cls, name: str, binaries: Path, storage: Path, lock: int) -> "Engine":
+    def _begin(cls, name: str, binaries: Path, storage: Path, lock: int, megabytes: int | None) -> "Engine":
         folder = places.cluster_folder(name)
         running = ClusterError(f"a Docker engine {name!r} of this checkout is running")
         sandbox = leftovers.begin_sandbox(folder, True, running)
@@ -149,6 +151,8 @@ class Engine:
             if not Path("/lib/modules").exists():  # kind's nodes mount it, and Docker would make it here
                 mounts.overlay(sandbox, Path("/lib").resolve())
             cgroups.create(leftovers.control_group(folder))
+            if megabytes:
+                sandbox.run("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(storage))
             engine = cls(sandbox, wire, lock)
             engine._start(binaries, storage)
         except BaseException:
@@ -177,6 +181,10 @@ class Engine:
         if stale := self.run("docker", "ps", "--all", "--quiet").split():  # of a killed engine
             self.run("docker", "rm", "--force", "--volumes", *stale)
         self.run("docker", "network", "prune", "--force")
+        self.prune()
+
+    def prune(self) -> None:
+        """Delete images without a name, and of the build cache what was not used for the longest time."""
         self.run("docker", "image", "prune", "--force")
         self.run("docker", "builder", "prune", "--force", f"--keep-storage={STORED}")
 
@@ -194,20 +202,33 @@ class Engine:
             "DOCKER_CONFIG": str(self.folder / "client"),
         }
 
-    def call(
+    def start_command(
         self, *command: str, environment: dict[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside, in the checkout, and return how it ended; its output is kept as it came."""
+    ) -> subprocess.Popen[str]:
+        """Start a command inside, in the checkout, in its own process group, with one stream of output."""
         variables = self.environment() | (environment or {})
         inside = ["nsenter", f"--target={self.sandbox.pid}", "--mount", "--net", "--pid"]
         words = ["env", *(f"{key}={value}" for key, value in variables.items()), *command]
-        return subprocess.run(
+        return subprocess.Popen(
             [*inside, f"--wd={places.REPOSITORY}", "--", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
+
+    def call(
+        self, *command: str, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside, in the checkout, and return how it ended; its output is kept as it came."""
+        with self.start_command(*command, environment=environment) as process:
+            try:
+                output, _ = process.communicate()
+            except BaseException:  # a test's time limit, Ctrl-C
+                os.killpg(process.pid, signal.SIGTERM)
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def run(
         self, *command: str, stdin: bytes | None = None, environment: dict[str, str] | None = None

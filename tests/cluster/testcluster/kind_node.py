@@ -37,14 +37,15 @@ RESOLVER = (
 )
 TOOLS = ("kind", "kubeadm", "crictl", "runtime", "kubernetes", "etcd", "coredns", "pause")
 IMPORT = ("ctr", "--namespace=k8s.io", "images", "import", "--all-platforms", "--no-unpack", "--digests", "-")
-BARE = "localhost/kind-node:bare"
+NAME = "localhost/kind-node"
+BARE, ROOT = f"{NAME}:bare", f"{NAME}:root"
 READY = "for _ in $(seq 100); do ctr version > /dev/null 2>&1 && exit; sleep 0.1; done; exit 1"
 
 
 def name() -> str:
     """Return the name of the image, which follows from everything that it is made of."""
     parts = (SUITE, " ".join(PACKAGES), NODE, CONTROL_PLANE, Path(__file__))
-    return f"localhost/kind-node:{places.content_key(*parts, *(build.target(tool).name for tool in TOOLS))}"
+    return f"{NAME}:{places.content_key(*parts, *(build.target(tool).name for tool in TOOLS))}"
 
 
 def make(engine: Engine) -> str:
@@ -52,6 +53,7 @@ def make(engine: Engine) -> str:
     wanted = name()
     if engine.run("docker", "images", "--quiet", wanted):
         return wanted
+    _remove_others(engine)
     print("building a node for kind (once for these pins)", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix=".node-", dir=buildah.archives()) as folder:
         root = Path(folder, "root")
@@ -62,7 +64,15 @@ def make(engine: Engine) -> str:
         _save_control_plane(engine, root, Path(folder, "control-plane"), archive)
         _node(engine, root, Path(folder, "node"))
         _load(engine, archive, wanted)
+    engine.run("docker", "rmi", BARE, ROOT)
     return wanted
+
+
+def _remove_others(engine: Engine) -> None:
+    """Remove the images of other pins but the newest, which another checkout may use."""
+    others = engine.run("docker", "images", "--format={{.Repository}}:{{.Tag}}", NAME).split()  # newest first
+    if former := [name for name in others if name not in (BARE, ROOT)][1:]:
+        engine.run("docker", "rmi", *former)
 
 
 def _save_control_plane(engine: Engine, root: Path, context: Path, archive: Path) -> None:
@@ -138,12 +148,11 @@ def _node(engine: Engine, root: Path, context: Path) -> None:
         note = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "kube-system"}}
         note["metadata"]["name"] = f"no-default-{part}"
         (context / f"default-{part}.yaml").write_text(json.dumps(note))
-    base = "localhost/kind-root:new"
     with (context.with_name("root.tar")).open("wb") as file:
         subprocess.run(["tar", "--directory", str(root), "--create", "."], stdout=file, check=True)
-    engine.run("docker", "import", str(context.with_name("root.tar")), base)
+    engine.run("docker", "import", str(context.with_name("root.tar")), ROOT)
     engine.run(
-        "docker", "build", f"--build-arg=ROOT={base}", "--file", str(NODE), "--tag", BARE, str(context)
+        "docker", "build", f"--build-arg=ROOT={ROOT}", "--file", str(NODE), "--tag", BARE, str(context)
     )
 
 
