@@ -19,6 +19,10 @@ from launcher.runs import diagnosis, kept_request, lookup, objects, ownership, r
 PREDICTED = "log.predicted"  # setting of the trainer
 
 
+class Interrupted(NotKnown):
+    """Ctrl-C has ended a move; the message says where the run is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """A run and the shape that it will have.
@@ -58,14 +62,37 @@ def plan(
     if live is None and kept is None:
         lookup.find(cluster, name)  # raises, with the name that is closest
     if live is not None:
-        ownership.require_ours(live)
-        _require_going_on(live, name)
-        companions = lookup.companions(cluster, name)
-        policy = any(entry["kind"] == "NetworkPolicy" for entry in companions)
-        fields = reconstruction.fields_of(live, policy, hidden)
+        fields = request_of(cluster, live, hidden)
     else:
         assert kept is not None
         fields = kept
+    return reshaped(live, fields, slice_name, num_slices)
+
+
+def request_of(cluster: Cluster, live: JSON, hidden: Mapping[str, str | None] = {}) -> dict[str, Any]:
+    """Return the request of a run on the cluster, ready for JSON.
+
+    Args:
+      hidden: as for `plan`.
+
+    Raises:
+      ActionError: the run is not the launcher's, is over, or cannot be rendered again.
+    """
+    name = objects.name(live)
+    ownership.require_ours(live)
+    _require_going_on(live, name)
+    policy = any(entry["kind"] == "NetworkPolicy" for entry in lookup.companions(cluster, name))
+    return reconstruction.fields_of(live, policy, hidden)
+
+
+def reshaped(
+    live: JSON | None, fields: dict[str, Any], slice_name: str | None = None, num_slices: int | None = None
+) -> Plan:
+    """Return a run and its new shape, from its request as it is now.
+
+    Raises:
+      RequestError: batch or settings do not fit the new shape, or it keeps no checkpoints.
+    """
     shape = {"slice": slice_name, "num_slices": num_slices}
     changed = fields | {key: value for key, value in shape.items() if value is not None}
     job, before = TrainingJob(**changed), TrainingJob(**fields)
@@ -91,7 +118,10 @@ def carry_out(cluster: Cluster, planned: Plan, confirmed: str) -> JSON:
     name = planned.job.name
     kept_request.keep(cluster, name, planned.fields)
     with continuing(cluster, planned):
-        stored = submission.submit(planned.job, cluster, replace=True, confirmed=confirmed)
+        replaced = objects.uid(planned.live) if planned.live else ""
+        stored = submission.submit(
+            planned.job, cluster, replace=bool(replaced), confirmed=confirmed, replaced=replaced
+        )
     kept_request.drop(cluster, name)
     return stored
 
@@ -107,7 +137,8 @@ def continuing(cluster: Cluster, planned: Plan) -> Iterator[None]:
     except (LauncherError, KeyboardInterrupt) as error:
         state = _state(cluster, planned)
         text = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-        kind = ActionError if isinstance(error, ActionError) and not isinstance(error, NotKnown) else NotKnown
+        known = isinstance(error, ActionError) and not isinstance(error, NotKnown)
+        kind = Interrupted if isinstance(error, KeyboardInterrupt) else ActionError if known else NotKnown
         raise kind(f"{text}; {state}", f"the same command goes on; resnet-launch status {name}") from None
 
 

@@ -34,12 +34,15 @@ def defaults(cluster: Cluster) -> sources.Source:
     return sources.configmap(source, (config_map or {}).get("data") or {})
 
 
-def submit(job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed: str = "") -> JSON:
+def submit(
+    job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed: str = "", replaced: str = ""
+) -> JSON:
     """Try a run on the server, then apply its objects; return the stored JobSet.
 
     Args:
       replace: delete an existing run of the same name, once the dry run of the new one has passed.
       confirmed: the run's name where the existing run is another person's and is to be replaced.
+      replaced: UID of the only run that may be replaced; empty: any of this name.
 
     Raises:
       RequestError: the name, the queue or the priority cannot be used, or the run to replace is another
@@ -49,7 +52,7 @@ def submit(job: TrainingJob, cluster: Cluster, replace: bool = False, confirmed:
     """
     objects = _objects(job, cluster)
     existing = cluster.get("JobSet", job.name)
-    if existing and not replace:
+    if existing and (not replace or replaced not in ("", existing["metadata"]["uid"])):
         raise RequestError(name_in_use(job.name, existing))
     if existing:
         ownership.require_ours(existing)

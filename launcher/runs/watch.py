@@ -125,13 +125,18 @@ def is_over(jobset: JSON | None) -> bool:
 
 
 def until_over(
-    cluster: Cluster, name: str, seconds: float, update: Callable[[JSON], None] = lambda jobset: None
+    cluster: Cluster,
+    name: str,
+    seconds: float,
+    update: Callable[[JSON], None] = lambda jobset: None,
+    is_gone: Callable[[], bool] = lambda: True,
 ) -> JSON:
     """Wait until a run is completed or failed and return its JobSet.
 
     Args:
       update: gets the JobSet of a run that is not over, every LOOK_SECONDS and at each change; what it raises
         ends the wait.
+      is_gone: is asked, for a run without a JobSet, whether it is deleted rather than being made anew.
 
     Raises:
       TimedOutError: the run is not over after `seconds`.
@@ -139,7 +144,9 @@ def until_over(
     """
     for jobset in states(cluster, name, time.monotonic() + seconds, LOOK_SECONDS):
         if jobset is None:
-            raise ActionError(f"run {name!r} is gone", "it was deleted, or its --ttl has passed")
+            if is_gone():
+                raise ActionError(f"run {name!r} is gone", "it was deleted, or its --ttl has passed")
+            continue
         if is_over(jobset):
             return jobset
         update(jobset)

@@ -6,20 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from api_server import ApiServer, Asked, Handler, failure
+from api_server import Asked, Handler, failure
 from commands_on_api import Commands
-from stored_runs import stored
+from movable_run import JOB, Cluster
 
-from launcher import TrainingJob, keys, render
+from launcher import TrainingJob, render
 
-JOB: dict[str, Any] = {
-    "slice": "cpu-2x1",
-    "arch": "resnet-tiny",
-    "data": "digits",
-    "bucket": "b-1",
-    "name": "run",
-}
-JOB |= {"batch": 64, "env": ["TZ=UTC"], "max_restarts": 3}
 UNSAVED = {"set": ["checkpoint.enabled=false"]}
 LINE = "resize run --num-slices 2 --no-compile"
 
@@ -27,41 +19,6 @@ LINE = "resize run --num-slices 2 --no-compile"
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RESNET_CACHE", str(tmp_path / "cache"))
-
-
-class Cluster(ApiServer):
-    """A server that stores what is applied and drops what is deleted; `spoil` sees each request first."""
-
-    def __init__(self, job: dict[str, Any] = JOB, spoil: Any = None) -> None:
-        self.spoil = spoil
-        super().__init__(self.answered, jobsets=[stored(TrainingJob(**job))])
-
-    def answered(self, handler: Handler, asked: Asked) -> Any:
-        if self.spoil and (answer := self.spoil(handler, asked)):
-            return answer
-        runs = self.objects["jobsets"]
-        if asked.plural != "jobsets":
-            return None
-        if asked.method == "DELETE":
-            self.objects["jobsets"] = [run for run in runs if run["metadata"]["name"] != asked.name]
-        elif asked.method == "PATCH" and "dryRun" not in asked.query:
-            runs.append(stored(TrainingJob(**JOB)) | {"spec": asked.body["spec"]})
-            runs[-1]["metadata"] |= {**asked.body["metadata"], "uid": f"uid-{len(self.asked)}"}
-            return 201, {}, runs[-1]
-        return None
-
-    def shapes(self) -> list[tuple[str, int]]:
-        return [
-            (run["metadata"]["annotations"][keys.SLICE_NAME], run["spec"]["replicatedJobs"][0]["replicas"])
-            for run in self.objects["jobsets"]
-        ]
-
-    def changes(self) -> list[str]:
-        return [
-            asked.method
-            for asked in self.asked
-            if asked.method in ("DELETE", "PATCH") and "dryRun" not in asked.query
-        ]
 
 
 @pytest.mark.parametrize(
