@@ -43,13 +43,14 @@ class Wakeups:
     Attributes:
       ended: whether a signal has asked to end.
       resized: whether the terminal has another size, or this process was in the background.
+      stopped: whether Ctrl-Z asks this process to leave the terminal; noted within `on_stop`.
     """
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
-        self.ended = self.resized = False
+        self.ended = self.resized = self.stopped = False
 
     def wake(self) -> None:
         """End the wait; from any thread."""
@@ -91,6 +92,23 @@ class Wakeups:
             os.close(self._read)
             os.close(self._write)
 
+    @contextlib.contextmanager
+    def on_stop(self) -> Iterator[None]:
+        """Note Ctrl-Z (SIGTSTP) instead of stopping at once: the terminal is given back first."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            self.stopped = True
+            self.wake()
+
+        if not hasattr(signal, "SIGTSTP"):
+            yield
+            return
+        before = signal.signal(signal.SIGTSTP, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTSTP, before)
+
 
 class Keyboard:
     """The keys of a terminal, without Enter and without an echo.
@@ -123,6 +141,10 @@ class Keyboard:
             tty.setcbreak(self.descriptor, termios.TCSANOW)
 
     def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Have the terminal send lines again, as before."""
         if self.descriptor is None or self._before is None:
             return
         import termios
@@ -151,10 +173,29 @@ class Keyboard:
 @contextlib.contextmanager
 def screen(console: Console) -> Iterator[Callable[[Any], None]]:
     """Yield a function that draws over the whole terminal; the old screen is back afterwards."""
-    console.set_alt_screen(True)
-    console.show_cursor(False)
+    _enter(console)
     try:
         yield console.update_screen
     finally:
-        console.show_cursor(True)
-        console.set_alt_screen(False)
+        _leave(console)
+
+
+def stop(console: Console, keyboard: Keyboard) -> None:
+    """Give the terminal back and stop this process, as Ctrl-Z does; draw again once it goes on (`fg`)."""
+    _leave(console)
+    keyboard.give_back()
+    handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTSTP)  # returns after SIGCONT
+    signal.signal(signal.SIGTSTP, handler)
+    keyboard.take()
+    _enter(console)
+
+
+def _enter(console: Console) -> None:
+    console.set_alt_screen(True)
+    console.show_cursor(False)
+
+
+def _leave(console: Console) -> None:
+    console.show_cursor(True)
+    console.set_alt_screen(False)

@@ -15,12 +15,14 @@ from kubernetes.utils.quantity import parse_quantity
 
 from launcher import keys
 from launcher.rendering.manifest import to_yaml
+from launcher.runs import objects
 
 QUANTITIES = ("limits", "requests", "sizeLimit")  # fields that are, or hold, Kubernetes quantities
 # Kueue and the verbs suspend and resume change these spec fields while a run lives: they are its state.
 STATE_FIELDS = ("suspend",)
 # `submit` adds these annotations; a render knows neither who submits nor who suspends.
 STATE_ANNOTATIONS = (keys.SUBMITTED_BY, keys.SUSPENDED)
+PREDICTED = "log.predicted"  # setting of the trainer
 
 
 def unified(live: Mapping[str, Any], rendered: Mapping[str, Any], manager: str) -> str:
@@ -108,4 +110,17 @@ def _text(manifest: Mapping[str, Any]) -> str:
         plain.get("spec", {}).pop(name, None)
     for name in STATE_ANNOTATIONS:
         plain["metadata"].get("annotations", {}).pop(name, None)
+    for group in objects.entries(plain, "spec", "replicatedJobs"):
+        for container in objects.entries(group, "template", "spec", "template", "spec", "containers"):
+            _drop_prediction(container)
     return to_yaml([plain])
+
+
+def _drop_prediction(container: Any) -> None:
+    """Leave the predicted throughput out of a trainer's command: `check` has added it, and no person."""
+    command = container.get("command")
+    if not isinstance(command, list):
+        return
+    for at in range(len(command) - 1, 0, -1):
+        if command[at - 1] == "--set" and str(command[at]).startswith(f"{PREDICTED}="):
+            del command[at - 1 : at + 1]

@@ -13,10 +13,11 @@ from trainer import recipes
 from trainer.board.folders import Folder
 from trainer.config import FIELDS, SECTIONS, resolve
 from trainer.errors import TrainError
+from trainer.metrics.expected import PREDICTED
 from trainer.report.chart import thin
 from trainer.rundir import goodput, jsonlines, rows
 
-FORMAT = 1  # of a row; one of another number is computed again
+FORMAT = 2  # of a row; one of another number is computed again
 POINTS = 150  # of a curve; more are indistinguishable at its width
 CURVES = {  # name -> kind of the rows of metrics.jsonl, and the value
     "training loss": ("train", "loss"),
@@ -77,6 +78,8 @@ def _settings(folder: Folder) -> Row:
     for section, values in config.items():
         for key, value in values.items() if isinstance(values, dict) else ():
             path = f"{section}.{key}"
+            if path == PREDICTED:  # nobody has chosen it
+                continue
             default = _default(path)
             if path in SHOWN or value != default:
                 settings[text_of(path)] = text_of(value)

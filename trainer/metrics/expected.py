@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from trainer.cost.utilisation import Cost, Peak
 from trainer.metrics.hosts import HostTime, straggler
 
+PREDICTED = "log.predicted"  # the setting with the predicted throughput
 LOW = 0.8  # share of the predicted throughput below which a cause is looked for
 EXPECTED_SHARE = 0.9  # of a chip's peaks, as `check` expects; launcher/check/prediction.py has its source
 MOST = 0.5  # share of the lost time that a cause must explain

@@ -42,6 +42,8 @@ FREE = frozenset(
         *("train.join_seconds", "train.compile_cache", "train.allow_changes"),
     ]
 )
+# No change of the run.
+UNSAID = ("train.allow_changes", "log.predicted")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,8 @@ class Change:
 def changes(before: dict[str, Any], config: TrainConfig) -> list[Change]:
     """Return the settings that differ from those of an earlier attempt, in the order of their declaration.
 
-    ``train.allow_changes``, the permission to differ, is not among them.
+    ``train.allow_changes``, the permission to differ, is not among them, nor is ``log.predicted``, which
+    follows from the others.
 
     Args:
       before: config.json of that attempt. A setting that it lacks, or holds with a value that this version
@@ -67,7 +70,7 @@ def changes(before: dict[str, Any], config: TrainConfig) -> list[Change]:
       config: settings of this attempt.
     """
     old, new = _flat(before), _flat(dataclasses.asdict(config))
-    names = [name for name in FIELDS if old[name] != new[name] and name != "train.allow_changes"]
+    names = [name for name in FIELDS if old[name] != new[name] and name not in UNSAID]
     return [Change(setting=name, before=old[name], now=new[name]) for name in names]
 
 

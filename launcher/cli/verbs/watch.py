@@ -16,7 +16,7 @@ from launcher.check.prices import Prices
 from launcher.cli import options, target, terminal
 from launcher.errors import Problem, RequestError, printable
 from launcher.live.lines import Lines, line
-from launcher.live.terminal import Keyboard, Wakeups, screen
+from launcher.live.terminal import Keyboard, Wakeups, screen, stop
 from launcher.live.view import View
 from launcher.request import kubernetes_names
 
@@ -128,7 +128,7 @@ def _show(feed: Feed, where: str, ends: bool, as_json: bool, wakeups: Wakeups) -
     from rich.console import Console
 
     console = Console(file=stream)
-    with Keyboard() as keyboard, screen(console) as draw:
+    with Keyboard() as keyboard, wakeups.on_stop(), screen(console) as draw:
         _redraw(feed, where, ends, wakeups, keyboard, console, draw)
     from launcher.live import screen as drawing
 
@@ -171,8 +171,14 @@ def _redraw(
         if wakeups.ended or (ends and views and all(view.is_over for view in views)):
             return
         pressed = wakeups.wait(CLOCK_SECONDS, keyboard.descriptor)
-        while not (pressed or wakeups.ended or wakeups.resized) and time.monotonic() - at < DRAW_SECONDS:
+        while (
+            not (pressed or wakeups.ended or wakeups.resized or wakeups.stopped)
+            and time.monotonic() - at < DRAW_SECONDS
+        ):
             pressed = wakeups.wait(DRAW_SECONDS - (time.monotonic() - at), keyboard.descriptor)
+        if wakeups.stopped:
+            wakeups.stopped = False
+            stop(console, keyboard)
         if wakeups.resized:
             wakeups.resized = False
             keyboard.take()

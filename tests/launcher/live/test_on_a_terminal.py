@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +129,32 @@ def test_a_signal_gives_the_terminal_back(tmp_path, number):
         assert terminal.ends() == 0
         assert not terminal.alternate
         assert terminal.modes() == (True, True)
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash, whose job control stops and continues")
+def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_draws_again(tmp_path):
+    with two_runs() as server:
+        line = shlex.join([*COMMAND, "--kubeconfig", str(server.kubeconfig(tmp_path))])
+        shell = ["/usr/bin/env", "bash", "--norc", "--noprofile", "-i"]
+        with Terminal(shell, tmp_path, 100, 30, environ(PS1="ready> ")) as terminal:
+            terminal.until(lambda screen: "ready> " in screen.raw)
+            terminal.press(f"{line}\n")
+            for _ in range(2):
+                terminal.until(lambda screen: screen.alternate and "step 40/100" in screen.text)
+                assert terminal.modes() == (False, False)
+                read = len(terminal.raw)
+                terminal.press("\x1a")
+                terminal.until(lambda screen, read=read: "Stopped" in screen.raw[read:])
+                assert not terminal.alternate
+                last = terminal.raw[read:].partition("Stopped")[0]
+                assert "\x1b[?25h" in last  # the cursor, and the first screen, before the shell speaks
+                assert "\x1b[?1049l" in last
+                terminal.press("fg\n")
+            terminal.until(lambda screen: screen.alternate and "step 40/100" in screen.text)
+            terminal.press("q")
+            terminal.until(lambda screen: not screen.alternate)
+            terminal.press("exit\n")
+            terminal.ends()
 
 
 def test_no_color_has_no_colour_and_says_the_same(tmp_path):

@@ -60,3 +60,18 @@ def test_another_number_of_containers_is_a_difference():
     container(stored)["args"] = ["one", "more"]
     container(new)["args"] = ["one"]
     assert "-              - more" in diff.unified(stored, new, MANAGER)
+
+
+@pytest.mark.parametrize("sides", [(9, None), (None, 9), (9, 10)])
+def test_the_prediction_of_check_is_no_difference_and_other_settings_are(sides):
+    """`submit --check` adds it to what a person has asked for."""
+
+    def job(predicted, *more):
+        sets = more if predicted is None else (f"log.predicted={predicted}", *more)
+        return rendered(
+            JOB if not sets else TrainingJob(slice="v4-32", arch="resnet152", bucket="b-1", set=sets)
+        )
+
+    before, after = sides
+    assert diff.unified(live(job(before)), job(after), MANAGER) == ""
+    assert "optim.lr=1" in diff.unified(live(job(before)), job(after, "optim.lr=1"), MANAGER)

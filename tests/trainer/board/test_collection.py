@@ -33,11 +33,14 @@ def reads(monkeypatch):
 
 
 def test_the_figures_of_a_run(tmp_path, capsys):
-    board_runs.make(tmp_path / "runs" / "sweep" / "a", "a", 0.75, optim__lr=0.3, train__seed=2)
+    board_runs.make(
+        tmp_path / "runs" / "sweep" / "a", "a", 0.75, optim__lr=0.3, train__seed=2, log__predicted=900.0
+    )
     assert main([str(tmp_path / "runs"), "--json", "--chips", CHIPS]) == 0
     [row] = json.loads(capsys.readouterr().out)
     assert row["changed"] == {"optim.lr": "0.3", "train.seed": "2"}
     assert row["settings"]["data.shift_pixels"] == "1"  # of the recipe
+    assert "log.predicted" not in row["settings"]  # nobody has chosen it
     expected = {"name": "a", "group": "sweep", "state": "finished", "data": "digits", "recipe": "digits"}
     expected |= {"best_accuracy": 0.75, "accuracy": 0.375, "step": 20, "epochs": 2.0, "loss": 0.15}
     expected |= {"images_per_second": 110.0, "devices": 8, "hosts": 2, "attempts": 1, "seconds": 36.0}

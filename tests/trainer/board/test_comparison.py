@@ -12,7 +12,7 @@ from trainer.cli import main
 def runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     board_runs.make(tmp_path / "a", "first", 0.5)
-    board_runs.make(tmp_path / "b", "second", 0.75, optim__lr=0.3, model__arch="resnet18")
+    board_runs.make(tmp_path / "b", "second", 0.75, optim__lr=0.3, model__arch="resnet18", log__predicted=9.0)
     return tmp_path
 
 
