@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.stages import Lowered, Traced
 
+from trainer.devices import cpu_barrier
 from trainer.devices.cpu_cache import NO_CACHE, Executables
 from trainer.devices.mesh import batch_sharding, replicated
 from trainer.devices.model_axis import MODEL, Division
@@ -110,6 +111,7 @@ def lower_train(
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, everywhere),
         donate_argnums=0,
+        compiler_options=_options(mesh),
     )
     with _axes_of(mesh):
         return _lower(jitted.trace(tuple(jax.tree.leaves(shapes)), batch), mesh)
@@ -140,7 +142,10 @@ def lower_eval(
     state = of_state(mesh, shapes, "none", division)
     shardings = tuple(jax.tree.leaves((state.params, state.stats)))
     jitted = jax.jit(
-        eval_step, in_shardings=(shardings, batch_sharding(mesh)), out_shardings=replicated(mesh)
+        eval_step,
+        in_shardings=(shardings, batch_sharding(mesh)),
+        out_shardings=replicated(mesh),
+        compiler_options=_options(mesh),
     )
     with _axes_of(mesh):
         return _lower(jitted.trace(tuple(jax.tree.leaves((shapes.params, shapes.stats))), batch), mesh)
@@ -151,6 +156,10 @@ def _axes_of(mesh: Mesh) -> contextlib.AbstractContextManager[Any]:
     if MODEL not in mesh.shape:
         return contextlib.nullcontext()
     return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
+
+
+def _options(mesh: Mesh) -> dict[str, Any] | None:
+    return dict(cpu_barrier.OPTIONS) if mesh.devices.flat[0].platform == "cpu" else None
 
 
 def _lower(traced: Traced, mesh: Mesh) -> Lowered:

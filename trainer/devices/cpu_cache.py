@@ -16,6 +16,7 @@ from etils import epath
 from jax.experimental import serialize_executable
 from jax.stages import Compiled, Lowered
 
+from trainer.devices import cpu_barrier
 from trainer.runtime.messages import warn
 from trainer.runtime.private import others_write
 
@@ -79,7 +80,7 @@ def _key(lowered: Lowered) -> str:
     parts = [
         lowered.as_text(),
         *(importlib.metadata.version(name) for name in ("jax", "jaxlib")),
-        os.environ.get("XLA_FLAGS", ""),
+        f"{cpu_barrier.OPTIONS} {os.environ.get('XLA_FLAGS', '')}",
         f"{jax.process_index()} of {jax.process_count()}, {jax.device_count()} devices",
         _processor(),
     ]

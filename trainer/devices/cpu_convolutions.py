@@ -1,9 +1,10 @@
-"""Convolutions that XLA's CPU compiler is slow at, lowered to the matrix products that they are.
+"""Convolutions that XLA's CPU compiler is slow at, lowered to what it is fast at.
 
 On a CPU, XLA runs the gradient of a 1x1 convolution's kernel at a quarter of a core's peak, and the same sums
-as a product of two matrices near the peak. The choice is made where a program is lowered for a CPU: the trace
-stays the same, a program for another platform keeps its convolutions whatever machine compiles it, and layers
-from elsewhere gain too.
+as a product of two matrices near the peak. Depthwise convolutions are sums of shifted products instead
+(``cpu_depthwise``). The choice is made where a program is lowered for a CPU: the trace stays the same, a
+program for another platform keeps its convolutions whatever machine compiles it, and layers from elsewhere
+gain too.
 """
 
 from collections.abc import Callable
@@ -14,13 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.interpreters import mlir
 
-Product = Callable[[jax.Array, jax.Array], jax.Array]
+from trainer.devices import cpu_depthwise
+
+Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 
 FLOATS = (jnp.float32, jnp.bfloat16)
 
 
 def install() -> None:
-    """Lower convolutions for CPUs to matrix products from now on, where they are one.
+    """Lower convolutions for CPUs to what is faster there from now on: products, and sums of shifted ones.
 
     The rule is one of JAX's own kind and holds in the whole process. A second call does nothing.
     """
@@ -30,15 +33,25 @@ def install() -> None:
         return
 
     def lower(context: mlir.LoweringRuleContext, *operands: Any, **parameters: Any) -> Any:
-        product = as_product(*context.avals_in, **parameters)
-        if product is None:
+        faster = _faster(*context.avals_in, **parameters)
+        if faster is None:
             return convolution(context, *operands, **parameters)
-        return mlir.lower_fun(product, multiple_results=False)(context, *operands)
+        return mlir.lower_fun(faster, multiple_results=False)(context, *operands)
 
     mlir.register_lowering(jax.lax.conv_general_dilated_p, lower, platform="cpu")
 
 
-def as_product(image: Any, window: Any, **parameters: Any) -> Product | None:
+def _faster(image: Any, window: Any, **parameters: Any) -> Convolution | None:
+    """The convolution as another function of both arrays; None where XLA's own is as fast."""
+    axis_types = image.sharding.mesh.axis_types + window.sharding.mesh.axis_types
+    if jax.sharding.AxisType.Explicit in axis_types or image.dtype != window.dtype:
+        return None
+    if image.dtype not in FLOATS:
+        return None
+    return as_product(image, window, **parameters) or cpu_depthwise.as_sums(image, window, **parameters)
+
+
+def as_product(image: Any, window: Any, **parameters: Any) -> Convolution | None:
     """Return the convolution of both arrays as a function of one matrix product; None where it is none.
 
     Two kinds are: a window of one pixel, also in the gradient of its image, and a window as large as its
@@ -48,10 +61,7 @@ def as_product(image: Any, window: Any, **parameters: Any) -> Product | None:
       image, window: types of the two arrays.
       parameters: those of ``jax.lax.conv_general_dilated_p``.
     """
-    axis_types = image.sharding.mesh.axis_types + window.sharding.mesh.axis_types
-    if jax.sharding.AxisType.Explicit in axis_types or image.dtype != window.dtype:
-        return None
-    if image.dtype not in FLOATS or parameters["feature_group_count"] * parameters["batch_group_count"] > 1:
+    if parameters["feature_group_count"] * parameters["batch_group_count"] > 1:
         return None
     numbers = parameters["dimension_numbers"]
     sizes = [window.shape[axis] for axis in numbers.rhs_spec[2:]]

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from trainer.config import ModelConfig
+from trainer.devices import cpu_barrier
 from trainer.errors import ConfigError
 from trainer.models import sight
 
@@ -51,7 +52,7 @@ def repeat(
     def run(x: jax.Array, inputs: tuple[nnx.State, Any]) -> tuple[jax.Array, nnx.State]:
         state, part = inputs
         block = nnx.merge(graphdef, state)
-        y = call(block, x, part)
+        y = cpu_barrier.once(call(block, x, part))
         return y, nnx.state(block, nnx.BatchStat)
 
     scanned = model.repeat == "scan" and len(blocks) > 1

@@ -17,6 +17,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from trainer.config import ModelConfig
+from trainer.devices import cpu_barrier
 from trainer.devices.model_axis import Division, divided, undivided
 from trainer.errors import ConfigError
 from trainer.models import sight
@@ -101,7 +102,7 @@ class Block(nnx.Module):
           x: [B, T, width] of any float dtype.
           drop: a scalar key and the share of the examples that skip a branch; None: none does.
         """
-        x = x + self._kept(self.attention(self.norm1(x)), "gain1", drop, 0)
+        x = cpu_barrier.once(x + self._kept(self.attention(self.norm1(x)), "gain1", drop, 0))
         return x + self._kept(self.mlp(self.norm2(x)), "gain2", drop, 1)
 
     def _kept(self, branch: jax.Array, gain: str, drop: Drop, number: int) -> jax.Array:

@@ -211,7 +211,7 @@ class Graph:
     def _stop_gradient(self, equation: Any, x: Value) -> Value:
         return x
 
-    _copy = _copy_p = _optimization_barrier = _stop_gradient
+    _copy = _copy_p = _optimization_barrier = _once = _stop_gradient
 
     def _convert_element_type(self, equation: Any, x: Value) -> Value:
         if equation.invars[0].aval.dtype == equation.params["new_dtype"]:

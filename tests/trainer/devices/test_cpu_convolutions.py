@@ -1,4 +1,4 @@
-"""Convolutions as matrix products on a CPU: one function, the same gradients, other platforms untouched."""
+"""Convolutions as products and sums on a CPU: one function, the same gradients, other platforms untouched."""
 
 import subprocess
 import sys
@@ -22,6 +22,9 @@ PRODUCTS = [(1, 1, 0, 1, (5, 4)), (1, 2, 0, 1, (6, 6)), (1, 2, 0, 1, (7, 5)), (1
 OTHERS = [(1, 1, 1, 1, (5, 4)), (1, 2, 1, 1, (5, 4)), (3, 1, 1, 1, (6, 5)), (3, 2, 1, 1, (7, 6))]
 OTHERS += [(4, 1, 0, 1, (4, 4)), (4, 2, 0, 1, (5, 5)), (2, 2, 0, 1, (4, 6))]
 GROUPED = [(1, 1, 0, 2, (5, 4)), (1, 2, 0, 4, (6, 6)), (3, 1, 1, 4, (5, 5))]
+# groups of one channel: sums of shifted products
+DEPTHWISE = [(3, 1, 1, 4, (6, 5)), (3, 2, 1, 4, (7, 6)), (5, 2, 2, 4, (8, 8)), (2, 2, 0, 4, (4, 6))]
+DEPTHWISE += [(7, 1, 3, 4, (5, 5)), (4, 3, 1, 4, (9, 7))]
 
 
 def convolution(size, stride, padding, groups, numbers=NHWC):
@@ -42,7 +45,8 @@ def arrays(case, dtype=jnp.float32):
     size, _, _, groups, side = case
     draws = np.random.default_rng(1)
     x = draws.normal(size=(8, *side, 4))
-    return jnp.asarray(x, dtype), jnp.asarray(draws.normal(size=(size, size, 4 // groups, 12)), dtype)
+    outputs = 4 if case in DEPTHWISE else 12
+    return jnp.asarray(x, dtype), jnp.asarray(draws.normal(size=(size, size, 4 // groups, outputs)), dtype)
 
 
 def by_hand(case, x, kernel, pull):
@@ -98,7 +102,7 @@ def lowered(case, platform):
     return [trace.lower(lowering_platforms=(platform,)).as_text() for trace in traces]
 
 
-@pytest.mark.parametrize("case", [*PRODUCTS, *OTHERS, *GROUPED])
+@pytest.mark.parametrize("case", [*PRODUCTS, *OTHERS, *GROUPED, *DEPTHWISE])
 def test_the_function_and_both_gradients_are_those_worked_out_by_hand(case):
     x, kernel = arrays(case)
     computed, pull = results(convolution(*case[:4]), x, kernel)
@@ -106,7 +110,7 @@ def test_the_function_and_both_gradients_are_those_worked_out_by_hand(case):
         np.testing.assert_allclose(array, wanted, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", [PRODUCTS[0], PRODUCTS[2], OTHERS[1]])
+@pytest.mark.parametrize("case", [PRODUCTS[0], PRODUCTS[2], OTHERS[1], DEPTHWISE[1]])
 def test_channels_first_is_the_same_function(case):
     x, kernel = arrays(case)
     first = convolution(*case[:4], numbers=NCHW)
@@ -116,10 +120,11 @@ def test_channels_first_is_the_same_function(case):
         np.testing.assert_allclose(array.transpose(back), same, rtol=1e-5, atol=1e-4)
 
 
-def test_bfloat16_stays_bfloat16():
-    x, kernel = arrays(PRODUCTS[1], jnp.bfloat16)
-    computed, pull = results(convolution(*PRODUCTS[1][:4]), x, kernel)
-    for array, wanted in zip(computed, by_hand(PRODUCTS[1], x, kernel, pull), strict=True):
+@pytest.mark.parametrize("case", [PRODUCTS[1], DEPTHWISE[1]])
+def test_bfloat16_stays_bfloat16(case):
+    x, kernel = arrays(case, jnp.bfloat16)
+    computed, pull = results(convolution(*case[:4]), x, kernel)
+    for array, wanted in zip(computed, by_hand(case, x, kernel, pull), strict=True):
         assert array.dtype == jnp.bfloat16
         np.testing.assert_allclose(np.asarray(array, np.float64), wanted, rtol=2e-2, atol=0.2)
 
@@ -131,6 +136,16 @@ def test_on_a_cpu_it_is_a_product_in_all_three(case):
         assert "stablehlo.convolution" not in text
 
 
+@pytest.mark.parametrize("case", DEPTHWISE)
+def test_on_a_cpu_a_depthwise_one_is_a_sum_in_all_three(case):
+    assert not [text for text in lowered(case, "cpu") if "stablehlo.convolution" in text]
+
+
+def test_a_large_depthwise_kernel_stays_a_convolution():
+    for text in lowered((9, 1, 4, 4, (12, 12)), "cpu"):
+        assert text.count("stablehlo.convolution") == 1
+
+
 @pytest.mark.parametrize("case", [OTHERS[2], OTHERS[3], *GROUPED])
 def test_what_is_no_product_stays_a_convolution(case):
     for text in lowered(case, "cpu"):
@@ -138,19 +153,21 @@ def test_what_is_no_product_stays_a_convolution(case):
         assert text.count("stablehlo.convolution") == 1
 
 
-def test_several_devices_compute_the_same():
-    x, kernel = arrays(PRODUCTS[1])
+@pytest.mark.parametrize("case", [PRODUCTS[1], DEPTHWISE[0]])
+def test_several_devices_compute_the_same(case):
+    x, kernel = arrays(case)
     devices = jax.make_mesh((8,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
     split = jax.device_put(x, NamedSharding(devices, PartitionSpec("batch")))
-    alone, _ = results(convolution(*PRODUCTS[1][:4]), x, kernel)
-    together, _ = results(convolution(*PRODUCTS[1][:4]), split, kernel)
+    alone, _ = results(convolution(*case[:4]), x, kernel)
+    together, _ = results(convolution(*case[:4]), split, kernel)
     for one, eight in zip(alone, together, strict=True):
         np.testing.assert_allclose(one, eight, rtol=1e-5, atol=1e-5)
 
 
-def test_under_shard_map_and_with_explicit_axes_it_is_the_same_function():
-    x, kernel = arrays(PRODUCTS[0])
-    convolve = convolution(*PRODUCTS[0][:4])
+@pytest.mark.parametrize("case", [PRODUCTS[0], DEPTHWISE[0]])
+def test_under_shard_map_and_with_explicit_axes_it_is_the_same_function(case):
+    x, kernel = arrays(case)
+    convolve = convolution(*case[:4])
     wanted = convolve(x, kernel)
     for axis_type in (jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit):
         devices = jax.make_mesh((8,), ("batch",), axis_types=(axis_type,))
@@ -167,11 +184,12 @@ from trainer.devices import cpu_convolutions
 
 def loss(x, kernel):
     return jax.lax.conv_general_dilated(
-        x, kernel, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x, kernel, (2, 2), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=GROUPS
     ).sum()
 
 def texts():
-    trace = jax.jit(jax.grad(loss, (0, 1))).trace(jnp.zeros((2, 6, 6, 4)), jnp.zeros((1, 1, 4, 8)))
+    kernel = jnp.zeros((SIZE, SIZE, 4 // GROUPS, 8 if GROUPS == 1 else 4))
+    trace = jax.jit(jax.grad(loss, (0, 1))).trace(jnp.zeros((2, 6, 6, 4)), kernel)
     return [trace.lower(lowering_platforms=(name,)).as_text() for name in ("tpu", "cuda", "cpu")]
 
 before = texts()
@@ -181,6 +199,8 @@ print([a == b for a, b in zip(before, texts())])
 """
 
 
-def test_programs_for_other_platforms_are_the_same_bytes():
-    done = subprocess.run([sys.executable, "-c", PLATFORMS], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(("size", "groups"), [(1, 1), (3, 4)])
+def test_programs_for_other_platforms_are_the_same_bytes(size, groups):
+    code = f"SIZE, GROUPS = {size}, {groups}\n{PLATFORMS}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[True, True, False]\n"
