@@ -42,13 +42,16 @@ PROGRAMS = Programs()
 
 
 class Run:
-    """All parts of a run on the first ``devices`` devices; a step is compiled when it is first used."""
+    """All parts of a run on the first ``devices`` devices, in ``slices`` slices.
 
-    def __init__(self, devices, **settings):
+    A step is compiled when it is first used.
+    """
+
+    def __init__(self, devices, slices=1, **settings):
         self.config = resolve("r", "/d", "", SETTINGS | settings)
-        self.mesh = mesh.make_mesh(1, jax.devices()[:devices], self.config.mesh.model)
+        self.mesh = mesh.make_mesh(slices, jax.devices()[:devices], self.config.mesh.model)
         self.data = datasets.load(self.config.data, "train")
-        self.net, init = network.build(self.config.model, 10, 1, 8, "cpu", 32)
+        self.net, init = network.build(self.config.model, 10, 1, 8, "cpu", 32 // self.config.train.accumulate)
         schedule = optimizers.make_schedule(self.config.optim, 32, 100, 45)
         optimizer = optimizers.make_optimizer(self.config.optim, schedule)
         optimizer = sparse.wrap(optimizer, self.config, 100)

@@ -152,8 +152,8 @@ def lower_eval(
 
 
 def _axes_of(mesh: Mesh) -> contextlib.AbstractContextManager[Any]:
-    """Tell a network that is traced which axes the mesh has, where it may be divided over one of them."""
-    if MODEL not in mesh.shape:
+    """Tell a step that is traced which axes the mesh has, where its program depends on one of them."""
+    if MODEL not in mesh.shape and mesh.shape["slice"] == 1:
         return contextlib.nullcontext()
     return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 

@@ -10,6 +10,7 @@ import optax
 
 from trainer.config import OptimConfig, TrainConfig
 from trainer.data.source import Source
+from trainer.devices import slice_sums
 from trainer.errors import ConfigError
 from trainer.learning import optimizers, sparse
 from trainer.learning.augmentation import apply_auto_augment, augment, erase, resize
@@ -21,6 +22,7 @@ from trainer.models.network import Init, Network
 from trainer.state import Arrays, Averaging, Batch, EvalStep, Metrics, State, TrainStep
 
 Carry = tuple[Arrays, Metrics, Arrays]  # gradients and metrics so far, statistics
+Inputs = tuple[jax.Array, jax.Array, Mix | None]  # images, labels, how they were mixed
 Part = tuple[jax.Array, jax.Array, jax.Array, Mix | None]  # its number, images, labels, how they were mixed
 
 DRAW_SALT = 0x646570  # the stream of what networks draw, such as stochastic depth, keyed by (seed, step)
@@ -156,9 +158,49 @@ def _gradients(
     key: jax.Array | None,
     config: TrainConfig,
 ) -> tuple[Arrays, Arrays, Metrics]:
+    """Gradients, statistics and metrics of a batch.
+
+    Where each slice can compute its own examples, it adds up its parts before anything crosses to the others.
+    """
+    batch, groups = (images, labels, mixed), network.layers.norm_groups
+    apart = network.by_slice and slice_sums.separable(groups, bool(network.statistics))
+    if config.train.accumulate == 1 or not apart:
+        return _sums_of_parts(network, state.params, state.stats, batch, key, config, lambda grads: grads)
+
+    def of_a_slice(
+        arrays: tuple[Arrays, Arrays], key: jax.Array | None, batch: Inputs
+    ) -> tuple[Arrays, Arrays, Metrics]:
+        grads, stats, sums = _sums_of_parts(network, *arrays, batch, key, config, slice_sums.divided)
+        grads = slice_sums.mean_of_gradients(grads, _summed_in(network, grads), config.train.shard == "none")
+        return grads, *slice_sums.mean((stats, sums))
+
+    return slice_sums.each_slice(of_a_slice, (state.params, state.stats), key, batch)
+
+
+def _summed_in(network: Network, grads: Arrays) -> dict[str, jnp.dtype]:
+    """The dtype in which gradients are summed over slices: that in which a slice sums those of its devices.
+
+    With ``model.grad_dtype=auto`` kernels are summed in the dtype of the arithmetic; the head's is float32.
+    """
+    layers = network.layers
+    narrow = jnp.dtype(jnp.float32 if layers.float32_kernel_grads else layers.dtype)
+    is_narrow = {name: name.endswith("kernel") and not name.startswith("head.") for name in grads}
+    return {name: narrow if is_narrow[name] else jnp.dtype(jnp.float32) for name in grads}
+
+
+def _sums_of_parts(
+    network: Network,
+    params: Arrays,
+    stats: Arrays,
+    batch: Inputs,
+    key: jax.Array | None,
+    config: TrainConfig,
+    placed: Callable[[Arrays], Arrays],
+) -> tuple[Arrays, Arrays, Metrics]:
     """Gradients and metrics of a batch, which goes through the network in ``train.accumulate`` parts.
 
-    The parts are summed as the whole batch would be; BatchNorm sees one part at a time.
+    The parts are summed as the whole batch would be; BatchNorm sees one part at a time. ``placed`` says how
+    gradients are laid out over the devices.
     """
 
     def part_gradients(
@@ -171,16 +213,16 @@ def _gradients(
                 loss = loss + penalty.astype(jnp.float32)
             return loss, (outputs, new_stats)
 
-        (loss, (outputs, new_stats)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
+        (loss, (outputs, new_stats)), grads = jax.value_and_grad(objective, has_aux=True)(params)
         accuracy = jnp.mean((jnp.argmax(outputs.logits, -1) == labels).astype(jnp.float32))
         metrics = {name: value.astype(jnp.float32) for name, value in outputs.metrics.items()}
         if outputs.penalties:
             metrics["penalty"] = sum(value.astype(jnp.float32) for value in outputs.penalties.values())
-        return grads, new_stats, {"loss": loss, "accuracy": accuracy, **metrics}
+        return placed(grads), new_stats, {"loss": loss, "accuracy": accuracy, **metrics}
 
     parts = config.train.accumulate
     if parts == 1:
-        return part_gradients(state.stats, images, labels, mixed, key)
+        return part_gradients(stats, *batch, key)
 
     def add_part(carry: Carry, part: Part) -> tuple[Carry, None]:
         grads, sums, stats = carry
@@ -192,12 +234,13 @@ def _gradients(
 
     # Part i takes every parts-th example, so that each device keeps its own.
     inputs = jax.tree.map(
-        lambda a: jnp.swapaxes(a.reshape(-1, parts, *a.shape[1:]), 0, 1), (images, labels, mixed)
+        lambda a: jnp.swapaxes(a.reshape(-1, parts, *a.shape[1:]), 0, 1), batch
     )  # each [parts, B / parts, ...]
     first = jax.tree.map(lambda a: a[0], inputs)
-    shapes = jax.eval_shape(part_gradients, state.stats, *first, key)
+    shapes = jax.eval_shape(part_gradients, stats, *first, key)
     zeros, sums = (jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes[i]) for i in (0, 2))
-    (grads, sums, stats), _ = jax.lax.scan(add_part, (zeros, sums, state.stats), (jnp.arange(parts), *inputs))
+    start = placed(zeros), sums, stats
+    (grads, sums, stats), _ = jax.lax.scan(add_part, start, (jnp.arange(parts), *inputs))
     return grads, stats, sums
 
 

@@ -144,6 +144,8 @@ class Architecture:
       fit: ``fit(name, array, shape)`` returns an array that was learned on images of another size for those
         of the run, and one that cannot be as it is; None: no array depends on the size.
       division: how ``mesh.model`` divides its arrays; None: it cannot be divided.
+      by_slice: whether examples of a batch meet only in our BatchNorm, and what is drawn for them is drawn by
+        ``trainer.models.variants``; then slices may compute apart what is theirs.
 
     Raises:
       ConfigError: a word of ``settings`` is no setting.
@@ -155,6 +157,7 @@ class Architecture:
     foreign: Mapping[str, Callable[[ModelConfig], Foreign]] = dataclasses.field(default_factory=dict)
     fit: Callable[[str, np.ndarray, tuple[int, ...]], np.ndarray] | None = None
     division: Division | None = None
+    by_slice: bool = False
 
     def __post_init__(self):
         if unknown := sorted(self.settings - SETTINGS):

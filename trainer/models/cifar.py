@@ -150,4 +150,5 @@ def architecture(kind: str, depth: int) -> Architecture:
         make=make,
         settings=(SETTINGS if drops else SETTINGS - {"stochastic_depth"}) | {"depth"},
         draws=lambda model: model.stochastic_depth > 0,
+        by_slice=True,
     )

@@ -167,6 +167,7 @@ def architecture(**sizes: Any) -> Architecture:
             "timm": lambda model: timm_names(sizes["depths"]),
             "torchvision": lambda model: torchvision_names(sizes["depths"]),
         },
+        by_slice=True,
     )
 
 

@@ -314,6 +314,7 @@ def architecture(**sizes: Any) -> Architecture:
             "timm": lambda model: names("timm", model),
             "torchvision": lambda model: names("torchvision", model),
         },
+        by_slice=True,
     )
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from trainer.devices import cpu_convolutions
+from trainer.devices import cpu_convolutions, slice_sums
 
 # Kaiming normal over the outputs (He et al. 2015, arXiv:1502.01852, section 2.2; Goyal et al. 2017,
 # arXiv:1706.02677, section 5.1).
@@ -183,8 +183,8 @@ class BatchNorm(nnx.Module):
           measured: [B, …, …, C], the array that the statistics are taken from; None: x itself.
         """
         measured = x if measured is None else measured
-        if train and self.groups > 1:
-            return self._in_groups(x, measured)
+        if train and (groups := slice_sums.own_groups(self.groups)) > 1:
+            return self._in_groups(x, measured, groups)
         wide = x.astype(jnp.float32)
         if train:
             mean, var = _statistics(measured.astype(jnp.float32), PIXELS)  # [C], [C]
@@ -209,9 +209,9 @@ class BatchNorm(nnx.Module):
         multiplier = self.scale[...] * jax.lax.rsqrt(var + self.epsilon)
         return multiplier, self.bias[...] - mean * multiplier
 
-    def _in_groups(self, x: jax.Array, measured: jax.Array) -> jax.Array:
-        parts = x.astype(jnp.float32).reshape(self.groups, -1, *x.shape[1:])  # [G, B / G, H, W, C]
-        measured_parts = measured.astype(jnp.float32).reshape(self.groups, -1, *measured.shape[1:])
+    def _in_groups(self, x: jax.Array, measured: jax.Array, groups: int) -> jax.Array:
+        parts = x.astype(jnp.float32).reshape(groups, -1, *x.shape[1:])  # [G, B / G, H, W, C]
+        measured_parts = measured.astype(jnp.float32).reshape(groups, -1, *measured.shape[1:])
         mean, var = _statistics(measured_parts, (1, 2, 3))  # [G, C], [G, C]
         multiplier, shift = self.learn(mean, var, measured_parts[0].size // x.shape[-1])
         parts = parts * multiplier[:, None, None, None] + shift[:, None, None, None]

@@ -45,6 +45,8 @@ class Network:
       takes_key: whether the module takes a parameter ``key``.
       draws: whether training needs a key.
       division: how ``mesh.model`` divides the parameters; None: it cannot.
+      layers: settings of its layers, of which the training step needs the dtype and BatchNorm's groups.
+      by_slice: whether each slice may compute its own examples, see ``Architecture``.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Network:
     takes_key: bool
     draws: bool
     division: Division | None
+    layers: LayerConfig
+    by_slice: bool
 
     @property
     def is_own(self) -> bool:
@@ -207,7 +211,7 @@ def build(
         return _arrays(nnx.state(module, nnx.Param)), _arrays(nnx.state(module, nnx.BatchStat))
 
     abstract = nnx.eval_shape(make, jax.random.key(0))
-    network = _taken_apart(config, architecture, abstract, num_classes)
+    network = _taken_apart(config, architecture, abstract, num_classes, inputs.layers)
     if network.is_own:
         trace(network, init, (1, image_size, image_size, channels))
     return network, init
@@ -239,7 +243,7 @@ def _streams(key: jax.Array) -> nnx.Rngs:
 
 
 def _taken_apart(
-    config: ModelConfig, architecture: Architecture, module: nnx.Module, classes: int
+    config: ModelConfig, architecture: Architecture, module: nnx.Module, classes: int, layers: LayerConfig
 ) -> Network:
     graphdef, state = nnx.split(module)
     variables, random = {}, []
@@ -251,8 +255,18 @@ def _taken_apart(
         variables[_join(path)] = (path, variable)
     takes_key = "key" in inspect.signature(type(module).__call__).parameters
     draws = architecture.draws(config) if architecture.draws else takes_key or bool(random)
-    division = architecture.division
-    return Network(config.arch, classes, graphdef, variables, tuple(random), takes_key, draws, division)
+    return Network(
+        name=config.arch,
+        classes=classes,
+        graphdef=graphdef,
+        variables=variables,
+        random=tuple(random),
+        takes_key=takes_key,
+        draws=draws,
+        division=architecture.division,
+        layers=layers,
+        by_slice=architecture.by_slice,
+    )
 
 
 def _check_array(arch: str, name: str, variable: Any) -> None:

@@ -367,4 +367,5 @@ def architecture(**sizes: Any) -> Architecture:
         settings=SETTINGS,
         draws=lambda model: model.stochastic_depth > 0 or model.dropout > 0,
         foreign={"timm": lambda model: nfnet_names.timm(config.depths, config.pooled_stem)},
+        by_slice=True,
     )

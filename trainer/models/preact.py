@@ -190,6 +190,7 @@ def architecture(stage_sizes: tuple[int, ...]) -> Architecture:
         settings=SETTINGS | {"stem", "shortcut"},
         draws=lambda model: model.stochastic_depth > 0,
         foreign={"timm": lambda model: timm_names(stage_sizes, model)},
+        by_slice=True,
     )
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from trainer.config import ModelConfig
+from trainer.devices import slice_sums
 from trainer.errors import ConfigError
 from trainer.models import resnet_names, sight
 from trainer.models.architecture import Architecture, Foreign, Inputs
@@ -77,8 +78,8 @@ class ConvNorm(nnx.Module):
         """
         x = blur(x, 1, "constant") if self.smooth else x
         if train and self.folds:
-            folded = self._folded if self.norm.groups == 1 else self._folded_in_groups
-            return folded(x.astype(self.conv.dtype))
+            groups, x = slice_sums.own_groups(self.norm.groups), x.astype(self.conv.dtype)
+            return self._folded(x) if groups == 1 else self._folded_in_groups(x, groups)
         return self.norm(self.conv(x), train)  # [B, H / stride, W / stride, out]
 
     def _folded(self, x: jax.Array) -> jax.Array:
@@ -97,9 +98,9 @@ class ConvNorm(nnx.Module):
         multiplier, shift = self.norm.learn(out_mean, jnp.maximum(out_var, 0.0), count)
         return (self.conv(x, multiplier).astype(jnp.float32) + shift).astype(x.dtype)  # [B, H, W, out]
 
-    def _folded_in_groups(self, x: jax.Array) -> jax.Array:
+    def _folded_in_groups(self, x: jax.Array, groups: int) -> jax.Array:
         """``_folded`` where each part of the batch has statistics, and so a kernel, of its own."""
-        parts = x.reshape(self.norm.groups, -1, *x.shape[1:])  # [G, B / G, H, W, in]
+        parts = x.reshape(groups, -1, *x.shape[1:])  # [G, B / G, H, W, in]
         count = parts[0].size // x.shape[-1]
         mean = jnp.mean(parts.astype(jnp.float32), axis=(1, 2, 3))  # [G, in]
         covariance = jax.vmap(second_moments)(parts) / count - mean[:, :, None] * mean[:, None, :]
@@ -426,4 +427,5 @@ def architecture(**sizes: Any) -> Architecture:
         settings=SETTINGS,
         draws=lambda model: model.stochastic_depth > 0,
         foreign={"torchvision": foreign, "timm": foreign},
+        by_slice=True,
     )

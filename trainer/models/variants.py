@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from trainer.devices import slice_sums
 from trainer.models.layers import KERNEL_INIT, LayerConfig
 
 SQUEEZE_MULTIPLE = 8  # channels of the squeezed layer are a multiple of this, as timm has it
@@ -105,7 +106,9 @@ def drop_branch(x: jax.Array, rate: float | jax.Array, key: jax.Array, rescale: 
       key: a scalar key of the draws.
       rescale: whether the others are scaled up; NFNets do not (arXiv:2102.06171, the authors' code).
     """
-    survives = jax.random.bernoulli(key, 1.0 - rate, (x.shape[0], *[1] * (x.ndim - 1)))
+    survives = slice_sums.own_rows(
+        lambda rows: jax.random.bernoulli(key, 1.0 - rate, (rows, *[1] * (x.ndim - 1))), len(x)
+    )
     scaled = x / jnp.asarray(1.0 - rate, x.dtype) if rescale else x
     return jnp.where(survives, scaled, jnp.zeros_like(x))
 
@@ -118,7 +121,9 @@ def drop_features(x: jax.Array, rate: float, key: jax.Array) -> jax.Array:
       rate: probability that a feature of an example is zeroed, below 1.
       key: a scalar key of the draws.
     """
-    survives = jax.random.bernoulli(key, 1 - rate, x.shape)
+    survives = slice_sums.own_rows(
+        lambda rows: jax.random.bernoulli(key, 1 - rate, (rows, *x.shape[1:])), len(x)
+    )
     return jnp.where(survives, x / (1 - rate), jnp.zeros_like(x))
 
 

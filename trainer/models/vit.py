@@ -311,6 +311,7 @@ def architecture(**sizes: Any) -> Architecture:
         division=Division(
             counts={"heads": sizes["heads"], "hidden units": sizes["hidden"]}, axis=divided_axis
         ),
+        by_slice=True,
     )
 
 

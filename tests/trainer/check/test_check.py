@@ -71,6 +71,23 @@ def test_a_full_compilation_gives_the_same_costs_as_the_layout():
 
 @pytest.mark.slow
 @needs_compiler
+def test_gradients_of_parts_cross_between_slices_once():
+    def crossing(parts):
+        flags = ("--set", f"train.accumulate={parts}", "--set", "model.bn_group=1")
+        slices = ("--topology", "v5e:2x4", "--host-bounds", "2x2x1", "--slices", "2", "--steps", "train")
+        done = check(*slices, "--", *TINY, "--set", "model.width=64", "--batch", str(16 * parts), *flags)
+        result = json.loads(done.stdout)
+        [row] = [row for row in result["train"]["collectives"] if row["network"] == "dcn"]
+        return row, result["parameters"]
+
+    (once, parameters), (fourfold, _) = crossing(1), crossing(4)
+    assert fourfold["rounds"] == once["rounds"] == 1
+    # Eight devices of a slice share the kernels, which are summed in bfloat16; the rest is whole, in float32.
+    assert parameters * 2 / 8 < fourfold["bytes"] < once["bytes"] * 1.1
+
+
+@pytest.mark.slow
+@needs_compiler
 def test_gradients_are_reduced_over_the_chips_in_the_dtype_of_the_setting():
     def summed(grad_dtype):
         flags = ("--topology", "v5e:2x2", "--host-bounds", "2x2x1", "--steps", "train", "--", *TINY)
