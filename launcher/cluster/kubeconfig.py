@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from launcher.cluster import client_import
 from launcher.errors import ActionError, closest
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")  # mounted in pods that have one
@@ -63,8 +64,7 @@ def connect(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str,
     chosen = _choose(documents, name)
     _require_usable(documents, name, chosen)
 
-    from kubernetes import config
-
+    _, config = client_import.load()
     try:
         client = config.new_client_from_config(os.pathsep.join(documents), name)
     except Exception as error:  # the client raises whatever a wrong entry makes it trip over
@@ -74,8 +74,7 @@ def connect(context: str | None, kubeconfig: str | None) -> tuple[Any, str, str,
 
 
 def _service_account() -> tuple[Any, str, str]:
-    from kubernetes import client, config
-
+    client, config = client_import.load()
     settings = client.Configuration()
     try:
         config.load_incluster_config(settings)
