@@ -160,7 +160,17 @@ steps() {
     run docker build --target cpu --tag "$image" "${variables[@]/#/--build-arg=}" "${build_flags[@]}" .
   fi
   begin "the cluster"
-  run kind create cluster --name "$cluster" --wait 3m ${RESNET_KIND_NODE:+--image "$RESNET_KIND_NODE"}
+  # JobSet waits for a certificate in its volume, which a kubelet looks at once a minute; as JobSet waits longer
+  # from try to try, it would take up to three.
+  cat > "$scratch/kind.yaml" << 'END'
+kind: Cluster
+apiVersion: kind.x-k8s.io/v1alpha4
+kubeadmConfigPatches:
+- |
+  kind: KubeletConfiguration
+  syncFrequency: 5s
+END
+  run kind create cluster --name "$cluster" --config "$scratch/kind.yaml" --wait 3m ${RESNET_KIND_NODE:+--image "$RESNET_KIND_NODE"}
   begin "loading the image"
   for entry in "${RESNET_ARCHIVE:-$image}" "${more_images[@]}"; do
     if [[ -f $entry ]]; then

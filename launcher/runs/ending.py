@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.cluster.api import Cluster
 from launcher.errors import ActionError
+from launcher.request.mounts import SCRATCH
 from launcher.runs import status
 from launcher.runs.sentences import duration, percent
 
@@ -32,12 +33,14 @@ def describe(run: dict[str, Any]) -> list[str]:
     if run["phase"] == "Completed" and not (accuracy or run["run_dir"]):
         return []
     figures = ", ".join(filter(None, (accuracy, better, took)))
+    unkept = (run["run_dir"] or "").startswith(f"{SCRATCH}/")
     following = ""
     if run["phase"] != "Completed":
         following = f"resnet-launch status {name}   # why, and the last lines of the host that failed"
-    elif run["run_dir"] and run["arch"]:  # no other program leaves what a report is made of
+    elif run["run_dir"] and run["arch"] and not unkept:  # no other program leaves what a report is made of
         following = f"resnet-train report {shlex.quote(run['run_dir'])} --out {name}.html"
     directory = f"run directory {run['run_dir']}" if run["run_dir"] else ""
+    directory += ", gone with its pods: the run had no --bucket" if unkept else ""
     return [line for line in (figures, directory, f"next: {following}" if following else "") if line]
 
 

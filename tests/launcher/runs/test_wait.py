@@ -224,6 +224,28 @@ def test_the_end_tells_accuracy_duration_directory_and_what_to_type(on_api: Comm
     ]
 
 
+def test_a_run_without_a_bucket_ends_with_what_became_of_its_directory(on_api: Commands) -> None:
+    run = jobset(hosts=1, ended="Completed")
+    run["metadata"]["annotations"]["resnet-launch/run-dir"] = "/scratch/run"
+    with ApiServer(jobsets=[run], pods=[pod(ended=True)]) as server:
+        server.logs["run-slice-0-0-a0"] = "evaluate step=9 accuracy=0.5\n"
+        result = on_api(server, "wait run")
+    assert result.code == 0
+    assert result.err[-1] == "run directory /scratch/run, gone with its pods: the run had no --bucket"
+
+
+@pytest.mark.parametrize("folder", ["/store/run", "/scratched/run"])
+def test_a_directory_of_a_mounted_volume_is_kept(on_api: Commands, folder: str) -> None:
+    run = jobset(hosts=1, ended="Completed")
+    run["metadata"]["annotations"]["resnet-launch/run-dir"] = folder
+    with ApiServer(jobsets=[run], pods=[pod(ended=True)]) as server:
+        result = on_api(server, "wait run")
+    assert result.err[-2:] == [
+        f"run directory {folder}",
+        f"next: resnet-train report {folder} --out run.html",
+    ]
+
+
 def test_a_failed_run_ends_with_where_to_look(on_api: Commands) -> None:
     with ApiServer(jobsets=[jobset(hosts=1, ended="Failed")]) as server:
         result = on_api(server, "wait run")
