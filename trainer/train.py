@@ -54,7 +54,6 @@ from trainer.runtime.messages import warn
 from trainer.runtime.preemption import Preemption
 from trainer.runtime.watchdog import Watchdog
 from trainer.state import State
-from trainer.weights.initial import start_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -392,6 +391,9 @@ def fresh(
     init_state = compilation.compile_init(program.init_state, program.key, devices, shardings)
     state = init_state(program.key)
     if config.train.init:
+        # Imports Pillow and what predicts, which other runs never need.
+        from trainer.weights.initial import start_from
+
         state = start_from(config.train.init, program, train_source.class_names, state, shardings)
     return Position(step=0, leaves=tuple(jax.tree.leaves(state)), accuracy=None, stream=stream)
 
