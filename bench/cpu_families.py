@@ -1,4 +1,4 @@
-"""Training steps of ViT and EfficientNet on this CPU beside timm's: the same network, batch and optimizer.
+"""Training steps of ViT, EfficientNet and ConvNeXt on this CPU beside timm's: the same network, batch and optimizer.
 
     python bench/cpu_families.py [--steps 2] [--rounds 3] [--batch 8]
 
@@ -22,7 +22,11 @@ sys.path.insert(0, str(HERE.parent))
 from tools.parity_goldens import torch_python  # noqa: E402
 
 # ours, timm's name, pixels
-CASES = [("vit-s16", "vit_small_patch16_224", 224), ("efficientnet-b0", "tf_efficientnet_b0", 224)]
+CASES = [
+    ("vit-s16", "vit_small_patch16_224", 224),
+    ("efficientnet-b0", "tf_efficientnet_b0", 224),
+    ("convnext-t", "convnext_tiny", 224),
+]
 
 
 def started(command: list[str]) -> subprocess.Popen[str]:

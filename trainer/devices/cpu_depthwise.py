@@ -73,10 +73,11 @@ def _shifted(image: jax.Array, window: jax.Array, **parameters: Any) -> jax.Arra
         (side - span - 1) // stride + 1
         for side, span, stride in zip(image.shape[1:-1], spans, strides, strict=True)
     ]
-    y = jnp.zeros((), jnp.float32)
+    y = jnp.zeros((image.shape[0], *sides, image.shape[-1]), jnp.float32)
     for place in np.ndindex(*kernel.shape[:-2]):
         begins = [at * step for at, step in zip(place, steps, strict=True)]
-        y = y + _view(image, begins, sides, strides) * kernel[place][0]
+        if _reaches(image, begins, sides, strides, parameters["padding"]):
+            y = y + _view(image, begins, sides, strides) * kernel[place][0]
     return _as_result(y.astype(result), numbers)
 
 
@@ -97,6 +98,9 @@ def _of_kernel(
     sums = []
     for place in np.ndindex(*positions):
         begins = [at * stride for at, stride in zip(place, strides, strict=True)]
+        if not _reaches(image, begins, sides, steps, parameters["padding"]):
+            sums.append(jnp.zeros(image.shape[-1], jnp.float32))
+            continue
         products = jnp.zeros((), jnp.float32)
         for first, rows in bands:
             part = [begins[0] + first * steps[0], *begins[1:]]
@@ -114,6 +118,17 @@ def _bands(rows: int, positions: int) -> Iterator[tuple[int, int]]:
     count = next(parts for parts in range(min(most, rows), 0, -1) if rows % parts == 0)
     for band in range(count):
         yield band * (rows // count), rows // count
+
+
+def _reaches(
+    image: jax.Array, begins: Sequence[int], sides: Sequence[int], strides: Sequence[int], pads: Any
+) -> bool:
+    """Return whether a view of a padded image holds more than its margins."""
+    places = zip(image.shape[1:-1], begins, sides, strides, pads, strict=True)
+    return all(
+        begin < whole - max(high, 0) and begin + (side - 1) * stride >= max(low, 0)
+        for whole, begin, side, stride, (low, high) in places
+    )
 
 
 def _view(x: jax.Array, begins: Sequence[int], sides: Sequence[int], strides: Sequence[int]) -> jax.Array:
