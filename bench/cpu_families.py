@@ -2,9 +2,10 @@
 
     python bench/cpu_families.py [--steps 2] [--rounds 3] [--batch 8]
 
-Optimizer and precision are equal too. timm runs on PyTorch, eager and compiled, in the environment of tools/parity_goldens.py. All three processes
-of a network are made first and then asked in turn, round by round, so that a busy machine slows each alike.
-A core-second is one second of work on one core. Only the ratios carry over to another machine.
+Optimizer and precision are equal too. timm runs on PyTorch, eager and compiled, in the environment of
+tools/parity_goldens.py. All three processes of a network are made first and then asked in turn, round by
+round, so that a busy machine slows each alike. A core-second is one second of work on one core. Only the
+ratios carry over to another machine.
 """
 
 from __future__ import annotations
