@@ -5,6 +5,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -272,6 +273,8 @@ def set_up(
             lambda stage: loop_factor(program.train_steps[stage], program.shapes, batch),
             host_times,
             job.slices,
+            devices.devices.size // job.hosts,
+            functools.partial(directory.record_prediction, root, config) if root else None,
         ),
         clock=Clock(config.checkpoint.every_minutes, config.log.every_steps),
         preemption=preemption,

@@ -231,9 +231,21 @@ class ClusterFeed:
                     if not run.training.line(text):
                         continue
                     self._views.pop(run.name, None)
+                    slow = run.slow_pod()
+                if slow and slow != run.slow[0]:
+                    self._find_node(run, slow)
                 self._changed()
         except Refused as error:
             self._note("logs", f"logs cannot be read, so there is no progress: {error}")
+
+    def _find_node(self, run: ClusterRun, pod: str) -> None:
+        """Read on which node the slow host of a run is; once per pod, and not where pods cannot be read."""
+        try:
+            node = objects.text(self._cluster.get("Pod", pod) or {}, "spec", "nodeName")
+        except (Refused, Unreachable):
+            node = ""
+        with self._lock:
+            run.slow = (pod, node)
 
     def _state(self, run: ClusterRun, uid: str) -> str:
         """Return what HostLog.follow asks of a container."""

@@ -36,6 +36,7 @@ class ClusterRun:
       pods: uid -> pod; None while the pods are not watched.
       first: newest pod of the first host that has started.
       deleted: whether the JobSet is gone.
+      slow: the pod that was last called slow, and its node; empty where that is not known.
       left: set once nobody watches the pods any more.
     """
 
@@ -45,6 +46,7 @@ class ClusterRun:
         self.pods: dict[str, JSON] | None = None
         self.first: JSON | None = None
         self.deleted = False
+        self.slow: tuple[str, str] = ("", "")
         self.left: threading.Event | None = None
         self.shape = _shape(jobset)
         self._held_before = 0.0  # seconds of the attempts that ended while somebody watched
@@ -82,6 +84,10 @@ class ClusterRun:
         self.first = first
         return is_new
 
+    def slow_pod(self) -> str:
+        """Return the pod that the newest line of progress calls slow; empty where it names none."""
+        return status.slow_pod(self.training.progress)
+
     def view(
         self, workload: JSON | None, workloads: Sequence[JSON], warnings: Sequence[JSON], price: float | None
     ) -> View:
@@ -94,6 +100,7 @@ class ClusterRun:
             own = events.concerning(warnings, self.jobset, self._sorted())
             causes = restart_causes.causes(own, self.jobset, restarts["total"])
         progress = dict(self.training.progress) or lookup.noted(self.jobset, "progress")
+        progress = status.with_node(progress, *self.slow)
         groups = objects.entries(self.jobset, "status", "replicatedJobsStatus")
         ready = sum(objects.number(group, "ready") + objects.number(group, "succeeded") for group in groups)
         return View(

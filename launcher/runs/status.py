@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from launcher.runs import (
     trainer_log,
 )
 
+SLOW_HOST = re.compile(r"slow host ([a-z0-9.-]{1,253}): ")  # in `slow` of a line of progress
 NODES_READ = 3  # nodes whose state is read to explain pods that hang
 HELD = ("Suspended", "Queued")  # phases in which a run has no pods on purpose
 
@@ -63,14 +65,24 @@ def status(cluster: Cluster, name: str) -> dict[str, Any]:
     }
 
 
+def slow_pod(line: Mapping[str, Any]) -> str:
+    """Return the pod that a line of progress calls slow; empty where it names none."""
+    match = SLOW_HOST.match(str(line.get("slow", "")))
+    return match[1] if match else ""
+
+
+def with_node(line: dict[str, Any], pod: str, node: str) -> dict[str, Any]:
+    """Return a line of progress with the node of this pod, where the line calls it slow."""
+    if not node or slow_pod(line) != pod:
+        return line
+    return line | {"slow": str(line["slow"]).replace(pod, f"{pod} on node {node}", 1)}
+
+
 def _with_nodes(line: dict[str, Any], pods: list[JSON]) -> dict[str, Any]:
     """Return a line of progress with the node of the pod that it calls slow."""
-    cause = line.get("slow")
-    for pod in pods if isinstance(cause, str) else ():
-        name, node = objects.name(pod), objects.text(pod, "spec", "nodeName")
-        if node and f"slow host {name}:" in str(cause):
-            return line | {"slow": str(cause).replace(name, f"{name} on node {node}", 1)}
-    return line
+    slow = slow_pod(line)
+    nodes = [objects.text(pod, "spec", "nodeName") for pod in pods if objects.name(pod) == slow]
+    return with_node(line, slow, next(iter(nodes), ""))
 
 
 def _first_failure(phase: str, pods: list[JSON], rejected: list[JSON]) -> dict[str, Any] | None:

@@ -83,8 +83,10 @@ def test_a_run_that_loses_a_slice_goes_on_with_the_other(
         # The losses go on as if nothing had happened: those of an unbroken run.
         losses, expected = dict(run.losses()), dict(undisturbed.losses())
         assert set(losses) == set(range(1, 241))
-        early = [step for step in expected if step <= restore["step"]]
-        assert max(abs(losses[step] - expected[step]) for step in early) < 1e-5
+        differences = [abs(losses[step] - expected[step]) for step in range(1, 241)]
+        assert max(differences[: restore["step"]]) < 1e-5
+        # The order of summation differs from there on, and its rounding grows from step to step.
+        assert max(differences) < 1e-3, max(differences)
     finally:
         waiting.kill()
         cluster.api.delete(guests[1])

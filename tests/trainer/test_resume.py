@@ -92,12 +92,13 @@ def test_sigterm_to_the_launcher_saves_and_the_same_command_goes_on(undisturbed,
 
 
 @pytest.mark.slow
-def test_the_rest_on_four_hosts_has_the_losses_of_two(undisturbed, tmp_path):
+@pytest.mark.parametrize(("shape", "hosts"), [("cpu-4x1", 4), ("cpu-1x2", 1)])
+def test_the_rest_on_another_shape_has_the_losses_of_two_hosts(undisturbed, tmp_path, shape, hosts):
     process = launch(tmp_path)
     lines = until(process, "progress step=40 ")
     process.send_signal(signal.SIGTERM)
     finish(process, lines)
-    code, out = finish(launch(tmp_path, "--slice", "cpu-4x1"))
+    code, out = finish(launch(tmp_path, "--slice", shape))
     assert code == 0, out
     assert "event name=restore" in out
     starts = [
@@ -105,7 +106,7 @@ def test_the_rest_on_four_hosts_has_the_losses_of_two(undisturbed, tmp_path):
         for line in (tmp_path / "events.jsonl").read_text().splitlines()
         if '"name": "start"' in line
     ]
-    assert [start["hosts"] for start in starts] == [2, 4]
+    assert [start["hosts"] for start in starts] == [2, hosts]
     one, other = losses(tmp_path), losses(undisturbed)
     assert [step for step, _ in one] == [step for step, _ in other] == list(range(1, STEPS + 1))
     # The order of summation differs: less than 1e-5, which grows by the steps that build on each other.

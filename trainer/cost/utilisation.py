@@ -9,6 +9,7 @@ from typing import Any
 from jax.stages import Compiled
 
 from trainer.cost import traffic
+from trainer.cost.collectives import collectives
 
 CHIPS = Path(__file__).with_name("chips.json")  # generated from the launcher's catalogue
 
@@ -33,10 +34,14 @@ class Cost:
     Attributes:
       flops: FLOPs.
       bytes: bytes of traffic with its memory.
+      sent: bytes that it sends to other slices, and rounds: exchanges with them that do not overlap. None
+        where that is not known.
     """
 
     flops: float
     bytes: float
+    sent: float | None = None
+    rounds: int = 0
 
 
 def peak(device_kind: str) -> Peak | None:
@@ -56,11 +61,15 @@ def cost(program: Compiled, tpu: bool = False, loop_factor: float = 1.0) -> Cost
         of ``trainer.cost.estimate``.
     """
     counts: Any = program.cost_analysis() or {}
+    sent, rounds = None, 0
     flops, moved = (loop_factor * counts.get(name, 0.0) for name in ("flops", "bytes accessed"))
     if tpu:
         with contextlib.suppress(Exception):  # a compiler with another text format must not end the run
-            flops, moved = traffic.totals(program.as_text() or "")
-    return Cost(flops=flops, bytes=moved) if flops > 0 and moved > 0 else None
+            text = program.as_text() or ""
+            flops, moved = traffic.totals(text)
+            if between := [row for row in collectives(text) if row["network"] == "dcn"]:
+                sent, rounds = sum(row["bytes"] for row in between), sum(row["rounds"] for row in between)
+    return Cost(flops=flops, bytes=moved, sent=sent, rounds=rounds) if flops > 0 and moved > 0 else None
 
 
 def utilisation(step: Cost | None, limit: Peak | None, steps_per_second: float) -> dict[str, float]:

@@ -11,6 +11,8 @@ from trainer.metrics.hosts import HostTime, straggler
 
 PREDICTED = "log.predicted"  # the setting with the predicted throughput
 LOW = 0.8  # share of the predicted throughput below which a cause is looked for
+# Of a host's network card, and of an exchange between slices, as launcher/check/prediction.py assumes them.
+DCN_BYTES, DCN_DELAY = 12.5e9, 200e-6  # bytes/s, s
 EXPECTED_SHARE = 0.9  # of a chip's peaks, as `check` expects; launcher/check/prediction.py has its source
 MOST = 0.5  # share of the lost time that a cause must explain
 NOT_MEASURED = "cause not measured"
@@ -33,19 +35,25 @@ class Window:
     count: int = 1
 
 
-def estimated(cost: Cost | None, limit: Peak | None, batch: int) -> float | None:
+def estimated(
+    cost: Cost | None, limit: Peak | None, batch: int, slices: int = 1, host_devices: int = 1
+) -> float | None:
     """Return images/s over all devices that a step should reach; None where its cost or peaks are not known.
 
     Arithmetic and memory traffic do not overlap and run at EXPECTED_SHARE of the peaks. Exchanges between
-    devices are not counted.
+    slices follow them. Those between the devices of a slice are not counted.
 
     Args:
       cost: of one step on one device; limit: the device's peaks.
       batch: images per step, over all devices.
+      slices: of the run; over several, what the step sends to other slices has to be known.
+      host_devices: devices that share a host's network card.
     """
-    if cost is None or limit is None:
+    if cost is None or limit is None or (slices > 1 and cost.sent is None):
         return None
     seconds = (cost.flops / limit.flops + cost.bytes / limit.bytes) / EXPECTED_SHARE
+    if slices > 1 and cost.sent is not None:
+        seconds += cost.rounds * DCN_DELAY + cost.sent * host_devices / DCN_BYTES
     return batch / seconds if seconds > 0 else None
 
 

@@ -1,5 +1,6 @@
 """The logged metrics of finished steps, with throughput, utilisation and time left."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -9,6 +10,7 @@ from jax.stages import Compiled
 
 from trainer.config import TrainConfig
 from trainer.cost.utilisation import cost, peak, utilisation
+from trainer.errors import TrainError
 from trainer.metrics import expected
 from trainer.metrics.hosts import HostTimes
 from trainer.metrics.lines import Progress
@@ -30,8 +32,8 @@ class Reporter:
       loop_factor: stage -> what a count that takes each loop for one iteration lacks; asked
         only where the cost comes from such a count.
       hosts: times of all hosts.
-      slices: of the run. Over several slices the throughput is not estimated, because exchanges between
-        them are not counted.
+      slices: of the run; host_devices: of each host.
+      record: gets the estimated throughput once, in images/s over all devices, where log.predicted is 0.
     """
 
     def __init__(
@@ -45,9 +47,12 @@ class Reporter:
         loop_factor: Callable[[Stage], float],
         hosts: HostTimes | None = None,
         slices: int = 1,
+        host_devices: int = 1,
+        record: Callable[[float], None] | None = None,
     ):
         self._log, self._plan, self._config, self._speed = log, plan, config, speed
-        self._hosts, self._slices = hosts, slices
+        self._hosts, self._slices, self._host_devices = hosts, slices, host_devices
+        self._record = record
         self._limit = peak(device_kind)
         tpu = device_kind.startswith("TPU")
         self._cost = functools.cache(
@@ -73,13 +78,25 @@ class Reporter:
                 row |= {"eta_seconds": round((plan.steps - step) * config.train.batch / rate, 1)}
             self._log.progress(Progress(**row), self._speed.waited)
 
+    def predicted(self, stage: Stage) -> float | None:
+        """Return images/s over all devices: log.predicted, else an estimate; None where none is known.
+
+        The program of the stage must have been compiled.
+        """
+        if self._config.log.predicted or not self._limit:
+            return self._config.log.predicted or None
+        batch, cost = self._config.train.batch, self._cost(stage)
+        return expected.estimated(cost, self._limit, batch, self._slices, self._host_devices)
+
     def _against_prediction(self, rate: float, waiting: float, stage: Stage) -> dict[str, Any]:
         """Return the predicted throughput and, where the measured one is far below it, the likely cause."""
-        predicted: float | None = self._config.log.predicted
-        if not predicted and self._limit and self._slices == 1:
-            predicted = expected.estimated(self._cost(stage), self._limit, self._config.train.batch)
+        predicted = self.predicted(stage)
         if not predicted:
             return {}
+        if self._record and not self._config.log.predicted:
+            with contextlib.suppress(TrainError):  # metrics.jsonl has it in each row
+                self._record(predicted)
+            self._record = None
         window = expected.Window(
             data=waiting,
             compiling=self._speed.compiling,

@@ -93,6 +93,17 @@ def record(root: epath.Path, config: TrainConfig, differences: list[Change], ste
     files.write(root / "config.json", json.dumps(settings, indent=2) + "\n")
 
 
+def record_prediction(root: epath.Path, config: TrainConfig, rate: float) -> None:
+    """Write an estimated throughput, in images/s over all devices, into ``config.json`` as log.predicted.
+
+    Raises:
+      StorageError: the directory cannot be written.
+    """
+    predicted = dataclasses.replace(config.log, predicted=round(rate, 1))
+    settings = dataclasses.asdict(dataclasses.replace(config, log=predicted))
+    files.write(root / "config.json", json.dumps(settings, indent=2) + "\n")
+
+
 def code(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the record of the code that --code packed: digest, commit, state; empty for a run without."""
     try:

@@ -232,3 +232,36 @@ def test_a_server_that_goes_away_is_noted_and_watched_again(tmp_path, monkeypatc
         while following.notes():
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("cause", "shown"),
+    [
+        (
+            "slow host first-slice-0-1: work of the host, 40%",
+            "slow host first-slice-0-1 on node n-7: work of the host, 40%",
+        ),
+        (
+            "slow host first-slice-0-9: work of the host, 40%",
+            "slow host first-slice-0-9: work of the host, 40%",
+        ),
+        ("waiting for data, 40%", "waiting for data, 40%"),
+    ],
+)
+def test_a_slow_host_has_its_node_and_is_asked_for_once(tmp_path, cause, shown):
+    slow = pod("first")
+    slow["metadata"] = slow["metadata"] | {"name": "first-slice-0-1", "uid": "uid-slow", "labels": {}}
+    slow["spec"] = slow["spec"] | {"nodeName": "n-7"}
+    with StreamingServer(jobsets=[jobset("first")], pods=[pod("first"), slow]) as server:
+        with feed(server, tmp_path) as following:
+            for step in (1, 2, 3):
+                server.say(pod("first")["metadata"]["name"], progress(step, predicted=9e9, slow=f'"{cause}"'))
+                until(following, lambda views, step=step: views["first"].progress["step"] == step)
+            views = until(following, lambda views: views["first"].progress["slow"] == shown)
+            assert views["first"].document()["progress"]["slow"] == shown
+        asked = [
+            asked
+            for asked in server.asked
+            if asked.plural == "pods" and asked.name.startswith("first-slice-0-") and not asked.is_log
+        ]
+        assert len(asked) == ("slow host" in cause)

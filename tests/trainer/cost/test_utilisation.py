@@ -70,3 +70,18 @@ ENTRY %main (a: f32[64,128]) -> f32[64,64] {
     read = utilisation.Cost(flops=2 * 64 * 64 * 128, bytes=4 * (2 * 64 * 128 + 64 * 64))
     assert utilisation.cost(Program(text), tpu=True) == read
     assert utilisation.cost(Program("another text"), tpu=True) == utilisation.Cost(flops=5.0, bytes=7.0)
+
+
+def test_what_a_step_sends_to_other_slices_comes_from_its_text():
+    text = """
+ENTRY %main (a: f32[64,128]) -> f32[64,64] {
+  %a = f32[64,128]{1,0} parameter(0)
+  %t = token[] after-all()
+  %send = (f32[64,128]{1,0}, u32[], token[]) send(%a, %t), channel_id=1, SENT
+  ROOT %dot = f32[64,64]{1,0} convolution(%a, %a), dim_labels=bf_oi->bf
+}
+"""
+    attributes = 'frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}'
+    read = utilisation.cost(Program(text.replace("SENT", attributes)), tpu=True)
+    assert read
+    assert (read.sent, read.rounds) == (4 * 64 * 128, 0)

@@ -1,12 +1,14 @@
 """Measured against predicted: the estimate, and causes that are named only where they were measured."""
 
+import functools
 import json
 import socket
 import threading
+from typing import Any, cast
 
 import pytest
 
-from trainer.cost.utilisation import Cost, Peak
+from trainer.cost.utilisation import Cost, Peak, peak
 from trainer.metrics.expected import NOT_MEASURED, Window, cause, estimated
 from trainer.metrics.hosts import HostTime, HostTimes, straggler
 
@@ -65,6 +67,61 @@ def test_of_two_hosts_the_one_that_waits_for_data_is_slow_and_not_the_one_that_w
 )
 def test_the_estimate_is_that_of_check_without_exchanges(cost, limit, rate):
     assert estimated(cost, limit, 256) == (pytest.approx(rate) if rate else None)
+
+
+def test_exchanges_between_slices_follow_the_work_and_are_not_guessed():
+    limit, step = Peak(flops=9e13, bytes=9e10), functools.partial(Cost, flops=9e12, bytes=9e9)  # 0.2 / 0.9 s
+    known = step(sent=12.5e8, rounds=5)  # 0.1 s for one device of a host, and 5 x 0.2 ms
+    assert estimated(known, limit, 256, 2) == pytest.approx(256 / (0.2 / 0.9 + 0.1 + 0.001))
+    assert estimated(known, limit, 256, 2, 4) == pytest.approx(256 / (0.2 / 0.9 + 0.4 + 0.001))
+    assert estimated(known, limit, 256) == pytest.approx(256 * 0.9 / 0.2)
+    assert estimated(step(), limit, 256, 2) is None
+
+
+def reported(tmp_path, monkeypatch, slices, cost, **settings):
+    """What a run of a known chip logs at its first step, and log.predicted of its config.json."""
+    from concurrent.futures import Future
+
+    from etils import epath
+
+    from trainer.config import resolve
+    from trainer.metrics import reporter
+    from trainer.metrics.throughput import Meter
+    from trainer.plan import Plan
+    from trainer.rundir import directory
+
+    chosen = {"data.name": "digits", "train.batch": 64, "train.steps": 3, "log.every_steps": 1, **settings}
+    config = resolve("r", str(tmp_path), "", chosen)
+    directory.record(epath.Path(tmp_path), config, [], 0)
+    monkeypatch.setattr(reporter, "cost", lambda *_: cost)
+    plan = Plan(steps=3, steps_per_epoch=3.0, eval_every=0, save_every=0)
+    program = Future()
+    program.set_result(None)
+    logged = []
+
+    class Rows:
+        def progress(self, row, waited):
+            logged.append(row)
+
+    speed, rows = Meter(64), cast(Any, Rows())
+    record = functools.partial(directory.record_prediction, epath.Path(tmp_path), config)
+    stages = {plan.stage(step): program for step in range(3)}
+    report = reporter.Reporter(
+        rows, plan, config, speed, stages, "TPU v4", lambda stage: 1.0, slices=slices, record=record
+    )
+    for step in (1, 2, 3):
+        report(iter([(step, {"loss": 1.0, "accuracy": 0.1, "grad_norm": 1.0, "lr": 0.1})]))
+    return logged[-1], json.loads((tmp_path / "config.json").read_text())["log"]["predicted"]
+
+
+def test_an_estimate_is_recorded_in_the_settings_also_over_slices(tmp_path, monkeypatch):
+    cost = Cost(flops=1e12, bytes=1e9, sent=1e6, rounds=2)
+    for slices in (1, 2):
+        row, recorded = reported(tmp_path, monkeypatch, slices, cost)
+        assert recorded == row.predicted
+        assert recorded == pytest.approx(estimated(cost, peak("TPU v4"), 64, slices), abs=0.1)
+    assert reported(tmp_path, monkeypatch, 1, cost, **{"log.predicted": 7.0})[1] == 7.0
+    assert reported(tmp_path, monkeypatch, 2, Cost(flops=1e12, bytes=1e9))[1] == 0.0
 
 
 def together(calls):

@@ -10,6 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from train_runs import QUICK, finish, rows, start, train
 
 from trainer.errors import ConfigError
+from trainer.metrics.lines import Progress
+from trainer.metrics.log import Log
 from trainer.metrics.tensorboard import TensorBoard
 
 ON = ["--set", "log.tensorboard=true"]
@@ -59,6 +61,23 @@ def test_steps_that_are_done_again_replace_the_first(tmp_path):
     assert scalars(tmp_path / "tensorboard") == {
         "train/loss": [(1, 1.0), (2, 2.0), (3, 30.0), (4, 40.0), (5, 50.0)]
     }
+
+
+def test_the_prediction_is_a_line_beside_the_rate(tmp_path):
+    board = TensorBoard(epath.Path(tmp_path))
+    log = Log(epath.Path(tmp_path), mirrors=[board])
+    log.resume_at(0)
+    figures = {"loss": 1.0, "accuracy": 0.5, "grad_norm": 1.0, "lr": 0.1}
+    log.progress(Progress(step=1, steps=9, epoch=0.1, epochs=1.0, **figures), 0.0)
+    for step, rate in ((2, 640.0), (3, 700.0)):
+        speed = {"images_per_second": rate, "predicted": 900.0, "slow": "cause not measured"}
+        log.progress(Progress(step=step, steps=9, epoch=0.1, epochs=1.0, **figures, **speed), 0.0)
+    log.close()
+    board.close()
+    shown = scalars(tmp_path / "tensorboard")
+    assert shown["train/predicted"] == [(2, 900.0), (3, 900.0)]
+    assert shown["train/images_per_second"] == [(2, 640.0), (3, 700.0)]
+    assert "train/slow" not in shown  # no number
 
 
 def test_a_missing_writer_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch):

@@ -16,10 +16,18 @@ SCRIPT = """
 import sys
 from etils import epath
 from trainer.config import LogConfig
+from trainer.metrics.lines import Progress
+from trainer.metrics.log import Log
 from trainer.metrics.wandb import Wandb
 root, name = sys.argv[1:]
 mirror = Wandb(LogConfig(wandb="offline"), name, epath.Path(root), {"a": 1})
-mirror(7, {"train/loss": 0.5})
+log = Log(epath.Path(root), mirrors=[mirror])
+log.resume_at(0)
+figures = {"loss": 0.5, "accuracy": 0.5, "grad_norm": 1.0, "lr": 0.1}
+figures |= {"images_per_second": 640.0, "predicted": 900.0, "slow": "cause not measured"}
+for step in (7, 8):
+    log.progress(Progress(step=step, steps=9, epoch=0.1, epochs=1.0, **figures), 0.0)
+log.close()
 mirror.close()
 """
 HEADER, RECORD, BLOCK = 7, 7, 32768  # bytes
@@ -54,6 +62,11 @@ def test_a_run_of_a_sweep_has_its_group_its_page_and_its_code(tmp_path):
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=100, check=True)
     assert done.stderr == ""
     kinds = records(root)
+    values = [
+        {item.key or item.nested_key[0]: item.value_json for item in row.item} for row in kinds["history"]
+    ]
+    lines = ("train/predicted", "train/images_per_second")
+    assert [[float(row[name]) for name in lines] for row in values] == [[900.0, 640.0]] * 2
     assert {(run.run_group, run.display_name) for run in kinds["run"]} == {("lr", "lr-seed0")}
     files = {
         artifact.type: (entry.path, Path(entry.local_path))
