@@ -14,6 +14,7 @@ from trainer.errors import ConfigError
 from trainer.learning import optimizers, sparse, step
 from trainer.learning.sparse_cost import measure_of
 from trainer.models import network
+from trainer.models.stacks import Stacks
 from trainer.plan import Plan, Stage, make_plan
 from trainer.rundir.dataset import DatasetRecord
 from trainer.state import EvalStep, State, TrainStep
@@ -21,6 +22,8 @@ from trainer.state import EvalStep, State, TrainStep
 OWN_RESOLUTION = (
     "--set augment.resolution=0 --set augment.final_resolution=0 trains at the resolution of the images"
 )
+# Update rules that treat each number of an array for itself; the others take its norm, or it as a matrix.
+EACH_NUMBER = ("sgd", "adamw", "rmsprop", "schedule-free")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,7 @@ class Program:
       config: settings of the run.
       optimizer: update rule, for the shapes of its state.
       division: how ``mesh.model`` divides the parameters; None: it cannot.
+      stacks: arrays that are one array between the steps.
     """
 
     plan: Plan
@@ -50,6 +54,12 @@ class Program:
     config: TrainConfig
     optimizer: optax.GradientTransformation
     division: Division | None
+    stacks: Stacks
+
+    @property
+    def stacked_shapes(self) -> State:
+        """The State of ShapeDtypeStruct that the compiled steps take and return."""
+        return jax.eval_shape(self.stacks.stacked, self.shapes)
 
     @property
     def train_step(self) -> TrainStep:
@@ -119,7 +129,15 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
         config=config,
         optimizer=optimizer,
         division=net.division,
+        stacks=net.stacks if may_stack(config) else Stacks({}),
     )
+
+
+def may_stack(config: TrainConfig) -> bool:
+    """Whether the update of a stacked array is that of its rows, and every device holds all of it."""
+    rule, plain = config.optim, config.sparse.method == "none" and not config.train.freeze
+    whole = config.train.shard == "none" and config.mesh.model == 1
+    return rule.name in EACH_NUMBER and not rule.clip_adaptive and plain and whole
 
 
 def _at_stage(config: TrainConfig, stage: Stage) -> TrainConfig:

@@ -41,6 +41,7 @@ from trainer.metrics.tensorboard import TensorBoard
 from trainer.metrics.throughput import Meter
 from trainer.metrics.wandb import Wandb
 from trainer.models import network
+from trainer.models.stacks import Stacks
 from trainer.plan import Plan, Stage
 from trainer.program import Program, make_program
 from trainer.report import page
@@ -56,6 +57,8 @@ from trainer.runtime.preemption import Preemption
 from trainer.runtime.watchdog import Watchdog
 from trainer.state import State
 
+MANY_ARRAYS = 1_000  # parameters by name; the program that draws more compiles for minutes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
@@ -68,6 +71,7 @@ class Setup:
     test_source: Source
     plan: Plan
     shapes: State  # of ShapeDtypeStruct
+    stacks: Stacks  # arrays that are one array in Position.leaves
     shardings: State  # of NamedSharding
     for_evaluation: Callable[[Any], Any]  # (parameters, statistics) -> the same as eval_program takes them
     train_programs: dict[Stage, Future[Compiled]]  # stage -> (leaves, batch) -> (leaves, metrics)
@@ -254,6 +258,7 @@ def set_up(
         test_source=test_source,
         plan=program.plan,
         shapes=program.shapes,
+        stacks=program.stacks,
         shardings=shardings,
         for_evaluation=state_sharding.gatherer_for_evaluation(devices, program.shapes, shard, division),
         train_programs=train_programs,
@@ -270,7 +275,7 @@ def set_up(
             speed,
             train_programs,
             device_kind,
-            lambda stage: loop_factor(program.train_steps[stage], program.shapes, batch),
+            lambda stage: loop_factor(program.train_steps[stage], program.stacked_shapes, batch),
             host_times,
             job.slices,
             devices.devices.size // job.hosts,
@@ -339,10 +344,11 @@ def compile_ahead(
     eval_sample = next(pipeline.eval_batches(test_source, config.train.batch, none, config.data))
     eval_shapes = compilation.batch_shapes(eval_sample, config.train.batch)
 
+    stacked = program.stacked_shapes
     compiler = ThreadPoolExecutor(1, "compile")
     train_programs = {
         stage: compiler.submit(
-            *(compilation.compile_train, train_step, program.shapes, shapes, devices, executables),
+            *(compilation.compile_train, train_step, stacked, shapes, devices, executables),
             config.train.shard,
             program.division,
         )
@@ -350,7 +356,7 @@ def compile_ahead(
     }
     compiler.submit(executables.keep)
     eval_program = compiler.submit(
-        *(compilation.compile_eval, program.eval_step, program.shapes, eval_shapes, devices, executables),
+        *(compilation.compile_eval, program.eval_step, stacked, eval_shapes, devices, executables),
         program.division,
     )
     compiler.submit(executables.keep)
@@ -376,7 +382,7 @@ def restore(
     log.event(events.Restore(step=restored.step, seconds=since(begun), cpu_seconds=processor_seconds()))
     return Position(
         step=restored.step,
-        leaves=tuple(jax.tree.leaves(restored.state)),
+        leaves=leaves_of(restored.state, program.stacks),
         accuracy=restored.accuracy,
         stream=stream.resumed(restored.stream),
     )
@@ -391,14 +397,16 @@ def fresh(
     stream: TrainStream,
 ) -> Position:
     """The position of a run that begins: random parameters, or those of ``train.init``."""
-    init_state = compilation.compile_init(program.init_state, program.key, devices, shardings)
-    state = init_state(program.key)
+    if len(program.shapes.params) > MANY_ARRAYS:
+        state = compilation.init_by_operation(program.init_state, program.key, shardings)
+    else:
+        state = compilation.compile_init(program.init_state, program.key, devices, shardings)(program.key)
     if config.train.init:
         # Imports Pillow and what predicts, which other runs never need.
         from trainer.weights.initial import start_from
 
         state = start_from(config.train.init, program, train_source.class_names, state, shardings)
-    return Position(step=0, leaves=tuple(jax.tree.leaves(state)), accuracy=None, stream=stream)
+    return Position(step=0, leaves=leaves_of(state, program.stacks), accuracy=None, stream=stream)
 
 
 def one_class(source: Source) -> str:
@@ -440,7 +448,7 @@ def evaluate(setup: Setup, now: Position) -> float:
     """Runs over the test split, logs what comes of it and returns the accuracy that counts, 0 to 1."""
     begun = time.monotonic()
     row: dict[str, Any] = {"step": now.step, "epoch": round(setup.plan.epoch(now.step), 4)}
-    for prefix, arrays in step.evaluated(state_of(setup, now), setup.config.optim).items():
+    for prefix, arrays in step.evaluated(stacked_state_of(setup, now), setup.config.optim).items():
         totals = evaluation_totals(setup, now, tuple(jax.tree.leaves(setup.for_evaluation(arrays))))
         row[f"{prefix}accuracy"] = totals["correct"] / totals["examples"]
         row[f"{prefix}loss"] = totals["loss"] / totals["examples"]
@@ -505,7 +513,7 @@ def roll_back(setup: Setup, now: Position, failure: NonFiniteError) -> None:
     restored = checkpoints.newest(setup.shapes, setup.shardings)
     assert restored
     now.step, now.accuracy = restored.step, restored.accuracy
-    now.leaves = tuple(jax.tree.leaves(restored.state))
+    now.leaves = leaves_of(restored.state, setup.stacks)
     now.stream = now.stream.rolled_back(failure.step, restored.step)
     setup.pending.forget()
     setup.log.resume_at(now.step)
@@ -516,8 +524,19 @@ def roll_back(setup: Setup, now: Position, failure: NonFiniteError) -> None:
 
 
 def state_of(setup: Setup, now: Position) -> State:
-    """The arrays of a position as a State."""
-    return jax.tree.unflatten(jax.tree.structure(setup.shapes), now.leaves)
+    """The arrays of a position as a State, an array per name."""
+    return setup.stacks.separate(stacked_state_of(setup, now))
+
+
+def stacked_state_of(setup: Setup, now: Position) -> State:
+    """The arrays of a position as a State, as the compiled steps take it."""
+    shapes = jax.eval_shape(setup.stacks.stacked, setup.shapes)
+    return jax.tree.unflatten(jax.tree.structure(shapes), now.leaves)
+
+
+def leaves_of(state: State, stacks: Stacks) -> Leaves:
+    """The arrays of a State with an array per name, as the compiled steps take them."""
+    return tuple(jax.tree.leaves(stacks.stacked(state)))
 
 
 def since(begun: float) -> float:

@@ -12,6 +12,8 @@ from trainer.devices.batches import BatchPlacer
 from trainer.devices.cpu_cache import Executables
 from trainer.learning import optimizers, sparse, step
 from trainer.models import network
+from trainer.models.stacks import Stacks
+from trainer.program import may_stack
 
 SETTINGS = {
     "model.arch": "resnet-tiny",
@@ -60,6 +62,8 @@ class Run:
         self.shardings = state_sharding.of_state(
             self.mesh, self.shapes, self.config.train.shard, self.net.division
         )
+        self.stacks = self.net.stacks if may_stack(self.config) else Stacks({})
+        self.stacked_shapes = jax.eval_shape(self.stacks.stacked, self.shapes)
         self.placer = BatchPlacer(self.mesh, 32)
         self.stream = pipeline.TrainStream(size=self.data.size, batch=32, seed=0)
         self.test = datasets.load(self.config.data, "test")
@@ -70,7 +74,7 @@ class Run:
     @functools.cached_property
     def train(self):
         return compilation.compile_train(
-            *(self.train_step, self.shapes, self.batch_shapes(self.batches(1)), self.mesh),
+            *(self.train_step, self.stacked_shapes, self.batch_shapes(self.batches(1)), self.mesh),
             executables=PROGRAMS,
             shard=self.config.train.shard,
             division=self.net.division,
@@ -97,11 +101,12 @@ class Run:
         return compilation.batch_shapes(next(batches), 32)
 
     def losses(self, steps):
-        leaves, losses = tuple(jax.tree.leaves(self.state)), []
+        leaves, losses = tuple(jax.tree.leaves(self.stacks.stacked(self.state))), []
         for batch in self.batches(steps):
             leaves, metrics = self.train(leaves, self.placer.place(batch))
             losses.append(float(metrics["loss"]))
-        self.state = jax.tree.unflatten(jax.tree.structure(self.shapes), leaves)
+        stacked = jax.tree.unflatten(jax.tree.structure(self.stacked_shapes), leaves)
+        self.state = self.stacks.separate(stacked)
         return losses
 
     def totals(self):

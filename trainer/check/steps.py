@@ -197,13 +197,13 @@ def compile_step(
     begun = time.monotonic()
     if name == "train":
         lowered = compilation.lower_train(
-            *(program.train_step, program.shapes, batch, grid),
+            *(program.train_step, program.stacked_shapes, batch, grid),
             shard=program.config.train.shard,
             division=program.division,
         )
     else:
         lowered = compilation.lower_eval(
-            program.eval_step, program.shapes, batch, grid, division=program.division
+            program.eval_step, program.stacked_shapes, batch, grid, division=program.division
         )
     progress(f"compiling the {name} step" if args.code else f"laying out the {name} step")
     try:

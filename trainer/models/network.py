@@ -24,6 +24,7 @@ from trainer.devices.model_axis import Division
 from trainer.errors import ConfigError
 from trainer.models.architecture import METRICS, Architecture, Inputs, Outputs
 from trainer.models.layers import LayerConfig
+from trainer.models.stacks import LEAST_BLOCKS, Stacks, rows_remembered, stacks_of
 from trainer.registry import ARCHS
 from trainer.state import Arrays
 
@@ -47,6 +48,7 @@ class Network:
       division: how ``mesh.model`` divides the parameters; None: it cannot.
       layers: settings of its layers, of which the training step needs the dtype and BatchNorm's groups.
       by_slice: whether each slice may compute its own examples, see ``Architecture``.
+      stacks: arrays that may come stacked; none where blocks are compiled one by one.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Network:
     division: Division | None
     layers: LayerConfig
     by_slice: bool
+    stacks: Stacks
 
     @property
     def is_own(self) -> bool:
@@ -97,8 +100,15 @@ class Network:
         train: bool,
         key: jax.Array | None = None,
     ) -> tuple[Outputs, Arrays]:
-        """Return all that the network returns, and the statistics; see ``apply``."""
-        arrays = params | stats
+        """Return all that the network returns, and the statistics, stacked as they come; see ``apply``."""
+        with rows_remembered():
+            arrays = self.stacks.separate(params | stats)
+            outputs, after = self._forward(arrays, images, train, key)
+            return outputs, self.stacks.like(after, stats)
+
+    def _forward(
+        self, arrays: Arrays, images: jax.Array, train: bool, key: jax.Array | None
+    ) -> tuple[Outputs, Arrays]:
         flat = [(path, variable.replace(arrays[n])) for n, (path, variable) in self.variables.items()]
         flat += [
             (path, variable.replace(_drawn(variable, key, i)))
@@ -255,6 +265,11 @@ def _taken_apart(
         variables[_join(path)] = (path, variable)
     takes_key = "key" in inspect.signature(type(module).__call__).parameters
     draws = architecture.draws(config) if architecture.draws else takes_key or bool(random)
+    kinds = {
+        name: (type(v).__name__, v.get_value().shape, str(v.get_value().dtype))
+        for name, (_, v) in variables.items()
+    }
+    stacks = stacks_of(kinds if config.repeat == "scan" else {}, LEAST_BLOCKS)
     return Network(
         name=config.arch,
         classes=classes,
@@ -266,6 +281,7 @@ def _taken_apart(
         division=architecture.division,
         layers=layers,
         by_slice=architecture.by_slice,
+        stacks=stacks,
     )
 
 

@@ -2,7 +2,8 @@
 
 A scan compiles one block in the place of all: minutes become seconds for deep networks. The parameters keep
 a name per block, so that checkpoints, optimizers that look at single arrays, and exports see no difference.
-They are stacked inside the step. Without rematerialisation a scan keeps all arrays of all blocks.
+They come stacked (``trainer.models.stacks``), or are stacked inside the step. Without rematerialisation a
+scan keeps all arrays of all blocks.
 """
 
 import itertools
@@ -10,13 +11,12 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 
 from trainer.config import ModelConfig
 from trainer.devices import cpu_barrier
 from trainer.errors import ConfigError
-from trainer.models import sight
+from trainer.models import sight, stacks
 
 # model.remat -> policy of jax.checkpoint: what a block keeps for its gradient; None: everything.
 POLICIES: dict[str, Callable[..., Any] | None] = {
@@ -62,9 +62,9 @@ def repeat(
     states = [state for _, state in taken_apart]
     parts = [jax.tree.map(lambda array, i=i: array[i], each) for i in range(len(blocks))]
     if scanned:
-        stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *states)
+        stacked = jax.tree.map(lambda *arrays: stacks.stack(arrays), *states)
         x, after = jax.lax.scan(run, x, (stacked, each))
-        stats = [jax.tree.map(lambda array, i=i: array[i], after) for i in range(len(blocks))]
+        stats = _of_each(after, len(blocks))
     else:
         stats = []
         for state, part in zip(states, parts, strict=True):
@@ -73,6 +73,12 @@ def repeat(
     for block, changed in zip(blocks, stats, strict=True):
         nnx.update(block, changed)
     return x
+
+
+def _of_each(after: nnx.State, blocks: int) -> list[nnx.State]:
+    """Return the state of each block, from arrays [blocks, ...]."""
+    rows = [stacks.rows_of(array) for array in jax.tree.leaves(after)]
+    return [jax.tree.unflatten(jax.tree.structure(after), [of[i] for of in rows]) for i in range(blocks)]
 
 
 def repeat_equal(

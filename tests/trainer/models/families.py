@@ -80,7 +80,8 @@ FAMILIES = [
     ),
     Family(
         arch="cifar-resnet20",
-        settings={"model.depth": 14, "model.width": 4, "model.repeat": "scan", "model.remat": "full"},
+        # Stages of five blocks, of which the equal ones are stacked (trainer.models.stacks).
+        settings={"model.depth": 32, "model.width": 4, "model.repeat": "scan", "model.remat": "full"},
     ),
     Family(arch="cifar-preact164", settings={"model.depth": 11, "model.width": 4}),
     Family(arch="cifar-plain20", settings={"model.depth": 8, "model.width": 4}),
