@@ -84,9 +84,9 @@ def test_a_run_that_loses_a_slice_goes_on_with_the_other(
         losses, expected = dict(run.losses()), dict(undisturbed.losses())
         assert set(losses) == set(range(1, 241))
         differences = [abs(losses[step] - expected[step]) for step in range(1, 241)]
-        assert max(differences[: restore["step"]]) < 1e-5
-        # The order of summation differs from there on, and its rounding grows from step to step.
-        assert max(differences) < 1e-3, max(differences)
+        assert max(differences) < 1e-5, max(
+            differences
+        )  # the order of summation differs; 2.4e-7 was measured
     finally:
         waiting.kill()
         cluster.api.delete(guests[1])
