@@ -92,7 +92,8 @@ def _of_kernel(
     image = image.transpose(numbers.lhs_spec[1], *numbers.lhs_spec[2:], numbers.lhs_spec[0])  # [B, …, C]
     pull = window.transpose(numbers.rhs_spec[1], *numbers.rhs_spec[2:], numbers.rhs_spec[0])  # [B, …, C]
     result = parameters["preferred_element_type"] or image.dtype
-    image, pull = _padded(image, parameters).astype(jnp.float32), pull.astype(jnp.float32)
+    image = _padded(image, parameters).astype(jnp.float32)
+    pull = jax.lax.optimization_barrier(pull).astype(jnp.float32)
     steps, sides = parameters["rhs_dilation"], pull.shape[1:-1]
     bands = list(_bands(sides[0], math.prod(positions)))
     sums = []
