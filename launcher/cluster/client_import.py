@@ -60,6 +60,10 @@ def _load_in_part() -> None:
     sys.modules.update(absent)
     try:
         importlib.import_module("kubernetes.config")
+    except ImportError:  # another version of the client takes more out of them: it is imported whole
+        for name in [name for name in sys.modules if name.partition(".")[0] == "kubernetes"]:
+            del sys.modules[name]
+        return
     finally:
         for name, module in absent.items():
             if sys.modules.get(name) is module:

@@ -52,3 +52,12 @@ def test_another_thread_that_may_import_them_is_not_disturbed():
         "print('google.auth' in sys.modules)"
     )
     assert printed(program) == "True"
+
+
+def test_a_client_that_takes_more_out_of_them_is_imported_whole():
+    program = (
+        "import sys; from launcher.cluster import client_import as c; c.LATER['requests.utils'] = ()\n"
+        "client, config = c.load(); import kubernetes.config.kube_config as k, google.auth\n"
+        "print(k.google.auth is google.auth and 'requests_oauthlib' in sys.modules, client.__name__)"
+    )
+    assert printed(program) == "True kubernetes.client"
