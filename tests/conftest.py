@@ -25,6 +25,7 @@ NODE = {
     "test_image.py",
     "test_image_build.py",
     "test_node.py",
+    "test_on_loss.py",
     "test_program_node.py",
     "test_queue_run.py",
     "test_repaired_host.py",

@@ -77,7 +77,7 @@ SHELL = {"cd", "do", "done", "echo", "for", "mkdir", "source"}
 ASSIGNMENT = re.compile(r"[A-Z_]+=")  # a variable for one command, before its program
 # Flags in code style that belong to other programs.
 FOREIGN = {
-    "--base-docker-image", "--base-image", "--build-context", "--compute-type", "--dry-run",
+    "--base-docker-image", "--base-image", "--build-arg", "--build-context", "--compute-type", "--dry-run",
     "--dry-run-out", "--dryrun", "--fail-cgroupv1", "--filename", "--force-conflicts",
     "--gke-nap-provisioning", "--gke-nap-reservation", "--implementation", "--max_retries", "--no-deps",
     "--no-index", "--only-binary", "--pathways", "--provenance", "--python-version",
