@@ -177,11 +177,17 @@ def test_weights_go_to_other_libraries_and_come_back(trained, tmp_path, family, 
 def test_the_losses_are_the_same_on_one_and_on_eight_devices_sharded_or_not(family, monkeypatch):
     monkeypatch.setattr(state_sharding, "MIN_ELEMENTS", 64)
     settings = {"model.arch": family.arch, "model.width": ModelConfig.width, **family.settings}
-    one, eight = (Run(devices, **settings).losses(4) for devices in (1, 8))
-    sharded = Run(8, **settings, **{"train.shard": "all"})
+    one, eight, sharded = Run(1, **settings), Run(8, **settings), Run(8, **settings, **{"train.shard": "all"})
     assert any(s.spec for s in jax.tree.leaves(sharded.shardings.params))
-    assert eight == pytest.approx(one, rel=1e-5)
-    assert sharded.losses(4) == pytest.approx(one, rel=1e-5)
+    losses_of_one = one.losses(4)
+    assert eight.losses(4) == pytest.approx(losses_of_one, rel=1e-5)
+    assert sharded.losses(4) == pytest.approx(losses_of_one, rel=1e-5)
+    masks = [run.state.opt.masks for run in (one, eight, sharded) if "sparse.method" in family.settings]
+    for name in masks[0] if masks else ():
+        first, *others = (np.asarray(each[name]) for each in masks)
+        for other in others:  # rounding may exchange two weights of nearly the same size
+            assert other.sum() == first.sum()
+            assert (other != first).sum() <= max(2, first.size // 1000), name
 
 
 @pytest.mark.slow
