@@ -29,24 +29,24 @@ REQUEST = ["--arch", "resnet50", "--bucket", "b-1", "--image", "r/i:1"]
 NOISE_SECONDS, NOISE_MIB = 0.02, 1.0  # smaller differences between processes say nothing
 
 
-def used(arguments: list[str]) -> tuple[float, float]:
-    """Run the launcher; return its CPU seconds and its peak memory in MiB."""
-    command = [sys.executable, "-m", "launcher", *arguments]
+def used(arguments: list[str], environment: dict[str, str] | None = None) -> tuple[float, float]:
+    """Run Python; return the CPU seconds and the largest peak memory in MiB of it and its children."""
+    command = [sys.executable, *arguments]
     process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
     cause = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)}: {cause}")
+        raise SystemExit(f"{' '.join(command)}: {cause[-2000:]}")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def smallest(arguments: list[str], rounds: int) -> tuple[float, float]:
     """Return the smallest CPU seconds and MiB of so many runs."""
-    seconds, memory = zip(*(used(arguments) for _ in range(rounds)), strict=True)
+    seconds, memory = zip(*(used(["-m", "launcher", *arguments]) for _ in range(rounds)), strict=True)
     return min(seconds), min(memory)
 
 

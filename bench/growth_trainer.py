@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from growth import SLICES, exponent
+from growth import SLICES, exponent, used
 
-ROOT = Path(__file__).resolve().parent.parent
 NOISE_SECONDS, NOISE_MIB = 0.5, 8.0  # smaller differences between processes say nothing
 PIXELS = ["--set", "data.image_size=32"]
 TINY = ["--arch", "resnet-tiny", *PIXELS, "--batch", "8"]
@@ -31,28 +29,14 @@ IMAGES = (1_000, 8_000, 64_000)
 Figure = tuple[float, float]  # CPU seconds, MiB
 
 
-def used(command: list[str], folder: str) -> Figure:
+def measured(command: list[str], folder: str) -> Figure:
     """Run a command and its children; return their CPU seconds and the largest peak memory in MiB."""
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "",
         "XDG_CACHE_HOME": tempfile.mkdtemp(dir=folder),
     }
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr
-    cause = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)}: {cause[-2000:]}")
-    figure = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    figure = used(command, environment)
     print(
         f"{' '.join(command[-2:])}: {figure[0]:.1f} CPU s, {figure[1]:.0f} MiB", file=sys.stderr, flush=True
     )
@@ -63,7 +47,7 @@ def trained(folder: str, *flags: str) -> Figure:
     """Return what a run of four steps takes."""
     run = ["--run-dir", tempfile.mkdtemp(dir=folder), "--steps", "4", "--set", "checkpoint.enabled=false"]
     run += ["--set", "train.compile_cache=off", "--set", "optim.warmup_epochs=0"]
-    return used(["-m", "trainer", *TINY, *run, *flags], folder)
+    return measured(["-m", "trainer", *TINY, *run, *flags], folder)
 
 
 def pictures(folder: str, count: int) -> str:
@@ -85,7 +69,7 @@ def checked(name: str, folder: str) -> Figure:
     devices = 2 * 4 * hosts if name.startswith("tpu7x") else 4 * hosts
     request = ["--slice", name, "--arch", "resnet-tiny", "--batch", str(devices), *PIXELS]
     request += ["--placement-policy", "p"] if name.startswith("tpu7x") else []
-    return used(["-m", "launcher", "check", *request, "--json"], folder)
+    return measured(["-m", "launcher", "check", *request, "--json"], folder)
 
 
 def print_row(what: str, sizes: list[int], figures: list[Figure], start: Figure) -> None:

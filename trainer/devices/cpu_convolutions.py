@@ -89,7 +89,7 @@ def _one_pixel(image: jax.Array, window: jax.Array, parameters: dict[str, Any]) 
         image = _pixels(image, parameters)
     product = _product(image.reshape(-1, image.shape[-1]), kernel, 1, parameters)
     y = product.reshape(*image.shape[:-1], kernel.shape[1])  # [B, …, out]
-    return _as_result(_pixels(y, parameters) if grows else y, parameters)
+    return cpu_depthwise.as_result(_pixels(y, parameters) if grows else y, parameters["dimension_numbers"])
 
 
 def _pixels(x: jax.Array, parameters: dict[str, Any]) -> jax.Array:
@@ -111,16 +111,12 @@ def _whole_image(
     image = image[(slice(None), *(slice(-low, -low + span, step) for (low, _), span, step in reached))]
     batch, outputs = image.shape[-1], kernel.shape[-1]
     product = _product(image.reshape(-1, batch), kernel.reshape(-1, outputs), 0, parameters)  # [B, out]
-    return _as_result(product.reshape(batch, *(1 for _ in spans), outputs), parameters)
+    return cpu_depthwise.as_result(
+        product.reshape(batch, *(1 for _ in spans), outputs), parameters["dimension_numbers"]
+    )
 
 
 def _product(x: jax.Array, kernel: jax.Array, axis: int, parameters: dict[str, Any]) -> jax.Array:
     """The product of two matrices over this axis of x and the first of the kernel."""
     arithmetic = {key: parameters[key] for key in ("precision", "preferred_element_type")}
     return jax.lax.dot_general(x, kernel, (((axis,), (0,)), ((), ())), **arithmetic)
-
-
-def _as_result(y: jax.Array, parameters: dict[str, Any]) -> jax.Array:
-    """[B, …, out] in the order of axes that the convolution returns."""
-    result = parameters["dimension_numbers"].out_spec
-    return y.transpose(np.argsort([result[0], *result[2:], result[1]]))

@@ -37,9 +37,7 @@ def as_sums(image: Any, window: Any, **parameters: Any) -> Callable[..., jax.Arr
         sides = [image.shape[axis] for axis in numbers.lhs_spec[2:]]
         grown = _grown(sides, pads, parameters["lhs_dilation"])
         spans = [step * (size - 1) for step, size in zip(parameters["rhs_dilation"], sizes, strict=True)]
-        positions = [
-            (side - span - 1) // stride + 1 for side, span, stride in zip(grown, spans, strides, strict=True)
-        ]
+        positions = _places(grown, spans, strides)
         if positions and 0 < math.prod(positions) <= MOST_POSITIONS:
             return partial(_of_kernel, positions=positions, **parameters)
     return None
@@ -50,6 +48,11 @@ def _grown(sides: Sequence[int], pads: Any, steps: Sequence[int]) -> list[int]:
     return [
         (side - 1) * step + 1 + low + high for side, (low, high), step in zip(sides, pads, steps, strict=True)
     ]
+
+
+def _places(sides: Sequence[int], spans: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """How many places along each side a window has that reaches ``span`` pixels beyond its first."""
+    return [(side - span - 1) // stride + 1 for side, span, stride in zip(sides, spans, strides, strict=True)]
 
 
 def _padded(image: jax.Array, parameters: dict[str, Any]) -> jax.Array:
@@ -69,16 +72,13 @@ def _shifted(image: jax.Array, window: jax.Array, **parameters: Any) -> jax.Arra
     image, kernel = _padded(image, parameters).astype(jnp.float32), kernel.astype(jnp.float32)
     steps = parameters["rhs_dilation"]
     spans = [step * (size - 1) for step, size in zip(steps, kernel.shape, strict=False)]
-    sides = [
-        (side - span - 1) // stride + 1
-        for side, span, stride in zip(image.shape[1:-1], spans, strides, strict=True)
-    ]
+    sides = _places(image.shape[1:-1], spans, strides)
     y = jnp.zeros((image.shape[0], *sides, image.shape[-1]), jnp.float32)
     for place in np.ndindex(*kernel.shape[:-2]):
         begins = [at * step for at, step in zip(place, steps, strict=True)]
         if _reaches(image, begins, sides, strides, parameters["padding"]):
             y = y + _view(image, begins, sides, strides) * kernel[place][0]
-    return _as_result(y.astype(result), numbers)
+    return as_result(y.astype(result), numbers)
 
 
 def _of_kernel(
@@ -110,7 +110,7 @@ def _of_kernel(
             )
         sums.append(jax.lax.optimization_barrier(products).sum(range(products.ndim - 1)))
     y = jnp.stack(sums).reshape(1, *positions, image.shape[-1])
-    return _as_result(y.astype(result), numbers)
+    return as_result(y.astype(result), numbers)
 
 
 def _bands(rows: int, positions: int) -> Iterator[tuple[int, int]]:
@@ -138,7 +138,7 @@ def _view(x: jax.Array, begins: Sequence[int], sides: Sequence[int], strides: Se
     return jax.lax.slice(x, (0, *begins, 0), (x.shape[0], *ends, x.shape[-1]), (1, *strides, 1))
 
 
-def _as_result(y: jax.Array, numbers: Any) -> jax.Array:
+def as_result(y: jax.Array, numbers: Any) -> jax.Array:
     """[B, …, C] in the order of axes that the convolution returns."""
     result = numbers.out_spec
     return y.transpose(np.argsort([result[0], *result[2:], result[1]]))

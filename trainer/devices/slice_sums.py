@@ -12,7 +12,7 @@ import jax
 from jax.sharding import PartitionSpec
 
 from trainer.devices.model_axis import in_groups
-from trainer.devices.state_sharding import MIN_ELEMENTS
+from trainer.devices.state_sharding import divided_axis
 from trainer.state import Arrays
 
 SLICE, DATA = "slice", "data"  # axes of the mesh, see trainer.devices.mesh
@@ -120,11 +120,10 @@ def _whole(gradients: Arrays) -> Arrays:
 
 
 def _spec(array: jax.Array) -> PartitionSpec:
-    count = dict(jax.sharding.get_abstract_mesh().shape)[DATA]
     spec: list[Any] = [None] * array.ndim
-    axes = [axis for axis, length in enumerate(array.shape) if length % count == 0]
-    if axes and array.size >= MIN_ELEMENTS:
-        spec[max(axes, key=lambda axis: array.shape[axis])] = DATA
+    axis = divided_axis(array.shape, dict(jax.sharding.get_abstract_mesh().shape)[DATA])
+    if axis is not None:
+        spec[axis] = DATA
     return PartitionSpec(*spec)
 
 

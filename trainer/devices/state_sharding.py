@@ -67,6 +67,20 @@ def gatherer_for_evaluation(
     return jax.jit(lambda tree: tree, out_shardings=(shardings.params, shardings.stats))
 
 
+def divided_axis(shape: Sequence[int], count: int, taken: int | None = None) -> int | None:
+    """Return the longest axis that divides evenly; None where none does, or where dividing is not worth it.
+
+    Args:
+      shape: of the array.
+      count: how many devices there are.
+      taken: an axis that is divided already.
+    """
+    axes = [axis for axis, length in enumerate(shape) if length % count == 0 and axis != taken]
+    if not axes or math.prod(shape) < MIN_ELEMENTS:
+        return None
+    return max(axes, key=lambda axis: shape[axis])
+
+
 def _model_axis(path: Sequence[Any], leaf: Any, params: Arrays, division: Division | None) -> int | None:
     """Return which axis of a leaf is divided over ``model``: of a parameter, or of its optimizer state.
 
@@ -88,10 +102,8 @@ def _sharding(
     spec: list[str | None] = [None] * len(shape)
     if model is not None:
         spec[model] = MODEL
-    count = mesh.shape["data"]
-    axes = [axis for axis, length in enumerate(shape) if length % count == 0 and axis != model]
-    if over_data and axes and math.prod(shape) >= MIN_ELEMENTS:
-        spec[max(axes, key=lambda axis: shape[axis])] = "data"
+    if over_data and (axis := divided_axis(shape, mesh.shape["data"], model)) is not None:
+        spec[axis] = "data"
     while spec and spec[-1] is None:
         spec.pop()
     return NamedSharding(mesh, PartitionSpec(*spec))

@@ -10,7 +10,7 @@ from step_runs import Run
 
 from trainer import registry
 from trainer.cost.hlo import ARRAY, array_bytes, computations
-from trainer.devices import mesh, slice_sums
+from trainer.devices import mesh, slice_sums, state_sharding
 
 REDUCTION = re.compile(
     r" = (?P<result>.*?) (?:all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)\(.*?"
@@ -44,7 +44,7 @@ def crossing_bytes(text):
 
 @pytest.fixture(autouse=True)
 def folded_blocks_of_small_arrays(monkeypatch):
-    monkeypatch.setattr(slice_sums, "MIN_ELEMENTS", 256)
+    monkeypatch.setattr(state_sharding, "MIN_ELEMENTS", 256)
     monkeypatch.setitem(registry.ARCHS["resnet-tiny"][1], "block", "bottleneck")
 
 
