@@ -1,11 +1,16 @@
 """Releases of the charts on the test cluster, and the kubeconfig of one of its service accounts."""
 
 import base64
+import time
 from pathlib import Path
 
 import yaml
 from charts import Helm, Result
 from testcluster import Cluster
+from testcluster.api import Refused
+from testcluster.objects import eventually
+
+CLUSTER_WIDE = ("clusterqueues", "resourceflavors", "topologies")  # of Kueue
 
 
 class Release:
@@ -19,6 +24,35 @@ class Release:
         result = self.helm(*arguments, *scope, stdin=stdin, kubeconfig=self.cluster.kubeconfig)
         assert (result.code != 0) == fails, result.err
         return result
+
+    def uninstall_platform(self, name: str) -> None:
+        """Uninstall the release `name`; return once Kueue's objects of the whole cluster are gone with it.
+
+        Kueue frees a Topology one second after its last ResourceFlavor was deleted. Where its cache still
+        holds the flavor then, it does not look again (Kueue issue 12572): `helm uninstall --wait` never
+        ends. Any change of the Topology makes Kueue look.
+        """
+        self("uninstall", name)
+
+        def gone() -> bool:
+            going = [path for kind in CLUSTER_WIDE for path in self._terminating(kind)]
+            for path in going:
+                touched = {"metadata": {"annotations": {"touched": str(time.time())}}}
+                try:
+                    self.cluster.api.request("PATCH", path, touched, "application/merge-patch+json")
+                except Refused as error:
+                    if error.code != 404:
+                        raise
+            time.sleep(0.5 if going else 0)
+            return not going
+
+        assert eventually(gone, 60), [path for kind in CLUSTER_WIDE for path in self._terminating(kind)]
+
+    def _terminating(self, kind: str) -> list[str]:
+        """Return the paths of Kueue's objects of a kind that are being deleted."""
+        path = f"/apis/kueue.x-k8s.io/v1beta1/{kind}"
+        metadata = [item["metadata"] for item in self.cluster.api.request("GET", path)["items"]]
+        return [f"{path}/{item['name']}" for item in metadata if "deletionTimestamp" in item]
 
 
 def kubeconfig_of(cluster: Cluster, namespace: str, account: str, path: Path) -> Path:

@@ -111,7 +111,7 @@ def test_the_platform_comes_changes_and_goes(
     groups = control_plane.api.request("GET", queue)["spec"]["resourceGroups"]
     quotas = {f["name"]: f["resources"][0]["nominalQuota"] for g in groups for f in g["flavors"]}
     assert quotas["v4-32"] == "64"
-    release("uninstall", "team", "--wait", "--timeout", "60s")
+    release.uninstall_platform("team")
     assert eventually(lambda: everything(control_plane, namespace) == before, 20)
 
 

@@ -50,7 +50,7 @@ def topology(control_plane: Cluster, namespace: str, helm: Helm) -> Iterator[Non
     yield
     for pool in pools:
         control_plane.remove_fake_nodes(pool)
-    release("uninstall", "team", "--wait", "--timeout", "60s")
+    release.uninstall_platform("team")
 
 
 def blocks(cluster: Cluster, namespace: str) -> dict[str, list[str]]:

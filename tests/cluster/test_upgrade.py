@@ -137,4 +137,4 @@ def test_an_earlier_release_of_the_platform_is_upgraded_and_rolled_back(
     release("rollback", "team", "1", *wait)
     release("upgrade", "team", str(PLATFORM), "-f", "-", *wait, stdin=values)
     assert launch("delete run --yes").code == 0  # it holds quota of the release's queue
-    release("uninstall", "team", *wait)
+    release.uninstall_platform("team")
