@@ -39,7 +39,7 @@ test: setup test-packages  ## set up and run every test that this machine can ru
 	@mkdir -p $(RESNET_CACHE); \
 	  setsid nice -n 19 env $(TESTCLUSTER) tools > $(RESNET_CACHE)/tools.log 2>&1 & build=$$!; \
 	  trap 'kill -- -$$build 2> /dev/null || true' EXIT; \
-	  $(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_FLAGS)
+	  $(BIN)/python tools/second_chance.py -n $(WORKERS) $(PYTEST_FLAGS)
 
 quick: setup  ## the tests that need no cluster and no long compilation: under three minutes
 	$(BIN)/python -m pytest -n $(WORKERS) -m 'not soak and not slow' --ignore tests/cluster $(PYTEST_FLAGS)

@@ -129,4 +129,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         def _split_scope(self, nodeid: str) -> str:
             return unit(nodeid)
 
+        def remove_node(self, node: Any) -> str | None:
+            """Forget a process; the test that ended it has failed, and no other process runs it again."""
+            units = self.assigned_work[node].values()
+            ended_it = next((test for tests in units for test, done in tests.items() if not done), None)
+            for tests in units:
+                tests.update({test: True for test in tests if test == ended_it})
+            super().remove_node(node)
+            return ended_it
+
+        def _reschedule(self, node: Any) -> None:
+            """Give a process its next units: it begins a test when it knows the one after it, or the end."""
+            super()._reschedule(node)
+            while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+                super()._reschedule(node)
+
     return Units(config, log)
