@@ -14,6 +14,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 LineKind = Literal["progress", "evaluate", "event"]
 StepName = Literal["train", "eval"]
 Head = Literal["error", "hint", "progress"]
+PREDICTED = "log.predicted"  # setting: images/s over all devices that a run should reach
 Then = Literal["complete", "restart, not counted", "restart, counted", "fail at once"]
 
 

@@ -14,7 +14,7 @@ ROOT = TESTS.parent
 # here: the verbs, the names that `launcher` offers, and the formats, networks and recipes by their names.
 ORDER = {
     "launcher": [
-        *("errors", "keys", "version", "contract", "extras"),
+        *("errors", "keys", "version", "contract", "extras", "files"),
         *("hardware", "request", "code", "rendering", "cluster", "runs", "local", "check", "image", "live"),
         *("cli", "cli.verbs", "__init__", "__main__"),
     ],

@@ -652,6 +652,7 @@ SECTIONS = {
 }
 FIELDS = {f"{s}.{f.name}": f for s, cls in SECTIONS.items() for f in dataclasses.fields(cls)}
 TYPES = {path: type(f.default) for path, f in FIELDS.items()}
+PREDICTED = "log.predicted"  # the throughput that `check` or the trainer predicts, and nobody has to choose
 
 
 def resolve(name: str, run_dir: str, recipe: str, *layers: Mapping[str, Any]) -> TrainConfig:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 from launcher.check import compiler
 from launcher.check.prediction import Prediction, predict
-from launcher.contract import CheckResult
+from launcher.contract import PREDICTED, CheckResult
 from launcher.errors import Problem, RequestError
 from launcher.hardware import facts
 from launcher.request.job import TrainingJob
 
 GIB = 2**30
-PREDICTED = "log.predicted"  # setting of the trainer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +63,25 @@ def assess(
     """
     estimate = estimate or job.shape.kind != "tpu"
     result = compiler.compile(job, show, steps=steps, estimate=estimate, code=code, seconds=seconds)
+    return _assessed(job, result)
+
+
+def newest(job: TrainingJob) -> tuple[Assessment, float] | None:
+    """Return the assessment of the newest kept check of this very request, and its time in unix seconds.
+
+    Nothing is computed. None where there is none, or where no speed is predicted for the hardware.
+    """
+    if job.command or not device_memory(job):
+        return None
+    stored = compiler.newest(job)
+    try:
+        return (_assessed(job, stored.result), stored.computed) if stored else None
+    except (KeyError, TypeError, ArithmeticError):  # somebody has changed the file
+        return None
+
+
+def _assessed(job: TrainingJob, result: CheckResult) -> Assessment:
+    """Return the assessment that follows from the result of trainer.check."""
     limit = device_memory(job)
     for step in compiler.step_results(result):
         # The compiler refuses a step that is too large for its own limit; an estimate knows no limit.

@@ -6,9 +6,6 @@ of everything that it depends on, so that the same question is answered at once.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import importlib.util
 import json
 import os
 import subprocess
@@ -20,7 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from launcher import extras
+from launcher import extras, files
+from launcher.check import kept
 from launcher.contract import CheckResult, StepResult, head
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.hardware import facts, topology
@@ -34,10 +32,7 @@ if TYPE_CHECKING:
 SECONDS = 3600.0  # longest compilation: ResNet-50 with its code took 14 minutes on two busy cores
 MEMORY_SHARE = 0.85  # share of this machine's memory that a compilation may use
 POLL_SECONDS = 0.5
-PACKAGES = ("libtpu", "jax", "jaxlib", "flax", "optax")  # packages whose versions a result depends on
 HOST_BOUNDS = {1: "1x1x1", 4: "2x2x1", 8: "2x4x1"}  # chips per host -> their arrangement, for the compiler
-# Keys of each result; one process compiles a single step, and the launcher adds `cached`.
-ALWAYS = CheckResult.__annotations__.keys() - {"train", "eval", "cached"}
 
 Show = Callable[[str], None]
 
@@ -69,14 +64,10 @@ def compile(
       ActionError: the compiler is not installed, failed, or took too much time or memory; or the trainer
         refused the settings.
     """
-    settings = setting_flags(job)
-    hardware = estimate_flags(job) if estimate else slice_flags(job.shape, job.num_slices)
-    hardware += ["--code"] if code and not estimate else []
     until, results = time.monotonic() + seconds, []
     with unpacked.temporary(job.code, os.environ) as directory:
         own = {"PYTHONPATH": unpacked.path(directory, os.environ)} if directory else {}
-        for group in [steps] if code or estimate else [(step,) for step in steps]:
-            arguments = [*hardware, "--steps", ",".join(group), "--", *settings]
+        for arguments in _questions(job, steps, estimate, code):
             imported = [*summary.imported(job)]
             # What own code says may change from one moment to the next.
             if own or imported:
@@ -87,46 +78,52 @@ def compile(
     return cast(CheckResult, merged | {"cached": all(result["cached"] for result in results)})
 
 
+def newest(job: TrainingJob) -> kept.Kept | None:
+    """Return the newest kept result of the training step of this very request; nothing is computed.
+
+    It is what `compile` would return: for a slice without TPUs an estimate, else what a compiler has laid
+    out. None where there is none, as for code of one's own, whose results are never kept.
+    """
+    if job.code or [*summary.imported(job)] or not files.cache_folder("check").is_dir():
+        return None
+    estimate = job.shape.kind != "tpu"
+    try:
+        questions = [
+            _questions(job, steps, estimate, code)[0]
+            for steps in (("train", "eval"), ("train",))
+            for code in (False, True)
+        ]
+    except RequestError:  # nothing is known of its chip
+        return None
+    results = map(kept.read, kept.places(questions, os.environ))
+    return max(filter(None, results), key=lambda one: one.computed, default=None)
+
+
 def step_results(result: CheckResult) -> list[StepResult]:
     """Return the result of the training step and, where it was asked for, of the evaluation step."""
     return [result["train"], *([result["eval"]] if "eval" in result else [])]
 
 
+def _questions(job: TrainingJob, steps: tuple[str, ...], estimate: bool, code: bool) -> list[list[str]]:
+    """Return the arguments of each process of trainer.check for a job; that of the training step is first."""
+    settings = setting_flags(job)
+    hardware = estimate_flags(job) if estimate else slice_flags(job.shape, job.num_slices)
+    hardware += ["--code"] if code and not estimate else []
+    groups = [steps] if code or estimate else [(step,) for step in steps]
+    return [[*hardware, "--steps", ",".join(group), "--", *settings] for group in groups]
+
+
 def _cached(arguments: list[str], show: Show, until: float) -> CheckResult:
     """Return the result for these arguments of trainer.check, from the cache where it has one."""
-    path = _folder() / f"{_key(arguments)}.json"
-    if path.exists() and _is_own(path) and (result := _stored(path)):
-        return cast(CheckResult, result | {"cached": True})
+    [path] = kept.places([arguments], os.environ)
+    if stored := kept.read(path):
+        return cast(CheckResult, stored.result | {"cached": True})
     result = _answered(arguments, show, until)
     try:
-        _store(path, result)
+        kept.write(path, result)
     except OSError as error:  # a full disk must not lose the result of a long compilation
         show(f"the result is not kept for the next check: {error}")
     return result
-
-
-def _stored(path: Path) -> CheckResult | None:
-    """Return the result in a file of the cache; None for half a file, or the result of another version."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    whole = isinstance(result, dict) and result.keys() >= ALWAYS and ("train" in result or "eval" in result)
-    return cast(CheckResult, result) if whole else None
-
-
-def _store(path: Path, result: CheckResult) -> None:
-    """Write a result so that no reader ever sees half a file; a failure leaves nothing."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        partial = Path(file.name)
-        try:
-            json.dump(result, file)
-            file.flush()
-        except OSError:
-            partial.unlink()
-            raise
-    partial.replace(path)
 
 
 def _answered(
@@ -304,35 +301,3 @@ def _crash(code: int, log: list[str]) -> ActionError:
         f"{signals[0] if signals else f'signal {abs(code) % 128}'}",
         "a bug in this version of libtpu: an image with the same version would crash on the slice too",
     )
-
-
-def _key(arguments: list[str]) -> str:
-    """Return a hash of everything that a result depends on: arguments, the trainer's source, versions."""
-    versions = {name: _version(name) for name in PACKAGES}
-    digest = hashlib.sha256(json.dumps([arguments, versions]).encode())
-    spec = importlib.util.find_spec("trainer")
-    root = Path(next(iter(spec.submodule_search_locations or []))) if spec else Path()
-    for path in sorted(root.rglob("*.py")) if spec else []:
-        digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:32]
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-def _is_own(path: Path) -> bool:
-    """Return whether a file and its folder are this user's or root's, and not everybody's to write."""
-    if os.name != "posix":
-        return True
-    entries = path.parent.stat(), path.lstat()
-    trusted = all(entry.st_uid in (0, os.geteuid()) and not entry.st_mode & 0o002 for entry in entries)
-    return trusted and not path.is_symlink()
-
-
-def _folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("RESNET_CACHE") or Path(base) / "resnet-launch") / "check"

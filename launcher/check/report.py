@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from launcher.check import compiler
 from launcher.check.assessment import GIB, Assessment, device_memory
 from launcher.check.prediction import ASSUMPTIONS, Prediction, Range, waiting_seconds
 from launcher.check.prices import Prices
-from launcher.contract import CheckResult, StepResult
+from launcher.contract import PREDICTED, CheckResult, StepResult
 from launcher.request import summary
 
 WAITING_SHARE = 0.05  # share of a step spent waiting between slices that is worth reporting
@@ -56,6 +57,22 @@ def lines(assessment: Assessment, prices: Prices) -> list[str]:
         *(f"{name:9} {text}" for name, text in rows),
         *(_caveats(result) if assessment.prediction else _unknown(assessment)),
     ]
+
+
+def kept(assessment: Assessment, computed: float) -> str:
+    """Return the line about a kept check that a submission uses.
+
+    Args:
+      computed: when its result was computed, in unix seconds.
+    """
+    result, when = assessment.result, time.strftime("%Y-%m-%d %H:%M", time.localtime(computed))
+    check = f"`check` of {when}" + (", an estimate" if result["estimated"] else "")
+    if assessment.prediction is None:
+        return f"warning: this does not fit the memory of a device, says the {check}; --check has the details"
+    rate = assessment.prediction.rate.expected
+    if PREDICTED in assessment.job.requested:
+        return f"predicted {rate:,.0f} images/s per chip ({check}); {PREDICTED} of the request counts instead"
+    return f"predicted {rate:,.0f} images/s per chip, by the {check}"
 
 
 def _share(result: CheckResult) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from launcher import files
 from launcher.errors import ActionError
 from launcher.request.packed_code import PackedCode
 
@@ -71,9 +71,7 @@ def keep_here(code: PackedCode, run_dir: str) -> Path:
             content = path.read_bytes()
             _require_same(str(path), len(content), _md5(content), code.archive)
             return path
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            file.write(code.archive)
-        Path(file.name).replace(path)
+        files.write(path, code.archive)
     except OSError as error:
         raise ActionError(f"cannot write {path}: {error.strerror}", "--run-dir DIR") from None
     return path

@@ -19,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
+from launcher import files
 from launcher.errors import ActionError
 from launcher.image.layer import Layer
 
@@ -38,8 +39,7 @@ def open_cache(root: Path | None = None) -> Cache:
     Raises:
       ActionError: it cannot be made, or others can change what it holds.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    root = root or Path(os.environ.get("RESNET_CACHE") or Path(base) / "resnet-launch").absolute() / "image"
+    root = root or files.cache_folder("image")
     with writing(root):
         for folder in (root, root / "blobs", root / "layers", root / "scratch"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from launcher import files
 from launcher.errors import ActionError
 
 RECORD = "sweep.json"  # name of a run -> the arguments with which it has finished
@@ -118,9 +117,6 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _write(folder: Path, record: Mapping[str, Any]) -> None:
     try:
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{RECORD}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-        os.replace(name, folder / RECORD)
+        files.write(folder / RECORD, json.dumps(record, indent=1))
     except OSError as error:
         raise ActionError(f"cannot write {folder / RECORD}: {error.strerror}") from None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from launcher import files
 from launcher.errors import ActionError, Problem, RequestError
 from launcher.request import documents, sources
 from launcher.request.discovery import FILE, find_file
@@ -79,17 +79,6 @@ def _write(path: Path, text: str) -> None:
     place = Path(os.path.realpath(path))
     try:
         mode = place.stat().st_mode & 0o777 if place.exists() else 0o644
-        with tempfile.NamedTemporaryFile(
-            "wb", dir=place.parent, prefix=f".{place.name}.", delete=False
-        ) as file:
-            try:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-                os.chmod(file.name, mode)
-                os.replace(file.name, place)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+        files.write(place, text, mode)
     except OSError as error:
         raise ActionError(f"cannot write {path}: {error.strerror}") from None

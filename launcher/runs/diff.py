@@ -14,6 +14,7 @@ from typing import Any
 from kubernetes.utils.quantity import parse_quantity
 
 from launcher import keys
+from launcher.contract import PREDICTED
 from launcher.rendering.manifest import to_yaml
 from launcher.runs import objects
 
@@ -22,7 +23,6 @@ QUANTITIES = ("limits", "requests", "sizeLimit")  # fields that are, or hold, Ku
 STATE_FIELDS = ("suspend",)
 # `submit` adds these annotations; a render knows neither who submits nor who suspends.
 STATE_ANNOTATIONS = (keys.SUBMITTED_BY, keys.SUSPENDED)
-PREDICTED = "log.predicted"  # setting of the trainer
 
 
 def unified(live: Mapping[str, Any], rendered: Mapping[str, Any], manager: str) -> str:

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from launcher import files
 from launcher.cluster.api import Cluster
 from launcher.errors import ActionError
 
@@ -27,13 +28,7 @@ def keep(cluster: Cluster, name: str, fields: dict[str, Any]) -> None:
     path = _path(cluster, name)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(fields, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        files.write(path, json.dumps(fields))
     except OSError as error:
         raise ActionError(f"cannot write {path}: {error.strerror}; nothing was stopped", HINT) from None
 
@@ -58,7 +53,5 @@ def drop(cluster: Cluster, name: str) -> None:
 
 
 def _path(cluster: Cluster, name: str) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    root = Path(os.environ.get("RESNET_CACHE") or Path(base) / "resnet-launch").absolute()
     identity = json.dumps([cluster.context, cluster.namespace, name])
-    return root / "resize" / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
+    return files.cache_folder("resize") / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"

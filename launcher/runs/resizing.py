@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.cluster.api import JSON, Cluster
+from launcher.contract import PREDICTED
 from launcher.errors import ActionError, LauncherError, NotKnown, Problem, RequestError
 from launcher.request.job import TrainingJob
 from launcher.runs import diagnosis, kept_request, lookup, objects, ownership, reconstruction, submission
-
-PREDICTED = "log.predicted"  # setting of the trainer
 
 
 class Interrupted(NotKnown):

@@ -11,9 +11,8 @@ from typing import Any
 
 from trainer import recipes
 from trainer.board.folders import Folder
-from trainer.config import FIELDS, SECTIONS, resolve
+from trainer.config import FIELDS, PREDICTED, SECTIONS, resolve
 from trainer.errors import TrainError
-from trainer.metrics.expected import PREDICTED
 from trainer.report.chart import thin
 from trainer.rundir import goodput, jsonlines, rows
 

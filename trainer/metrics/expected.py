@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from trainer.cost.utilisation import Cost, Peak
 from trainer.metrics.hosts import HostTime, straggler
 
-PREDICTED = "log.predicted"  # the setting with the predicted throughput
 LOW = 0.8  # share of the predicted throughput below which a cause is looked for
 # Of a host's network card, and of an exchange between slices, as launcher/check/prediction.py assumes them.
 DCN_BYTES, DCN_DELAY = 12.5e9, 200e-6  # bytes/s, s

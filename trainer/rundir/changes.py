@@ -6,7 +6,7 @@ A setting that is in none of them fails a test.
 import dataclasses
 from typing import Any
 
-from trainer.config import FIELDS, TYPES, TrainConfig, resolve
+from trainer.config import FIELDS, PREDICTED, TYPES, TrainConfig, resolve
 from trainer.errors import ConfigError
 
 # How a network is compiled: it computes the same.
@@ -43,7 +43,7 @@ FREE = frozenset(
     ]
 )
 # No change of the run.
-UNSAID = ("train.allow_changes", "log.predicted")
+UNSAID = ("train.allow_changes", PREDICTED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from launcher import keys
+from launcher import files, keys
 from launcher.cli import options, target
 from launcher.cluster.kubeconfig import is_configured
 from launcher.errors import ActionError, Problem, RequestError
@@ -268,20 +266,7 @@ def _write(path: Path, text: str, force: bool) -> None:
       ActionError: it cannot be written.
     """
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(text)
-        temporary = Path(file.name)
-        try:
-            temporary.chmod(0o644)  # a file that others can write to is not used
-            if force:
-                temporary.replace(path)
-            else:
-                os.link(temporary, path)  # unlike a rename, it never replaces
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+        files.write(path, text, 0o644, new=not force)  # a file that others can write to is not used
     except FileExistsError:
         problem = f"must not exist yet, got {path}"
         raise RequestError(Problem(discovery.FILE, problem, "--force replaces it")) from None

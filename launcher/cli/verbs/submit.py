@@ -59,8 +59,7 @@ def command(
     cluster = target.cluster(context, kubeconfig, values.get("namespace"))
     defaults = submission.defaults(cluster)
     job = options.job(flags, defaults)
-    if check:
-        job = _checked(job, cluster, replace)
+    job = _checked(job, cluster, replace) if check else _with_kept_check(job)
     old_image = _age(job)
     stored = submission.submit(job, cluster, replace, yes)
     if as_json:
@@ -98,6 +97,21 @@ def _age(job: TrainingJob) -> Callable[[], str]:
         return ""
 
     return wait
+
+
+def _with_kept_check(job: TrainingJob) -> TrainingJob:
+    """Return the job with what an earlier `check` of this very request has predicted, and say so on stderr.
+
+    Nothing is computed and nobody is asked. Without such a check the job stays as it is, and its trainer
+    estimates.
+    """
+    from launcher.check import assessment, report
+
+    if (known := assessment.newest(job)) is None:
+        return job
+    result, computed = known
+    print(report.kept(result, computed), file=sys.stderr)
+    return assessment.with_prediction(job, result)
 
 
 def _checked(job: TrainingJob, cluster: Cluster, replace: bool) -> TrainingJob:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.check import compiler
+from launcher.check import kept
 from launcher.cli import main
 
 EARLIER = (Path(__file__).parent / "earlier-0.1.0.json").read_bytes()
@@ -17,7 +17,7 @@ LINE += " --set model.width=8"
 def test_no_result_of_this_version(tmp_path, content):
     path = tmp_path / "result.json"
     path.write_bytes(content)
-    assert compiler._stored(path) is None
+    assert kept.read(path) is None
 
 
 @pytest.mark.slow
