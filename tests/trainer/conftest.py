@@ -1,9 +1,13 @@
-"""Eight fake CPU devices and strict dtype promotion for every test of the trainer.
+"""Eight fake CPU devices and strict dtype promotion for every test of the trainer, and their browser.
 
 Both are set before jax is imported, in the environment, so that the trainers which tests start have them too.
 """
 
 import os
+
+from browser import browser
+
+__all__ = ["browser"]
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"

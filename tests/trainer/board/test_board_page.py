@@ -2,7 +2,7 @@
 
 import board_runs
 import pytest
-from browser import CONTRAST, Browser, needs_browser
+from browser import CONTRAST, needs_browser
 
 from trainer.board import collection, page
 
@@ -29,13 +29,6 @@ def board(tmp_path_factory):
     path = folder / "board.html"
     path.write_text(page.render(rows, "runs & <more>", page.links(rows, str(folder))), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("browser"))
-    yield browser
-    browser.close()
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from browser import Browser, needs_browser
+from browser import needs_browser
 
 from trainer import cli
 from trainer.lesson import command, findings, page, study, text
@@ -77,20 +77,16 @@ def test_only_without_shortcuts_do_more_layers_end_higher(quick):
 
 @pytest.mark.slow
 @needs_browser
-def test_the_page_is_whole_in_a_browser(quick, tmp_path):
+def test_the_page_is_whole_in_a_browser(quick, browser):
     path, _ = quick
-    browser = Browser(tmp_path)
-    try:
-        for dark in (False, True):
-            browser.open(path, 1200, dark)
-            assert browser.problems == []
-            assert browser.requests == [path.as_uri()]
-            figures = browser.evaluate("document.querySelectorAll('figure svg').length")
-            assert figures == 2 + 2 + 2 + 1
-            assert browser.evaluate("document.documentElement.scrollWidth") <= 1200
-            assert browser.evaluate("document.querySelectorAll('table tr').length") == 11
-    finally:
-        browser.close()
+    for dark in (False, True):
+        browser.open(path, 1200, dark)
+        assert browser.problems == []
+        assert browser.requests == [path.as_uri()]
+        figures = browser.evaluate("document.querySelectorAll('figure svg').length")
+        assert figures == 2 + 2 + 2 + 1
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 1200
+        assert browser.evaluate("document.querySelectorAll('table tr').length") == 11
 
 
 def test_the_gradient_of_each_block_is_that_of_its_input():

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from browser import CONTRAST, Browser, needs_browser
+from browser import CONTRAST, needs_browser
 from pages import EVALUATE, EVENTS, RECORD, TRAIN
 from PIL import Image
 
@@ -70,13 +70,6 @@ def page(tmp_path_factory):
     analysis = ErrorAnalysis(class_names=CLASSES, confusion=confusion, mistakes=mistakes, method="Grad-CAM")
     path.write_text(render(record, analysis, explanation), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("browser"))
-    yield browser
-    browser.close()
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
