@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import os
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from pod_runs import Run  # noqa: E402
 from testcluster import Cluster, image  # noqa: E402
 from testcluster.objects import eventually  # noqa: E402
 
-from launcher.runs.startup import container_start, unix  # noqa: E402
+from launcher.runs import objects  # noqa: E402
+from launcher.runs.startup import container_start  # noqa: E402
 
 ARCHS = ("resnet-tiny", "resnet18")
 FLAGS = "--data digits --batch 32 --steps 100000 --set checkpoint.every_steps=10 --set log.every_steps=1"
@@ -53,14 +55,19 @@ def marks(run: Run, attempt: int) -> Marks:
     """Return the milestones that an attempt has reached; the trainer's come from the first host's log."""
     pods = run.pods(attempt)
     reached: Marks = {
-        "created": (max(unix(pod["metadata"]["creationTimestamp"]) for pod in pods), 0.0),
-        "started": (max(unix(container_start(pod) or "9999-01-01T00:00:00Z") for pod in pods), 0.0),
+        "created": (latest([pod["metadata"]["creationTimestamp"] for pod in pods]), 0.0),
+        "started": (latest([container_start(pod) for pod in pods]), 0.0),
     }
     for line in run.log(pods[0]).splitlines():
         if line.startswith("event "):
             values = dict(word.split("=", 1) for word in line.split()[1:])
             reached[values["name"]] = float(values["at"]), float(values.get("cpu_seconds", 0))
     return reached
+
+
+def latest(times: Sequence[str | None]) -> float:
+    """Return the latest of RFC 3339 times in unix seconds; infinity where one is missing."""
+    return max(math.inf if (at := objects.time(text)) is None else at for text in times)
 
 
 def measure(cluster: Cluster, arch: str, number: int) -> dict[str, tuple[float, Marks]]:
