@@ -18,6 +18,7 @@ if sys.version_info < PYTHON:
 # These need the standard library only; `run` imports the rest, so that a missing package has its exit code.
 from trainer.errors import HINT, ExitCode, TrainError  # noqa: E402
 from trainer.metrics.notification import Notified, Notifier  # noqa: E402
+from trainer.runtime import collector  # noqa: E402
 from trainer.runtime.exit import leave, part  # noqa: E402
 from trainer.runtime.messages import complain  # noqa: E402
 from trainer.runtime.streams import quieten, reserve_stdout  # noqa: E402
@@ -65,6 +66,7 @@ def run(arguments: list[str], notifier: Notifier) -> None:
       TrainError: states the exit code with which the process must end.
     """
     quieten(os.environ)
+    collector.pause()
     from trainer.arguments import parse
     from trainer.metrics.lines import EventLine, format_of
     from trainer.rundir.events import Preempted
@@ -85,6 +87,7 @@ def run(arguments: list[str], notifier: Notifier) -> None:
     from trainer.metrics.display import make_display
     from trainer.train import train  # takes seconds, which a wrong flag or a missing host need not wait for
 
+    collector.resume()
     early.stop()
     display = Notified(make_display(config.log.format), notifier)
     if config.log.metrics_port:

@@ -124,7 +124,7 @@ def make_program(config: TrainConfig, train_source: Source, test_source: Source,
         eval_step=step.make_eval_step(net, test_source),
         init_state=init_state,
         key=key,
-        shapes=jax.eval_shape(init_state, key),
+        shapes=jax.eval_shape(step.make_first_state(optimizer, config.optim), *net.shapes),
         image_size=height,
         config=config,
         optimizer=optimizer,
@@ -176,8 +176,8 @@ def state_shapes(config: TrainConfig, dataset: DatasetRecord) -> State:
       ConfigError: the settings contradict each other.
     """
     channels = len(dataset.mean)
-    _, init = network.build(config.model, len(dataset.class_names), channels, dataset.image_size, "cpu")
+    net, _ = network.build(config.model, len(dataset.class_names), channels, dataset.image_size, "cpu")
     # The state of an optimizer counts steps whatever its schedule is.
     optimizer = optimizers.make_optimizer(config.optim, optax.constant_schedule(0.0))
     optimizer = sparse.wrap(optimizer, config, 1)
-    return jax.eval_shape(step.make_init(init, optimizer, config.optim), jax.random.key(config.train.seed))
+    return jax.eval_shape(step.make_first_state(optimizer, config.optim), *net.shapes)

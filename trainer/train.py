@@ -25,7 +25,7 @@ from trainer.data.pipeline import TrainStream
 from trainer.data.source import Source
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import BatchPlacer, check_batch
-from trainer.devices.compilation import Leaves
+from trainer.devices.compilation import Later, Leaves
 from trainer.devices.model_axis import check_axis
 from trainer.errors import DataError, NonFiniteError, PreemptedError
 from trainer.learning import step
@@ -75,7 +75,7 @@ class Setup:
     shardings: State  # of NamedSharding
     for_evaluation: Callable[[Any], Any]  # (parameters, statistics) -> the same as eval_program takes them
     train_programs: dict[Stage, Future[Compiled]]  # stage -> (leaves, batch) -> (leaves, metrics)
-    eval_program: Future[Compiled]  # (leaves of parameters and statistics, batch) -> sums
+    eval_program: Later  # (leaves of parameters and statistics, batch) -> sums
     checkpoints: Checkpoints | None
     log: Log
     profile: Profiler
@@ -146,6 +146,7 @@ def train(
                     log.event(
                         events.FirstStep(step=now.step, cpu_seconds=processor_seconds(), steps=plan.steps)
                     )
+                    setup.eval_program.begin()
                     first_step_done = True
                 reporter(pending.ready())
                 watchdog.beat()
@@ -332,8 +333,8 @@ def compile_ahead(
     test_source: Source,
     placer: BatchPlacer,
     shapes: dict[str, jax.ShapeDtypeStruct],
-) -> tuple[dict[Stage, Future[Compiled]], Future[Compiled]]:
-    """Begins to compile the training step of each stage, then the evaluation step.
+) -> tuple[dict[Stage, Future[Compiled]], Later]:
+    """Begins to compile the training step of each stage; what the first step does not need comes later.
 
     Args:
       shapes: of the global training batch.
@@ -354,13 +355,17 @@ def compile_ahead(
         )
         for stage, train_step in program.train_steps.items()
     }
-    compiler.submit(executables.keep)
-    eval_program = compiler.submit(
-        *(compilation.compile_eval, program.eval_step, stacked, eval_shapes, devices, executables),
-        program.division,
-    )
-    compiler.submit(executables.keep)
-    return train_programs, eval_program
+
+    def submit_evaluation() -> Future[Compiled]:
+        compiler.submit(executables.keep)
+        eval_program = compiler.submit(
+            *(compilation.compile_eval, program.eval_step, stacked, eval_shapes, devices, executables),
+            program.division,
+        )
+        compiler.submit(executables.keep)
+        return eval_program
+
+    return train_programs, Later(submit_evaluation)
 
 
 def train_batch_shapes(

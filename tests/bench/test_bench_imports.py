@@ -1,4 +1,4 @@
-"""What the measurements import from the packages exists: nothing else runs most of them before they are needed."""
+"""What the measurements import from the packages exists: most of them run only when they are needed."""
 
 import ast
 import importlib

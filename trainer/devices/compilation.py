@@ -6,15 +6,17 @@ built only while tracing. The leaves of the old state are donated: the new state
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
-from jax.stages import Lowered, Traced
+from jax.stages import Compiled, Lowered, Traced
 
 from trainer.devices import cpu_barrier
 from trainer.devices.cpu_cache import NO_CACHE, Executables
@@ -28,6 +30,25 @@ from trainer.state import Batch, EvalStep, Metrics, State, TrainStep
 CACHED_SECONDS = 0.5  # a program that compiles faster is not worth a file in the cache
 
 Leaves = tuple[jax.Array, ...]
+
+
+class Later:
+    """A program whose compilation waits until there is time for it, or until it is needed.
+
+    Args:
+      submit: begins to compile it in a thread.
+    """
+
+    def __init__(self, submit: Callable[[], Future[Compiled]]):
+        self._submitted = functools.cache(submit)
+
+    def begin(self) -> None:
+        """Begin to compile the program, unless that has begun."""
+        self._submitted()
+
+    def result(self) -> Compiled:
+        """Return the compiled program; wait until it is."""
+        return self._submitted().result()
 
 
 def on_leaves(step: TrainStep, shapes: State) -> Callable[[Leaves, Batch], tuple[Leaves, Metrics]]:

@@ -39,16 +39,29 @@ def make_init(
       config: with ``ema``, the state holds averages too; None: no averages.
     """
 
+    from_arrays = make_first_state(optimizer, config)
+
     @strict_promotion
     def init_state(key: jax.Array) -> State:
-        params, stats = init(key)
+        return from_arrays(*init(key))
+
+    return init_state
+
+
+def make_first_state(
+    optimizer: optax.GradientTransformation, config: OptimConfig | None = None
+) -> Callable[[Arrays, Arrays], State]:
+    """Return ``first_state(params, stats) -> State`` at step 0; arguments are those of ``make_init``."""
+
+    @strict_promotion
+    def first_state(params: Arrays, stats: Arrays) -> State:
         opt = optimizer.init(params)
         params = sparse.pruned(opt, params)
         if config and config.ema:
             opt = Averaging(opt, jax.tree.map(jnp.array, params), jax.tree.map(jnp.array, stats))
         return State(jnp.zeros((), jnp.int32), params, stats, opt)
 
-    return init_state
+    return first_state
 
 
 def make_train_step(

@@ -1,4 +1,7 @@
-"""wandb in a thread of its own: no step waits for its import and start, which take seconds."""
+"""wandb in a thread of its own: no step waits for its import and start, which take seconds.
+
+They begin with the first row, since before the first step they would take time from tracing the network.
+"""
 
 import json
 import os
@@ -58,12 +61,14 @@ class Wandb:
             os.environ.setdefault("WANDB_SILENT", "true")
             # Files of artifacts wait there for `wandb sync`, beside the run and not in somebody's home.
             os.environ.setdefault("WANDB_DATA_DIR", f"{arguments['dir']}/wandb")
+            item = self._rows.get()
             import wandb
 
             run = wandb.init(**arguments)
-            while (item := self._rows.get()) is not None:
+            while item is not None:
                 step, values = item
                 run.log(values, step=step)
+                item = self._rows.get()
             for kind, name, text in self._documents():
                 artifact = wandb.Artifact(f"{kind}-{self._id}", type=kind)
                 with artifact.new_file(name, mode="w", encoding="utf-8") as file:

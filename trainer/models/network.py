@@ -69,6 +69,17 @@ class Network:
         return self.name not in ARCHS
 
     @property
+    def shapes(self) -> tuple[dict[str, jax.ShapeDtypeStruct], dict[str, jax.ShapeDtypeStruct]]:
+        """Parameters and statistics as ShapeDtypeStruct, by name; the network is not traced for them."""
+        shapes = {
+            name: jax.ShapeDtypeStruct(variable.get_value().shape, variable.get_value().dtype)
+            for name, (_, variable) in self.variables.items()
+        }
+        statistics = self.statistics
+        params = {name: shape for name, shape in shapes.items() if name not in statistics}
+        return params, {name: shape for name, shape in shapes.items() if name in statistics}
+
+    @property
     def statistics(self) -> frozenset[str]:
         """Names of the running statistics."""
         return frozenset(n for n, (_, v) in self.variables.items() if isinstance(v, nnx.BatchStat))
