@@ -41,6 +41,19 @@ LONG = (
     "tests/docs/test_commands.py",
     "tests/helm/test_equality.py",
 )
+# Files of the trainer that compute for minutes begin before its others, so that none runs on at the end.
+HEAVY = (
+    "tests/trainer/models/test_families.py",
+    "tests/trainer/models/test_family_devices.py",
+    "tests/trainer/learning/test_sparse.py",
+    "tests/trainer/models/test_parity.py",
+    "tests/trainer/models/test_deq.py",
+    "tests/trainer/models/test_family_layout.py",
+    "tests/trainer/learning/test_step.py",
+    "tests/trainer/models/test_depth.py",
+    "tests/trainer/models/test_stacks.py",
+)
+BEFORE = ("tests/test_", "tests/bench/", "tests/launcher/")  # what pytest runs before the trainer's files
 # Their launchers fork in the process of the test, which must not have JAX's threads yet: its first unit.
 FORKS = "tests/launcher/local/"
 CLUSTERS = ("a cluster with a node", "a control plane", "a Docker engine")
@@ -64,8 +77,9 @@ def rank(nodeid: str) -> int:
     """Return the place of a test's unit; units of the same place stay in pytest's order."""
     name = unit(nodeid)
     late = name in CLUSTERS and os.environ[TOOLS] == "missing"
-    early = (FORKS, *CLUSTERS, *LONG)
-    return len(early) + 1 if late else (*early, name).index(name)
+    early = (FORKS, *CLUSTERS, *LONG, BEFORE, *HEAVY, "others", "late")
+    place = "late" if late else name if name in early else BEFORE if name.startswith(BEFORE) else "others"
+    return early.index(place)
 
 
 def pytest_configure(config: pytest.Config) -> None:

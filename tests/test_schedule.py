@@ -46,13 +46,13 @@ def project(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
-def start(folder: Path, tools: str = "compiled") -> subprocess.Popen[str]:
+def start(folder: Path, tools: str = "compiled", processes: int = 3) -> subprocess.Popen[str]:
     command = [
         sys.executable,
         "-m",
         "pytest",
         "-n",
-        "3",
+        str(processes),
         "-p",
         "no:cacheprovider",
         "-p",
@@ -141,18 +141,38 @@ def runs(process: int) -> bool:
     return True
 
 
-@pytest.mark.parametrize(
-    ("listed", "asked"), [("NODE", ASKS_FOR_A_NODE), ("DOCKER", {"docker"})], ids=["node", "docker"]
-)
-def test_the_files_that_share_a_machine_are_those_that_ask_for_it(listed: str, asked: set[str]) -> None:
+def test_what_takes_minutes_begins_before_the_files_beside_it(tmp_path: Path) -> None:
+    files = ["bench/test_a.py", "trainer/data/test_b.py", "trainer/models/test_families.py", "helm/test_c.py"]
+    files += ["trainer/test_demo.py", "cluster/test_run.py"]
+    with start(project(tmp_path, dict.fromkeys(files, PASSES)), processes=1) as run:
+        output, _ = run.communicate(timeout=120)
+    assert run.returncode == 0, output
+    order = list(dict.fromkeys(name.rpartition("_")[0] for name, _ in notes(tmp_path)))
+    assert order == ["run", "demo", "a", "families", "c", "b"]
+
+
+@pytest.mark.parametrize("listed", ["LONG", "HEAVY"])
+def test_the_files_that_have_a_place_exist(listed: str) -> None:
+    assert [path for path in files_of(listed) if not (TESTS.parent / path).is_file()] == []
+
+
+def files_of(listed: str) -> set[str]:
+    """Return the value of a variable of conftest.py."""
     conftest = ast.parse((TESTS / "conftest.py").read_text())
     [files] = [
         ast.literal_eval(statement.value)
         for statement in conftest.body
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == listed
     ]
+    return set(files)
+
+
+@pytest.mark.parametrize(
+    ("listed", "asked"), [("NODE", ASKS_FOR_A_NODE), ("DOCKER", {"docker"})], ids=["node", "docker"]
+)
+def test_the_files_that_share_a_machine_are_those_that_ask_for_it(listed: str, asked: set[str]) -> None:
     asking = {path.name for path in (TESTS / "cluster").glob("test_*.py") if fixtures(path) & asked}
-    assert asking == files
+    assert asking == files_of(listed)
 
 
 def fixtures(path: Path) -> set[str]:

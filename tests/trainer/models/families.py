@@ -1,4 +1,4 @@
-"""One small network of every family; tests/trainer/models/test_families.py holds for each of them.
+"""One small network of every family; tests/trainer/models/test_famil*.py hold for each of them.
 
 A new family is one line here.
 """
@@ -70,7 +70,7 @@ FAMILIES = [
     Family(arch="deq-tiny", settings={"model.iterations": 4}),
     Family(
         arch="nfnet-tiny",
-        settings={"model.stochastic_depth": 0.2, "model.dropout": 0.1, "optim.clip_adaptive": 0.01, **RIGL},
+        settings={"model.stochastic_depth": 0.2, "model.dropout": 0.1, "optim.clip_adaptive": 0.01},
         libraries=("timm",),
     ),
     Family(
@@ -84,7 +84,7 @@ FAMILIES = [
         settings={"model.depth": 32, "model.width": 4, "model.repeat": "scan", "model.remat": "full"},
     ),
     Family(arch="cifar-preact164", settings={"model.depth": 11, "model.width": 4}),
-    Family(arch="cifar-plain20", settings={"model.depth": 8, "model.width": 4}),
+    Family(arch="cifar-plain20", settings={"model.depth": 8, "model.width": 4, **RIGL}),
     Family(
         arch="own_code.nets:mlp",
         settings={"model.width": 16},

@@ -1,12 +1,11 @@
-"""What holds for a network of every family: built in, or from a package of somebody else."""
+"""What holds for a run of a network of every family: built in, or from a package of somebody else."""
 
 import dataclasses
-import importlib.util
+import functools
 import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,27 +14,18 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from models.families import FAMILIES, Family
+from models.family_programs import run
 from pages import Page
-from step_runs import Run
-from train_runs import COMPILED, environment, losses
+from train_runs import COMPILED, losses
 
 from trainer import cli
-from trainer.config import ModelConfig
-from trainer.devices import state_sharding
 from trainer.weights import torch_import, torch_names
 from trainer.weights.file import load
 from trainer.weights.inference import build_network
 
-OWN = str(Path(__file__).parents[1])  # holds the package own_code
 families = pytest.mark.parametrize("family", FAMILIES, ids=str)
 SETTINGS = ["train.eval_every_epochs=0", "checkpoint.every_steps=3", "checkpoint.keep=3", "log.every_steps=1"]
 SETTINGS += ["log.wandb=off", "optim.schedule=constant", f"train.compile_cache={COMPILED}"]
-
-
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", program, *arguments]
-    env = environment() | {"PYTHONPATH": OWN}
-    return subprocess.run(command, capture_output=True, text=True, timeout=400, env=env)
 
 
 def train(family: Family, run_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -113,11 +103,12 @@ def test_the_verbs_use_the_run_and_its_exports(trained, tmp_path, family, capsys
 
     weights = load(weights_file)
     net, params, stats = build_network(weights)
+    apply = jax.jit(functools.partial(net.apply, train=False))
     session = onnxruntime.InferenceSession(str(onnx_file))
     for count in (1, 5):
         shape = (count, weights.image_size, weights.image_size, len(weights.mean))
         images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-        expected = net.apply(params, stats, images, train=False)[0]
+        expected = apply(params, stats, images)[0]
         [logits] = session.run(None, {"images": images.transpose(0, 3, 1, 2)})
         assert np.abs(logits - expected).max() < 2e-6 * max(1.0, np.abs(expected).max())
 
@@ -169,46 +160,3 @@ def test_weights_go_to_other_libraries_and_come_back(trained, tmp_path, family, 
             again = torch_import.load_torch(path, weights.model, size, "", names, library).weights
             assert again.arrays.keys() == weights.arrays.keys()
             assert all(np.array_equal(again.arrays[n], a) for n, a in weights.arrays.items())
-
-
-@pytest.mark.slow
-# Not deq-tiny, which makes more of rounding than other families (docs/guides/equilibrium.md).
-@pytest.mark.parametrize("family", [f for f in FAMILIES if f.arch != "deq-tiny"], ids=str)
-def test_the_losses_are_the_same_on_one_and_on_eight_devices_sharded_or_not(family, monkeypatch):
-    monkeypatch.setattr(state_sharding, "MIN_ELEMENTS", 64)
-    settings = {"model.arch": family.arch, "model.width": ModelConfig.width, **family.settings}
-    one, eight, sharded = Run(1, **settings), Run(8, **settings), Run(8, **settings, **{"train.shard": "all"})
-    assert any(s.spec for s in jax.tree.leaves(sharded.shardings.params))
-    losses_of_one = one.losses(4)
-    assert eight.losses(4) == pytest.approx(losses_of_one, rel=1e-5)
-    assert sharded.losses(4) == pytest.approx(losses_of_one, rel=1e-5)
-    masks = [run.state.opt.masks for run in (one, eight, sharded) if "sparse.method" in family.settings]
-    for name in masks[0] if masks else ():
-        first, *others = (np.asarray(each[name]) for each in masks)
-        for other in others:  # rounding may exchange two weights of nearly the same size
-            assert other.sum() == first.sum()
-            assert (other != first).sum() <= max(2, first.size // 1000), name
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="libtpu is not installed")
-@families
-def test_the_step_is_laid_out_for_a_tpu(family):
-    slice = [
-        "--topology",
-        "v5e:2x2",
-        "--host-bounds",
-        "2x2x1",
-        "--chip-config",
-        "default",
-        "--steps",
-        "train",
-    ]
-    settings = {**family.settings, "data.image_size": family.image_size}
-    sets = [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-    done = run("trainer.check", *slice, "--", "--arch", family.arch, "--batch", "32", *sets)
-    assert done.returncode == 0, done.stderr[-2000:]
-    result = json.loads(done.stdout)
-    assert result["train"]["fits"]
-    assert result["train"]["memory"]["parameters"] == 4 * result["parameters"]
-    assert result["train"]["collectives"]
