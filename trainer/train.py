@@ -26,6 +26,7 @@ from trainer.data.source import Source
 from trainer.devices import compilation, mesh, state_sharding
 from trainer.devices.batches import BatchPlacer, check_batch
 from trainer.devices.compilation import Later, Leaves
+from trainer.devices.cpu_cache import Executables
 from trainer.devices.model_axis import check_axis
 from trainer.errors import DataError, NonFiniteError, PreemptedError
 from trainer.learning import step
@@ -228,7 +229,12 @@ def set_up(
     )
     begun = time.monotonic()
     batch = train_batch_shapes(config, train_source, stream)
-    train_programs, eval_program = compile_ahead(config, program, devices, test_source, placer, batch)
+    executables = compilation.use_cache(
+        config.train.compile_cache, config.run_dir, devices.devices.flat[0].platform
+    )
+    train_programs, eval_program = compile_ahead(
+        config, program, devices, test_source, placer, batch, executables
+    )
 
     # State: the newest whole checkpoint, or a fresh one.
     shard, division = config.train.shard, program.division
@@ -239,7 +245,7 @@ def set_up(
         gather = state_sharding.gatherer(devices, shard)
         checkpoints = Checkpoints(f"{config.run_dir}/checkpoints", config.checkpoint, gather=gather)
     now = restore(checkpoints, program, shardings, stream, log)
-    now = now or fresh(config, program, train_source, devices, shardings, stream)
+    now = now or fresh(config, program, train_source, devices, shardings, stream, executables)
     record_attempt(config, root, train_source, differences, now.step)
     log.resume_at(now.step)
 
@@ -333,14 +339,14 @@ def compile_ahead(
     test_source: Source,
     placer: BatchPlacer,
     shapes: dict[str, jax.ShapeDtypeStruct],
+    executables: Executables,
 ) -> tuple[dict[Stage, Future[Compiled]], Later]:
     """Begins to compile the training step of each stage; what the first step does not need comes later.
 
     Args:
       shapes: of the global training batch.
+      executables: cache that is searched first.
     """
-    platform = devices.devices.flat[0].platform
-    executables = compilation.use_cache(config.train.compile_cache, config.run_dir, platform)
     none = placer.rows[:0]  # a batch without rows has the shapes, and waits for no data
     eval_sample = next(pipeline.eval_batches(test_source, config.train.batch, none, config.data))
     eval_shapes = compilation.batch_shapes(eval_sample, config.train.batch)
@@ -400,12 +406,15 @@ def fresh(
     devices: Mesh,
     shardings: State,
     stream: TrainStream,
+    executables: Executables,
 ) -> Position:
     """The position of a run that begins: random parameters, or those of ``train.init``."""
     if len(program.shapes.params) > MANY_ARRAYS:
         state = compilation.init_by_operation(program.init_state, program.key, shardings)
     else:
-        state = compilation.compile_init(program.init_state, program.key, devices, shardings)(program.key)
+        state = compilation.compile_init(program.init_state, program.key, devices, shardings, executables)(
+            program.key
+        )
     if config.train.init:
         # Imports Pillow and what predicts, which other runs never need.
         from trainer.weights.initial import start_from

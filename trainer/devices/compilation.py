@@ -68,7 +68,11 @@ def on_leaves(step: TrainStep, shapes: State) -> Callable[[Leaves, Batch], tuple
 
 
 def compile_init(
-    init_state: Callable[[jax.Array], State], key: jax.Array, mesh: Mesh, shardings: State | None = None
+    init_state: Callable[[jax.Array], State],
+    key: jax.Array,
+    mesh: Mesh,
+    shardings: State | None = None,
+    executables: Executables = NO_CACHE,
 ):
     """Compile ``key -> State``, replicated unless ``shardings`` says otherwise.
 
@@ -80,10 +84,11 @@ def compile_init(
       key: a typed key, as of ``jax.random.key``.
       mesh: mesh of the run.
       shardings: a State of NamedSharding.
+      executables: cache that is searched first.
     """
     options = {"xla_backend_optimization_level": 0} if mesh.devices.flat[0].platform == "cpu" else None
     jitted = jax.jit(init_state, out_shardings=shardings or replicated(mesh), compiler_options=options)
-    return jitted.lower(key).compile()
+    return executables.compile(jitted.lower(key))
 
 
 def init_by_operation(init_state: Callable[[jax.Array], State], key: jax.Array, shardings: State) -> State:
