@@ -1,12 +1,12 @@
-"""A save of a divided state: each host writes its part, beside the first host that gathers and writes all.
+"""A save and a restore of a divided state: each host its part, beside the first host that moves all.
 
     python bench/save_divided.py [--arch vit-l16]
 
-Two processes with one CPU device each hold the state of a network with AdamW, divided as by
-train.shard=all.
-Each way of saving is measured once, in two new processes; the program that gathers is compiled before.
-"Stands still" is the time for which the loop waits. Memory is the most that a process had during the save,
-less what it had before. Bytes are those that went over the loopback device of a network namespace of their
+Two processes with one CPU device each hold the state of a network with AdamW, divided as by train.shard=all.
+Each way is measured once: two new processes save, after the program that gathers is compiled, and two more
+restore. "Stands still" is the time for which the loop waits. Memory is the most that a process had meanwhile,
+less what it had before: after a restore it includes the restored part itself. "Read" is what each process got
+from files. Bytes between hosts are those that went over the loopback device of a network namespace of their
 own, which needs root on Linux. The old way needs five times the state as memory, and is left out where there
 is less.
 """
@@ -31,14 +31,13 @@ HOSTS = 2
 WAYS = {"gathered": "first host alone", "joint": "each host its part"}
 
 
-def worker(way: str, arch: str, folder: str) -> None:
-    """One host: save twice, and print what the second save took as JSON."""
+def worker(way: str, action: str, arch: str, folder: str) -> None:
+    """One host: save or restore, and print what it took as JSON."""
     from trainer.runtime import join
 
     Path("/proc/self/oom_score_adj").write_text("1000")  # where memory runs out, this is what ends
     join()
     import jax
-    import numpy as np
 
     from trainer.config import CheckpointConfig
     from trainer.devices import mesh, state_sharding
@@ -47,39 +46,48 @@ def worker(way: str, arch: str, folder: str) -> None:
     shapes = state_of(arch)
     devices = mesh.make_mesh(1)
     where = state_sharding.of_state(devices, shapes, "all")
-
-    def filled(shape, sharding):
-        rng = np.random.default_rng(0)
-
-        def part(index):
-            sizes = [len(range(*s.indices(n))) for s, n in zip(index, shape.shape, strict=True)]
-            return rng.standard_normal(sizes, np.float32).astype(shape.dtype)
-
-        return jax.make_array_from_callback(shape.shape, sharding, part)
-
-    state = jax.tree.map(filled, shapes, where)
     gather = state_sharding.gatherer(devices, "all")
     assert gather
     checkpoints = Checkpoints(folder, CheckpointConfig(keep=1), gather=gather)
     checkpoints._joint = way == "joint"
-    if way == "gathered":
-        jax.block_until_ready(gather(state))
-    before, crossed = memory(), loopback_bytes()
+    if action == "save":
+        state = jax.tree.map(filled, shapes, where)
+        if way == "gathered":
+            jax.block_until_ready(gather(state))
+    before, crossed, read = memory(), loopback_bytes(), read_bytes()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
     begun = time.perf_counter()
-    checkpoints.save(state, 1, None)
+    if action == "save":
+        checkpoints.save(state, 1, None)
+    else:
+        restored = checkpoints.newest(shapes, where)
+        assert restored
+        jax.block_until_ready(restored.state)
     blocked = time.perf_counter() - begun
     checkpoints.wait()
-    seconds = time.perf_counter() - begun
     figures = {
-        "state": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)),
         "blocked": blocked,
-        "seconds": seconds,
+        "seconds": time.perf_counter() - begun,
         "memory": memory("VmHWM") - before,
         "crossed": loopback_bytes() - crossed,
+        "read": read_bytes() - read,
     }
     checkpoints.close()
     print("figures " + json.dumps(figures), flush=True)
+
+
+def filled(shape, sharding):
+    """Return an array of random numbers on the devices."""
+    import jax
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+
+    def part(index):
+        sizes = [len(range(*s.indices(n))) for s, n in zip(index, shape.shape, strict=True)]
+        return rng.standard_normal(sizes, np.float32).astype(shape.dtype)
+
+    return jax.make_array_from_callback(shape.shape, sharding, part)
 
 
 def state_of(arch: str):
@@ -107,11 +115,16 @@ def loopback_bytes() -> int:
     return next(int(line.split(":")[1].split()[0]) for line in lines if line.strip().startswith("lo:"))
 
 
-def measure(way: str, arch: str) -> list[dict[str, float]]:
+def read_bytes() -> int:
+    """Return the bytes that this process has read from files and other sources of its kernel."""
+    lines = Path("/proc/self/io").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("rchar"))
+
+
+def measure(way: str, action: str, arch: str, folder: str) -> list[dict[str, float]]:
     """Return the figures of each host."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    folder = tempfile.mkdtemp(prefix="save-divided-")
     common = {"JAX_NUM_CPU_DEVICES": "1", "RESNET_PLATFORM": "cpu"}
     common |= {"RESNET_HOSTS": str(HOSTS), "RESNET_HOSTS_PER_SLICE": str(HOSTS), "RESNET_SLICES": "1"}
     common |= {
@@ -119,7 +132,18 @@ def measure(way: str, arch: str) -> list[dict[str, float]]:
         "RESNET_DEVICES": str(HOSTS),
         "RESNET_COORDINATOR": f"127.0.0.1:{port}",
     }
-    command = [sys.executable, __file__, "--worker", way, "--arch", arch, "--folder", folder]
+    command = [
+        sys.executable,
+        __file__,
+        "--worker",
+        way,
+        "--action",
+        action,
+        "--arch",
+        arch,
+        "--folder",
+        folder,
+    ]
     processes = [
         subprocess.Popen(
             command,
@@ -134,10 +158,9 @@ def measure(way: str, arch: str) -> list[dict[str, float]]:
     finally:
         for process in processes:
             process.kill()
-        shutil.rmtree(folder)
     lines = [line for out in outputs for line in out.splitlines() if line.startswith("figures ")]
     if len(lines) != HOSTS:
-        sys.exit(f"error: a host failed while it saved, {WAYS[way]}")
+        sys.exit(f"error: a host failed: {action}, {WAYS[way]}")
     return [json.loads(line.removeprefix("figures ")) for line in lines]
 
 
@@ -152,16 +175,24 @@ def compare(arch: str, alone: bool) -> None:
 
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state_of(arch)))
     print(f"jax {jax.__version__}, {os.cpu_count()} cores, {arch} with AdamW, {size / 1e9:.2f} GB\n")
-    print("| | save, s | loop stands still, s | memory on host 0, GB | on host 1, GB | between hosts, MB |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    columns = ["", "s", "loop stands still, s", "memory on host 0, GB", "on host 1, GB", "read by each, GB"]
+    print("| " + " | ".join([*columns, "between hosts, MB"]) + " |")
+    print("| --- " + "| ---: " * 6 + "|")
     for way, name in WAYS.items():
         if way == "gathered" and available_bytes() < 5.5 * size:
-            print(f"| {name} | not measured: needs {5.5 * size / 1e9:.0f} GB of memory | | | | |")
+            print(f"| {name} | not measured: needs {5.5 * size / 1e9:.0f} GB of memory | | | | | |")
             continue
-        first, second = measure(way, arch)
-        crossed = f"{first['crossed'] / 1e6:,.1f}" if alone else "not measured"
-        values = [first["seconds"], first["blocked"], first["memory"] / 1e9, second["memory"] / 1e9]
-        print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in values) + f" | {crossed} |", flush=True)
+        folder = tempfile.mkdtemp(prefix="save-divided-")
+        try:
+            for action in ("save", "restore"):
+                first, second = measure(way, action, arch, folder)
+                crossed = f"{first['crossed'] / 1e6:,.1f}" if alone else "not measured"
+                values = [first["seconds"], first["blocked"], first["memory"] / 1e9, second["memory"] / 1e9]
+                cells = " | ".join(f"{value:.2f}" for value in values)
+                read = f"{first['read'] / 1e9:.2f}, {second['read'] / 1e9:.2f}"
+                print(f"| {action}, {name} | {cells} | {read} | {crossed} |", flush=True)
+        finally:
+            shutil.rmtree(folder)
 
 
 def main() -> None:
@@ -170,11 +201,12 @@ def main() -> None:
     )
     parser.add_argument("--arch", default="vit-l16", help="network (default: vit-l16)")
     parser.add_argument("--worker", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--action", choices=("save", "restore"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
-        worker(args.worker, args.arch, args.folder)
+        worker(args.worker, args.action, args.arch, args.folder)
     elif args.alone or subprocess.run([*INSIDE, "true"], capture_output=True, check=False).returncode:
         compare(args.arch, args.alone)
     else:

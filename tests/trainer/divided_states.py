@@ -3,6 +3,8 @@
 divided_states.py save FOLDER      saves step after step, under failures, until it kills itself
 divided_states.py restore FOLDER   restores the newest checkpoint and prints its step
 divided_states.py once FOLDER      saves step 1 and restores it
+
+With BLIND=N host N finds no arrays in a checkpoint when it restores.
 """
 
 import os
@@ -21,7 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from trainer.config import CheckpointConfig
 from trainer.errors import TrainError
 from trainer.rundir import checkpoints as saving
-from trainer.rundir import joint_save
+from trainer.rundir import joint_restore, joint_save
 from trainer.rundir.checkpoints import Checkpoints
 from trainer.runtime import join
 from trainer.state import State
@@ -98,10 +100,21 @@ def opened(folder):
 
 
 def restore(folder):
+    counted, read_bytes = joint_restore._read, 0
+
+    def read(state, arrays, numbers, context):
+        nonlocal read_bytes
+        state = state / "absent" if str(jax.process_index()) == os.environ.get("BLIND") else state
+        pieces = counted(state, arrays, numbers, context)
+        read_bytes += sum(piece.nbytes for of in pieces.values() for piece in of.values())
+        return pieces
+
+    joint_restore._read = read
     checkpoints = opened(folder)
     restored = checkpoints.newest(shapes(), as_state(shardings()))
     check(restored, restored.step)
     print("restored", restored.step, restored.accuracy, restored.stream, flush=True)
+    print("read", read_bytes, flush=True)
     checkpoints.close()
 
 

@@ -6,14 +6,16 @@ Where each device holds the whole state, only the first host writes. No host wai
 and a save fails in one place. Where the state is divided over the devices, each host writes its parts
 (``trainer.rundir.joint_save``): no device and no host needs room for the whole state.
 
-Only the first host reads: a checkpoint is read once for all hosts. The restored arrays go to the other hosts
-over the network between the devices.
+Nor does any host read all of a divided state (``trainer.rundir.joint_restore``). Otherwise only the first
+host reads: a checkpoint is read once for all hosts, and the arrays go to the others over the network between
+the devices.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from jax.sharding import Sharding
 
 from trainer.config import CheckpointConfig
 from trainer.errors import ConfigError, JoinError, TrainError, is_permanent, reason, system_error_of
-from trainer.rundir import damage, parts
+from trainer.rundir import damage, joint_restore, parts
 from trainer.rundir.files import failure, writing_to
 from trainer.rundir.joint_save import Lead, PartsHandler, differing, follow, state_handler
 from trainer.rundir.parts import Parts, checksum
@@ -61,12 +63,17 @@ class Restored:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """A checkpoint in the memory of the first host: named NumPy arrays."""
+    """A checkpoint in the memory of the first host: named NumPy arrays, none where only the rest was read."""
 
     named: Named
     step: int
     accuracy: float | None
     stream: dict[str, Any]
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The values saved with the state, as JSON."""
+        return {"step": self.step, "accuracy": self.accuracy, "stream": self.stream}
 
 
 class DamagedError(TrainError):
@@ -190,11 +197,44 @@ class Checkpoints:
           DamagedError: all are damaged.
           StorageError: the run directory does not answer.
         """
+        if self._joint and isinstance(sharding, State):
+            return self._newest_by_parts(shapes, sharding)
         checkpoint = None
         with agreed():
             if self._manager:
-                checkpoint = self._read_newest(shapes)
+                checkpoint = self._newest_undamaged(lambda step: self._read(shapes, step))
         return _everywhere(checkpoint, shapes, sharding)
+
+    def _newest_by_parts(self, shapes: State, sharding: State) -> Restored | None:
+        """Restore the newest undamaged checkpoint, of which every host reads its parts.
+
+        Where a host cannot, the first host reads all: it tells damage from a host that sees no files.
+        """
+        while True:
+            checkpoint = None
+            with agreed():
+                if self._manager:
+                    checkpoint = self._newest_undamaged(lambda step: self._read_meta(shapes, step))
+            meta = json.loads(from_first_host(json.dumps(checkpoint and checkpoint.meta)))
+            if meta is None:
+                return None
+            folder, where = epath.Path(self.path) / str(meta["step"]), _named(sharding)
+            names, wanted = zip(*_paths(_named(shapes)), strict=True)
+            try:
+                arrays = joint_restore.read(
+                    folder, list(zip(names, wanted, jax.tree.leaves(where), strict=True))
+                )
+                return _restored(arrays, shapes, meta)
+            except joint_restore.NotReadError as error:
+                problem = error
+            checkpoint = None
+            with agreed():
+                if self._manager:
+                    checkpoint = self._undamaged(meta["step"], lambda step: self._read(shapes, step))
+            if restored := _everywhere(checkpoint, shapes, sharding):
+                if jax.process_index() == 0:
+                    warn(f"the first host reads checkpoint {restored.step} in {self.path} for all: {problem}")
+                return restored
 
     def restore(self, shapes: State, sharding: Sharding, step: int) -> Restored:
         """Restore one checkpoint, and compare its arrays with their checksums.
@@ -265,35 +305,61 @@ class Checkpoints:
             time.sleep(pause)
             self._manager.reload()
 
-    def _read_newest(self, shapes: State) -> _Read | None:
+    def _newest_undamaged(self, read: Callable[[int], _Read]) -> _Read | None:
+        """Read the newest checkpoint with ``read``; set aside those that are damaged."""
         assert self._manager
         while (step := self._manager.latest_step()) is not None:
-            try:
-                return self._read(shapes, step)
-            except DamagedError as error:
-                if len(self._manager.all_steps()) == 1:
-                    raise
-                warn(f"{error}; restoring the previous one")
-            with writing_to(str(self.path)):
-                _set_aside(epath.Path(self.path), step)
-            self._manager.reload()
+            if checkpoint := self._undamaged(step, read):
+                return checkpoint
+        return None
+
+    def _undamaged(self, step: int, read: Callable[[int], _Read]) -> _Read | None:
+        """Read a checkpoint; set it aside and return None where it is damaged, and not the last one."""
+        assert self._manager
+        try:
+            return read(step)
+        except DamagedError as error:
+            if len(self._manager.all_steps()) == 1:
+                raise
+            warn(f"{error}; restoring the previous one")
+        with writing_to(str(self.path)):
+            _set_aside(epath.Path(self.path), step)
+        self._manager.reload()
         return None
 
     def _read(self, shapes: State, step: int) -> _Read:
+        """Read a checkpoint into this host's memory, and compare its arrays with their checksums."""
         assert self._manager
         wanted = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), _named(shapes))
         whole = ocp.checkpoint_utils.construct_restore_args(wanted)
-        arguments = ocp.args.Composite(
-            state=ocp.args.PyTreeRestore(item=wanted, restore_args=whole), meta=ocp.args.JsonRestore()
-        )
-        try:
-            self._check_same_network(step, wanted)
-            checkpoint = self._manager.restore(step, args=arguments)
+        with self._reading(step):
+            self._check_same_network(step, _named(shapes))
+            checkpoint = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.PyTreeRestore(item=wanted, restore_args=whole), meta=ocp.args.JsonRestore()
+                ),
+            )
             meta = damage.checked_meta(checkpoint["meta"])
             self._check_sums(step, checkpoint["state"], meta)
             return _Read(
                 named=checkpoint["state"], step=step, accuracy=meta["accuracy"], stream=meta["stream"]
             )
+
+    def _read_meta(self, shapes: State, step: int) -> _Read:
+        """Read what a checkpoint says about itself, and nothing of its arrays."""
+        assert self._manager
+        with self._reading(step):
+            self._check_same_network(step, _named(shapes))
+            checkpoint = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))
+            meta = damage.checked_meta(checkpoint["meta"])
+            return _Read(named={}, step=step, accuracy=meta["accuracy"], stream=meta["stream"])
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        """Convert a failure to read a checkpoint into DamagedError or the error of the storage."""
+        try:
+            yield
         except TrainError:
             raise
         except Exception as error:  # Orbax and TensorStore have many kinds, and plain ones
@@ -397,12 +463,7 @@ def _everywhere(checkpoint: _Read | None, shapes: State, sharding: Sharding | St
 
     ``sharding`` is one for all arrays, or a State with one for each.
     """
-    meta = checkpoint and {
-        "step": checkpoint.step,
-        "accuracy": checkpoint.accuracy,
-        "stream": checkpoint.stream,
-    }
-    meta = json.loads(from_first_host(json.dumps(meta)))
+    meta = json.loads(from_first_host(json.dumps(checkpoint and checkpoint.meta)))
     if meta is None:
         return None
     wanted = _named(shapes)
@@ -411,7 +472,12 @@ def _everywhere(checkpoint: _Read | None, shapes: State, sharding: Sharding | St
     pairs = zip(arrays, jax.tree.leaves(where), strict=True)
     with jax.transfer_guard_host_to_device("allow"):  # each array goes where its sharding says
         placed = [jax.make_array_from_callback(a.shape, s, a.__getitem__) for a, s in pairs]
-    named = jax.tree.unflatten(jax.tree.structure(wanted), placed)
+    return _restored(placed, shapes, meta)
+
+
+def _restored(arrays: Sequence[jax.Array], shapes: State, meta: dict[str, Any]) -> Restored:
+    """Return the arrays of ``_named(shapes)``, in its order, as a State."""
+    named = jax.tree.unflatten(jax.tree.structure(_named(shapes)), arrays)
     opt = jax.tree.unflatten(jax.tree.structure(shapes.opt), [named["opt"][p] for p, _ in _paths(shapes.opt)])
     return Restored(state=State(named["step"], named["params"], named["stats"], opt), **meta)
 

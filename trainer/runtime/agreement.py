@@ -102,18 +102,37 @@ def broadcast(arrays: list[np.ndarray], shapes: list[Any]) -> list[np.ndarray]:
     return [data[begin:end].view(np.dtype(s.dtype)).reshape(s.shape) for begin, end, s in spans]
 
 
-def _first_failure(own: TrainError | None) -> PeerError | None:
-    """Return the failure of the first process that has one, through the coordination service."""
+def first_report(own: str | None) -> tuple[int, str] | None:
+    """Return (process, text) of the first process that reports a text, on every host; None if none does.
+
+    Args:
+      own: what this process reports; None for nothing.
+
+    Raises:
+      JoinError: a host is gone.
+    """
+    if jax.process_count() == 1:
+        return None if own is None else (0, own)
     client = coordination_client()
     key = f"resnet/agreed/{next(_rounds)}"
     try:
-        if own:
-            client.key_value_set(f"{key}/{jax.process_index():06d}", f"{own.exit_code} {own}")
+        if own is not None:
+            client.key_value_set(f"{key}/{jax.process_index():06d}", own)
         client.wait_at_barrier(key, WAIT_SECONDS * 1000)
-        failed = sorted(client.key_value_dir_get(key))
+        reports = sorted(client.key_value_dir_get(key))
     except RuntimeError as error:
-        raise own or JoinError(f"a host is gone: {error}") from error
-    if not failed:
+        raise JoinError(f"a host is gone: {error}") from error
+    return (int(reports[0][0].rpartition("/")[2]), reports[0][1]) if reports else None
+
+
+def _first_failure(own: TrainError | None) -> PeerError | None:
+    """Return the failure of the first process that has one, through the coordination service."""
+    try:
+        report = first_report(f"{own.exit_code} {own}" if own else None)
+    except JoinError as error:
+        raise own or error from error
+    if not report:
         return None
-    process, (code, _, message) = failed[0][0].rpartition("/")[2], failed[0][1].partition(" ")
-    return PeerError(int(process), int(code), message)
+    process, text = report
+    code, _, message = text.partition(" ")
+    return PeerError(process, int(code), message)

@@ -1,6 +1,7 @@
-"""Each host writes its part of a divided state: real hosts, real failures, killed in the middle of a save."""
+"""Each host writes and reads its part of a divided state: real hosts, failures, deaths in the middle."""
 
 import errno
+import json
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from trainer.config import CheckpointConfig
 from trainer.errors import reason, system_error_of
 from trainer.rundir.checkpoints import Checkpoints, DamagedError, verify
 from trainer.rundir.files import failure
+from trainer.rundir.joint_restore import Saved, _joined, _overlapping
 from trainer.rundir.joint_save import Lead, OtherHostError, _described, _problem
 from trainer.runtime.exchange import Exchange
 
@@ -90,13 +92,90 @@ def test_the_newest_and_the_best_are_kept_and_the_hosts_share_the_work(without_t
     assert 0.3 < sizes[1] / sum(sizes) < 0.7
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("hosts", [2, 4])
-def test_what_was_whole_before_a_host_died_comes_back_on_other_hosts(whole, hosts):
-    with running(hosts, 1, SCRIPT, "restore", whole) as processes:
+def restored_by(hosts, folder, **variables):
+    """What each of several hosts printed that restored the newest checkpoint and compared it bit for bit."""
+    with running(hosts, 1, SCRIPT, "restore", folder, **variables) as processes:
         ends = finished(processes)
     assert [code for code, *_ in ends] == [0] * hosts, ends
-    assert all("restored 4 None {}\n" in out for _, out, _ in ends)
+    return [(out[out.index("restored ") :], err) for _, out, err in ends]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("hosts", "first", "each"), [(2, 24_329, 5_888), (4, 18_953, 6_656)])
+def test_what_was_whole_before_a_host_died_is_read_in_parts_by_other_hosts(whole, hosts, first, each):
+    """The bytes: of 30,217, of which the first host reads for all what each device holds whole."""
+    outputs = restored_by(hosts, whole)
+    expected = [f"restored 4 None {{}}\nread {size}\n" for size in [first, *[each] * (hosts - 1)]]
+    assert outputs == [(text, "") for text in expected]
+
+
+@pytest.mark.slow
+def test_where_a_host_sees_no_files_the_first_host_reads_for_all_and_nothing_is_set_aside(whole):
+    (first, warning), (second, silent) = restored_by(2, whole, BLIND="1")
+    assert first == "restored 4 None {}\nread 5888\n"
+    assert (second, silent) == ("restored 4 None {}\nread 0\n", "")
+    assert warning.startswith(
+        f"warning: the first host reads checkpoint 4 in {whole} for all: host 1: NOT_FOUND"
+    )
+    assert len(warning.splitlines()) == 1
+    assert "tensorstore_spec" not in warning
+    assert "4" in names(whole)
+
+
+@pytest.mark.slow
+def test_damage_that_another_host_notices_leads_all_hosts_to_the_checkpoint_before(whole):
+    data = whole / "4" / "state" / "ocdbt.process_1" / "d"
+    largest = max(data.iterdir(), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    largest.write_bytes(content)
+    (first, warning), (second, silent) = restored_by(2, whole)
+    assert first.startswith("restored 3 0.5 {'step': 3}\n")
+    assert second.startswith("restored 3 0.5 {'step': 3}\n")
+    assert warning.startswith(f"warning: checkpoint 4 in {whole} is damaged: ")
+    assert silent == ""
+    assert "damaged-4" in names(whole)
+
+
+@pytest.mark.parametrize("absent", [(), ("parts",), ("parts", "checksums"), ("parts", "checksums", "stream")])
+def test_a_checkpoint_of_an_earlier_version_is_divided(tmp_path, absent):
+    """Until 0.1.0 the first host wrote arrays whole, before that without checksums."""
+    whole = divided_states.as_state(
+        {
+            name: jax.device_put(array, divided_states.shardings(False)[name])
+            for name, array in divided_states.values(1).items()
+        }
+    )
+    checkpoints = Checkpoints(tmp_path, CheckpointConfig())
+    checkpoints.save(whole, 1, 0.25, wait=True, stream={"turns": 3})
+    checkpoints.close()
+    file = tmp_path / "1" / "meta" / "metadata"
+    meta = json.loads(file.read_text())
+    file.write_text(json.dumps({key: value for key, value in meta.items() if key not in absent}))
+    assert restored_here(tmp_path).stream == ({} if "stream" in absent else {"turns": 3})
+
+
+@pytest.mark.parametrize(
+    ("shape", "part_shape", "where"),
+    [
+        ((8, 6), (4, 6), (slice(0, 2), slice(None))),  # half of a part
+        ((8, 6), (2, 6), (slice(0, 4), slice(None))),  # two parts
+        ((8, 6), (2, 6), (slice(None), slice(2, 4))),  # a piece of each part
+        ((8, 6), (4, 3), (slice(4, 8), slice(3, 6))),  # a part
+        ((12,), (4,), (slice(3, 9),)),  # across three parts
+        ((4, 0), (2, 0), (slice(None), slice(None))),
+        ((), (), ()),
+    ],
+)
+def test_any_index_is_put_together_from_any_parts(shape, part_shape, where):
+    values = np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape)
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    array = Saved(
+        name="a", shape=shape, dtype=values.dtype, sharding=sharding, part_shape=part_shape, checksums=()
+    )
+    pieces = {number: values[array.place(number)] for number in _overlapping(array, where)}
+    assert len(pieces) <= array.count
+    np.testing.assert_array_equal(_joined(array, pieces, where), values[where], strict=True)
 
 
 @pytest.mark.slow
