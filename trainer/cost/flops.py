@@ -10,7 +10,7 @@ import re
 
 from trainer.cost.hlo import dimensions
 
-OPERANDS = re.compile(r"convolution\(%?(?P<image>[\w.-]+), %?(?P<kernel>[\w.-]+)\)")
+OPERANDS = re.compile(r"convolution\(%?(?P<image>[\w.#-]+), %?(?P<kernel>[\w.#-]+)\)")
 LABELS = re.compile(r"dim_labels=(?P<image>\w+)_(?P<kernel>\w+)->(?P<result>\w+)")
 WINDOW = re.compile(r"window=\{([^}]*)\}")
 # Fields of a window and their defaults; HLO writes a value per axis, as 3x3 or 1_1x1_1.

@@ -1,12 +1,17 @@
-"""Computations, loops and types in the HLO text of a compiled program."""
+"""Computations, loops and types in the HLO text of a compiled program.
+
+The compiler of jax 0.12 writes `%sums#1` for the second array of the tuple `%sums`, where older ones name a
+get-tuple-element. ``computations`` writes the latter into the text, so that every reader sees one spelling.
+"""
 
 import math
 import re
 
 ARRAY = re.compile(r"\b(?P<type>pred|bf16|[sufc](?:\d+)\w*)\[(?P<dims>[\d,]*)\](?P<layout>\{[^}]*\})?")
-NAME = re.compile(r"\s*(?:ROOT )?%?(?P<name>[\w.-]+) = ")
+NAME = re.compile(r"\s*(?:ROOT )?%?(?P<name>[\w.-]+(?:#\d+)?) = ")
 OPERATION = re.compile(r" (?P<kind>[a-z][\w-]*)\(")
-OPERAND = re.compile(r"%([\w.-]+)")
+OPERAND = re.compile(r"%([\w.-]+(?:#\d+)?)")
+ELEMENT = re.compile(r"%(?P<tuple>[\w.-]+)#(?P<index>\d+)")
 COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.-]+) \(.*?\{\n(?P<body>.*?)^\}", re.M | re.S)
 CALLED = re.compile(r"calls=%?(?P<body>[\w.-]+)")
 # What else runs the computation that it names: on TPU7x, `call` begins a collective on the SparseCore.
@@ -24,7 +29,26 @@ def computations(text: str) -> tuple[dict[str, str], str]:
     """Return the body of each computation by name, and the name of the entry; "" where the text has none."""
     matches = list(COMPUTATION.finditer(text))
     entry = next((computation["name"] for computation in matches if computation["entry"]), "")
-    return {computation["name"]: computation["body"] for computation in matches}, entry
+    return {computation["name"]: _with_elements(computation["body"]) for computation in matches}, entry
+
+
+def _with_elements(body: str) -> str:
+    """Return a computation's body with a line for each `%tuple#index` that it uses, below the tuple's."""
+    used: dict[str, set[int]] = {}
+    for element in ELEMENT.finditer(body):
+        used.setdefault(element["tuple"], set()).add(int(element["index"]))
+    if not used:
+        return body
+    lines = []
+    for line in body.splitlines():
+        lines.append(line)
+        if (head := NAME.match(line)) and head["name"] in used:
+            name, types = head["name"], elements(line[head.end() :])
+            lines += [
+                f"  %{name}#{index} = {types[index]} get-tuple-element(%{name}), index={index}"
+                for index in sorted(used[name])
+            ]
+    return "\n".join(lines)
 
 
 def called(line: str) -> list[str]:
@@ -72,6 +96,18 @@ def opening(text: str) -> str:
         depth += (text[end] == "(") - (text[end] == ")")
         end += 1
     return text[:end]
+
+
+def elements(text: str) -> list[str]:
+    """Return the types in the tuple that a text begins with: `(f32[2]{0}, (s32[], s32[]))` -> two."""
+    types, depth = [""], 0
+    for letter in re.sub(r"/\*.*?\*/", "", opening(text))[1:-1]:
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth:
+            types.append("")
+        else:
+            types[-1] += letter
+    return [one.strip() for one in types]
 
 
 def dimensions(text: str) -> list[int]:

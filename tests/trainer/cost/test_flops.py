@@ -26,6 +26,9 @@ TYPES = {"x": "bf16[8,5,5,3]{3,2,1,0}", "w": "bf16[3,3,3,16]{3,2,1,0}"}
 def test_only_products_of_a_pixel_and_a_weight_count(window, result, pairs):
     line = f"%y = {result} convolution(%x, %w), window={{{window}}}, dim_labels=b01f_01io->b01f"
     assert flops.convolution(line, TYPES, result) == 2 * 8 * 3 * 16 * pairs
+    numbered = {"x#0": TYPES["x"], "w#12": TYPES["w"]}
+    line = line.replace("(%x, %w)", "(%x#0, %w#12)")
+    assert flops.convolution(line, numbered, result) == 2 * 8 * 3 * 16 * pairs
 
 
 def convolve(x, w, stride, groups=1):
