@@ -6,31 +6,35 @@ what the first two complain of. The kind is told by the content, never by the na
 """
 
 import math
-import threading
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from trainer.data.encoded import BadImage
 from trainer.data.images import jpeg, kinds, orientation, pillow, png, turbo
 from trainer.data.images.crop import Box
-
-cv2.setNumThreads(0)  # threads decode images side by side; threads within an image would only slow them down
+from trainer.data.images.resize import Resize, resize_area
+from trainer.data.images.scratch import Scratch
 
 ChooseBox = Callable[[int, int], Box]  # (height, width) of an image -> the part to crop
 
-SCRATCH_BYTES = 16 * 2**20  # most memory that a thread retains; 16 MiB / 3 bytes = 5.6 megapixels
 EXTRA_ROWS = 2  # decoded below the crop: fancy upsampling mixes their colours into the row above them
 
 
-def crop_into(image: bytes | np.ndarray, choose: ChooseBox, out: np.ndarray, max_pixels: int) -> None:
+def crop_into(
+    image: bytes | np.ndarray,
+    choose: ChooseBox,
+    out: np.ndarray,
+    max_pixels: int,
+    resize: Resize = resize_area,
+) -> None:
     """Fill ``out`` with a part of an image, resized.
 
     Args:
       image: an image file of a kind that `kinds` lists as read, or pixels [H, W, 3] uint8.
       choose: returns the part for the size of the upright image.
       out: [side, side, 3] uint8.
+      resize: fills ``out`` with the part.
 
     Raises:
       BadImage: the image is damaged within the decoded rows, is of another kind, or has more than
@@ -47,12 +51,7 @@ def crop_into(image: bytes | np.ndarray, choose: ChooseBox, out: np.ndarray, max
         pixels = upright(image, max_pixels)
         box = choose(*pixels.shape[:2])
     top, left, height, width = box
-    part = pixels[top : top + height, left : left + width]
-    if part.shape == out.shape:
-        out[:] = part
-        return
-    shrinks = height > side or width > side
-    cv2.resize(part, (side, side), dst=out, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    resize(pixels[top : top + height, left : left + width], out)
 
 
 def upright(data: bytes, max_pixels: int) -> np.ndarray:
@@ -125,21 +124,6 @@ def _decode_part(
     if complaint and (turbo.AT_THE_END if cut is data else turbo.LEFT_OVER) not in complaint:
         return None
     return pixels, box
-
-
-class Scratch(threading.local):
-    """Memory per thread that its images reuse; newly allocated pages cost a tenth of a decode."""
-
-    pixels = np.empty(0, np.uint8)
-
-    def array(self, *shape: int) -> np.ndarray:
-        """An uninitialised uint8 array, valid until the thread's next call."""
-        size = math.prod(shape)
-        if size > SCRATCH_BYTES:
-            return np.empty(shape, np.uint8)
-        if size > self.pixels.size:
-            self.pixels = np.empty(size, np.uint8)
-        return self.pixels[:size].reshape(shape)
 
 
 SCRATCH = Scratch()

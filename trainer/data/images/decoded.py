@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer.config import DataConfig
 from trainer.data.encoded import BadImage, Encoded, Read
-from trainer.data.images import crop, decode
+from trainer.data.images import crop, decode, resize
 from trainer.data.source import DAMAGED, Source
 from trainer.errors import DataError
 from trainer.runtime.messages import warn
@@ -35,7 +35,8 @@ def as_source(encoded: Encoded, config: DataConfig) -> Source:
 
         try:
             image, labels[row] = read()
-            decode.crop_into(image, choose, images[row], max_pixels)
+            resizing = resize.resize_area if uniform is None else resize.resize_fast
+            decode.crop_into(image, choose, images[row], max_pixels, resizing)
         except (BadImage, MemoryError) as error:
             reason = str(error) if isinstance(error, BadImage) else "it needs more memory than this host has"
             images[row], labels[row] = 0, DAMAGED if uniform is None else max(labels[row], 0)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from trainer.config import DataConfig
 from trainer.data.encoded import BadImage, Encoded
-from trainer.data.images import crop, decode, decoded
+from trainer.data.images import crop, decode, decoded, resize
 from trainer.data.tools.pack_image import Packing, pack_image
 from trainer.weights.inference import read_image
 from trainer.weights.pictures import Picture
@@ -77,10 +77,12 @@ def fill(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
 
     def fill(value: int) -> None:
         monkeypatch.setattr(np, "empty", lambda shape, dtype=float: np.full(shape, value, dtype))
-        decode.SCRATCH.pixels = np.full(300 * 400 * 3, value, np.uint8)
+        for memory in (decode.SCRATCH, resize.MIDDLE):
+            memory.pixels = np.full(300 * 400 * 3, value, np.uint8)
 
     yield fill
-    decode.SCRATCH.pixels = np.zeros(0, np.uint8)
+    for memory in (decode.SCRATCH, resize.MIDDLE):
+        memory.pixels = np.zeros(0, np.uint8)
 
 
 @pytest.mark.parametrize("way", WAYS)
