@@ -27,6 +27,8 @@ RUN_DIRECTORY = {
     "report.html": "The [page of the run](../guides/report.md), written at the end.",
     "compile-cache/": "Compiled programs, so that a restart does not compile again. Whoever can write here "
     "can run code in the pods; the same holds for the checkpoints.",
+    "local.json": "The command line of a run of `resnet-launch local`, for its owner alone. "
+    "[`resize --local`](../guides/resize.md#on-this-machine) goes on with it.",
     "code/": "The archive of [`--code`](../guides/own-code.md), named by its SHA-256. The pods of a run in a "
     "bucket fetch it from here.",
     "profile/": "An xprof trace of the steps of `--profile` (`log.profile_steps`), by the first host.",

@@ -93,12 +93,17 @@ def _training(job: TrainingJob, importing: bool) -> Iterator[str]:
     if job.platform != "local" and not importing and (code := [*imported(job)]):
         where = "the image or --code must have it (resnet-launch check imports it)"
         yield f"not checked here: {', '.join(code)}; {where}"
-    batch = int(job.settings["train.batch"])
-    groups = job.devices // job.group
-    if "train.batch" not in job.requested and job.recipe_settings is not None and batch % groups:
-        parts = f"{groups} groups of {job.group} devices" if job.group > 1 else f"{groups} devices"
-        problem = f"batch {batch} of the recipe does not divide over {parts}"
+    if problem := undivided(job):
         yield f"{problem}: the run would fail (--batch N)"
+
+
+def undivided(job: TrainingJob) -> str:
+    """Return why the batch of the recipe does not fit the devices; empty where it does, or was requested."""
+    if job.command or "train.batch" in job.requested or job.recipe_settings is None:
+        return ""
+    batch, groups = int(job.settings["train.batch"]), job.devices // job.group
+    parts = f"{groups} groups of {job.group} devices" if job.group > 1 else f"{groups} devices"
+    return f"batch {batch} of the recipe does not divide over {parts}" if batch % groups else ""
 
 
 def imported(job: TrainingJob) -> Iterator[str]:

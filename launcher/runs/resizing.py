@@ -14,6 +14,7 @@ from typing import Any
 from launcher.cluster.api import JSON, Cluster
 from launcher.contract import PREDICTED
 from launcher.errors import ActionError, LauncherError, NotKnown, Problem, RequestError
+from launcher.request import summary
 from launcher.request.job import TrainingJob
 from launcher.runs import diagnosis, kept_request, lookup, objects, ownership, reconstruction, submission
 
@@ -96,6 +97,7 @@ def reshaped(
     changed = fields | {key: value for key, value in shape.items() if value is not None}
     job, before = TrainingJob(**changed), TrainingJob(**fields)
     _require_saved(job)
+    require_fitting(job)
     moves = live is None or (job.slice, job.num_slices) != (before.slice, before.num_slices)
     if moves:  # what was predicted holds for the old shape alone
         changed = _without_prediction(changed)
@@ -183,5 +185,11 @@ def _require_saved(job: TrainingJob) -> None:
     if not job.kept:
         problem = f"must outlive the pods of a run that is resized, got {job.run_dir}"
         raise RequestError(Problem("run-dir", problem, "submit it with --bucket BUCKET"))
+
+
+def require_fitting(job: TrainingJob) -> None:
+    """Raise RequestError where a run cannot go on with its shape: by its batch, or without a checkpoint."""
+    if problem := summary.undivided(job):
+        raise RequestError(Problem("slice", f"must divide the batch, got {job.slice}: {problem}"))
     if not job.command and not job.settings["checkpoint.enabled"]:
         raise RequestError(Problem("set", "checkpoint.enabled must be true for a run that is resized"))

@@ -53,7 +53,7 @@ NOT_RUN = {
     "docs/guides/image.md": f"{CLOUD}, {MINUTES}",
     "docs/guides/install-gke.md": f"{CLOUD}, {CLUSTER}",
     "docs/guides/install-kind.md": "docker, kind",
-    "docs/guides/many-runs.md": CLOUD,
+    "docs/guides/many-runs.md": f"{CLOUD}, {MINUTES}",
     "docs/guides/notify.md": CLOUD,
     "docs/guides/resize.md": CLOUD,
     "docs/guides/own-code.md": f"{CLOUD}, {CLUSTER}",

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +19,9 @@ from launcher.errors import ActionError, Problem, RequestError
 from launcher.local import paths
 from launcher.request import rules, sources, summary
 from launcher.request.job import TrainingJob
+
+if TYPE_CHECKING:
+    from launcher.local.typed import Typed
 
 # The fields that apply without a cluster: what to train, and a few others.
 FIELDS = [name for name, field in sources.FIELDS.items() if field.metadata["group"] == "Run"]
@@ -52,7 +55,7 @@ def command(**flags: Any) -> None:
     kills it. On a terminal the trainer's lines are written for people, unless log.format is set.
     """
     from launcher import extras
-    from launcher.local import attempts, outcome, unpacked
+    from launcher.local import attempts, outcome, typed, unpacked
     from launcher.rendering.jobset import render
 
     job = request(flags)
@@ -66,11 +69,28 @@ def command(**flags: Any) -> None:
     options.warn(job)
     [jobset] = render(job)
     print(f"{job.name}: {'; '.join(summary.lines(job))}", file=sys.stderr, flush=True)
-    with unpacked.directory(job, os.environ) as code:
+    with typed.kept(_typed(job, flags)), unpacked.directory(job, os.environ) as code:
         started = time.monotonic()
         restarts = attempts.run(jobset, os.environ, _shown(job), code)
     seconds = time.monotonic() - started
     print(*outcome.lines(job, flags, restarts, seconds), sep="\n", file=sys.stderr)
+
+
+def _typed(job: TrainingJob, flags: Mapping[str, Any]) -> Typed:
+    """Return the command line of a run, for a command that goes on with it on another slice."""
+    from launcher.local.typed import Typed
+
+    others = {name: value for name, value in flags.items() if name not in ("name", "slice", "run_dir")}
+    return Typed(
+        name=job.name,
+        run_dir=job.run_dir,
+        slice=job.slice,
+        arguments=[str(part) for part in options.again(others)],
+        trainer_arguments=[*options.trainer_arguments()],
+        directory=os.getcwd(),
+        grace=job.grace,
+        process=os.getpid(),
+    )
 
 
 def _shown(job: TrainingJob) -> Callable[[str], str]:
