@@ -171,8 +171,8 @@ def test_half_a_file_and_one_of_another_version_are_one_error(folder, capsys, co
     error, hint = capsys.readouterr().err.splitlines()
     assert error == "error: name: must be the folder of a run that `local` began on this machine, got 'mine'"
     assert hint == "hint: its own command with another --slice and its --name goes on with it"
-    assert main("local --slice cpu-1x1 --name mine --command true".split()) == 0
-    assert main("resize mine --local --slice cpu-2x1".split()) == 0
+    assert main(["local", "--slice", "cpu-1x1", "--name", "mine", "--command", "true"]) == 0
+    assert main(["resize", "mine", "--local", "--slice", "cpu-2x1"]) == 0
 
 
 def test_a_second_process_keeps_nothing(tmp_path: Path) -> None:
