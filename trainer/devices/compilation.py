@@ -156,7 +156,7 @@ def lower_train(
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=(shardings, everywhere),
         donate_argnums=0,
-        compiler_options=_options(mesh),
+        compiler_options=cpu_barrier.options(mesh.devices.flat[0].platform),
     )
     with _axes_of(mesh):
         return _lower(jitted.trace(tuple(jax.tree.leaves(shapes)), batch), mesh)
@@ -190,7 +190,7 @@ def lower_eval(
         eval_step,
         in_shardings=(shardings, batch_sharding(mesh)),
         out_shardings=replicated(mesh),
-        compiler_options=_options(mesh),
+        compiler_options=cpu_barrier.options(mesh.devices.flat[0].platform),
     )
     with _axes_of(mesh):
         return _lower(jitted.trace(tuple(jax.tree.leaves((shapes.params, shapes.stats))), batch), mesh)
@@ -201,10 +201,6 @@ def _axes_of(mesh: Mesh) -> contextlib.AbstractContextManager[Any]:
     if MODEL not in mesh.shape and mesh.shape["slice"] == 1:
         return contextlib.nullcontext()
     return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
-
-
-def _options(mesh: Mesh) -> dict[str, Any] | None:
-    return dict(cpu_barrier.OPTIONS) if mesh.devices.flat[0].platform == "cpu" else None
 
 
 def _lower(traced: Traced, mesh: Mesh) -> Lowered:

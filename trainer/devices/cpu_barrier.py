@@ -17,6 +17,15 @@ from jax.interpreters import ad, batching, mlir
 OPTIONS = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
 
+def options(platform: str = "") -> dict[str, Any] | None:
+    """Return the options of jax.jit for a program on a platform; None: there are none.
+
+    Args:
+      platform: "cpu", "gpu" or "tpu"; empty: that of the default device.
+    """
+    return dict(OPTIONS) if (platform or jax.default_backend()) == "cpu" else None
+
+
 def once(x: jax.Array) -> jax.Array:
     """Return x, which a program for a CPU computes once for all uses; likewise the gradient of x.
 

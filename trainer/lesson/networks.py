@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from trainer.models.pooling import pooled
+
 Params = dict[str, jax.Array]
 OUTSIDE_BLOCKS, LAYERS_PER_BLOCK = 2, 2  # the first convolution and the head
 EPSILON = 1e-5
@@ -109,7 +111,7 @@ def logits(kind: Kind, params: Params, images: jax.Array, probes: jax.Array) -> 
     x, _ = jax.lax.scan(block, x, (stacked, probes))
     if kind.norm:
         x = _normalised(x, params["end_scale"], params["end_bias"])
-    return jnp.mean(jax.nn.relu(x), axis=(1, 2)) @ params["head"] + params["head_bias"]
+    return pooled(jax.nn.relu(x)) @ params["head"] + params["head_bias"]
 
 
 def _convolved(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:

@@ -9,7 +9,7 @@ import numpy as np
 from trainer.lesson.findings import find, hidden, shown
 from trainer.lesson.networks import KINDS, Kind
 from trainer.lesson.study import Size, Trained
-from trainer.lesson.text import HEADER, NOTE, cells
+from trainer.lesson.text import HEADER, NOTE, cannot_hold, cells
 from trainer.report.bars import Group, bars
 from trainer.report.chart import Line, chart, powers_of_ten
 from trainer.report.document import document
@@ -32,17 +32,22 @@ def render(results: Sequence[Trained], size: Size) -> str:
         _pictures(
             "Gradient by block, in the first step",
             "Norm of the gradient of the loss with respect to the input of each block, as a multiple of that "
-            "at the last block. Block 1 is next to the image. A kind without a line has no finite gradient.",
-            [_gradients(results, layers, lambda each: each.first) for layers in size.layers],
+            "at the last block. Block 1 is next to the image. A kind without a line has a gradient that a "
+            "float32 cannot hold.",
+            [
+                _gradients(results, layers, lambda each: (each.first, each.began_finite))
+                for layers in size.layers
+            ],
         ),
         _pictures(
             "Gradient by block, after training",
             "The same in the last step.",
-            [_gradients(results, layers, lambda each: each.last) for layers in size.layers],
+            [_gradients(results, layers, lambda each: (each.last, each.is_finite)) for layers in size.layers],
         ),
         _pictures(
             "Training loss by step",
-            f"Each point is the mean of a twentieth of the steps. {HIGHEST:g} stands for all higher losses.",
+            f"Each point is the mean of a twentieth of the steps. {HIGHEST:g} stands for all higher losses. "
+            "A line ends where the training was not finite.",
             [_losses(results, layers) for layers in size.layers],
         ),
         _list("What the pictures do not show", hidden(results, size)),
@@ -110,14 +115,17 @@ def _loss(result: Trained | None) -> float:
     return result.loss if result else math.nan
 
 
-def _gradients(results: Sequence[Trained], layers: int, of: Callable[[Trained], np.ndarray]) -> str:
+def _gradients(
+    results: Sequence[Trained], layers: int, of: Callable[[Trained], tuple[np.ndarray, bool]]
+) -> str:
     lines = []
     for number, kind in enumerate(KINDS, 1):
-        result = find(results, kind.name, layers)
-        norms = of(result) if result else np.empty(0)
-        usable = bool(norms.size) and np.isfinite(norms).all() and norms[-1] > 0
-        points = [(i, math.log10(n / norms[-1])) for i, n in enumerate(norms, 1) if n > 0] if usable else []
-        lines.append(Line(name=kind.name, points=points, colour=number))
+        if not (result := find(results, kind.name, layers)):
+            continue
+        norms, is_finite = of(result)
+        missing = cannot_hold(norms, is_finite)
+        points = [] if missing else [(i, math.log10(n / norms[-1])) for i, n in enumerate(norms, 1)]
+        lines.append(Line(name=kind.name, points=points, colour=number, missing=missing))
     return chart(f"{layers:,} layers", lines, powers_of_ten, axis="block")
 
 
@@ -131,7 +139,8 @@ def _losses(results: Sequence[Trained], layers: int) -> str:
             (min(i + size, len(losses)), min(float(np.mean(losses[i : i + size])), HIGHEST))
             for i in range(0, len(losses), size)
         ]
-        lines.append(Line(name=kind.name, points=points, colour=number))
+        missing = "" if points or not result else "not finite"
+        lines.append(Line(name=kind.name, points=points, colour=number, missing=missing))
     return chart(f"{layers:,} layers", lines)
 
 

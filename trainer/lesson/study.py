@@ -1,5 +1,6 @@
 """The measurements of the lesson: gradients by block, loss by step and accuracy of networks by depth."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 
 from trainer.config import DataConfig
 from trainer.data.formats import digits
+from trainer.devices import cpu_barrier
 from trainer.errors import ConfigError
 from trainer.lesson.networks import (
     KINDS,
@@ -72,7 +74,8 @@ class Trained:
       accuracies: training accuracy of each batch, before its update, 0 to 1.
       first, last: [blocks] float64, norm of the gradient of the loss with respect to the input of each block,
         in the first and in the last step.
-      test_accuracy: 0 to 1; NaN where the training was not finite.
+      norm: norm of the gradient of the loss with respect to all parameters, in the last step.
+      test_accuracy: 0 to 1; NaN where the training or a logit of a test image was not finite.
     """
 
     kind: Kind
@@ -82,12 +85,18 @@ class Trained:
     accuracies: list[float]
     first: np.ndarray
     last: np.ndarray
+    norm: float = 0.0
     test_accuracy: float = math.nan
 
     @property
     def is_finite(self) -> bool:
         """Whether every loss and gradient was finite; training ends at the first that is not."""
-        return math.isfinite(self.losses[-1]) and bool(np.isfinite(self.last).all())
+        return bool(np.isfinite([self.losses[-1], self.norm, *self.last]).all())
+
+    @property
+    def began_finite(self) -> bool:
+        """Whether those of the first step were."""
+        return self.is_finite or len(self.losses) > 1
 
     @property
     def loss(self) -> float:
@@ -169,10 +178,11 @@ def _trained(
             shuffled = order.permutation(len(train[1]))
             batches = list(shuffled[: len(shuffled) // size.batch * size.batch].reshape(-1, size.batch))
         rows = batches.pop()
-        params, velocity, (loss, accuracy, norms) = step(params, velocity, train[0][rows], train[1][rows])
+        params, velocity, measured = step(params, velocity, train[0][rows], train[1][rows])
+        loss, accuracy, norm, norms = measured
         result.losses.append(float(loss))
         result.accuracies.append(float(accuracy))
-        result.last = np.asarray(norms, np.float64)
+        result.last, result.norm = np.asarray(norms, np.float64), float(norm)
         if len(result.losses) == 1:
             result.first = result.last
         left = 0 if result.is_finite else steps - len(result.losses)  # steps that are not taken
@@ -191,21 +201,38 @@ def _make_step(kind: Kind, blocks: int, size: Size, rate: float) -> Callable:
         loss = -jnp.mean(jnp.take_along_axis(scores, labels[:, None], axis=1))
         return loss, jnp.mean(scores.argmax(axis=1) == labels)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=cpu_barrier.options())
     def step(params: Params, velocity: Params, images: jax.Array, labels: jax.Array):
         gradient = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
         (loss, accuracy), (grads, probe_grads) = gradient(params, jnp.zeros(shape), images, labels)
-        norms = jnp.sqrt(jnp.sum(jnp.square(probe_grads), axis=(1, 2, 3, 4)))  # [blocks]
-        norm = jnp.sqrt(sum(jnp.sum(jnp.square(g)) for g in grads.values()))
+        norms = jax.vmap(length)(probe_grads)  # [blocks]
+        norm = length(jnp.stack([length(g) for g in grads.values()]))
         scale = jnp.minimum(1.0, CLIP_NORM / norm)
         velocity = jax.tree.map(lambda v, g: MOMENTUM * v + scale * g, velocity, grads)
         params = jax.tree.map(lambda p, v: p - rate * v, params, velocity)
-        return params, velocity, (loss, accuracy, norms)
+        return params, velocity, (loss, accuracy, norm, norms)
 
     return step
 
 
 def _test_accuracy(kind: Kind, params: Params, images: np.ndarray, labels: np.ndarray) -> float:
     blocks, width = params["conv"].shape[0], params["conv"].shape[-1]
-    scores = jax.jit(lambda p, x: logits(kind, p, x, jnp.zeros((blocks, 1, 1, 1, width))))(params, images)
-    return float(np.mean(np.asarray(scores).argmax(axis=1) == labels))
+    probes = jnp.zeros((blocks, 1, 1, 1, width))
+    compiled = jax.jit(lambda p, x: logits(kind, p, x, probes), compiler_options=cpu_barrier.options())
+    scores = np.asarray(compiled(params, images))  # [images, classes]
+    if not np.isfinite(scores).all():
+        return math.nan
+    return float(np.mean(scores.argmax(axis=1) == labels))
+
+
+def length(x: jax.Array) -> jax.Array:
+    """Return the root of the sum of squares, a scalar; finite and above 0 wherever a float32 can hold it.
+
+    Squares alone overflow above 2e19, and are 0 below 1e-19.
+
+    Args:
+      x: an array of any shape, float32.
+    """
+    # Within these bounds neither a quotient nor the sum of squares leaves the range of a float32.
+    unit = jnp.clip(jnp.max(jnp.abs(x)), 1e-30, 1e30)
+    return unit * jnp.sqrt(jnp.sum(jnp.square(x / unit)))

@@ -16,9 +16,10 @@ HEADER = (
     "training accuracy",
     "test accuracy",
 )
+OVERFLOWS, UNDERFLOWS = "overflows", "underflows"  # a gradient that a float32 cannot hold
 NOTE = (
     "gradient: norm at the first block, as a multiple of that at the last; loss and training accuracy: mean "
-    "of the last tenth of the steps"
+    "of the last tenth of the steps; overflows, underflows: more, or less, than a float32 can hold"
 )
 
 
@@ -27,7 +28,7 @@ def cells(result: Trained) -> tuple[str, ...]:
     return (
         result.kind.name,
         f"{result.layers:,}",
-        gradient(result.first, result.is_finite or len(result.losses) > 1),
+        gradient(result.first, result.began_finite),
         gradient(result.last, result.is_finite),
         f"{result.loss:.3f}" if math.isfinite(result.loss) else "not finite",
         _percent(result.accuracy),
@@ -42,12 +43,18 @@ def gradient(norms: np.ndarray, is_finite: bool = True) -> str:
       norms: [blocks] float64.
       is_finite: whether the loss of the step was; a gradient of one that was not says nothing.
     """
+    return cannot_hold(norms, is_finite) or f"{ratio(norms):.2g}"
+
+
+def cannot_hold(norms: np.ndarray, is_finite: bool) -> str:
+    """Return how the gradient of a block leaves the range of a float32; empty: none does.
+
+    Args:
+      norms, is_finite: as for ``gradient``.
+    """
     if not is_finite or not np.isfinite(norms).all():
-        return "overflows"
-    if not norms[0]:
-        return "0"
-    value = ratio(norms)
-    return f"{value:.2g}" if math.isfinite(value) else "overflows"
+        return OVERFLOWS
+    return "" if norms.all() else UNDERFLOWS
 
 
 def table(results: Sequence[Trained]) -> str:

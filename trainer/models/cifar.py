@@ -15,6 +15,7 @@ from trainer.config import ModelConfig
 from trainer.errors import ConfigError
 from trainer.models.architecture import Architecture, Inputs
 from trainer.models.layers import BatchNorm, Conv, LayerConfig
+from trainer.models.pooling import pooled
 from trainer.models.preact import HEAD_INIT, SETTINGS, PreActConfig, PreActResNet, block_shapes
 from trainer.models.repeat import repeat_equal
 from trainer.models.variants import Drop, drop_branch, drops_of
@@ -102,7 +103,7 @@ class CifarNet(nnx.Module):
         x = repeat_equal(
             self.blocks, self.shapes, x, drops, self.model, lambda block, x, d: block(x, train, d)
         )
-        return self.head(jnp.mean(x.astype(jnp.float32), axis=(1, 2)))  # [B, classes]
+        return self.head(pooled(x))  # [B, classes]
 
 
 def blocks_per_stage(model: ModelConfig, layers_per_block: int, depth: int) -> int:

@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import DTypeLike
 
 from trainer.config import ModelConfig
 from trainer.errors import ConfigError
@@ -22,7 +21,8 @@ from trainer.models import fixed_point, sight
 from trainer.models.architecture import Architecture, Inputs, Outputs
 from trainer.models.attention import Linear
 from trainer.models.fixed_point import Point, Solver
-from trainer.models.layers import BatchNorm, Conv, LayerConfig
+from trainer.models.layers import BatchNorm, Conv, LayerConfig, wide
+from trainer.models.pooling import pooled
 from trainer.models.repeat import POLICIES
 
 INIT = nnx.initializers.normal(0.01)  # the authors' code, MDEQ-Vision/lib/models/mdeq.py
@@ -87,11 +87,6 @@ class NormalisedConv(Conv):
         kernel = jax.random.uniform(rngs.params(), shape, jnp.float32, -bound, bound)
         self.kernel = nnx.Param(kernel)
         self.gain = nnx.Param(lengths(kernel))  # [out]
-
-
-def wide(dtype: DTypeLike) -> jnp.dtype:
-    """Return float32, or float64 where that is computed in: the dtype of what must not be rounded further."""
-    return jnp.dtype(dtype) if jnp.finfo(dtype).bits > 32 else jnp.dtype(jnp.float32)
 
 
 def lengths(kernel: jax.Array) -> jax.Array:
@@ -297,20 +292,20 @@ class Readout(nnx.Module):
             return ConvUnit(inside, outside, size, stride, config, rngs=rngs, relu=relu)
 
         pairs = list(zip(sizes.widths, sizes.readout, strict=True))
-        wide = [BOTTLENECK * inner for inner in sizes.readout]
+        outer = [BOTTLENECK * inner for inner in sizes.readout]
         self.first = nnx.List([unit(width, inner, 1) for width, inner in pairs])
         self.middle = nnx.List([unit(inner, inner, 3) for inner in sizes.readout])
         self.last = nnx.List([unit(inner, BOTTLENECK * inner, 1, relu=False) for inner in sizes.readout])
         self.shortcuts = nnx.List([unit(width, BOTTLENECK * inner, 1, relu=False) for width, inner in pairs])
-        self.halvings = nnx.List([unit(a, b, 3, 2) for a, b in itertools.pairwise(wide)])
-        self.final = unit(wide[-1], sizes.features, 1)
+        self.halvings = nnx.List([unit(a, b, 3, 2) for a, b in itertools.pairwise(outer)])
+        self.final = unit(outer[-1], sizes.features, 1)
 
     def __call__(self, z: Point, train: bool) -> jax.Array:
         """Return [B, features] float32. z: a point."""
         y = sight.spatial(self._widened(0, z[0], train))
         for level, halving in enumerate(self.halvings, start=1):
             y = sight.spatial(self._widened(level, z[level], train) + halving(y, train))
-        return jnp.mean(sight.spatial(self.final(y, train)).astype(jnp.float32), axis=(1, 2))
+        return pooled(sight.spatial(self.final(y, train)))
 
     def _widened(self, level: int, z: jax.Array, train: bool) -> jax.Array:
         y = self.last[level](self.middle[level](self.first[level](z, train), train), train)
@@ -339,7 +334,7 @@ class Deq(nnx.Module):
             self.stem.append(ConvUnit(width, width, 1, 1, config, rngs=rngs))
         self.layer = Layer(sizes, config, rngs=rngs)
         self.readout = Readout(sizes, config, rngs=rngs)
-        self.head = Linear(sizes.features, inputs.classes, jnp.float32, rngs=rngs)
+        self.head = Linear(sizes.features, inputs.classes, wide(inputs.dtype), rngs=rngs)
         self.sizes, self.search, self.arch = sizes, search, inputs.model.arch
         self.dtype = wide(inputs.dtype)  # of the fixed point
 

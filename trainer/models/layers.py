@@ -41,6 +41,11 @@ class LayerConfig:
     fold_norm: bool = False
 
 
+def wide(dtype: DTypeLike) -> jnp.dtype:
+    """Return float32, or float64 where that is computed in: the dtype of what must not be rounded further."""
+    return jnp.dtype(dtype) if jnp.finfo(dtype).bits > 32 else jnp.dtype(jnp.float32)
+
+
 class Conv(nnx.Module):
     """A square convolution without bias, padded symmetrically by (size - 1) / 2 pixels.
 
@@ -115,7 +120,7 @@ def _patch_product(x: jax.Array, kernel: jax.Array, stride: int, pad: int) -> ja
     patch_length = size * size * channels
     flat = jnp.stack(patches, axis=3).reshape(batch, rows, columns, patch_length)
     # Summed in float32, as a convolution is; on CPUs jax 0.12 sums products of bfloat16 in bfloat16.
-    sums = jnp.matmul(flat, kernel.reshape(patch_length, -1), preferred_element_type=jnp.float32)
+    sums = jnp.matmul(flat, kernel.reshape(patch_length, -1), preferred_element_type=wide(x.dtype))
     return sums.astype(x.dtype)  # [B, rows, columns, out]
 
 
@@ -185,15 +190,14 @@ class BatchNorm(nnx.Module):
         measured = x if measured is None else measured
         if train and (groups := slice_sums.own_groups(self.groups)) > 1:
             return self._in_groups(x, measured, groups)
-        wide = x.astype(jnp.float32)
         if train:
-            mean, var = _statistics(measured.astype(jnp.float32), PIXELS)  # [C], [C]
+            mean, var = _statistics(measured.astype(wide(x.dtype)), PIXELS)  # [C], [C]
             multiplier, shift = self.learn(mean, var, measured.size // measured.shape[-1])
         else:
             multiplier, shift = self._line(self.mean[...], self.var[...])
         # One multiplication and one addition for each element. Subtracting the mean first says the same, but
         # libtpu 0.0.42 overflows its stack on the gradient of that before a convolution of stride 2 (v6e).
-        return (wide * multiplier + shift).astype(x.dtype)
+        return (x.astype(wide(x.dtype)) * multiplier + shift).astype(x.dtype)
 
     def learn(self, mean: jax.Array, var: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
         """Move the running statistics towards a batch's; return what normalises it: (multiplier, shift).
@@ -210,8 +214,8 @@ class BatchNorm(nnx.Module):
         return multiplier, self.bias[...] - mean * multiplier
 
     def _in_groups(self, x: jax.Array, measured: jax.Array, groups: int) -> jax.Array:
-        parts = x.astype(jnp.float32).reshape(groups, -1, *x.shape[1:])  # [G, B / G, H, W, C]
-        measured_parts = measured.astype(jnp.float32).reshape(groups, -1, *measured.shape[1:])
+        parts = x.astype(wide(x.dtype)).reshape(groups, -1, *x.shape[1:])  # [G, B / G, H, W, C]
+        measured_parts = measured.astype(wide(x.dtype)).reshape(groups, -1, *measured.shape[1:])
         mean, var = _statistics(measured_parts, (1, 2, 3))  # [G, C], [G, C]
         multiplier, shift = self.learn(mean, var, measured_parts[0].size // x.shape[-1])
         parts = parts * multiplier[:, None, None, None] + shift[:, None, None, None]

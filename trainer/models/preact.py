@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -19,6 +18,7 @@ from trainer.config import ModelConfig
 from trainer.models import sight
 from trainer.models.architecture import Architecture, Foreign, Inputs, stage_of, to_oihw
 from trainer.models.layers import BatchNorm, Conv, LayerConfig
+from trainer.models.pooling import pooled
 from trainer.models.repeat import repeat_equal
 from trainer.models.variants import Drop, drop_branch, drops_of, mean_pool
 
@@ -153,7 +153,7 @@ class PreActResNet(nnx.Module):
             self.blocks, self.shapes, x, drops, self.model, lambda block, x, d: block(x, train, d)
         )
         x = sight.spatial(nnx.relu(self.norm(x, train)))  # [B, H / 32, W / 32, features] after four stages
-        return self.head(jnp.mean(x.astype(jnp.float32), axis=(1, 2)))  # [B, classes]
+        return self.head(pooled(x))  # [B, classes]
 
 
 def block_shapes(stage_sizes: Sequence[int], width: int, expansion: int) -> tuple[tuple[int, int, int], ...]:

@@ -18,6 +18,7 @@ from trainer.errors import ConfigError
 from trainer.models import resnet_names, sight
 from trainer.models.architecture import Architecture, Foreign, Inputs
 from trainer.models.layers import EXACT, PIXELS, BatchNorm, Conv, LayerConfig, copies, second_moments
+from trainer.models.pooling import pooled
 from trainer.models.variants import (
     PLAIN,
     PLAIN_GROUP_WIDTH,
@@ -408,8 +409,7 @@ class ResNet(nnx.Module):
         for i, block in enumerate(self.blocks):
             x = sight.spatial(block(x, train, None if key is None else jax.random.fold_in(key, i)))
         # x: [B, H / 32, W / 32, features] after four stages and a stem that pools
-        x = jnp.mean(x.astype(jnp.float32), axis=(1, 2))  # [B, features]
-        return self.head(x)  # [B, num_classes]
+        return self.head(pooled(x))  # [B, num_classes]
 
 
 def architecture(**sizes: Any) -> Architecture:

@@ -23,12 +23,14 @@ class Line:
       points: (step, value), ordered by step.
       dots: mark each point, with its value as a tooltip.
       colour: number of its colour in the style sheet, from 1; 0: its place among the lines of its chart.
+      missing: why there are no points, which the legend then says; empty: a line without points is left out.
     """
 
     name: str
     points: Sequence[Point]
     dots: bool = False
     colour: int = 0
+    missing: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +74,8 @@ def chart(
       form: ``plain``, ``percent`` or ``powers_of_ten``, how values are written.
       axis: name of the common axis, whose values are whole numbers.
     """
-    lines = [line for line in lines if line.points]
-    if not lines:
+    lines = [line for line in lines if line.points or line.missing]
+    if not any(line.points for line in lines):
         return ""
     lines = [dataclasses.replace(line, colour=line.colour or n) for n, line in enumerate(lines, 1)]
     steps = [x for line in lines for x, _ in line.points]
@@ -84,7 +86,7 @@ def chart(
     show, show_value = form(rows[1] - rows[0]), form((rows[1] - rows[0]) / 10)
     parts = [_row(up(value), show(value)) for value in rows]
     parts += [_column(across(x), f"{x:,.0f}") for x in columns if across.low <= x <= across.high]
-    parts += [_line(line, across, up, show_value, axis) for line in lines]
+    parts += [_line(line, across, up, show_value, axis) for line in lines if line.points]
     parts.append(f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 4}" text-anchor="end">{axis}</text>')
     return (
         f"<figure><figcaption>{escape(title)}{_legend(lines)}</figcaption>"
@@ -142,6 +144,8 @@ def _line(line: Line, across: Scale, up: Scale, show: Show, axis: str) -> str:
 def _legend(lines: Sequence[Line]) -> str:
     if len(lines) == 1:
         return ""
+    names = [line.name if line.points else f"{line.name} ({line.missing})" for line in lines]
     return "".join(
-        f'<span class="key"><i class="s{line.colour}"></i>{escape(line.name)}</span>' for line in lines
+        f'<span class="key"><i class="s{line.colour}"></i>{escape(name)}</span>'
+        for line, name in zip(lines, names, strict=True)
     )

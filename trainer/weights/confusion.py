@@ -1,5 +1,6 @@
 """Error analysis of a network: its confusion matrix, and its most confident mistakes as pictures."""
 
+import functools
 import heapq
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import numpy as np
 from trainer.config import DataConfig
 from trainer.data import pipeline
 from trainer.data.source import Source
+from trainer.devices import cpu_barrier
 from trainer.errors import DataError
 from trainer.learning.step import normalise
 from trainer.report.mistakes import ErrorAnalysis, Mistake
@@ -36,7 +38,7 @@ def analyse_errors(weights: Weights, data: DataConfig, explainer: Explainer | No
     test, data, _ = inference.open_test(weights, data)
     net, params, stats = inference.build_network(weights)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=cpu_barrier.options())
     def class_probabilities(images: jax.Array) -> jax.Array:
         return jax.nn.softmax(net.apply(params, stats, normalise(images, test), train=False)[0])
 

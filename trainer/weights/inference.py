@@ -1,6 +1,7 @@
 """Evaluation and predictions of a trained network, loaded from a run directory or a weights file."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -18,7 +19,7 @@ from trainer.data.encoded import BadImage
 from trainer.data.images import crop, decode
 from trainer.data.images.kinds import image_kind, refusal
 from trainer.data.source import Source
-from trainer.devices import mesh
+from trainer.devices import cpu_barrier, mesh
 from trainer.errors import ConfigError, DataError
 from trainer.learning import step
 from trainer.models import network
@@ -119,7 +120,7 @@ def evaluate(weights: Weights, data: DataConfig) -> dict[str, Any]:
     """
     test, data, classes = open_test(weights, data)
     net, params, stats = build_network(weights)
-    eval_step = jax.jit(step.make_eval_step(net, test))
+    eval_step = jax.jit(step.make_eval_step(net, test), compiler_options=cpu_barrier.options())
     rows = np.arange(BATCH)
     totals = {"loss": 0.0, "correct": 0, "examples": 0}
     batches = pipeline.eval_batches(test, BATCH, rows, data)
@@ -192,7 +193,7 @@ def predict(
     """
     net, params, stats = build_network(weights)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=cpu_barrier.options())
     def probabilities(image: jax.Array) -> jax.Array:
         images = normalised(image[None], weights)
         return jax.nn.softmax(net.apply(params, stats, images, train=False)[0][0])

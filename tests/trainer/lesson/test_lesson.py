@@ -161,6 +161,42 @@ def test_ctrl_c_leaves_no_half_page(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+# A relu, a sum or a largest value that leaves out what is not a number would hide it behind a loss of log 10
+# and a gradient of 0.
+@pytest.mark.parametrize("kind", [PLAIN_NORM, KINDS[2], SKIP_INIT], ids=lambda kind: kind.name)
+def test_what_is_not_a_number_is_not_lost_on_the_way_to_the_loss(kind):
+    step = study._make_step(kind, 1, Size(layers=(4,)), 0.1)  # smaller arrays go another way
+    images = np.random.default_rng(0).normal(size=(64, 8, 8, 1)).astype(np.float32)
+    for name, value in [("stem", np.nan), ("conv", np.inf), ("conv", -np.inf), ("head", np.nan)]:
+        params = make(kind, 1, 16, 10, seed=0)
+        if kind.gain:
+            params["gain"] = jnp.ones(1)
+        velocity = jax.tree.map(jnp.zeros_like, params)
+        params[name] = params[name].at[(-1,) * params[name].ndim].set(value)
+        _, _, (loss, _, norm, _) = step(params, velocity, images, np.full(64, 3))
+        assert not np.isfinite([loss, norm]).any(), name
+        assert math.isnan(study._test_accuracy(kind, params, images, np.zeros(64, int))), name
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([3e30, 4e30], 5e30),
+        ([2e38, 2e38], 2.8284271e38),
+        ([3e-30, 4e-30, 0.0], 5e-30),
+        ([1e-37], 1e-37),
+        ([0.0, 0.0], 0.0),
+        ([3.0, -4.0], 5.0),
+        ([1.0, np.inf], np.inf),
+        ([1e30, np.nan], np.nan),
+        ([3e38, 3e38], np.inf),
+    ],
+)
+def test_a_length_is_right_wherever_a_float32_holds_it(values, expected):
+    computed = float(jax.jit(study.length)(jnp.asarray(values, jnp.float32)))
+    np.testing.assert_allclose(computed, expected, rtol=1e-6)
+
+
 def test_what_is_said_follows_from_the_numbers():
     size = Size(layers=(20, 56), **QUICK)
     results = [
@@ -202,11 +238,19 @@ def test_what_is_not_finite_is_named_and_has_no_line():
     broken = measured(KINDS[2], 56, 2.3, first=(math.inf, 1.0), last=(math.nan, 1.0))
     results = [measured(KINDS[2], 20, 0.4), broken]
     assert text.cells(broken)[2:] == ("overflows", "overflows", "not finite", "-", "50.0%")
-    assert text.gradient(np.array([0.0, 0.0])) == "0"
+    assert text.gradient(np.array([0.0, 0.0])) == "underflows"
+    assert text.gradient(np.array([0.0, 1.0])) == "underflows"
     assert text.gradient(np.array([0.0, 0.0]), is_finite=False) == "overflows"
     assert text.gradient(np.array([1.0, 1.0])) == "1"
     html = page.render(results, Size(layers=(20, 56), **QUICK))
     assert "nan" not in html.replace("finance", "")
     assert "inf" not in re.sub(r"finite|information", "", html)
     assert html.count("<polyline") == 4  # two gradients of the network that has them, and the losses of both
+    shallow = measured(KINDS[0], 56, 2.3, first=(0.0, 0.0), last=(1e-9, 1.0))
+    html = page.render([*results, shallow, measured(KINDS[3], 56, 0.1)], Size(layers=(20, 56), **QUICK))
+    assert re.findall(r"</i>(\w+ \(\w+\))", html) == [
+        "plain (underflows)",
+        "residual (overflows)",
+        "residual (overflows)",
+    ]
     assert "residual: training loss 0.4 with 20 layers, none (not finite) with 56." in html
