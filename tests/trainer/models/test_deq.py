@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
 from step_runs import SETTINGS
 
 from trainer.config import ModelConfig, resolve
 from trainer.cost.estimate import estimate, loop_factor
 from trainer.data import datasets, pipeline
-from trainer.devices import compilation
+from trainer.devices import compilation, mesh, state_sharding
 from trainer.errors import ConfigError
 from trainer.models import deq, network
 from trainer.models.architecture import Inputs
@@ -135,6 +136,67 @@ def test_memory_does_not_grow_with_the_iterations(net, gradient):
 def test_the_memory_of_an_unrolled_network_grows_with_them(net):
     few, many = (temporaries(net, iterations=n, fixed_point_gradient="unrolled") for n in (4, 64))
     assert many > 5 * few
+
+
+def losses_in_float64(devices, divided):
+    """Losses of four steps of a network of one resolution on devices that share a batch of 8.
+
+    Args:
+      devices: how many there are.
+      divided: whether they also divide the parameters.
+    """
+    config = LayerConfig(dtype=jnp.dtype("float64"))
+    sizes = deq.DeqConfig(widths=(8,), readout=(4,), features=16, groups=4, halvings=0, solver="anderson")
+    model = ModelConfig(arch="deq-tiny", iterations=3, gradient_iterations=1)
+    inputs = Inputs(
+        model=model,
+        classes=10,
+        channels=1,
+        image_size=4,
+        dtype=jnp.dtype("float64"),
+        stem="small",
+        layers=config,
+    )
+    module = nnx.eval_shape(lambda: deq.Deq(sizes, deq.search_of(sizes, model), inputs, rngs=nnx.Rngs(0)))
+    graphdef, state = nnx.split(module)
+    variables, rng = dict(nnx.to_flat_state(state)), np.random.default_rng(0)
+    arrays = {
+        path: drawn(rng, path[-1], v.get_value().shape).astype(np.float64) for path, v in variables.items()
+    }
+    images, labels = rng.normal(size=(8, 4, 4, 1)), np.arange(8)
+    over = mesh.make_mesh(1, jax.devices()[:devices])
+
+    def place(array):
+        axis = state_sharding.divided_axis(array.shape, devices) if divided else None
+        return NamedSharding(over, PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, "data"))
+
+    def objective(arrays, images, labels):
+        state = nnx.from_flat_state({path: v.replace(arrays[path]) for path, v in variables.items()})
+        scores = jax.nn.log_softmax(nnx.merge(graphdef, state)(images, train=True).logits)
+        return -jnp.mean(jnp.take_along_axis(scores, labels[:, None], axis=1))
+
+    places, batch = {path: place(array) for path, array in arrays.items()}, mesh.batch_sharding(over)
+
+    @functools.partial(quick, in_shardings=(places, batch, batch), out_shardings=(places, None))
+    def step(arrays, images, labels):
+        value, grads = jax.value_and_grad(objective)(arrays, images, labels)
+        return {path: array - 0.1 * grads[path] for path, array in arrays.items()}, value
+
+    losses = []
+    for _ in range(4):
+        arrays, value = step(arrays, images, labels)
+        losses.append(float(value))
+    assert any(not array.sharding.is_fully_replicated for array in arrays.values()) == divided
+    return losses
+
+
+@pytest.mark.slow
+def test_the_losses_are_the_same_on_one_and_on_eight_devices_that_divide_the_parameters(monkeypatch):
+    monkeypatch.setattr(state_sharding, "MIN_ELEMENTS", 64)
+    with jax.enable_x64(True):
+        one, eight = losses_in_float64(1, divided=False), losses_in_float64(8, divided=True)
+    assert one[-1] < 0.95 * one[0]
+    assert eight == pytest.approx(one, rel=1e-12)
 
 
 def program(**settings):

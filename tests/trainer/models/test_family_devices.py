@@ -11,7 +11,7 @@ from trainer.devices import state_sharding
 
 
 @pytest.mark.slow
-# Not deq-tiny, which makes more of rounding than other families (docs/guides/equilibrium.md).
+# deq-tiny makes more of rounding (docs/guides/equilibrium.md): test_deq.py has it in float64.
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f.arch != "deq-tiny"], ids=str)
 def test_the_losses_are_the_same_on_one_and_on_eight_devices_sharded_or_not(family, monkeypatch):
     monkeypatch.setattr(state_sharding, "MIN_ELEMENTS", 64)
