@@ -23,6 +23,9 @@ def images_per_second_per_host(shape: Slice, arch: str) -> float:
       RequestError: there is no figure for this network or this hardware.
     """
     traffic, work = contract.document()["mb_per_image"], contract.document()["gflop_per_image"]
+    if arch in contract.document()["archs"] and arch not in traffic:
+        measured = "must be a network whose memory traffic per image was estimated"
+        raise RequestError(Problem("arch", f"{measured}, which it was not for {arch}"))
     if arch not in traffic:
         hint = closest(arch, traffic)
         raise RequestError(Problem("arch", f"must be one of {', '.join(traffic)}, got {arch!r}", hint))

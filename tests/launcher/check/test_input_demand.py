@@ -24,6 +24,9 @@ from launcher.hardware import slices
         ("v5e-16", "convnext-t", 9_412),  # 268 MB
         ("v4-32", "resnetv2-50", 20_492),  # 184 MB
         ("v4-32", "cifar-resnet110", 211_833),  # 17.8 MB, of 32 pixels
+        ("v4-32", "mdeq-small", 5_480),  # 688 MB
+        ("v5e-16", "efficientnet-b7", 3_709),  # 680 MB
+        ("v4-32", "cifar-resnet1202", 14_558),  # 259 MB, of 32 pixels
     ],
 )
 def test_images_per_second_of_a_host(name, arch, expected):
@@ -35,6 +38,13 @@ def test_images_per_second_of_a_host(name, arch, expected):
     [
         ("cpu-2x1", "resnet50", "slice: must be TPUs or GPUs of the catalogue, got 'cpu-2x1'"),
         ("v4-32", "resnet50d", "arch: must be one of resnet18, resnet34, resnet50, resnet101, resnet152"),
+        (
+            "v4-32",
+            "deq-tiny",
+            "arch: must be a network whose .* was estimated, which it was not for deq-tiny",
+        ),
+        ("v5e-16", "vit-tiny", "arch: must be a network whose .* was estimated, which it was not for vit-ti"),
+        ("v6e-8", "resnet-tiny", "arch: must be a network whose .* was estimated, which it was not for resn"),
     ],
 )
 def test_networks_and_hardware_without_a_figure_are_refused(name, arch, message):
