@@ -125,6 +125,7 @@ def _no_folder(folder: str) -> Problem:
         text = f"must be a folder of this machine with --local, got {folder!r}"
         return Problem("name", text, f"resnet-launch board {folder} --serve 0")
     what = "a file" if os.path.exists(folder) else "which does not exist"
-    return Problem(
-        "name", f"must be a folder with --local, got {folder!r}, {what}", "resnet-launch watch --local runs"
-    )
+    text = f"must be a folder with --local, got {folder!r}, {what}"
+    if folder == "runs":
+        return Problem("name", text, "`resnet-launch local` makes it in the folder where it is typed")
+    return Problem("name", text, "resnet-launch watch --local runs")

@@ -7,10 +7,11 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from launcher import contract
 from launcher.errors import Problem, RequestError, closest
+from launcher.request import readers, trainer_settings
 
 MOST = 1000  # runs of a sweep
 EXAMPLE = "--grid optim.lr=0.1,0.2 --grid train.seed=0..2"
@@ -54,8 +55,20 @@ def axes(grids: Sequence[str]) -> dict[str, list[str]]:
     if not grids:
         problems.append(Problem("grid", "must be given at least once", EXAMPLE))
     if problems:
-        raise RequestError(*problems)
+        raise RequestError(*problems, *_wrong_values(result))
     return result
+
+
+def _wrong_values(grid: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """Yield the values that no run could have, for a grid whose runs are not made; paths are left out."""
+    for name, values in grid.items():
+        if contract.fields()[name].get("paths") or "local" in contract.fields()[name]:
+            continue  # what they name depends on where the run is
+        for value in values:
+            try:
+                trainer_settings.setting(f"{name}={value}")
+            except readers.Wrong as wrong:
+                yield Problem("grid", str(wrong), wrong.hint)
 
 
 def _values(text: str) -> list[str]:

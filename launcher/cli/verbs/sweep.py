@@ -257,6 +257,9 @@ def _status(
     sweep = options.check("name", kubernetes_names.run, words[1])
     if local:
         folder = paths.absolute("run-dir", flags.get("run_dir") or f"runs/{sweep}")
+        if not folder.startswith("gs://") and not os.path.isdir(folder):
+            problem = f"no runs of a sweep {sweep!r} on this machine: there is no folder {folder}"
+            raise ActionError(problem, f"resnet-launch sweep status {sweep}, for one on a cluster")
         return board.run([folder], ["--text"], prices.read(None))
     cluster = target.cluster(context, kubeconfig, options.values(flags).get("namespace"))
     rows = _rows(sweep, cluster)

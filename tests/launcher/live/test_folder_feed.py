@@ -179,6 +179,11 @@ def test_runs_that_are_over_are_left_out_unless_named_and_new_ones_appear(tmp_pa
             "resnet-launch watch --local runs",
         ),
         (
+            ["--local"],
+            "name: must be a folder with --local, got 'runs', which does not exist",
+            "`resnet-launch local` makes it in the folder where it is typed",
+        ),
+        (
             ["--local", "gs://b/runs"],
             "name: must be a folder of this machine with --local, got 'gs://b/runs'",
             "resnet-launch board gs://b/runs --serve 0",

@@ -167,3 +167,14 @@ def test_a_plan_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]
         "run_dir": f"{folder}/runs/s/s-seed1",
     }
     assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("flags", ["", "--run-dir elsewhere"])
+def test_the_status_of_no_sweep_is_one_error(
+    folder: Path, capsys: pytest.CaptureFixture[str], flags: str
+) -> None:
+    assert main(["sweep", "status", "lr", "--local", *flags.split()]) == 1
+    error, hint = capsys.readouterr().err.splitlines()
+    place = folder / (flags.rpartition(" ")[2] or "runs/lr")
+    assert error == f"error: no runs of a sweep 'lr' on this machine: there is no folder {place}"
+    assert hint == "hint: resnet-launch sweep status lr, for one on a cluster"

@@ -76,3 +76,21 @@ def test_all_problems_are_named_at_once():
     with pytest.raises(RequestError) as caught:
         names("optim.l=1", "x", "train.seed=3..1")
     assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("axis", "problem"),
+    [
+        ("optim.lr=0.1,abc", "optim.lr must be a number, got 'abc'"),
+        ("model.width=0,8", "model.width must be a whole number of at least 1, got '0'"),
+        ("log.format=json,xml", "log.format must be one of "),
+        ("data.name=./here,nosuch", ""),  # paths depend on where a run is
+    ],
+)
+def test_wrong_values_are_named_beside_a_wrong_setting(axis, problem):
+    with pytest.raises(RequestError) as caught:
+        names("train.sed=0..2", axis)
+    texts = [str(each) for each in caught.value.problems]
+    assert texts[0].startswith("grid: must name a setting such as optim.lr, got 'train.sed'")
+    assert len(texts) == 1 + bool(problem)
+    assert texts[-1].startswith(f"grid: {problem}" if problem else texts[0])
