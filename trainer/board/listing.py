@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "images/s": lambda row: f"{row['images_per_second']:,.0f}" if "images_per_second" in row else "",
     "chip-hours": lambda row: f"{row['chip_hours']:.3f}" if "chip_hours" in row else "",
     "cost": lambda row: f"{row['cost']:.2f}" if "cost" in row else "",
+    "folder": lambda row: row["folder"],
 }
 MEANS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "settings": lambda mean: mean["differs"] or "all",
@@ -28,10 +30,19 @@ MEANS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def lines(rows: Sequence[Row]) -> list[str]:
-    """Return a table of the runs, the best first, and one of the means over seeds if there are any."""
+    """Return a table of the runs, the best first, and one of the means over seeds if there are any.
+
+    Runs of one name have their folders beside them.
+    """
     varying = page.differing(rows)
     best = sorted(rows, key=lambda row: -row.get("best_accuracy", -1.0))
-    result = table(COLUMNS, [row | {"differs": page.differs(row, varying)} for row in best])
+    names = Counter(row["name"] for row in rows)
+    folders = [row.get("address", "") if names[row["name"]] > 1 else "" for row in best]
+    shown = [
+        row | {"differs": page.differs(row, varying), "folder": folder}
+        for row, folder in zip(best, folders, strict=True)
+    ]
+    result = table(COLUMNS, shown)
     if means := page.means(rows, varying):
         result += ["", *table(MEANS, means)]
     return result

@@ -106,3 +106,15 @@ def test_the_launcher_adds_chips_and_prices(runs):
     assert done.stderr.startswith(
         "error: price: must be a number above zero, or one per generation, got 'dear'"
     )
+
+
+@pytest.mark.parametrize("names", ["aab", "aaa", "ab"])
+def test_runs_of_one_name_have_their_folders_beside_them(tmp_path, capsys, names):
+    for number, name in enumerate(names):
+        board_runs.make(tmp_path / "more" / f"{name}{number}", name)
+    assert main([str(tmp_path / "more"), "--text", "--no-cache"]) == 0
+    title, *lines = capsys.readouterr().out.split("\n\n")[0].splitlines()
+    assert title.endswith("folder") == (len(set(names)) < len(names))
+    for number, name in enumerate(names):
+        place = str(tmp_path / "more" / f"{name}{number}")
+        assert sum(line.endswith(place) for line in lines) == (names.count(name) > 1)
