@@ -56,7 +56,6 @@ def command(**flags: Any) -> None:
     """
     from launcher import extras
     from launcher.local import attempts, outcome, typed, unpacked
-    from launcher.rendering.jobset import render
 
     job = request(flags)
     if not job.command:
@@ -64,16 +63,30 @@ def command(**flags: Any) -> None:
     elif job.workdir and not os.path.isdir(job.workdir):
         problem = f"must be a directory of this machine, got {job.workdir!r}"
         raise RequestError(Problem("workdir", problem, "--workdir ."))
+    jobset = rendered(job)
     _create(job.run_dir)
     options.announce(flags, FIELDS)
     options.warn(job)
-    [jobset] = render(job)
     print(f"{job.name}: {'; '.join(summary.lines(job))}", file=sys.stderr, flush=True)
     with typed.kept(_typed(job, flags)), unpacked.directory(job, os.environ) as code:
         started = time.monotonic()
         restarts = attempts.run(jobset, os.environ, _shown(job), code)
     seconds = time.monotonic() - started
     print(*outcome.lines(job, flags, restarts, seconds), sep="\n", file=sys.stderr)
+
+
+def rendered(job: TrainingJob) -> dict[str, Any]:
+    """Return the JobSet of a run of this machine.
+
+    Raises:
+      RequestError: this environment lacks a variable that the pods get from a Secret.
+    """
+    from launcher.local import pods
+    from launcher.rendering.jobset import render
+
+    [jobset] = render(job)
+    pods.expand(jobset, "", 0, os.environ)  # as each attempt does; here before anything is written
+    return jobset
 
 
 def _typed(job: TrainingJob, flags: Mapping[str, Any]) -> Typed:

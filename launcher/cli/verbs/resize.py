@@ -136,6 +136,7 @@ def _local(name: str | None, slice_name: str | None, unused: Mapping[str, Any]) 
         with command:
             job = local.request(command.params)
             resizing.require_fitting(job)
+            local.rendered(job)
             if typed.is_alive(folder):
                 if job.slice == before.slice:
                     click.echo(f"{before.name} has this shape already: {job.slice}")

@@ -185,3 +185,28 @@ def test_a_second_process_keeps_nothing(tmp_path: Path) -> None:
             assert json.loads((tmp_path / typed.FILE).read_text())["name"] == "a"
         assert typed.is_alive(tmp_path)
     assert not typed.is_alive(tmp_path)
+
+
+@pytest.mark.parametrize("flag", ["--notify hook/url", "--secret-env TOKEN=a/b"])
+def test_a_secret_that_this_terminal_lacks_stops_and_writes_nothing(folder, capsys, monkeypatch, flag):
+    monkeypatch.delenv("RESNET_NOTIFY_URL", raising=False)
+    monkeypatch.delenv("TOKEN", raising=False)
+    line = f"local --slice cpu-1x1 {TINY} {flag}".split()
+    assert main(line) == 2
+    assert not (folder / "runs").exists()
+    run_dir = folder / "runs" / "mine"
+    run_dir.mkdir(parents=True)
+    asleep = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        values = {"trainer_arguments": [], "slice": "cpu-1x1", "directory": str(folder), "grace": 9}
+        arguments = f"--arch resnet-tiny --data digits {flag}".split()
+        kept = typed.Typed(
+            name="mine", run_dir=str(run_dir), process=asleep.pid, arguments=arguments, **values
+        )
+        with typed.kept(kept):
+            assert main(["resize", "mine", "--local", "--slice", "cpu-2x1"]) == 2
+        assert asleep.poll() is None
+    finally:
+        asleep.kill()
+        asleep.wait()
+    assert capsys.readouterr().err.count("in this environment") == 2
