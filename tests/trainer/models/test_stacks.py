@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from jax.stages import Lowered
 
 from trainer.config import ModelConfig, resolve
 from trainer.data import datasets, pipeline
@@ -21,7 +22,7 @@ from trainer.state import Arrays, State
 
 BLOCKS, WIDTH = 5, 6
 STEPS = 20
-LEARNS = {"optim.name": "adamw", "optim.lr": 0.08, "optim.clip_norm": 1.0}  # of 1,001 layers
+LEARNS = {"optim.name": "adamw", "optim.lr": 0.08, "optim.clip_norm": 1.0}  # of a hundred layers
 
 
 class Block(nnx.Module):
@@ -193,23 +194,42 @@ def test_rows_are_stacked_again_without_an_operation():
     assert stacks.stack(rows).tolist() == array.tolist()
 
 
-@pytest.mark.slow
-def test_a_thousand_and_one_layers_are_a_small_program_that_trains():
-    program = program_of(
-        32,
-        **{"model.arch": "cifar-preact1001", "model.width": 4, "optim.schedule": "constant"},
-        **LEARNS,
-    )
-    assert len(names(program.shapes.params)) > 2_900
+def deep_program(depth: int) -> tuple[Program, Lowered]:
+    """A network of 9n + 2 layers, and its training step for one device."""
+    settings = {"model.arch": "cifar-preact1001", "model.depth": depth, "model.width": 4}
+    settings |= {"model.repeat": "scan", "model.remat": "full"}
+    program = program_of(32, **settings, **{"optim.schedule": "constant"}, **LEARNS)
     batch = next(batches(program, 1))
-    state = program.stacked_shapes
-    lowered = compilation.lower_train(program.train_step, state, batch, one_device())
-    arrays = len(jax.tree.leaves(state))
+    return program, compilation.lower_train(program.train_step, program.stacked_shapes, batch, one_device())
+
+
+@pytest.mark.slow
+def test_the_program_of_a_thousand_and_one_layers_is_that_of_a_few():
+    (program, lowered), (_, lowered_of_few) = deep_program(1001), deep_program(74)
+    assert len(names(program.shapes.params)) > 2_900
+    arrays = len(jax.tree.leaves(program.stacked_shapes))
     assert arrays < 250  # 10,990 by name
-    assert len(lowered.as_text().splitlines()) < 10_000  # 81,496 with an array per name
+    lines = len(lowered.as_text().splitlines())
+    assert lines < 10_000  # 81,496 with an array per name
+    assert lines == len(lowered_of_few.as_text().splitlines())
+
+
+def test_a_first_state_made_by_operations_is_that_of_one_program(deep):
+    program = program_of(**deep, **{"optim.ema": 0.9})
     shardings = state_sharding.of_state(one_device(), program.shapes, "none")
-    first: State = compilation.init_by_operation(program.init_state, program.key, shardings)
-    leaves, losses, compiled = jax.tree.leaves(program.stacks.stacked(first)), [], lowered.compile()
+    by_operation = compilation.init_by_operation(program.init_state, program.key, shardings)
+    in_one = compilation.compile_init(program.init_state, program.key, one_device())(program.key)
+    assert jax.tree.structure(by_operation) == jax.tree.structure(program.shapes)
+    for a, b in zip(jax.tree.leaves(by_operation), jax.tree.leaves(in_one), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_a_network_of_stacked_arrays_trains():
+    program, lowered = deep_program(74)
+    first: State = compilation.compile_init(program.init_state, program.key, one_device())(program.key)
+    compiled = lowered.compile()
+    leaves, losses = jax.tree.leaves(program.stacks.stacked(first)), []
     for batch in batches(program, STEPS):
         leaves, metrics = compiled(tuple(leaves), batch)
         losses.append(float(metrics["loss"]))
