@@ -69,7 +69,7 @@ class Run:
         self.test = datasets.load(self.config.data, "test")
         self.train_step = step.make_train_step(self.net, optimizer, schedule, self.data, self.config)
         key = jax.random.key(0)
-        self.state = compilation.compile_init(init_state, key, self.mesh, self.shardings)(key)
+        self.state = compilation.compile_init(init_state, key, self.mesh, self.shardings, PROGRAMS)(key)
 
     @functools.cached_property
     def train(self):
