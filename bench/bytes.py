@@ -2,7 +2,9 @@
 
 `python bench/bytes.py --seconds 3600` compiles the missing rows and prints the table. It can be stopped at
 any time: results are stored in bench/bytes.json. The levers are tried on the beginning of ResNet-50 with 256
-images on one v6e chip: the stem, two blocks of 56x56 pixels and the first of 28x28 have most of the traffic.
+images on one v6e chip: the stem, two blocks of 56x56 pixels and two of 28x28 have most of the traffic. Those
+of the trainer are also taken out of the whole network, each alone. `--movers` prints the instructions that
+move most instead.
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
+
+if TYPE_CHECKING:
+    from trainer.cost.tpu_layout import Layout
 
 RESULTS = Path(__file__).resolve().parent / "bytes.json"
 BATCH = 256  # images per device
-STAGE = (2, 1)  # blocks per stage of "beginning"
+STAGE = (2, 2)  # blocks per stage of "beginning"
 SLICES = {
     "v4-8": ("v4:2x2x1", "2x2x1", "megacore"),
     "v5e-1": ("v5e:1x1", "1x1x1", "default"),
@@ -30,10 +36,16 @@ SLICES = {
     "v6e-1": ("v6e:1x1", "1x1x1", "default"),
     "v6e-16": ("v6e:4x4", "2x2x1", "default"),
 }
+WITHOUT = (  # what the trainer does, each left out alone
+    "BatchNorm not folded",
+    "shortcuts with a stride not folded",
+    "shortcut and branch as two products",
+    "blocks keep results of ReLU, not bits",
+)
 PROBES = (
     "as it is",
+    *WITHOUT,
     "stem normalised before pooling",
-    "BatchNorm not folded",
     "1x1 convolutions read only what they use",
     "statistics in two passes",
     "own backward pass of BatchNorm",
@@ -43,6 +55,7 @@ PROBES = (
 )
 ROWS = [
     *(("v6e-1", "beginning", lever) for lever in PROBES),
+    *(("v6e-1", "resnet50", lever) for lever in WITHOUT[1:]),
     *((slice, "resnet50", "as it is") for slice in ("v6e-1", "v5e-1", "v4-8", "v5p-8", "v6e-16")),
     *((slice, "resnet50", "BatchNorm not folded") for slice in ("v6e-1", "v5e-1", "v4-8", "v5p-8", "v6e-16")),
 ]
@@ -54,6 +67,7 @@ HEAD = """\
 def lever(name: str) -> contextlib.AbstractContextManager[object]:
     """Return the patch of a lever, applied while a program is built; the trainer has no switch for it."""
     import levers
+    from flax import nnx
 
     from trainer.models import layers, resnet
 
@@ -61,6 +75,12 @@ def lever(name: str) -> contextlib.AbstractContextManager[object]:
         return mock.patch.object(resnet.ConvNorm, "with_pooling", levers.plain_pool)
     if name == "1x1 convolutions read only what they use":
         return mock.patch.object(layers.Conv, "__call__", levers.sliced(layers.Conv.__call__))
+    if name == "shortcuts with a stride not folded":
+        return mock.patch.object(resnet.Shortcut, "__init__", levers.strided_apart(resnet.Shortcut.__init__))
+    if name == "shortcut and branch as two products":
+        return mock.patch.object(resnet.Bottleneck, "total", resnet.Block.total)
+    if name == "blocks keep results of ReLU, not bits":
+        return mock.patch.object(resnet, "packed_relu", nnx.relu)
     if name == "statistics in two passes":
         return mock.patch.object(layers.BatchNorm, "__call__", levers.two_passes)
     if name == "own backward pass of BatchNorm":
@@ -77,12 +97,32 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
 
     Runs in a process of its own. The compiler writes its dumps into `folder`.
     """
+    layout, seconds = laid_out(slice, network, name, folder)
+
+    from trainer.cost import traffic
+
+    instructions = list(traffic.instructions(layout.text))
+    groups = Counter()
+    for instruction in instructions:
+        groups[group(instruction)] += instruction.bytes
+    return {
+        "hbm": sum(instruction.bytes for instruction in instructions) / BATCH / 1e6,
+        "gflop": sum(instruction.times * instruction.flops for instruction in instructions) / BATCH / 1e9,
+        "peak": layout.memory,
+        "seconds": round(seconds),
+        "libtpu": importlib.metadata.version("libtpu"),
+        "groups": {name: round(size / BATCH / 1e6, 2) for name, size in groups.most_common()},
+    }
+
+
+def laid_out(slice: str, network: str, name: str, folder: str) -> tuple[Layout, float]:
+    """Return the training step as the compiler lays it out, and the seconds that took; see `compiled`."""
     import levers
 
     from trainer import registry
     from trainer.check.__main__ import steps  # it prepares the environment, before jax is imported
     from trainer.config import resolve
-    from trainer.cost import tpu_layout, traffic
+    from trainer.cost import tpu_layout
     from trainer.data import datasets
     from trainer.devices import compilation, mesh
     from trainer.program import make_program
@@ -105,17 +145,20 @@ def compiled(slice: str, network: str, name: str, folder: str) -> dict:
         program = make_program(config, train, test, "tpu")
         lowered = compilation.lower_train(program.train_step, program.shapes, batch, grid)
     layout = tpu_layout.lay_out(lowered, folder, "train_step")
-    instructions = list(traffic.instructions(layout.text))
-    groups = Counter()
-    for instruction in instructions:
-        groups[group(instruction)] += instruction.bytes
-    return {
-        "hbm": sum(instruction.bytes for instruction in instructions) / BATCH / 1e6,
-        "peak": layout.memory,
-        "seconds": round(time.monotonic() - started),
-        "libtpu": importlib.metadata.version("libtpu"),
-        "groups": {name: round(size / BATCH / 1e6, 2) for name, size in groups.most_common()},
-    }
+    return layout, time.monotonic() - started
+
+
+def movers(text: str, number: int) -> str:
+    """Return a table of the instructions with most traffic, as Markdown: MB per image, read and written."""
+    from trainer.cost import traffic
+
+    rows = sorted(traffic.instructions(text), key=lambda row: -row.bytes)
+    lines = ["| instruction | MB per image | read | written |", "| --- | ---: | ---: | ---: |"]
+    for row in rows[:number]:
+        numbers = " | ".join(f"{size / BATCH / 1e6:.2f}" for size in (row.bytes, row.read, row.written))
+        lines.append(f"| {group(row)} ({row.name}) | {numbers} |")
+    rest = sum(row.bytes for row in rows[number:]) / BATCH / 1e6
+    return "\n".join([*lines, f"| the other {len(rows) - number} | {rest:.2f} | | |"])
 
 
 def group(instruction) -> str:
@@ -158,8 +201,20 @@ def main() -> None:
     parser.add_argument(
         "--only", default="", help="compile only rows that contain this text, such as 'v6e-1 | beginning'"
     )
+    parser.add_argument(
+        "--movers",
+        nargs=3,
+        metavar=("SLICE", "NETWORK", "LEVER"),
+        help="print the 30 instructions of a row that move most, and store nothing",
+    )
     parser.add_argument("--row", nargs=3, help="compile one row in this process, JSON on stdout")
     args = parser.parse_args()
+    if args.movers:
+        os.environ["JAX_PLATFORMS"] = "cpu"  # before jax is imported
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            slice, network, name = args.movers
+            print(movers(laid_out(slice, network, name, folder)[0].text, 30), flush=True)
+        os._exit(0)
     if args.row:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             slice, network, name = args.row

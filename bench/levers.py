@@ -35,6 +35,16 @@ def sliced(plain):
     return call
 
 
+def strided_apart(plain):
+    """Leave shortcuts with a stride as a convolution that is normalised after it."""
+
+    def init(self, *args, **kwargs):
+        plain(self, *args, **kwargs)
+        self.folds = self.folds and self.conv.stride == 1
+
+    return init
+
+
 def two_passes(self, x, train, measured=None):
     measured = x if measured is None else measured
     wide, seen = x.astype(jnp.float32), measured.astype(jnp.float32)

@@ -31,6 +31,7 @@ class LayerConfig:
       norm_epsilon: added to a variance before its root is taken.
       norm_groups: equal parts of the batch, in order, that have BatchNorm statistics of their own.
       fold_norm: whether training folds BatchNorm into the 1x1 convolutions that widen, see ``ConvNorm``.
+      pack_relu: whether the ReLU after a residual block keeps bits for its gradient, see ``packed_relu``.
     """
 
     dtype: DTypeLike = jnp.float32
@@ -39,6 +40,7 @@ class LayerConfig:
     norm_epsilon: float = 1e-5
     norm_groups: int = 1
     fold_norm: bool = False
+    pack_relu: bool = False
 
 
 def wide(dtype: DTypeLike) -> jnp.dtype:
@@ -86,10 +88,17 @@ class Conv(nnx.Module):
           multiplier: [out_channels] float32 by which the outputs are multiplied; None: by nothing.
         """
         kernel = self.kernel[...] if multiplier is None else self.kernel[...] * multiplier
+        return self.convolve(x, kernel, self.stride)  # [B, H', W', out]
+
+    def convolve(self, x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+        """Return the convolution with another kernel: [B, H / stride, W / stride, out] in ``dtype``.
+
+        x: [B, H, W, in_channels] of any float dtype; kernel: [size, size, in_channels / groups, out] float32.
+        """
         x = x.astype(self.dtype)
         if self.float32_kernel_grads:
-            return _convolve_float32_grads(x, kernel, self.stride, self.groups)  # [B, H', W', out]
-        return _convolve(x, kernel.astype(self.dtype), self.stride, self.groups)  # [B, H', W', out]
+            return _convolve_float32_grads(x, kernel, stride, self.groups)  # [B, H', W', out]
+        return _convolve(x, kernel.astype(self.dtype), stride, self.groups)  # [B, H', W', out]
 
 
 def _convolve(x: jax.Array, kernel: jax.Array, stride: int, groups: int) -> jax.Array:
@@ -254,6 +263,26 @@ def _moments_backward(x: jax.Array, moments_grad: jax.Array) -> tuple[jax.Array]
 
 
 second_moments.defvjp(_moments_forward, _moments_backward)
+
+
+def every_second(x: jax.Array, stride: int) -> jax.Array:
+    """Return the pixels that a 1x1 convolution with this stride reads: [B, H / stride, W / stride, C].
+
+    It is such a convolution, whose kernel is the identity. libtpu 0.0.42.1 makes its gradient part of other
+    operations, where that of a slice is a padded image, written and read again; a slice also makes it write
+    x twice.
+
+    x: [B, H, W, C] of any float dtype.
+    """
+    kernel = jnp.eye(x.shape[-1], dtype=x.dtype)[None, None]
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=_precision(x),
+    )  # [B, H / stride, W / stride, C]
 
 
 def _precision(x: jax.Array) -> jax.lax.Precision | None:

@@ -394,6 +394,7 @@ def _layer_config(config: ModelConfig, platform: str, batch: int) -> LayerConfig
         norm_epsilon=config.bn_epsilon,
         norm_groups=_norm_groups(config, batch),
         fold_norm=_folds(config, platform),
+        pack_relu=platform == "tpu" and _folds(config, platform),
     )
 
 

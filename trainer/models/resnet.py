@@ -17,7 +17,17 @@ from trainer.devices import slice_sums
 from trainer.errors import ConfigError
 from trainer.models import resnet_names, sight
 from trainer.models.architecture import Architecture, Foreign, Inputs
-from trainer.models.layers import EXACT, PIXELS, BatchNorm, Conv, LayerConfig, copies, second_moments
+from trainer.models.layers import (
+    EXACT,
+    PIXELS,
+    BatchNorm,
+    Conv,
+    LayerConfig,
+    copies,
+    every_second,
+    second_moments,
+)
+from trainer.models.packed_relu import packed_relu
 from trainer.models.pooling import pooled
 from trainer.models.variants import (
     PLAIN,
@@ -38,7 +48,7 @@ class ConvNorm(nnx.Module):
     """A convolution without bias, then BatchNorm.
 
     With ``config.fold_norm``, training makes BatchNorm part of the kernel of a 1x1 convolution that has more
-    outputs than inputs, see ``_folded``.
+    outputs than inputs, see ``folded_kernel``.
 
     Args:
       in_channels, out_channels: channels of the image and of the result.
@@ -65,7 +75,7 @@ class ConvNorm(nnx.Module):
         self.conv = Conv(in_channels, out_channels, size, stride, config, rngs=rngs, groups=groups)
         self.norm = BatchNorm(out_channels, config, zero_scale)
         self.smooth = smooth and stride > 1
-        widens = size == stride == groups == 1 and out_channels > in_channels
+        widens = size == groups == 1 and out_channels > in_channels
         # Folding in groups has no sum of the kernel's gradient in float32.
         foldable = config.norm_groups == 1 or not config.float32_kernel_grads
         self.folds = config.fold_norm and widens and foldable
@@ -77,18 +87,26 @@ class ConvNorm(nnx.Module):
           x: [B, H, W, in_channels] of any float dtype.
           train: whether BatchNorm takes the statistics of the batch.
         """
-        x = blur(x, 1, "constant") if self.smooth else x
         if train and self.folds:
-            groups, x = slice_sums.own_groups(self.norm.groups), x.astype(self.conv.dtype)
-            return self._folded(x) if groups == 1 else self._folded_in_groups(x, groups)
+            x = self.folding_input(x)
+            groups = slice_sums.own_groups(self.norm.groups)
+            return folded_sum((self, x)) if groups == 1 else self._folded_in_groups(x, groups)
+        x = blur(x, 1, "constant") if self.smooth else x
         return self.norm(self.conv(x), train)  # [B, H / stride, W / stride, out]
 
-    def _folded(self, x: jax.Array) -> jax.Array:
-        """The same from the moments of the input, without writing the output of the convolution alone.
+    def folding_input(self, x: jax.Array) -> jax.Array:
+        """Return what the 1x1 convolution without a stride reads: [B, H / stride, W / stride, in]."""
+        x = (blur(x, 1, "constant") if self.smooth else x).astype(self.conv.dtype)
+        return x if self.conv.stride == 1 else every_second(x, self.conv.stride)
 
-        The output y = W^T x of each pixel has the mean W^T mean(x) and the variances diag(W^T cov(x) W). So
-        they are known before the convolution, whose kernel can have BatchNorm's multiplier in it. No gradient
-        needs y: those of its statistics are products of x with small matrices.
+    def folded_kernel(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the kernel with BatchNorm's multiplier in it, [in, out], and the shift, [out]; both float32.
+
+        They come from the moments of the input alone. The output y = W^T x of each pixel has the mean
+        W^T mean(x) and the variances diag(W^T cov(x) W). So they are known before the convolution. No
+        gradient needs y: those of its statistics are products of x with small matrices.
+
+        x: [B, H, W, in] in the compute dtype, from ``folding_input``.
         """
         count = x.size // x.shape[-1]
         mean = jnp.mean(x.astype(jnp.float32), axis=PIXELS)  # [in]
@@ -97,10 +115,10 @@ class ConvNorm(nnx.Module):
         out_var = jnp.sum(kernel * jnp.dot(covariance, kernel, precision=EXACT), axis=0)  # [out]
         out_mean = jnp.dot(mean, kernel, precision=EXACT)  # [out]
         multiplier, shift = self.norm.learn(out_mean, jnp.maximum(out_var, 0.0), count)
-        return (self.conv(x, multiplier).astype(jnp.float32) + shift).astype(x.dtype)  # [B, H, W, out]
+        return kernel * multiplier, shift
 
     def _folded_in_groups(self, x: jax.Array, groups: int) -> jax.Array:
-        """``_folded`` where each part of the batch has statistics, and so a kernel, of its own."""
+        """The same where each part of the batch has statistics, and so a kernel, of its own."""
         parts = x.reshape(groups, -1, *x.shape[1:])  # [G, B / G, H, W, in]
         count = parts[0].size // x.shape[-1]
         mean = jnp.mean(parts.astype(jnp.float32), axis=(1, 2, 3))  # [G, in]
@@ -132,6 +150,23 @@ class ConvNorm(nnx.Module):
         return self.norm(pooled * sign_back, train, measured=y * sign_back)
 
 
+def folded_sum(*terms: tuple[ConvNorm, jax.Array]) -> jax.Array:
+    """Return the sum of several layers' results as one product, [B, H, W, out] in the compute dtype.
+
+    The channels of their inputs lie beside each other, as their kernels do. So no result is written to be
+    added, and the gradient of the sum is read once for all layers.
+
+    Args:
+      terms: a layer that folds, and its ``folding_input``; all results have the same shape.
+    """
+    kernels, shifts = zip(*(layer.folded_kernel(x) for layer, x in terms), strict=True)
+    images = [x for _, x in terms]
+    x = images[0] if len(images) == 1 else jnp.concatenate(images, axis=-1)  # [B, H, W, sum of in]
+    kernel = kernels[0] if len(kernels) == 1 else jnp.concatenate(kernels)  # [sum of in, out]
+    y = terms[0][0].conv.convolve(x, kernel[None, None], 1)
+    return (y.astype(jnp.float32) + sum(shifts)).astype(y.dtype)  # [B, H, W, out]
+
+
 class Shortcut(ConvNorm):
     """The way around a block that changes the shape: a 1x1 with the stride, or mean pooling and a 1x1.
 
@@ -160,7 +195,11 @@ class Shortcut(ConvNorm):
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Return [B, H / stride, W / stride, out_channels] of x, [B, H, W, in_channels]; see ``ConvNorm``."""
-        return super().__call__(mean_pool(x) if self.pooled else x, train)  # [B, H / stride, W / stride, out]
+        x = mean_pool(x) if self.pooled and not (train and self.folds) else x
+        return super().__call__(x, train)  # [B, H / stride, W / stride, out]
+
+    def folding_input(self, x: jax.Array) -> jax.Array:
+        return super().folding_input(mean_pool(x) if self.pooled else x)  # [B, H / stride, W / stride, in]
 
 
 class Block(nnx.Module):
@@ -190,6 +229,7 @@ class Block(nnx.Module):
         )
         self.drop_rate = drop_rate
         self.blurred = stride > 1 and variant.blur == "after"
+        self.pack_relu = config.pack_relu
 
     def __call__(self, x: jax.Array, train: bool, key: jax.Array | None = None) -> jax.Array:
         """Return [B, H / stride, W / stride, width * expansion] in the compute dtype.
@@ -199,12 +239,17 @@ class Block(nnx.Module):
           train: whether BatchNorm takes the statistics of the batch, and examples may skip the branch.
           key: a scalar key of the examples that skip it; None: none does.
         """
+        y = self.total(x, train, key if train and self.drop_rate else None)
+        return packed_relu(y) if train and self.pack_relu else nnx.relu(y)
+
+    def total(self, x: jax.Array, train: bool, key: jax.Array | None) -> jax.Array:
+        """Return the sum of branch and shortcut, which a call rectifies; key None: no example skips."""
         y = self.branch(x, train)  # [B, H / stride, W / stride, out]
         if self.squeeze is not None:
             y = self.squeeze(y)
-        if train and self.drop_rate and key is not None:
+        if key is not None:
             y = drop_branch(y, self.drop_rate, key)
-        return nnx.relu(y + (x if self.shortcut is None else self.shortcut(x, train)))
+        return y + (x if self.shortcut is None else self.shortcut(x, train))
 
     def branch(self, x: jax.Array, train: bool) -> jax.Array:
         """Return what is added to the shortcut: [B, H / stride, W / stride, width * expansion]."""
@@ -288,10 +333,23 @@ class Bottleneck(Block):
         self._surround(in_channels, out_channels, stride, config, variant, drop_rate, rngs)
 
     def branch(self, x: jax.Array, train: bool) -> jax.Array:
+        return self.conv3(self._inner(x, train), train)
+
+    def total(self, x: jax.Array, train: bool, key: jax.Array | None) -> jax.Array:
+        shortcut, plain = self.shortcut, self.squeeze is None and key is None
+        if not train or not plain or shortcut is None or not self._folds_with(shortcut):
+            return super().total(x, train, key)
+        y = self._inner(x, train)
+        return folded_sum((self.conv3, self.conv3.folding_input(y)), (shortcut, shortcut.folding_input(x)))
+
+    def _folds_with(self, shortcut: Shortcut) -> bool:
+        """Return whether the last convolution and the shortcut have the statistics of the same examples."""
+        return self.conv3.folds and shortcut.folds and slice_sums.own_groups(self.conv3.norm.groups) == 1
+
+    def _inner(self, x: jax.Array, train: bool) -> jax.Array:
         y = nnx.relu(self.conv1(x, train))  # [B, H, W, inner]
         y = nnx.relu(self.conv2(y, train))  # [B, H / stride, W / stride, inner], or not halved yet
-        y = blur(y, 2, "reflect") if self.blurred else y  # [B, H / stride, W / stride, inner]
-        return self.conv3(y, train)  # [B, H / stride, W / stride, 4 width]
+        return blur(y, 2, "reflect") if self.blurred else y  # [B, H / stride, W / stride, inner]
 
 
 def _conv_stride(stride: int, variant: Variant) -> int:
