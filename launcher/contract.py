@@ -170,6 +170,13 @@ class Published(TypedDict):
     accuracy: float  # top-1, 0 to 1
 
 
+class NetworkSettings(TypedDict):
+    """Networks that honour the same settings of the section `model`."""
+
+    archs: list[str]
+    settings: list[str]  # as model.field
+
+
 class Document(TypedDict):
     """contract.json."""
 
@@ -178,6 +185,8 @@ class Document(TypedDict):
     gflop_per_image: dict[str, float]  # arithmetic of a training image: 224 pixels, 32 for CIFAR
     families: dict[str, str]  # network -> its family
     model_axis: dict[str, dict[str, int]]  # network -> what mesh.model must divide, such as its heads
+    network_settings: list[NetworkSettings]  # each network in one of them
+    layers_per_step: dict[str, int]  # network -> s of the depths sn + 2 that model.depth may choose
     datasets: list[str]
     imports: Imports
     recipes: dict[str, dict[str, Any]]  # name -> section.field -> value

@@ -257,11 +257,14 @@ def table() -> str:
 
 def trainer() -> Json:
     """Return trainer.json: what each setting accepts, the setting of each flag after `--`, the networks."""
+    of_networks = {row["field"] for row in contract.document()["fields"] if row["field"].startswith("model.")}
+    of_networks -= {"model.arch"}
     rows = [
         {
             key: value
             for key, value in row.items()
             if key in ("field", "type", "choices", "minimum", "maximum", "paths", "code")
+            or (key == "default" and row["field"] in of_networks)
         }
         for row in contract.document()["fields"]
     ]
@@ -283,6 +286,8 @@ def trainer() -> Json:
             arch: {"heads": counts["heads"], "hidden": counts["hidden units"]}
             for arch, counts in contract.document()["model_axis"].items()
         },
+        "networkSettings": contract.document()["network_settings"],
+        "layersPerStep": contract.document()["layers_per_step"],
         "archs": contract.document()["archs"],
         "families": contract.document()["families"],
         "recipeFamilies": contract.document()["recipe_families"],

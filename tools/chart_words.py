@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from launcher import TrainingJob
+from launcher import TrainingJob, contract
 from launcher.errors import Problem, RequestError
 from launcher.hardware import facts
 from launcher.request import packed_code
@@ -19,6 +19,9 @@ GENERIC: dict[str, Any] = {"slice": "h100-24", "platform": "generic"}
 PROGRAM: dict[str, Any] = {"arch": None, "command": ["qqq"], "name": "q"}
 
 _SIZES_OF_192 = ", ".join(str(size) for size in range(1, 193) if 192 % size == 0)
+_SETTINGS_OF_VIT = ", ".join(
+    next(row["settings"] for row in contract.document()["network_settings"] if "vit-b16" in row["archs"])
+)
 
 # key: (fields that spoil GOOD, {text of the error: name of its placeholder})
 ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
@@ -173,6 +176,20 @@ ERRORS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
             "--recipe deit3-s;": "--recipe {first};",
             "for vit-b16: ": "for {arch}: ",
             "deit3-s, vit-digits, vit-s16-150, vit-s16-300, vit-s16-90, classic-90": "fitting",
+        },
+    ),
+    "network-setting": (
+        {"arch": "vit-b16", "set": ["model.bn_group=777"]},
+        {"model.bn_group": "field", _SETTINGS_OF_VIT: "settings", "vit-b16": "arch", "777": "got"},
+    ),
+    "depth": (
+        {"arch": "cifar-preact164", "set": ["model.depth=778"]},
+        {
+            "cifar-preact164": "arch",
+            "be 9n": "be {step}n",
+            "776": "near",
+            "got 778": "got {got}",
+            "depth={near}": "depth={most}",
         },
     ),
     "mesh-arch": ({"set": ["mesh.model=777"]}, {"resnet50": "arch", "777": "got"}),

@@ -14,6 +14,7 @@ from trainer.check import result
 from trainer.config import schema
 from trainer.errors import ERROR, HINT, ExitCode
 from trainer.metrics.lines import LINES
+from trainer.models import cifar, network
 from trainer.registry import ARCHS, DATASETS, GFLOP_PER_IMAGE, MB_PER_IMAGE, MODEL_AXIS
 from trainer.rundir.changes import IDENTITY
 from trainer.rundir.events import EVENTS
@@ -35,6 +36,8 @@ def document() -> Json:
         "gflop_per_image": GFLOP_PER_IMAGE,
         "families": {arch: family for arch, (family, _) in ARCHS.items()},
         "model_axis": MODEL_AXIS,
+        "network_settings": network_settings(),
+        "layers_per_step": layers_per_step(),
         "datasets": list(DATASETS),
         "imports": {"object": imports.OBJECT, "module": imports.MODULE, "groups": imports.GROUPS},
         "recipes": {name: recipes.load(name) for name in recipes.RECIPES},
@@ -60,6 +63,22 @@ def document() -> Json:
         "heads": {"error": ERROR, "hint": HINT, "progress": result.PROGRESS},
         "check": {"steps": list(result.STEPS), "result": members(result.CheckResult)},
     }
+
+
+def network_settings() -> list[Json]:
+    """Return groups of networks that honour the same settings of the section `model`."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for arch in ARCHS:
+        groups.setdefault(tuple(sorted(network.find(arch).settings)), []).append(arch)
+    return [
+        {"archs": archs, "settings": [f"model.{name}" for name in names]} for names, archs in groups.items()
+    ]
+
+
+def layers_per_step() -> dict[str, int]:
+    """Return network -> s of the depths sn + 2 that model.depth may choose."""
+    kinds = {arch: sizes["kind"] for arch, (family, sizes) in ARCHS.items() if family == "cifar"}
+    return {arch: cifar.STAGES * cifar.LAYERS_PER_BLOCK[kind] for arch, kind in kinds.items()}
 
 
 def first_line(declared: type) -> str:

@@ -26,6 +26,7 @@ LONGEST_NAME = 63  # characters of a pod's name, which JobSet checks before it c
 MAX_PODS = 2**31 - 1  # JobSet counts pods with 32 bits
 FLEX_SECONDS = 7 * 86400  # longest life of a flex-start node on GKE
 NO_FLEX = ("v4",)  # generations without flex-start
+OUTSIDE_BLOCKS = 2  # layers of a network for CIFAR that are in no block: the first and the last
 RESERVED = ("RESNET_", "JOB_COMPLETION_INDEX", "TPU_WORKER_", "MEGASCALE_")
 # By these a program of the user's own joins on GPUs and CPUs: rendering/joining.py.
 JOINING = (
@@ -99,6 +100,42 @@ def _recipe(job: Fields) -> Iterator[Problem]:
     fitting.append(document["path_recipe"])
     text = f"must be for {arch}, a network of {family}, got {job.used_recipe} for {published}"
     yield Problem("recipe", text, f"--recipe {fitting[0]}; recipes for {arch}: {', '.join(fitting)}")
+
+
+def _network(job: Fields) -> Iterator[Problem]:
+    """Check that a named network honours the settings of the section `model` that are not the default."""
+    if job.command:
+        return
+    document = contract.document()
+    # Where a recipe is published for one family, `_recipe` compares that with the network's.
+    settings = job.requested if job.used_recipe in document["recipe_families"] else job.settings
+    arch = str(job.settings["model.arch"])
+    for group in document["network_settings"]:
+        if arch not in group["archs"]:
+            continue
+        hint = f"the settings of {arch}: {', '.join(group['settings']) or 'none'}"
+        honoured = {"model.arch", *group["settings"]}
+        for path in sorted(path for path in settings if path.startswith("model.") and path not in honoured):
+            if settings[path] != contract.fields()[path]["default"]:
+                text = f"{path} must be left out for {arch}, which does not have it, got {settings[path]!r}"
+                yield Problem("set", text, hint)
+
+
+def _depth(job: Fields) -> Iterator[Problem]:
+    """Check that a network can have as many layers as `model.depth` says (arXiv:1512.03385, section 4.2)."""
+    depth = 0 if job.command else int(job.settings["model.depth"])
+    arch = str(job.requested.get("model.arch", job.arch))
+    step = contract.document()["layers_per_step"].get(arch)
+    if not depth or not step:
+        return
+    blocks, too_many = divmod(depth - OUTSIDE_BLOCKS, step)
+    if blocks < 1 or too_many:
+        pair = [depth - too_many, depth - too_many + step] if blocks >= 1 else [step + OUTSIDE_BLOCKS]
+        distance = min(abs(layers - depth) for layers in pair)
+        nearest = [layers for layers in pair if abs(layers - depth) == distance]
+        listed = " or ".join(map(str, nearest))
+        text = f"model.depth must be {step}n + {OUTSIDE_BLOCKS} for {arch}, nearest {listed}, got {depth}"
+        yield Problem("set", text, f"--set model.depth={nearest[-1]}")
 
 
 def _mesh(job: Fields) -> Iterator[Problem]:
@@ -297,6 +334,8 @@ ALL = (
     _names,
     _batch,
     _recipe,
+    _network,
+    _depth,
     _mesh,
     _slices,
     _storage,

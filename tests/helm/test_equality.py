@@ -44,6 +44,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "own-by-set": {"set": ["model.arch=own.nets:net", "data.name=own.data:birds"]},
     "groups": {"arch": "vit-b16", "set": ["mesh.model=4"], "batch": 147456},
     "small-groups": {"slice": "v5e-16", "arch": "deit3-s16", "set": ["mesh.model=02"], "batch": 8},
+    "left-as-it-is": {
+        "arch": "vit-b16",
+        "set": ["model.bn_group=00", "model.jacobian=0.00", "model.blur=off"],
+    },
+    "depth": {"arch": "cifar-preact164", "set": ["model.depth=01001"]},
+    "own-settings": {"arch": "own.nets:net", "set": ["model.bn_group=8"]},
     "own-groups": {"arch": "own.nets:net", "set": ["mesh.model=3"]},
     "steps": {"steps": 1234567, "set": ["optim.lr=0.1", "model.dtype=float32", "data.flip=true"]},
     "arguments": {"args": ["--set=optim.lr=1", "--batch", "147456"]},

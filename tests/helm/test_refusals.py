@@ -75,6 +75,29 @@ MESSAGES: list[tuple[Object, str]] = [
         )
     ),
     *(
+        (
+            {"arch": arch, **more},
+            f"set: {path} must be left out for {arch}, which does not have it, got {got}",
+        )
+        for arch, more, path, got in (
+            ("vit-b16", {"set": ["model.bn_group=32"]}, "model.bn_group", "32"),
+            ("vit-b16", {"set": ["model.activation=gelu"]}, "model.activation", "'gelu'"),
+            ("resnet50", {"args": ["--set", "model.jacobian=0.5"]}, "model.jacobian", "0.5"),
+            ("convnext-t", {"set": ["model.representation=1"]}, "model.representation", "True"),
+            ("cifar-plain20", {"set": ["model.stochastic_depth=0.2"]}, "model.stochastic_depth", "0.2"),
+        )
+    ),
+    *(
+        ({"arch": arch, "set": [f"model.depth={depth}"]}, f"set: model.depth must be {rule}, got {depth}")
+        for arch, depth, rule in (
+            ("cifar-resnet20", 23, "6n + 2 for cifar-resnet20, nearest 20 or 26"),
+            ("cifar-plain56", 57, "6n + 2 for cifar-plain56, nearest 56"),
+            ("cifar-preact164", 1000, "9n + 2 for cifar-preact164, nearest 1001"),
+            ("cifar-preact1001", 3, "9n + 2 for cifar-preact1001, nearest 11"),
+            ("cifar-resnet110", 7, "6n + 2 for cifar-resnet110, nearest 8"),
+        )
+    ),
+    *(
         ({"arch": arch, "set": [f"mesh.model={size}"], **more}, text)
         for arch, size, more, text in (
             (

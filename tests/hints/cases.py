@@ -179,6 +179,18 @@ OFFLINE = [
     ),
     Case(
         f"{REQUEST}rules.py",
+        "the settings of {}: {}",
+        "render --slice cpu-2x4 --arch vit-s16 --set model.depth=1001",
+        with_flags("--set", "model.stochastic_depth=0.1"),
+    ),
+    Case(
+        f"{REQUEST}rules.py",
+        "--set model.depth={}",
+        "render --slice cpu-2x4 --arch cifar-resnet20 --set model.depth=23",
+        with_flags("--set", "model.depth=26"),
+    ),
+    Case(
+        f"{REQUEST}rules.py",
         "--set mesh.model={}; what divides all of them: {}",
         "render --slice cpu-2x4 --arch vit-s16 --set mesh.model=4",
         with_flags("--set", "mesh.model=2"),

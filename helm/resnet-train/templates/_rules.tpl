@@ -10,7 +10,7 @@
 
 {{- define "resnet-train.rules" -}}
 {{- $run := . -}}
-{{- range list "program" "name" "steps" "batch" "recipe" "mesh" "slices" "storage" "environment" "resources" "nodes" "capacity" "fabric" "queue" "code" "labels" "patch" -}}
+{{- range list "program" "name" "steps" "batch" "recipe" "network" "depth" "mesh" "slices" "storage" "environment" "resources" "nodes" "capacity" "fabric" "queue" "code" "labels" "patch" -}}
 {{- include (printf "resnet-train.%sRule" .) $run -}}
 {{- end -}}
 {{- end -}}

@@ -117,6 +117,68 @@
 {{- end -}}
 {{- end -}}
 
+{{- /* A named network honours only some of the settings of the section model. */ -}}
+{{- define "resnet-train.networkRule" -}}
+{{- $run := . -}}
+{{- $requested := include "resnet-train.requested" . | fromJson -}}
+{{- $arch := get $requested "model.arch" | default .values.arch | default "" -}}
+{{- range $group := empty .values.command | ternary .trainer.networkSettings list -}}
+{{- if has $arch $group.archs -}}
+{{- range $path, $text := $requested -}}
+{{- $row := get $run.trainer.fields $path | default dict -}}
+{{- $read := and (hasKey $row "default") (regexMatch (get $run.trainer.forms $row.type) $text) -}}
+{{- if and $read (not (has $path $group.settings)) -}}
+{{- $same := eq $text (toString $row.default) -}}
+{{- $shown := $text -}}
+{{- if eq $row.type "bool" -}}
+{{- $shown = has $text (list "true" "True" "1") | ternary "True" "False" -}}
+{{- $same = eq $shown (ternary "True" "False" $row.default) -}}
+{{- else if eq $row.type "str" -}}
+{{- $shown = print "'" $text "'" -}}
+{{- else -}}
+{{- $same = eq (float64 $text) (float64 $row.default) -}}
+{{- end -}}
+{{- if not $same -}}
+{{- $values := dict "field" $path "arch" $arch "got" $shown "settings" (join ", " $group.settings | default "none") -}}
+{{- include "resnet-train.wrong" (list $run "network-setting" $values) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* A network for CIFAR has sn + 2 layers: whole blocks in three stages, and two layers in no block. */ -}}
+{{- define "resnet-train.depthRule" -}}
+{{- $run := . -}}
+{{- $requested := include "resnet-train.requested" . | fromJson -}}
+{{- $arch := get $requested "model.arch" | default .values.arch | default "" -}}
+{{- $text := get $requested "model.depth" | default "0" -}}
+{{- $depth := regexMatch .trainer.forms.int $text | ternary (regexReplaceAll "^[+]?0+" $text "" | int64) 0 -}}
+{{- $step := get .trainer.layersPerStep $arch | default 0 | int64 -}}
+{{- if and (gt $depth 0) (gt $step 0) (empty .values.command) -}}
+{{- $inside := sub $depth 2 -}}
+{{- $more := mod $inside $step -}}
+{{- if or (lt $inside $step) $more -}}
+{{- $below := sub $depth $more -}}
+{{- $above := add $below $step -}}
+{{- $near := toString $above -}}
+{{- $most := $above -}}
+{{- if lt $inside $step -}}
+{{- $most = add $step 2 -}}
+{{- $near = toString $most -}}
+{{- else if eq (mul 2 $more) $step -}}
+{{- $near = print $below " or " $above -}}
+{{- else if lt (mul 2 $more) $step -}}
+{{- $most = $below -}}
+{{- $near = toString $below -}}
+{{- end -}}
+{{- $values := dict "arch" $arch "step" $step "near" $near "got" $depth "most" $most -}}
+{{- include "resnet-train.wrong" (list $run "depth" $values) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* What mesh.model divides: the devices of a slice and, of a network that is listed, its layers. */ -}}
 {{- define "resnet-train.meshRule" -}}
 {{- $run := . -}}
