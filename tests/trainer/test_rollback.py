@@ -88,7 +88,7 @@ def test_a_restart_repeats_every_loss(undisturbed, run, tmp_path, at, how, code)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "error: grad_norm must be finite, got nan at step 7\n"),
+        ([], "error: loss must be finite, got nan at step 7\n"),
         ([*ROLLBACK, "--set", "train.max_rollbacks=1"], "got nan at step 7, after 1 rollbacks\n"),
     ],
 )

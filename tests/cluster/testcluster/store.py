@@ -14,6 +14,13 @@ from testcluster.sandbox import Sandbox
 
 STORES = "[0-9a-f]*"
 STORES_KEPT = 3
+# containerd collects garbage after a hundred changes. While an image replaces the one of the same name, that
+# can delete a layer which both have, between the search for it and its use.
+NO_COLLECTION = """
+[plugins."io.containerd.gc.v1.scheduler"]
+mutation_threshold = 0
+startup_delay = "24h"
+"""
 # bbolt's files are changed in place; all other files of a store are written once and renamed.
 DATABASES = (".db",)
 
@@ -67,7 +74,8 @@ def _unpack(target: Path, archives: tuple[Path, ...]) -> None:
     sandbox = Sandbox(scratch)
     socket = scratch / "containerd.sock"
     config = scratch / "config.toml"
-    config.write_text(containerd.config(scratch / "root", scratch / "state", socket, scratch / "network"))
+    settings = containerd.config(scratch / "root", scratch / "state", socket, scratch / "network")
+    config.write_text(settings + NO_COLLECTION)
     ctr = ("ctr", f"--address={socket}", f"--namespace={containerd.NAMESPACE}")
     try:
         if known := sorted(target.parent.glob(STORES), key=lambda store: store.stat().st_mtime):
@@ -77,6 +85,8 @@ def _unpack(target: Path, archives: tuple[Path, ...]) -> None:
         sandbox.wait("containerd", lambda: bool(sandbox.run(*ctr, "version")), errors=(ClusterError,))
         for archive in archives:
             sandbox.run(*ctr, "images", "import", str(archive))
+        sandbox.run(*ctr, "leases", "create", "--id", "import")
+        sandbox.run(*ctr, "leases", "delete", "--sync", "import")  # collects what no image has any more
         sandbox.stop("containerd")  # an orderly stop closes its databases
         (scratch / "root").rename(target)
     finally:
