@@ -103,7 +103,7 @@ def compare_in_float64(case):
 
     Where a float32 gradient is percents away from the float64 one, in PyTorch as in JAX.
     """
-    with jax.enable_x64(True), mock.patch.object(network, "compute_dtype", lambda *_: np.dtype("float64")):
+    with jax.enable_x64(True), mock.patch.object(network, "compute_dtype", return_value=np.dtype("float64")):
         config, net, params, stats = build(case)
         params, stats = jax.tree.map(lambda array: np.asarray(array, np.float64), (params, stats))
         quick = {"compiler_options": {"xla_backend_optimization_level": 0}}
