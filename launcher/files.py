@@ -1,4 +1,4 @@
-"""Files of this machine that a command keeps: written whole or not at all, and where those of a cache go."""
+"""Files of this machine: written whole or not at all, locked or not, and where those of a cache go."""
 
 from __future__ import annotations
 
@@ -33,6 +33,23 @@ def write(path: Path, content: str | bytes, mode: int = 0o600, *, new: bool = Fa
                 scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds the lock (flock) on a file; a file that cannot be opened has none."""
+    import fcntl  # not on Windows, where no command needs it
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def cache_folder(name: str) -> Path:

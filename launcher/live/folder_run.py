@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import json
 import os
@@ -11,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from launcher import files
 from launcher.check.prices import Prices
 from launcher.hardware import facts
 from launcher.live.training import Training, number
@@ -91,7 +91,7 @@ class FolderRun:
         if self._config is None:
             self._config = _config(self.path)
             changed = changed or self._config is not None
-        locked = not self.is_finished and _is_locked(self.path)
+        locked = not self.is_finished and files.is_locked(self.path / ".lock")
         changed = changed or again or bool(rows) or locked != self._is_locked
         self._is_locked = locked
         return changed
@@ -208,21 +208,6 @@ def _config(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return config if isinstance(config, dict) and isinstance(config.get("model"), dict) else {}
-
-
-def _is_locked(path: Path) -> bool:
-    """Return whether a process holds the lock of a run directory."""
-    try:
-        descriptor = os.open(path / ".lock", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from launcher import files
 from launcher.errors import ActionError
 
 FILE = "local.json"
@@ -79,17 +80,7 @@ def read(folder: Path) -> Typed | None:
 
 def is_alive(folder: Path) -> bool:
     """Return whether a process runs the run of a directory."""
-    try:
-        descriptor = os.open(folder / FILE, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return files.is_locked(folder / FILE)
 
 
 def end(folder: Path, typed: Typed) -> None:

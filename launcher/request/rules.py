@@ -106,10 +106,10 @@ def _network(job: Fields) -> Iterator[Problem]:
     """Check that a named network honours the settings of the section `model` that are not the default."""
     if job.command:
         return
-    document = contract.document()
-    # Where a recipe is published for one family, `_recipe` compares that with the network's.
-    settings = job.requested if job.used_recipe in document["recipe_families"] else job.settings
-    arch = str(job.settings["model.arch"])
+    document, settings = contract.document(), job.settings
+    arch = str(settings["model.arch"])
+    if job.used_recipe in document["recipe_families"]:
+        settings = job.requested  # `_recipe` compares the family that the recipe is published for
     for group in document["network_settings"]:
         if arch not in group["archs"]:
             continue

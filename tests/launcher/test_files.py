@@ -1,5 +1,6 @@
 """A file is written whole or not at all, and a failure leaves nothing beside it."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,13 @@ def test_the_record_of_a_sweep_that_cannot_be_written_is_one_error(tmp_path: Pat
     with pytest.raises(ActionError, match=r"cannot write .*sweep\.json: "):
         sweeping._write(tmp_path, {"a": []})
     assert names(tmp_path) == [sweeping.RECORD]
+
+
+def test_a_lock_is_seen_and_a_file_that_cannot_be_opened_has_none(tmp_path):
+    path = tmp_path / "lock"
+    assert not files.is_locked(path)
+    with path.open("w") as file:
+        assert not files.is_locked(path)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert files.is_locked(path)
+    assert not files.is_locked(path)
