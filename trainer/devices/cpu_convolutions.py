@@ -1,21 +1,24 @@
 """Convolutions that XLA's CPU compiler is slow at, lowered to what it is fast at.
 
 On a CPU, XLA runs the gradient of a 1x1 convolution's kernel at a quarter of a core's peak, and the same sums
-as a product of two matrices near the peak. Depthwise convolutions are sums of shifted products instead
-(``cpu_depthwise``). The choice is made where a program is lowered for a CPU: the trace stays the same, a
+as a product of two matrices near the peak. The gradient of a larger kernel is products of matrices too
+(``cpu_kernel_gradients``). Depthwise convolutions are sums of shifted products instead (``cpu_depthwise``).
+The choice is made where a program is lowered for a CPU: the trace stays the same, a
 program for another platform keeps its convolutions whatever machine compiles it, and layers from elsewhere
 gain too.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax._src.sharding_impls import ShardingContext, SPMDAxisContext
 from jax.interpreters import mlir
 
-from trainer.devices import cpu_depthwise
+from trainer.devices import cpu_depthwise, cpu_kernel_gradients
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -33,7 +36,8 @@ def install() -> None:
         return
 
     def lower(context: mlir.LoweringRuleContext, *operands: Any, **parameters: Any) -> Any:
-        faster = _faster(*context.avals_in, **parameters)
+        image, window = context.avals_in
+        faster = _faster(image, window, _devices(context), **parameters)
         if faster is None:
             return convolution(context, *operands, **parameters)
         return mlir.lower_fun(faster, multiple_results=False)(context, *operands)
@@ -41,14 +45,26 @@ def install() -> None:
     mlir.register_lowering(jax.lax.conv_general_dilated_p, lower, platform="cpu")
 
 
-def _faster(image: Any, window: Any, **parameters: Any) -> Convolution | None:
+def _devices(context: mlir.LoweringRuleContext) -> int:
+    """Over how many devices the compiler divides the arrays: 1 where each device has arrays of its own."""
+    axes = context.module_context.axis_context
+    if isinstance(axes, SPMDAxisContext):
+        return math.prod(size for name, size in axes.mesh.shape.items() if name not in axes.manual_axes)
+    return axes.num_devices if isinstance(axes, ShardingContext) else 1
+
+
+def _faster(image: Any, window: Any, devices: int, **parameters: Any) -> Convolution | None:
     """The convolution as another function of both arrays; None where XLA's own is as fast."""
     axis_types = image.sharding.mesh.axis_types + window.sharding.mesh.axis_types
     if jax.sharding.AxisType.Explicit in axis_types or image.dtype != window.dtype:
         return None
     if image.dtype not in FLOATS:
         return None
-    return as_product(image, window, **parameters) or cpu_depthwise.as_sums(image, window, **parameters)
+    return (
+        as_product(image, window, **parameters)
+        or cpu_depthwise.as_sums(image, window, **parameters)
+        or cpu_kernel_gradients.as_products(image, window, devices, **parameters)
+    )
 
 
 def as_product(image: Any, window: Any, **parameters: Any) -> Convolution | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
-from trainer.devices import cpu_convolutions
+from trainer.devices import cpu_convolutions, cpu_kernel_gradients
 
 cpu_convolutions.install()
 cpu_convolutions.install()  # the second call adds nothing
@@ -25,6 +25,10 @@ GROUPED = [(1, 1, 0, 2, (5, 4)), (1, 2, 0, 4, (6, 6)), (3, 1, 1, 4, (5, 5))]
 # groups of one channel: sums of shifted products
 DEPTHWISE = [(3, 1, 1, 4, (6, 5)), (3, 2, 1, 4, (7, 6)), (5, 2, 2, 4, (8, 8)), (2, 2, 0, 4, (4, 6))]
 DEPTHWISE += [(7, 1, 3, 4, (5, 5)), (4, 3, 1, 4, (9, 7))]
+# gradients of kernels that are products over pixels, all rows of the kernel at once or each: odd sides, a
+# kernel of even size, margins that no pixel reaches, pixels that no position reaches
+LARGE = [(3, 1, 1, 1, (9, 8)), (3, 1, 1, 1, (4, 5)), (3, 2, 1, 1, (8, 9)), (5, 1, 4, 1, (10, 7))]
+LARGE += [(4, 3, 0, 1, (17, 18)), (3, 4, 0, 1, (21, 20)), (2, 1, 0, 1, (8, 8))]
 
 
 def convolution(size, stride, padding, groups, numbers=NHWC):
@@ -108,6 +112,97 @@ def test_the_function_and_both_gradients_are_those_worked_out_by_hand(case):
     computed, pull = results(convolution(*case[:4]), x, kernel)
     for array, wanted in zip(computed, by_hand(case, x, kernel, pull), strict=True):
         np.testing.assert_allclose(array, wanted, rtol=1e-5, atol=1e-4)
+
+
+@pytest.fixture
+def every_gradient(monkeypatch):
+    """Gradients of small kernels are products too, in parts of few pixels."""
+    monkeypatch.setattr(cpu_kernel_gradients, "FEWEST_FLOPS", 0)
+    monkeypatch.setattr(cpu_kernel_gradients, "PIXELS", 40)
+
+
+def kernel_gradient(case, numbers=NHWC):
+    """The function (x, kernel, pull) -> gradient of the kernel."""
+    convolve = convolution(*case[:4], numbers=numbers)
+    return lambda x, kernel, pull: jax.vjp(lambda kernel: convolve(x, kernel), kernel)[1](pull)[0]
+
+
+def pulled(case, dtype=jnp.float32):
+    """Arrays of a case and a gradient of its result, which is of channels last."""
+    x, kernel = arrays(case, dtype)
+    shape = jax.eval_shape(convolution(*case[:4]), x, kernel).shape
+    return x, kernel, jnp.asarray(np.random.default_rng(3).normal(size=shape), dtype)
+
+
+@pytest.mark.usefixtures("every_gradient")
+@pytest.mark.parametrize("case", LARGE)
+@pytest.mark.parametrize("numbers", [NHWC, NCHW])
+def test_the_gradient_of_a_kernel_as_products_is_the_one_worked_out_by_hand(case, numbers):
+    x, kernel, pull = pulled(case)
+    wanted = by_hand(case, x, kernel, pull)[2]
+    if numbers == NCHW:
+        x, pull, kernel = x.transpose(0, 3, 1, 2), pull.transpose(0, 3, 1, 2), kernel.transpose(3, 2, 0, 1)
+        wanted = wanted.transpose(3, 2, 0, 1)
+    lowered = jax.jit(kernel_gradient(case, numbers)).lower(x, kernel, pull)
+    assert "stablehlo.convolution" not in lowered.as_text()
+    np.testing.assert_allclose(lowered.compile()(x, kernel, pull), wanted, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.usefixtures("every_gradient")
+def test_a_dilated_kernel_has_its_gradient():
+    def gradient(x, kernel, pull):
+        dilated = lambda kernel: jax.lax.conv_general_dilated(  # noqa: E731
+            x, kernel, (1, 1), ((2, 2), (2, 2)), rhs_dilation=(2, 2), dimension_numbers=NHWC
+        )
+        return jax.vjp(dilated, kernel)[1](pull)[0]
+
+    draws = np.random.default_rng(1)
+    x, pull = (jnp.asarray(draws.normal(size=(8, 9, 9, 4)), jnp.float32) for _ in range(2))
+    kernel = jnp.zeros((3, 3, 4, 4))
+    around = np.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    computed = jax.jit(gradient)(x, kernel, pull)
+    for i in range(3):
+        for j in range(3):
+            wanted = np.einsum("bhwi,bhwo->io", around[:, 2 * i : 2 * i + 9, 2 * j : 2 * j + 9], pull)
+            np.testing.assert_allclose(computed[i, j], wanted, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.usefixtures("every_gradient")
+def test_bfloat16_images_are_summed_in_float32():
+    case = LARGE[0]
+    x, kernel, pull = pulled(case, jnp.bfloat16)
+    computed = jax.jit(kernel_gradient(case))(x, kernel, pull)
+    assert computed.dtype == jnp.bfloat16
+    wanted = by_hand(case, x, kernel, pull)[2]
+    np.testing.assert_allclose(np.asarray(computed, np.float64), wanted, rtol=1e-2, atol=0.05)
+
+
+@pytest.mark.usefixtures("every_gradient")
+@pytest.mark.parametrize("case", [LARGE[0], LARGE[2]])
+def test_devices_sum_the_gradient_of_their_images_once(case):
+    """Each adds up its own images. One array crosses, as with the convolution, and no image does."""
+    x, kernel, pull = pulled(case)
+    x, pull = (jnp.concatenate([array] * 4) for array in (x, pull))  # four images for each device
+    devices = jax.make_mesh((8,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    split, split_pull = (jax.device_put(a, NamedSharding(devices, PartitionSpec("batch"))) for a in (x, pull))
+    compiled = (
+        jax.jit(kernel_gradient(case), out_shardings=NamedSharding(devices, PartitionSpec()))
+        .lower(split, kernel, split_pull)
+        .compile()
+    )
+    text = compiled.as_text()
+    assert text
+    assert " convolution(" not in text
+    assert " while(" in text
+    assert text.count(" all-reduce(") == 1
+    assert not [name for name in ("all-gather", "all-to-all", "collective-permute") if f" {name}(" in text]
+    wanted = by_hand(case, x, kernel, pull)[2]
+    np.testing.assert_allclose(compiled(split, kernel, split_pull), wanted, rtol=1e-5, atol=1e-3)
+
+
+def test_the_gradient_of_a_small_kernel_stays_a_convolution():
+    text = jax.jit(kernel_gradient(LARGE[0])).lower(*pulled(LARGE[0])).as_text()
+    assert text.count("stablehlo.convolution") == 1
 
 
 @pytest.mark.parametrize("case", [PRODUCTS[0], PRODUCTS[2], OTHERS[1], DEPTHWISE[1]])
