@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from trainer.devices import cpu_convolutions, slice_sums
+from trainer.devices import cpu_convolutions, cpu_products, slice_sums
 
 # Kaiming normal over the outputs (He et al. 2015, arXiv:1502.01852, section 2.2; Goyal et al. 2017,
 # arXiv:1706.02677, section 5.1).
@@ -16,7 +16,9 @@ KERNEL_INIT = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
 EXACT = jax.lax.Precision.HIGHEST  # TPUs round the factors of float32 products to bfloat16 otherwise
 PIXELS = (0, 1, 2)  # the axes of [B, H, W, C] that a statistic of a channel is taken over
 
-cpu_convolutions.install()  # before any program with a layer is lowered
+# before any program with a layer is lowered
+cpu_convolutions.install()
+cpu_products.install()
 
 
 @dataclass(frozen=True, kw_only=True)
