@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.stages import Compiled, Lowered, Traced
 
-from trainer.devices import cpu_barrier
+from trainer.devices import cpu_barrier, host_sums
 from trainer.devices.cpu_cache import NO_CACHE, Executables
 from trainer.devices.mesh import batch_sharding, replicated
 from trainer.devices.model_axis import MODEL, Division
@@ -158,7 +158,7 @@ def lower_train(
         donate_argnums=0,
         compiler_options=cpu_barrier.options(mesh.devices.flat[0].platform),
     )
-    with _axes_of(mesh):
+    with _axes_of(mesh), host_sums.tracing(mesh):
         return _lower(jitted.trace(tuple(jax.tree.leaves(shapes)), batch), mesh)
 
 

@@ -5,6 +5,7 @@ Between slices is the data-centre network, inside them a much faster one. Inside
 slices is written out below. The other axes are left to the partitioner, as everywhere else.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -60,14 +61,21 @@ def each_slice(function: Callable[..., Any], arrays: Any, key: jax.Array | None,
     )(arrays, key, batch)
 
 
-def alone() -> bool:
-    """Return whether the function that is traced sees the examples of one slice only."""
-    return SLICE in jax.sharding.get_abstract_mesh().manual_axes
+def _alone_on() -> tuple[str, ...]:
+    """Return the axes that are manual: a slice is alone on the first, a device on both (``host_sums``)."""
+    manual = jax.sharding.get_abstract_mesh().manual_axes
+    return tuple(axis for axis in (SLICE, DATA) if axis in manual)
+
+
+def parts() -> int:
+    """Return into how many equal parts the examples are divided of which the traced function sees one."""
+    shape = jax.sharding.get_abstract_mesh().shape
+    return math.prod(shape[axis] for axis in _alone_on())
 
 
 def own_groups(groups: int) -> int:
     """Return how many of the groups of a batch the traced function sees."""
-    return groups // number() if alone() and groups > 1 else groups
+    return groups // parts() if groups > 1 else groups
 
 
 def mean(tree: Any) -> Any:
@@ -76,15 +84,17 @@ def mean(tree: Any) -> Any:
 
 
 def own_rows(draw: Callable[[int], jax.Array], rows: int) -> jax.Array:
-    """Return ``draw(rows)``, [rows, ...]: on a slice alone its rows of what the whole batch would draw.
+    """Return ``draw(rows)``, [rows, ...]: alone, on a slice or a device, its rows of the whole batch's draw.
 
     Args:
       draw: a function of the number of examples, such as draws of dropout.
       rows: examples that the traced function sees.
     """
-    if not alone():
+    if not (axes := _alone_on()):
         return draw(rows)
-    return jax.lax.dynamic_slice_in_dim(draw(rows * number()), jax.lax.axis_index(SLICE) * rows, rows)
+    drawn = draw(rows * parts())
+    index = jax.lax.axis_index(axes if len(axes) > 1 else axes[0])
+    return jax.lax.dynamic_slice_in_dim(drawn, index * rows, rows)
 
 
 def divided(gradients: Arrays) -> Arrays:

@@ -10,7 +10,7 @@ import optax
 
 from trainer.config import OptimConfig, TrainConfig
 from trainer.data.source import Source
-from trainer.devices import slice_sums
+from trainer.devices import host_sums, slice_sums
 from trainer.errors import ConfigError
 from trainer.learning import optimizers, sparse
 from trainer.learning.augmentation import apply_auto_augment, augment, erase, resize
@@ -174,9 +174,19 @@ def _gradients(
     """Gradients, statistics and metrics of a batch.
 
     Where each slice can compute its own examples, it adds up its parts before anything crosses to the others.
+    Likewise each device of several CPU hosts.
     """
     batch, groups = (images, labels, mixed), network.layers.norm_groups
-    apart = network.by_slice and slice_sums.separable(groups, bool(network.statistics))
+    arrays, shared = (state.params, state.stats), bool(network.statistics)
+    if network.by_slice and not network.layers.fold_norm and host_sums.separable(groups, shared):
+
+        def of_a_device(
+            arrays: tuple[Arrays, Arrays], key: jax.Array | None, batch: Inputs
+        ) -> tuple[Arrays, Arrays, Metrics]:
+            return host_sums.mean(_sums_of_parts(network, *arrays, batch, key, config, lambda grads: grads))
+
+        return host_sums.each_device(of_a_device, arrays, key, batch)
+    apart = network.by_slice and slice_sums.separable(groups, shared)
     if config.train.accumulate == 1 or not apart:
         return _sums_of_parts(network, state.params, state.stats, batch, key, config, lambda grads: grads)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from trainer.devices import cpu_convolutions, cpu_products, slice_sums
+from trainer.devices import cpu_convolutions, cpu_products, host_sums, slice_sums
 
 # Kaiming normal over the outputs (He et al. 2015, arXiv:1502.01852, section 2.2; Goyal et al. 2017,
 # arXiv:1706.02677, section 5.1).
@@ -202,8 +202,9 @@ class BatchNorm(nnx.Module):
         if train and (groups := slice_sums.own_groups(self.groups)) > 1:
             return self._in_groups(x, measured, groups)
         if train:
-            mean, var = _statistics(measured.astype(wide(x.dtype)), PIXELS)  # [C], [C]
-            multiplier, shift = self.learn(mean, var, measured.size // measured.shape[-1])
+            parts = slice_sums.parts() if self.groups == 1 else 1  # of what the statistics are taken over
+            mean, var = _statistics(measured.astype(wide(x.dtype)), PIXELS, parts > 1)  # [C], [C]
+            multiplier, shift = self.learn(mean, var, measured.size * parts // measured.shape[-1])
         else:
             multiplier, shift = self._line(self.mean[...], self.var[...])
         # One multiplication and one addition for each element. Subtracting the mean first says the same, but
@@ -239,11 +240,12 @@ class BatchNorm(nnx.Module):
         self.var.set_value(old_share * self.var[...] + (1 - old_share) * unbiased)
 
 
-def _statistics(x: jax.Array, axes: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    mean = jnp.mean(x, axis=axes)
+def _statistics(x: jax.Array, axes: tuple[int, ...], on_hosts: bool = False) -> tuple[jax.Array, jax.Array]:
+    mean, mean_square = jnp.mean(x, axis=axes), jnp.mean(jnp.square(x), axis=axes)
+    if on_hosts:
+        mean, mean_square = host_sums.mean((mean, mean_square))
     # Rounding can take the difference just below zero.
-    var = jnp.maximum(jnp.mean(jnp.square(x), axis=axes) - jnp.square(mean), 0.0)
-    return mean, var
+    return mean, jnp.maximum(mean_square - jnp.square(mean), 0.0)
 
 
 @jax.custom_vjp

@@ -100,7 +100,9 @@ def test_pods_open_no_port_on_the_network_and_run_no_code_of_the_current_directo
             # By then the hosts have joined and exchanged, and metrics are served.
             while process.poll() is None and "event name=opened" not in output.read_text():
                 time.sleep(0.1)
-            ports = [*listeners(descendants(process.pid))]
+            group = descendants(process.pid)
+            ports = [*listeners(group)]
+            variables = [Path(f"/proc/{pid}/environ").read_bytes() for pid in group]
         finally:
             process.terminate()
             time.sleep(1)
@@ -109,3 +111,4 @@ def test_pods_open_no_port_on_the_network_and_run_no_code_of_the_current_directo
     assert len(ports) >= 4, output.read_text()  # the coordinator, the collectives of two hosts, metrics
     assert set(ports) <= {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, also as IPv6 writes it
     assert not (hostile / "imported").exists()
+    assert sum(b"MALLOC_ARENA_MAX=1\0" in text for text in variables) == 2  # the two pods keep freed memory
