@@ -93,7 +93,7 @@ def own_rows(draw: Callable[[int], jax.Array], rows: int) -> jax.Array:
     if not (axes := _alone_on()):
         return draw(rows)
     drawn = draw(rows * parts())
-    index = jax.lax.axis_index(axes if len(axes) > 1 else axes[0])
+    index = jax.lax.axis_index(axes if len(axes) > 1 else SLICE)
     return jax.lax.dynamic_slice_in_dim(drawn, index * rows, rows)
 
 
