@@ -15,7 +15,7 @@ from flax import nnx
 from trainer.config import ModelConfig
 from trainer.devices import slice_sums
 from trainer.errors import ConfigError
-from trainer.models import resnet_names, sight
+from trainer.models import resnet_names, sight, stem_cells
 from trainer.models.architecture import Architecture, Foreign, Inputs
 from trainer.models.layers import (
     EXACT,
@@ -26,6 +26,7 @@ from trainer.models.layers import (
     copies,
     every_second,
     second_moments,
+    wide,
 )
 from trainer.models.packed_relu import packed_relu
 from trainer.models.pooling import pooled
@@ -79,6 +80,7 @@ class ConvNorm(nnx.Module):
         # Folding in groups has no sum of the kernel's gradient in float32.
         foldable = config.norm_groups == 1 or not config.float32_kernel_grads
         self.folds = config.fold_norm and widens and foldable
+        self.in_cells = config.pack_relu and (size, stride, groups) == (stem_cells.SIZE, 2, 1)
 
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Return [B, H / stride, W / stride, out_channels] in the compute dtype.
@@ -132,7 +134,7 @@ class ConvNorm(nnx.Module):
         return (y + shift[:, None, None, None]).astype(x.dtype).reshape(*x.shape[:-1], -1)  # [B, H, W, out]
 
     def with_pooling(self, x: jax.Array, train: bool, stride: int) -> jax.Array:
-        """Return the same after a max pooling of 3x3, without writing the normalised image.
+        """Return the same after a max pooling of 3x3 and a ReLU, without writing the normalised image.
 
         The pooling comes first. Normalising keeps the order of pixels, or turns it where its scale is
         negative: the convolution gives those channels with the other sign.
@@ -143,11 +145,26 @@ class ConvNorm(nnx.Module):
           stride: pixels between two places of the pooling.
         """
         sign = jnp.where(self.norm.scale[...] < 0, -1.0, 1.0)  # [C]
+        alone = slice_sums.own_groups(self.norm.groups) == 1
+        if train and self.in_cells and alone and stride == 2 and not (x.shape[1] % 4 or x.shape[2] % 4):
+            return self._pooled_in_cells(x, sign)
         y = self.conv(x, sign)  # [B, H', W', C]
         sign_back = sign.astype(y.dtype)
         windows: Any = {"strides": (stride, stride), "padding": ((1, 1), (1, 1))}
         pooled = nnx.max_pool(y, (3, 3), **windows)  # [B, H' / stride, W' / stride, C]
-        return self.norm(pooled * sign_back, train, measured=y * sign_back)
+        return nnx.relu(self.norm(pooled * sign_back, train, measured=y * sign_back))
+
+    def _pooled_in_cells(self, x: jax.Array, sign: jax.Array) -> jax.Array:
+        """The same for the 7x7 with stride 2, see ``stem_cells``: [B, H / 4, W / 4, C] of [B, H, W, in]."""
+        kernel, x = self.conv.kernel[...] * sign, x.astype(self.conv.dtype)
+        columns = stem_cells.cell_kernel(kernel).astype(x.dtype)
+        cells = stem_cells.convolve(x, columns, stem_cells.PAD, stem_cells.PAD)  # [B, H / 4, W / 4, 4 * C]
+        seen = cells.astype(wide(x.dtype))
+        means = (jnp.mean(seen, axis=PIXELS), jnp.mean(jnp.square(seen), axis=PIXELS))
+        mean, squares = (jnp.mean(each.reshape(4, -1), axis=0) for each in means)  # [C]
+        var = jnp.maximum(squares - jnp.square(mean), 0.0)
+        multiplier, shift = self.norm.learn(mean * sign, var, cells.size // mean.size)
+        return stem_cells.pooled_norm(cells, multiplier * sign, shift, x, kernel)
 
 
 def folded_sum(*terms: tuple[ConvNorm, jax.Array]) -> jax.Array:
@@ -460,7 +477,7 @@ class ResNet(nnx.Module):
             x = nnx.relu(layer(x, train))  # [B, H / 2, W / 2, width / 2]
         if self.pooled:
             # The stem halves the image unless ``deep`` did. The pooling or the blur after it halves it again.
-            x = nnx.relu(self.stem.with_pooling(x, train, 1 if self.blurred else 2))
+            x = self.stem.with_pooling(x, train, 1 if self.blurred else 2)
             x = blur(x, 2, "reflect") if self.blurred else x  # [B, H / 4, W / 4, width]
         else:
             x = nnx.relu(self.stem(x, train))  # [B, H, W, width]
