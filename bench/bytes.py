@@ -41,6 +41,7 @@ WITHOUT = (  # what the trainer does, each left out alone
     "shortcuts with a stride not folded",
     "shortcut and branch as two products",
     "blocks keep results of ReLU, not bits",
+    "stem in pixels, not cells",
 )
 PROBES = (
     "as it is",
@@ -79,6 +80,8 @@ def lever(name: str) -> contextlib.AbstractContextManager[object]:
         return mock.patch.object(resnet.Shortcut, "__init__", levers.strided_apart(resnet.Shortcut.__init__))
     if name == "shortcut and branch as two products":
         return mock.patch.object(resnet.Bottleneck, "total", resnet.Block.total)
+    if name == "stem in pixels, not cells":
+        return levers.in_pixels()
     if name == "blocks keep results of ReLU, not bits":
         return mock.patch.object(resnet, "packed_relu", nnx.relu)
     if name == "statistics in two passes":
@@ -86,7 +89,7 @@ def lever(name: str) -> contextlib.AbstractContextManager[object]:
     if name == "own backward pass of BatchNorm":
         return mock.patch.object(layers.BatchNorm, "__call__", levers.own_backward)
     if name == "space-to-depth stem":
-        return mock.patch.object(layers.Conv, "__call__", levers.space_to_depth(layers.Conv.__call__))
+        return levers.space_to_depth()
     if name == "blocks recomputed from convolutions":
         return levers.recompute()
     return contextlib.nullcontext()

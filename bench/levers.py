@@ -10,7 +10,7 @@ import jax.ad_checkpoint
 import jax.numpy as jnp
 from flax import nnx
 
-from trainer.models import layers, resnet
+from trainer.models import layers, resnet, stem_cells
 
 AXES = (0, 1, 2)
 PLAIN_NORM = layers.BatchNorm.__call__
@@ -19,7 +19,14 @@ PLAIN_NORM = layers.BatchNorm.__call__
 def plain_pool(self, x, train, stride):
     normalised = self.norm(self.conv(x), train)
     window = {"strides": (stride, stride), "padding": ((1, 1), (1, 1))}
-    return nnx.max_pool(normalised, (3, 3), **window)
+    return nnx.relu(nnx.max_pool(normalised, (3, 3), **window))
+
+
+@contextlib.contextmanager
+def in_pixels():
+    """Compute the stem's pooling in pixels: no kernel has the size of one in cells."""
+    with mock.patch.object(stem_cells, "SIZE", 0):
+        yield
 
 
 def sliced(plain):
@@ -93,7 +100,13 @@ def _backward(epsilon, residuals, cotangents):
 _normalised.defvjp(_forward, _backward)
 
 
-def space_to_depth(plain):
+@contextlib.contextmanager
+def space_to_depth():
+    with in_pixels(), mock.patch.object(layers.Conv, "__call__", _to_depth(layers.Conv.__call__)):
+        yield
+
+
+def _to_depth(plain):
     """Compute the 7x7 of stride 2 over 3 channels as a 4x4 of stride 1 over 12: the same sums plus zeros."""
 
     def call(self, x, multiplier=None):
