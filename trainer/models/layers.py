@@ -33,7 +33,8 @@ class LayerConfig:
       norm_epsilon: added to a variance before its root is taken.
       norm_groups: equal parts of the batch, in order, that have BatchNorm statistics of their own.
       fold_norm: whether training folds BatchNorm into the 1x1 convolutions that widen, see ``ConvNorm``.
-      pack_relu: whether the ReLU after a residual block keeps bits for its gradient, see ``packed_relu``.
+      pack_relu: whether the ReLU after a residual block keeps bits for its gradient, see ``packed_relu``, and
+        a stem that pools keeps four, see ``stem_cells``.
     """
 
     dtype: DTypeLike = jnp.float32
