@@ -3,7 +3,8 @@
     python bench/cpu_pytorch.py [--seconds 20] [--rounds 3]
 
 PyTorch runs eagerly with the layout channels last, in the environment of tools/parity_goldens.py. Both sides
-run in processes of their own, in turn. A core-second is one second of work on one core. It excludes the time
+run in processes of their own, in turn, with the settings of the C library's allocator that `resnet-launch
+local` gives a trainer. A core-second is one second of work on one core. It excludes the time
 that other programs take, so read it on a busy machine. Only the ratios carry over to another machine.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from launcher.local.attempts import ALLOCATOR  # noqa: E402
 from tools.parity_goldens import torch_python  # noqa: E402
 
 # network, pixels, batch
@@ -31,6 +33,7 @@ def rates(python: Path | str, script: str, case: tuple[str, int, int], seconds: 
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "JAX_PLATFORMS": "cpu"}
     # OpenMP's threads spin while they wait, which would count as work.
     environment["OMP_WAIT_POLICY"] = "PASSIVE"
+    environment |= ALLOCATOR  # both sides have it
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")

@@ -35,8 +35,8 @@ SETTINGS = {
 TESTED = ("resnet18", "resnet50", "resnext50-32x4d", "resnet-d", "blur", "squeeze", "vit-ti16", "vit-map")
 TESTED += ("resnetv2-d", "convnext-t", "efficientnet-b0", "efficientnetv2-b0", "nfnet-tiny")
 
-# Their float32 gradients are up to 4 % away from float64: the gradient grows with each block.
-DEEP = ("resnetv2-101", "resnetv2-152")
+# Their float32 gradients are up to 5 % away from float64: the gradient grows with each block.
+DEEP = ("resnetv2-50", "resnetv2-d", "resnetv2-101", "resnetv2-152")
 
 
 def build(case):
@@ -68,7 +68,10 @@ def test_the_same_weights_give_the_same_numbers(case):
 
 
 def compare(case):
-    """Returns the largest difference of a logit, and the relative one of the length of the gradient."""
+    """Returns the largest difference of a logit, and the relative one of the length of the gradient.
+
+    The gradients of DEEP networks are compared in float64.
+    """
     config, net, params, stats = build(case)
     # Float32 itself is this far from float64, in PyTorch as well: 1e-6 at 18 layers, 1e-3 at 50.
     rel = 1e-4 if case in ("resnet18", "resnet34") else 5e-3
@@ -81,10 +84,23 @@ def compare(case):
     logits = jax.jit(lambda p, s: net.apply(p, s, goldens.images(), train=False)[0], **quick)(params, stats)
     off = float(np.abs(np.asarray(logits) - np.array(wanted["logits"])).max())
     assert off < (1e-5 if exact else 1e-4)
-    step = jax.jit(jax.value_and_grad(lambda p, s: loss_of(net, p, s), has_aux=True), **quick)
-    (loss, changed), grads = step(params, stats)
+    if case in DEEP:
+        loss, changed = jax.jit(lambda p, s: loss_of(net, p, s), **quick)(params, stats)
+        longer = compare_in_float64(case)
+    else:
+        step = jax.jit(jax.value_and_grad(lambda p, s: loss_of(net, p, s), has_aux=True), **quick)
+        (loss, changed), grads = step(params, stats)
+        theirs = torch_names.write(config, {k: np.asarray(g, np.float64) for k, g in grads.items()}, library)
+        longer = compare_gradients(wanted, theirs, rel)
     assert float(loss) == pytest.approx(wanted["loss"], rel=1e-5)
-    theirs = torch_names.write(config, {k: np.asarray(g, np.float64) for k, g in grads.items()}, library)
+    running = torch_names.write(config, {k: np.asarray(s, np.float64) for k, s in changed.items()}, library)
+    for name, norm in wanted["running"].items():
+        assert np.linalg.norm(running[name]) == pytest.approx(norm, rel=1e-4), name
+    return off, longer
+
+
+def compare_gradients(wanted, theirs, rel):
+    """Returns the relative difference of the length of the gradient."""
     total = np.sqrt(sum(np.square(g).sum() for g in theirs.values()))
     assert total == pytest.approx(wanted["total"], rel=rel)
     for name, norm in wanted["gradients"].items():
@@ -92,17 +108,11 @@ def compare(case):
     for name, value in wanted["sums"].items():  # every seventh number: their order counts
         spread = np.linalg.norm(theirs[name])
         assert theirs[name].ravel()[::7].sum() == pytest.approx(value, abs=4 * rel * spread), name
-    running = torch_names.write(config, {k: np.asarray(s, np.float64) for k, s in changed.items()}, library)
-    for name, norm in wanted["running"].items():
-        assert np.linalg.norm(running[name]) == pytest.approx(norm, rel=1e-4), name
-    return off, total / wanted["total"] - 1
+    return total / wanted["total"] - 1
 
 
 def compare_in_float64(case):
-    """As compare, but both of the gradient alone: the relative one of a number of it, and that of its length.
-
-    Where a float32 gradient is percents away from the float64 one, in PyTorch as in JAX.
-    """
+    """As compare_gradients, where a float32 gradient is percents away from float64, in PyTorch as in JAX."""
     with jax.enable_x64(True), mock.patch.object(network, "compute_dtype", return_value=np.dtype("float64")):
         config, net, params, stats = build(case)
         params, stats = jax.tree.map(lambda array: np.asarray(array, np.float64), (params, stats))
@@ -113,15 +123,7 @@ def compare_in_float64(case):
     assert float(loss) == pytest.approx(wanted["loss"], rel=1e-6)
     theirs = torch_names.write(config, {k: np.asarray(g) for k, g in grads.items()}, library)
     assert {g.dtype for g in theirs.values()} == {np.dtype("float64")}
-    for name, norm in wanted["gradients"].items():
-        assert np.linalg.norm(theirs[name]) == pytest.approx(norm, rel=1e-6), name
-    off = [
-        abs(theirs[name].ravel()[::7].sum() - value) / np.linalg.norm(theirs[name])
-        for name, value in wanted["sums"].items()
-    ]
-    assert max(off) < 1e-6
-    total = np.sqrt(sum(np.square(g).sum() for g in theirs.values()))
-    return max(off), total / wanted["total"] - 1
+    return compare_gradients(wanted, theirs, rel=2.5e-7)
 
 
 def test_what_is_written_is_read_back_the_same():
