@@ -4,8 +4,8 @@
 
 PyTorch runs eagerly with the layout channels last, in the environment of tools/parity_goldens.py. Both sides
 run in processes of their own, in turn, with the settings of the C library's allocator that `resnet-launch
-local` gives a trainer. A core-second is one second of work on one core. It excludes the time
-that other programs take, so read it on a busy machine. Only the ratios carry over to another machine.
+local` gives a trainer. A core-second is one second of work on one core. It excludes the time that other
+programs take, so read it on a busy machine. Only the ratios carry over to another machine.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 On a CPU, XLA runs the gradient of a 1x1 convolution's kernel at a quarter of a core's peak, and the same sums
 as a product of two matrices near the peak. The gradient of a larger kernel is products of matrices too
 (``cpu_kernel_gradients``). Depthwise convolutions are sums of shifted products instead (``cpu_depthwise``).
-The choice is made where a program is lowered for a CPU: the trace stays the same, a
-program for another platform keeps its convolutions whatever machine compiles it, and layers from elsewhere
-gain too.
+The choice is made where a program is lowered for a CPU: the trace stays the same, a program for another
+platform keeps its convolutions whatever machine compiles it, and layers from elsewhere gain too.
 """
 
 import math
@@ -18,7 +17,7 @@ import numpy as np
 from jax._src.sharding_impls import ShardingContext, SPMDAxisContext
 from jax.interpreters import mlir
 
-from trainer.devices import cpu_depthwise, cpu_kernel_gradients
+from trainer.devices import cpu_depthwise, cpu_kernel_gradients, cpu_lowering
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -26,23 +25,8 @@ FLOATS = (jnp.float32, jnp.bfloat16)
 
 
 def install() -> None:
-    """Lower convolutions for CPUs to what is faster there from now on: products, and sums of shifted ones.
-
-    The rule is one of JAX's own kind and holds in the whole process. A second call does nothing.
-    """
-    # JAX has no public way to fall back to the rule that was there before.
-    convolution = mlir._platform_specific_lowerings["cpu"][jax.lax.conv_general_dilated_p].rule
-    if convolution.__module__ == __name__:
-        return
-
-    def lower(context: mlir.LoweringRuleContext, *operands: Any, **parameters: Any) -> Any:
-        image, window = context.avals_in
-        faster = _faster(image, window, _devices(context), **parameters)
-        if faster is None:
-            return convolution(context, *operands, **parameters)
-        return mlir.lower_fun(faster, multiple_results=False)(context, *operands)
-
-    mlir.register_lowering(jax.lax.conv_general_dilated_p, lower, platform="cpu")
+    """Lower convolutions for CPUs to what is faster there from now on: products, and sums of shifted ones."""
+    cpu_lowering.install(jax.lax.conv_general_dilated_p, _faster)
 
 
 def _devices(context: mlir.LoweringRuleContext) -> int:
@@ -53,8 +37,10 @@ def _devices(context: mlir.LoweringRuleContext) -> int:
     return axes.num_devices if isinstance(axes, ShardingContext) else 1
 
 
-def _faster(image: Any, window: Any, devices: int, **parameters: Any) -> Convolution | None:
+def _faster(context: mlir.LoweringRuleContext, **parameters: Any) -> Convolution | None:
     """The convolution as another function of both arrays; None where XLA's own is as fast."""
+    arrays: Any = context.avals_in
+    image, window = arrays
     axis_types = image.sharding.mesh.axis_types + window.sharding.mesh.axis_types
     if jax.sharding.AxisType.Explicit in axis_types or image.dtype != window.dtype:
         return None
@@ -63,7 +49,7 @@ def _faster(image: Any, window: Any, devices: int, **parameters: Any) -> Convolu
     return (
         as_product(image, window, **parameters)
         or cpu_depthwise.as_sums(image, window, **parameters)
-        or cpu_kernel_gradients.as_products(image, window, devices, **parameters)
+        or cpu_kernel_gradients.as_products(image, window, _devices(context), **parameters)
     )
 
 

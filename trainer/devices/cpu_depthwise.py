@@ -35,22 +35,22 @@ def as_sums(image: Any, window: Any, **parameters: Any) -> Callable[..., jax.Arr
     pads, strides = parameters["padding"], parameters["window_strides"]
     if parameters["batch_group_count"] == image.shape[numbers.lhs_spec[0]] == outputs > 1:
         sides = [image.shape[axis] for axis in numbers.lhs_spec[2:]]
-        grown = _grown(sides, pads, parameters["lhs_dilation"])
+        whole = grown(sides, pads, parameters["lhs_dilation"])
         spans = [step * (size - 1) for step, size in zip(parameters["rhs_dilation"], sizes, strict=True)]
-        positions = _places(grown, spans, strides)
+        positions = places(whole, spans, strides)
         if positions and 0 < math.prod(positions) <= MOST_POSITIONS:
             return partial(_of_kernel, positions=positions, **parameters)
     return None
 
 
-def _grown(sides: Sequence[int], pads: Any, steps: Sequence[int]) -> list[int]:
+def grown(sides: Sequence[int], pads: Any, steps: Sequence[int]) -> list[int]:
     """The image's sides with zeros between and around the pixels."""
     return [
         (side - 1) * step + 1 + low + high for side, (low, high), step in zip(sides, pads, steps, strict=True)
     ]
 
 
-def _places(sides: Sequence[int], spans: Sequence[int], strides: Sequence[int]) -> list[int]:
+def places(sides: Sequence[int], spans: Sequence[int], strides: Sequence[int]) -> list[int]:
     """How many places along each side a window has that reaches ``span`` pixels beyond its first."""
     return [(side - span - 1) // stride + 1 for side, span, stride in zip(sides, spans, strides, strict=True)]
 
@@ -72,7 +72,7 @@ def _shifted(image: jax.Array, window: jax.Array, **parameters: Any) -> jax.Arra
     image, kernel = _padded(image, parameters).astype(jnp.float32), kernel.astype(jnp.float32)
     steps = parameters["rhs_dilation"]
     spans = [step * (size - 1) for step, size in zip(steps, kernel.shape, strict=False)]
-    sides = _places(image.shape[1:-1], spans, strides)
+    sides = places(image.shape[1:-1], spans, strides)
     y = jnp.zeros((image.shape[0], *sides, image.shape[-1]), jnp.float32)
     for place in np.ndindex(*kernel.shape[:-2]):
         begins = [at * step for at, step in zip(place, steps, strict=True)]

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from trainer.devices.cpu_depthwise import as_result
+from trainer.devices.cpu_depthwise import as_result, grown, places
 
 MOST_POSITIONS = 49  # of a kernel: 7x7
 FEWEST_FLOPS = 5e8  # on one device: below, little is won and the program takes a second longer to compile
@@ -35,13 +35,13 @@ def as_products(image: Any, window: Any, devices: int, **parameters: Any) -> Cal
         return None
     inputs, images = (image.shape[axis] for axis in numbers.lhs_spec[:2])
     sides = [window.shape[axis] for axis in numbers.rhs_spec[2:]]
-    steps, strides = parameters["rhs_dilation"], parameters["window_strides"]
-    positions = [
-        (image.shape[axis] + low + high - (side - 1) * step - 1) // stride + 1
-        for axis, (low, high), side, step, stride in zip(
-            numbers.lhs_spec[2:], parameters["padding"], sides, steps, strides, strict=True
-        )
-    ]
+    whole = grown(
+        [image.shape[axis] for axis in numbers.lhs_spec[2:]],
+        parameters["padding"],
+        parameters["lhs_dilation"],
+    )
+    spans = [step * (side - 1) for step, side in zip(parameters["rhs_dilation"], sides, strict=True)]
+    positions = places(whole, spans, parameters["window_strides"])
     if max(parameters["lhs_dilation"]) > 1 or not 1 < math.prod(positions) <= MOST_POSITIONS:
         return None
     if math.prod(positions) >= math.prod(sides) or images % devices:
@@ -82,7 +82,7 @@ def _gradient(
         shifted = _columns_in_channels(x, shifted, across, parameters)
         if pulls is not None:
             for row in range(down):
-                pulls = _write(pulls, pull, (0, 0, row * row_stride, 0, row * outputs))
+                pulls = jax.lax.dynamic_update_slice(pulls, pull, (0, 0, row * row_stride, 0, row * outputs))
             return [sums[0] + _product(shifted, pulls, parameters)], shifted, pulls
         views = (
             shifted[:, :, row * row_stride :][:, :, : (rows - 1) * row_step + 1 : row_step]
@@ -122,12 +122,8 @@ def _columns_in_channels(
         if first < last and low < high:
             begin = start + low * step
             seen = x[:, :, first - top : last - top, begin : begin + (high - low - 1) * step + 1 : step]
-            shifted = _write(shifted, seen, (0, 0, first, low, column * inputs))
+            shifted = jax.lax.dynamic_update_slice(shifted, seen, (0, 0, first, low, column * inputs))
     return shifted
-
-
-def _write(target: jax.Array, part: jax.Array, place: tuple[int, ...]) -> jax.Array:
-    return jax.lax.dynamic_update_slice(target, part, place)
 
 
 def _product(x: jax.Array, pull: jax.Array, parameters: dict[str, Any]) -> jax.Array:

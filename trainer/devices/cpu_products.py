@@ -13,29 +13,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.extend.core.primitives import dot_general_p
-from jax.interpreters import mlir
+
+from trainer.devices import cpu_lowering
 
 LEAST_WORK = 1 << 20  # multiplications of a product that is worth another form
 FEW_NUMBERS = 1 << 19  # of a result up to which both operands stay as they are: 2 MiB, by measurement
 
 
 def install() -> None:
-    """Lower products over rows for CPUs to what is faster there from now on.
-
-    The rule is one of JAX's own kind and holds in the whole process. A second call does nothing.
-    """
-    # JAX has no public way to fall back to the rule that was there before.
-    product = mlir._platform_specific_lowerings["cpu"][dot_general_p].rule
-    if getattr(product, "__module__", "") == __name__:
-        return
-
-    def lower(context: mlir.LoweringRuleContext, *operands: Any, **parameters: Any) -> Any:
-        faster = over_rows(*context.avals_in, **parameters)
-        if faster is None:
-            return product(context, *operands, **parameters)
-        return mlir.lower_fun(faster, multiple_results=False)(context, *operands)
-
-    mlir.register_lowering(dot_general_p, lower, platform="cpu")
+    """Lower products over rows for CPUs to what is faster there from now on."""
+    cpu_lowering.install(
+        dot_general_p, lambda context, **parameters: over_rows(*context.avals_in, **parameters)
+    )
 
 
 def over_rows(x: Any, y: Any, **parameters: Any) -> Callable[[jax.Array, jax.Array], jax.Array] | None:

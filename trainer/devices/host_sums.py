@@ -17,8 +17,9 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from trainer.devices.model_axis import in_groups
+from trainer.devices.slice_sums import DATA, SLICE
 
-AXES = "slice", "data"  # of the mesh, see trainer.devices.mesh
+AXES = SLICE, DATA
 SMALL_BYTES = 1 << 20  # a larger array is sent by itself: packing it costs as much as it saves
 
 _hosts: ContextVar[bool] = ContextVar("hosts", default=False)

@@ -188,7 +188,7 @@ def _gradients(
         return host_sums.each_device(of_a_device, arrays, key, batch)
     apart = network.by_slice and slice_sums.separable(groups, shared)
     if config.train.accumulate == 1 or not apart:
-        return _sums_of_parts(network, state.params, state.stats, batch, key, config, lambda grads: grads)
+        return _sums_of_parts(network, *arrays, batch, key, config, lambda grads: grads)
 
     def of_a_slice(
         arrays: tuple[Arrays, Arrays], key: jax.Array | None, batch: Inputs
@@ -197,7 +197,7 @@ def _gradients(
         grads = slice_sums.mean_of_gradients(grads, _summed_in(network, grads), config.train.shard == "none")
         return grads, *slice_sums.mean((stats, sums))
 
-    return slice_sums.each_slice(of_a_slice, (state.params, state.stats), key, batch)
+    return slice_sums.each_slice(of_a_slice, arrays, key, batch)
 
 
 def _summed_in(network: Network, grads: Arrays) -> dict[str, jnp.dtype]:
