@@ -31,13 +31,13 @@ class Programs(Executables):
 
     def __init__(self):
         super().__init__(None)
-        self._compiled = {}
+        self._programs = {}
 
-    def compile(self, lowered):
+    def compile(self, lowered, name):
         key = lowered.as_text(), lowered.in_tree, lowered.out_tree
-        if key not in self._compiled:
-            self._compiled[key] = lowered.compile()
-        return self._compiled[key]
+        if key not in self._programs:
+            self._programs[key] = lowered.compile()
+        return self._programs[key]
 
 
 PROGRAMS = Programs()

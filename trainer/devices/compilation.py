@@ -23,6 +23,7 @@ from trainer.devices.cpu_cache import NO_CACHE, Executables
 from trainer.devices.mesh import batch_sharding, replicated
 from trainer.devices.model_axis import MODEL, Division
 from trainer.devices.state_sharding import of_state
+from trainer.runtime.exchange import Exchange
 from trainer.runtime.messages import warn
 from trainer.runtime.private import open_parent, others_write
 from trainer.state import Batch, EvalStep, Metrics, State, TrainStep
@@ -88,7 +89,7 @@ def compile_init(
     """
     options = {"xla_backend_optimization_level": 0} if mesh.devices.flat[0].platform == "cpu" else None
     jitted = jax.jit(init_state, out_shardings=shardings or replicated(mesh), compiler_options=options)
-    return executables.compile(jitted.lower(key))
+    return executables.compile(jitted.lower(key), "init")
 
 
 def init_by_operation(init_state: Callable[[jax.Array], State], key: jax.Array, shardings: State) -> State:
@@ -130,7 +131,7 @@ def compile_train(
       shard: how the state, and so ``leaves``, is sharded: train.shard.
       division: what the axis ``model`` of the mesh divides, where it has that axis.
     """
-    return executables.compile(lower_train(step, shapes, batch, mesh, shard, division))
+    return executables.compile(lower_train(step, shapes, batch, mesh, shard, division), "train")
 
 
 def lower_train(
@@ -171,7 +172,7 @@ def compile_eval(
     division: Division | None = None,
 ):
     """Compile the evaluation step: ``(leaves of (params, stats), batch) -> sums``; see ``compile_train``."""
-    return executables.compile(lower_eval(step, shapes, batch, mesh, division))
+    return executables.compile(lower_eval(step, shapes, batch, mesh, division), "eval")
 
 
 def lower_eval(
@@ -221,10 +222,15 @@ def use_cache(choice: str, run_dir: str, platform: str) -> Executables:
       platform: "cpu", "gpu" or "tpu".
 
     Returns:
-      The cache of a CPU host; one without a folder elsewhere, where JAX's own cache is switched on.
+      The cache of CPU hosts; one without a folder elsewhere, where JAX's own cache is switched on.
     """
+    if choice == "off":
+        return NO_CACHE
     folder = f"{run_dir}/compile-cache" if choice == "auto" else choice
-    if choice == "off" or not _is_trusted(folder):
+    trusted = _is_trusted(folder)
+    if platform == "cpu" and jax.process_count() > 1:
+        return Executables(folder if trusted else None, Exchange())
+    if not trusted:
         return NO_CACHE
     if platform == "cpu":
         return Executables(folder)

@@ -16,7 +16,7 @@ root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user
 
 def compiled(cache: Executables) -> float:
     lowered = jax.jit(lambda x: x * 2 + 1).lower(jax.ShapeDtypeStruct((), jnp.float32))
-    program = cache.compile(lowered)
+    program = cache.compile(lowered, "double")
     cache.keep()
     return float(program(jnp.float32(3)))
 
