@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quick_programs import QUICKLY_COMPILED
 from suite_times import Times
 
 # Files whose tests run pods on the test cluster; tests/test_schedule.py compares them with the fixtures.
@@ -95,10 +96,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = config.option.timeout or COMPILING_SECONDS
     _remove_programs_of_killed_runs()
     folder = tempfile.mkdtemp(prefix=f"test-programs-{os.getpid()}-")
-    os.environ |= {PROGRAMS: folder, TOOLS: os.environ.get(TOOLS, state)}
+    flags = os.environ.get("XLA_FLAGS")
+    quickly = f"{flags or ''} {QUICKLY_COMPILED}".strip()
+    os.environ |= {PROGRAMS: folder, TOOLS: os.environ.get(TOOLS, state), "XLA_FLAGS": quickly}
 
     def forget() -> None:
-        del os.environ[PROGRAMS], os.environ[TOOLS]
+        del os.environ[PROGRAMS], os.environ[TOOLS], os.environ["XLA_FLAGS"]
+        if flags is not None:
+            os.environ["XLA_FLAGS"] = flags
         shutil.rmtree(folder, ignore_errors=True)
 
     config.add_cleanup(forget)

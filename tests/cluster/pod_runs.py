@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from quick_programs import QUICKLY_COMPILED
 from testcluster import Cluster
 from testcluster.api import Object, Refused
 from testcluster.objects import eventually, log
@@ -35,7 +36,8 @@ class Run:
         self.cluster, self.namespace, self.name = cluster, namespace, name
         self.bucket = cluster.bucket.create(namespace)
         programs = cluster.bucket.create("programs")
-        environment = [f"--env {key}={value}" for key, value in cluster.bucket.environment().items()]
+        variables = cluster.bucket.environment() | {"XLA_FLAGS": QUICKLY_COMPILED}
+        environment = [f"--env {key}={value}" for key, value in variables.items()]
         common = f"--image localhost/resnet-launch:cpu --bucket {self.bucket} --set log.wandb=off"
         flags = " ".join([common, f"--set train.compile_cache={programs}", *environment, flags])
         self.submitted = time.time()

@@ -24,6 +24,7 @@ import pytest
 import yaml
 from markdown_pages import CHECKOUT, Block, blocks, commands, inline_code, pages, read
 from PIL import Image
+from quick_programs import QUICKLY_COMPILED
 
 from launcher.cli import VERBS, main, options
 from trainer import cli as resnet_train
@@ -102,6 +103,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RESNET_CACHE": str(home / "cache"),
         "RESNET_LAUNCH_SET": "log.wandb=off",
+        "XLA_FLAGS": QUICKLY_COMPILED,
     }
 
 

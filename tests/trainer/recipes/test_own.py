@@ -35,7 +35,7 @@ def test_a_file_changes_the_recipe_that_it_names(tmp_path):
 def test_a_module_has_settings():
     read = config("own_code.recipe")
     assert read.recipe == "own_code.recipe"
-    assert (read.optim.lr, read.train.batch, read.train.epochs) == (0.05, 32, 12.0)
+    assert (read.optim.lr, read.train.batch, read.train.epochs) == (0.05, 32, 8.0)
 
 
 def test_what_the_launcher_sends_is_what_the_trainer_reads(tmp_path):
