@@ -1,5 +1,7 @@
 """Kueue and real pods: a run waits for quota and says why, starts when it is free, survives preemption."""
 
+import signal
+
 import pytest
 from pod_runs import SHORT, TINY, Run
 from testcluster import Cluster
@@ -29,6 +31,8 @@ def test_a_run_waits_is_preempted_and_goes_on_where_it_was(
     queued = f"--queue {priorities} --cpu 400m"
     low = Run(cluster, namespace, "low", f"{TINY} {SHORT} {queued} --priority low --max-restarts 0")
     low.reach("progress step=45 ")
+    for host in range(2):  # its other steps would be over before the next two runs are submitted
+        low.signal(host, signal.SIGSTOP)
 
     # A second run of the same priority waits, and its status gives the reason.
     second = Run(cluster, namespace, "second", f"{TINY} {SHORT} {queued} --priority low --steps 20")
@@ -38,6 +42,8 @@ def test_a_run_waits_is_preempted_and_goes_on_where_it_was(
 
     # A run of higher priority takes its place; the preempted one has saved its step.
     high = Run(cluster, namespace, "high", f"{TINY} {SHORT} {queued} --priority high --steps 20")
+    for host in range(2):
+        low.signal(host, signal.SIGCONT)
     assert eventually(lambda: low.status()["phase"] == "Queued", 90), low.report()
     assert any("evicted by Kueue (Preempted)" in why for why in low.status()["why"]), low.status()
     assert high.wait() == "Completed", high.report()

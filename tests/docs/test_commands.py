@@ -102,7 +102,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RESNET_CACHE": str(home / "cache"),
-        "RESNET_LAUNCH_SET": "log.wandb=off",
+        # Runs of all pages share their compiled programs.
+        "RESNET_LAUNCH_SET": f"log.wandb=off,train.compile_cache={os.environ['TEST_PROGRAMS']}",
         "XLA_FLAGS": QUICKLY_COMPILED,
     }
 

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from trainer.errors import ConfigError, JoinError
 from trainer.runtime.environment import Variable
@@ -18,6 +19,7 @@ from trainer.runtime.environment import Variable
 # JAX's own client retries a name after 30 s at the earliest, so it gets an address that answers already.
 RETRY_SECONDS = 0.1  # between connections to the coordinator
 CONNECT_SECONDS = 1.0  # the name may still resolve to the previous pod, whose address never answers
+LOW_PRIORITY = 19  # the lowest "nice" value of Linux
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,16 +160,25 @@ def _arguments(job: Job, deadline: float) -> dict:
 def _exchange_over_loopback() -> None:
     """Let the CPU collectives listen on 127.0.0.1 instead of the address of this machine's name.
 
-    JAX has no public option for it.
+    JAX has no public option for it. While a message waits for this process, the thread of the collectives
+    polls without a pause. It has a low priority, or it would take a core from the process that is waited for.
     """
     from jax._src import distributed, xla_bridge
     from jax._src.lib import _jax  # pyright: ignore[reportPrivateImportUsage]
 
+    before = _threads()
     collectives = _jax.make_gloo_tcp_collectives(
         distributed_client=distributed.global_state.client, hostname="127.0.0.1"
     )
+    for thread in _threads() - before:
+        os.setpriority(os.PRIO_PROCESS, thread, LOW_PRIORITY)
     client = functools.partial(xla_bridge.make_cpu_client, collectives=collectives)
     xla_bridge.register_backend_factory("cpu", client, priority=0, fail_quietly=False)
+
+
+def _threads() -> set[int]:
+    """Return the ids of this process's threads; none where the system is not Linux."""
+    return {int(path.name) for path in Path("/proc/self/task").glob("*")}
 
 
 def _answering(host: str, port: int, deadline: float) -> str:

@@ -20,16 +20,16 @@ SLOW = {
 }  # fmt: skip
 
 
-def of_hosts(cases):
+def of_hosts(cases, folder):
     script = Path(host_losses.__file__)
-    with joined_hosts.running(2, 1, script, json.dumps(cases)) as hosts:
+    with joined_hosts.running(2, 1, script, json.dumps(cases), folder) as hosts:
         ends = joined_hosts.finished(hosts)
     assert [end[0] for end in ends] == [0, 0], ends
     return json.loads(ends[0][1].splitlines()[-1])
 
 
-def test_gradients_cross_in_one_array_and_each_batchnorm_in_one():
-    answers = of_hosts(CASES)
+def test_gradients_cross_in_one_array_and_each_batchnorm_in_one(tmp_path):
+    answers = of_hosts(CASES, tmp_path / "programs")
     for case, settings in CASES.items():
         assert answers[case]["losses"] == pytest.approx(Run(1, **settings).losses(4), abs=1e-5)
     norms = sum(name.endswith(".scale") for name in Run(1).shapes.params)
@@ -41,6 +41,6 @@ def test_gradients_cross_in_one_array_and_each_batchnorm_in_one():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", SLOW)
-def test_hosts_train_as_one_device(case):
-    answer = of_hosts({case: SLOW[case]})[case]
+def test_hosts_train_as_one_device(tmp_path, case):
+    answer = of_hosts({case: SLOW[case]}, tmp_path / "programs")[case]
     assert answer["losses"] == pytest.approx(Run(1, **SLOW[case]).losses(4), abs=1e-5)
