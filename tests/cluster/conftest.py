@@ -31,20 +31,32 @@ from testcluster.build import binary
 from testcluster.docker import Engine
 from testcluster.objects import eventually
 
+# What the fixtures of a session have started.
+CLUSTERS = contextlib.ExitStack()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """End the clusters once this process goes on with other tests: idle ones take a quarter of a core."""
+    if nextitem and not nextitem.path.is_relative_to(Path(__file__).parent):
+        CLUSTERS.close()
+
 
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[Cluster]:
     """A cluster without nodes, for tests that need only an API server and controllers."""
     if os.environ.get("RESNET_CLUSTER") == "running":
         yield Cluster.attach("dev")
+        CLUSTERS.close()
         return
     if reason := requirements.missing():
         if os.environ.get("CI"):
             pytest.fail(reason, pytrace=False)  # on CI a cluster that cannot start must not look like a pass
         pytest.skip(reason)
     started = Cluster.start(f"test-{os.getpid()}", owned=True)
+    CLUSTERS.callback(started.end)
     yield started
-    started.end()
+    CLUSTERS.close()
 
 
 @pytest.fixture(scope="session")
@@ -94,8 +106,9 @@ def docker() -> Iterator[Engine]:
         pytest.skip(reason)
     requirements.install()
     engine = Engine.start(f"docker-{os.getpid()}")
+    CLUSTERS.callback(engine.end)
     yield engine
-    engine.end()
+    CLUSTERS.close()
 
 
 @pytest.fixture
@@ -124,9 +137,9 @@ def _namespace(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(cluster: Cluster) -> Iterator[Run]:
+def undisturbed(cluster: Cluster) -> Run:
     """The reference run: 240 steps of a tiny network on two pods, saved every 20 steps."""
-    with _namespace(cluster) as name:
-        run = Run(cluster, name, "undisturbed", f"{TINY} {SHORT}")
-        assert run.wait() == "Completed", run.report()
-        yield run
+    name = CLUSTERS.enter_context(_namespace(cluster))
+    run = Run(cluster, name, "undisturbed", f"{TINY} {SHORT}")
+    assert run.wait() == "Completed", run.report()
+    return run
