@@ -96,14 +96,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = config.option.timeout or COMPILING_SECONDS
     _remove_programs_of_killed_runs()
     folder = tempfile.mkdtemp(prefix=f"test-programs-{os.getpid()}-")
-    flags = os.environ.get("XLA_FLAGS")
-    quickly = f"{flags or ''} {QUICKLY_COMPILED}".strip()
-    os.environ |= {PROGRAMS: folder, TOOLS: os.environ.get(TOOLS, state), "XLA_FLAGS": quickly}
+    variables = pytest.MonkeyPatch()
+    variables.setenv(PROGRAMS, folder)
+    variables.setenv(TOOLS, os.environ.get(TOOLS, state))
+    variables.setenv("XLA_FLAGS", QUICKLY_COMPILED, prepend=" ")
 
     def forget() -> None:
-        del os.environ[PROGRAMS], os.environ[TOOLS], os.environ["XLA_FLAGS"]
-        if flags is not None:
-            os.environ["XLA_FLAGS"] = flags
+        variables.undo()
         shutil.rmtree(folder, ignore_errors=True)
 
     config.add_cleanup(forget)

@@ -25,6 +25,7 @@ import yaml
 from markdown_pages import CHECKOUT, Block, blocks, commands, inline_code, pages, read
 from PIL import Image
 from quick_programs import QUICKLY_COMPILED
+from train_runs import COMPILED
 
 from launcher.cli import VERBS, main, options
 from trainer import cli as resnet_train
@@ -103,7 +104,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "RESNET_CACHE": str(home / "cache"),
         # Runs of all pages share their compiled programs.
-        "RESNET_LAUNCH_SET": f"log.wandb=off,train.compile_cache={os.environ['TEST_PROGRAMS']}",
+        "RESNET_LAUNCH_SET": f"log.wandb=off,train.compile_cache={COMPILED}",
         "XLA_FLAGS": QUICKLY_COMPILED,
     }
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from testcluster.sandbox import GO
 
 HELM = Path(__file__).parents[2] / "helm"
 TRAIN, PLATFORM = HELM / "resnet-train", HELM / "resnet-platform"
 Object = dict[str, Any]
 SOURCE = re.compile(r"^# Source: all/charts/(case\d+)/templates/", re.MULTILINE)
-# Collect garbage half as often: a quarter of the processor time of a large rendering, for some hundred MB.
-GO = {"GOGC": "200"}
 
 
 @dataclass(frozen=True)

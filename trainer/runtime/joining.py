@@ -5,6 +5,7 @@ sets the coordinator and the counts, Kubernetes sets ``JOB_COMPLETION_INDEX``, a
 switched off. A process that cannot join ends with an error; it never trains alone by accident.
 """
 
+import contextlib
 import functools
 import os
 import socket
@@ -171,7 +172,8 @@ def _exchange_over_loopback() -> None:
         distributed_client=distributed.global_state.client, hostname="127.0.0.1"
     )
     for thread in _threads() - before:
-        os.setpriority(os.PRIO_PROCESS, thread, LOW_PRIORITY)
+        with contextlib.suppress(OSError):  # it has ended, or the system forbids it: the run is only slower
+            os.setpriority(os.PRIO_PROCESS, thread, LOW_PRIORITY)
     client = functools.partial(xla_bridge.make_cpu_client, collectives=collectives)
     xla_bridge.register_backend_factory("cpu", client, priority=0, fail_quietly=False)
 
